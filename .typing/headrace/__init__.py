@@ -1,0 +1,1 @@
+../../infra/_package/__init__.py

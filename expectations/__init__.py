@@ -1,0 +1,1 @@
+"""WHAT MUST HOLD OF DATA: Great Expectations suites and drift tests."""

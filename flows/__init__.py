@@ -1,0 +1,1 @@
+"""WHEN: Prefect flows; each body reads like the diagram."""

@@ -1,0 +1,1 @@
+"""WHERE IT RUNS: settings, storage, lineage, sessions and stores; imports nothing else of headrace."""

@@ -1,0 +1,144 @@
+"""The three streams of a command: results, progress, and everything else in the log file.
+
+Libraries (a JVM, native code, warnings) write to file descriptors 1 and 2 as they please. So
+`open_console` keeps the user's two streams for headrace alone and points descriptors 1 and 2 at
+the log file; children inherit the log, and find the user's standard error by HEADRACE_PROGRESS_FD.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+_PROGRESS_FD = "HEADRACE_PROGRESS_FD"
+_lock = threading.Lock()
+_last_line = time.monotonic()
+_progress: TextIO | None = None
+_stdout: TextIO | None = None
+_log_path: Path | None = None
+HEARTBEAT_SECONDS = 10.0
+
+
+class _OneLine(logging.Formatter):
+    """A log line as a user reads it: no trace, that one goes to the log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}".splitlines()[0]
+
+
+class _ToUser(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+def open_console(log: Path, debug: bool = False) -> None:
+    """Send descriptors 1 and 2 to `log`; keep the user's for `say` and `result`. Call once."""
+    global _progress, _stdout, _log_path
+    if _progress is not None:
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _log_path = log
+    inherited = os.environ.get(_PROGRESS_FD)
+    error = int(inherited) if inherited else os.dup(2)
+    os.set_inheritable(error, True)
+    os.environ[_PROGRESS_FD] = str(error)
+    _progress = os.fdopen(error, "w", buffering=1, encoding="utf-8", errors="replace")
+    _stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.close(sink)
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    to_file = logging.StreamHandler(sys.stderr)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    to_user = _ToUser(level=logging.DEBUG if debug else logging.INFO)
+    to_user.addFilter(logging.Filter("headrace"))
+    to_user.setFormatter(_OneLine())
+    root.handlers[:] = [to_file, to_user]
+    threading.Thread(target=_heartbeat, daemon=True).start()
+
+
+def progress_fds() -> tuple[int, ...]:
+    """Descriptors that a child process must be given to speak to the user (`pass_fds`)."""
+    return (int(os.environ[_PROGRESS_FD]),) if os.environ.get(_PROGRESS_FD) else ()
+
+
+def log_path() -> Path | None:
+    """The log file of this command, where traces go."""
+    return _log_path
+
+
+def say(line: str) -> None:
+    """Write one line of progress to the user's standard error."""
+    global _last_line
+    with _lock:
+        _last_line = time.monotonic()
+        print(line, file=_progress or sys.stderr, flush=True)
+
+
+def result(text: str) -> None:
+    """Write to the user's standard output."""
+    print(text, file=_stdout or sys.stdout, flush=True)
+
+
+_doing: list[tuple[str, float]] = []
+
+
+def _heartbeat() -> None:
+    """Say what is being waited for, so that no long step is silent for 20 seconds."""
+    while True:
+        time.sleep(1)
+        if _doing and time.monotonic() - _last_line > HEARTBEAT_SECONDS:
+            stage, since = _doing[-1]
+            say(f"{stage}: still working, {time.monotonic() - since:.0f} s so far")
+
+
+class Progress:
+    """Progress of one stage: a line at most every `every` seconds, and one at the end.
+
+    Use as a context manager; `advance` may be called as often as you like. While it is open the
+    heartbeat names the stage. `total` None means that the amount of work is not known.
+    """
+
+    def __init__(
+        self, stage: str, total: int | None = None, unit: str = "", every: float = 5.0
+    ) -> None:
+        self.stage, self.total, self.unit, self.every = stage, total, unit, every
+        self.done, self.note = 0, ""
+        self._start = self._said = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        _doing.append((self.stage, self._start))
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        _doing[:] = [x for x in _doing if x != (self.stage, self._start)]
+        seconds = time.monotonic() - self._start
+        if kind is None:
+            say(f"{self.stage}: done in {seconds:.1f} s{self._amount()}")
+
+    def _amount(self) -> str:
+        of = f" of {self.total:,}" if self.total and self.done != self.total else ""
+        amount = f", {self.done:,}{of} {self.unit}".rstrip() if self.done else ""
+        return amount + (f", {self.note}" if self.note else "")
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more units as done; `note` (a loss, say) replaces the last one."""
+        self.done += n
+        self.note = note or self.note
+        now = time.monotonic()
+        if now - self._said >= self.every:
+            self._said = now
+            left = ""
+            if self.total and self.done:
+                rest = (now - self._start) * (self.total - self.done) / self.done
+                left = f", {max(0.0, rest):.0f} s left"
+            say(f"{self.stage}{self._amount()}{left}".replace(",", ":", 1))

@@ -1,0 +1,1 @@
+"""Real text that pinned PyPI packages ship, one file a package."""

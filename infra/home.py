@@ -1,0 +1,68 @@
+"""Where the state lives: HEADRACE_HOME, by default `.headrace/` in the working directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one state folder. Paths are absolute; nothing is created by asking."""
+
+    root: Path
+
+    @property
+    def packages(self) -> Path:
+        """Archives of the pinned packages that ship text, checked by hash."""
+        return self.root / "packages"
+
+    @property
+    def sources(self) -> Path:
+        """The records read from those archives, as JSON Lines."""
+        return self.root / "sources"
+
+    @property
+    def tokens(self) -> Path:
+        """Packed token shards, one folder a release and tokenizer."""
+        return self.root / "tokens"
+
+    @property
+    def runs(self) -> Path:
+        """Run folders of every stage: checkpoints, metrics, export, reports."""
+        return self.root / "runs"
+
+    @property
+    def logs(self) -> Path:
+        """Log files, with the traces that the user's screen is spared."""
+        return self.root / "logs"
+
+    @property
+    def outbox(self) -> Path:
+        """Alerts that wait for the server."""
+        return self.root / "outbox"
+
+    @property
+    def audit(self) -> Path:
+        """The hash-chained file of recorded decisions."""
+        return self.root / "audit.jsonl"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The tracking store: SQLite in the state folder."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def relative(self, path: Path | str) -> str:
+        """`path` relative to the state folder where it lies inside, so that a copy works as one."""
+        path = Path(path)
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    def resolve(self, path: str) -> Path:
+        """The inverse of `relative`."""
+        return self.root / path
+
+
+def home() -> Home:
+    """The state folder that this process works on."""
+    return Home(Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute())

@@ -1,0 +1,85 @@
+"""A release on storage: its manifest, and its documents as Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.infra import storage
+from headrace.infra.errors import InputError, UsageError
+from headrace.infra.lineage import is_heldout
+
+
+def is_release(uri: str) -> bool:
+    """Whether a folder holds a finished release (its manifest is written last)."""
+    return storage.exists(storage.join(uri, "manifest.json"))
+
+
+def manifest(release: str) -> dict[str, Any]:
+    """The manifest of a release.
+
+    Raises:
+        InputError: the folder is not a finished release.
+    """
+    if not is_release(release):
+        raise InputError(
+            f"{storage.display(release)}: not a release (no manifest.json)",
+            "give the folder that `headrace curate` printed as `release`",
+        )
+    value: dict[str, Any] = storage.read_json(storage.join(release, "manifest.json"))
+    return value
+
+
+def lineage(release: str) -> list[str]:
+    """The release and its ancestors, oldest first: a model's corpus.
+
+    A parent lies beside its child, under the same `releases/`.
+
+    Raises:
+        InputError: an ancestor is gone.
+    """
+    chain = [storage.display(release)]
+    while parent := manifest(chain[-1]).get("parent"):
+        chain.append(storage.join(chain[-1].rsplit("/", 1)[0], parent))
+    return chain[::-1]
+
+
+def document_files(release: str) -> list[tuple[str, str, str]]:
+    """(URI, lang, domain) of every file of kept documents, in the manifest's order."""
+    out = []
+    for file in manifest(release)["files"]:
+        parts = file["path"].split("/")
+        if parts[0] == "documents":
+            keys = dict(p.split("=", 1) for p in parts[1:-1])
+            out.append((storage.join(release, file["path"]), keys["lang"], keys["domain"]))
+    return out
+
+
+def read_documents(
+    release: str, columns: Sequence[str] = ("text",), heldout: bool | None = None
+) -> pa.Table:
+    """Kept documents of one release in the manifest's order, with `lang` and `domain` as columns.
+
+    Args:
+        release: the folder of the release.
+        columns: columns of the files; lang and domain come with them.
+        heldout: True for held-out records only, False for all others, None for all.
+    """
+    want = list(dict.fromkeys([*columns, "content_hash"]))
+    tables = []
+    for uri, lang, domain in document_files(release):
+        with storage.open_input(uri) as f:
+            table = pq.read_table(f, columns=[c for c in want if c not in ("lang", "domain")])
+        if heldout is not None:
+            mask = [is_heldout(h) == heldout for h in table["content_hash"].to_pylist()]
+            table = table.filter(pa.array(mask, pa.bool_()))
+        n = table.num_rows
+        table = table.append_column("lang", pa.array([lang] * n, pa.string()))
+        tables.append(table.append_column("domain", pa.array([domain] * n, pa.string())))
+    if not tables:
+        raise UsageError(f"{release} holds no documents", "curate an input that keeps some")
+    out = pa.concat_tables(tables)
+    return out.select(list(dict.fromkeys([*columns, "lang", "domain"])))

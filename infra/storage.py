@@ -1,0 +1,180 @@
+"""Files by URI: local paths, `file://` and `s3://` (endpoint from AWS_ENDPOINT_URL) alike.
+
+Every write is atomic: a reader sees the whole new file or the old state, also after kill -9.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import urllib.parse
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow.fs as pafs
+
+from headrace.infra.errors import InputError, UsageError
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def local_path(uri: str | Path) -> Path | None:
+    """The absolute path of a local URI, None for s3.
+
+    Raises:
+        UsageError: a scheme that headrace does not read.
+    """
+    uri = str(uri)
+    if "\0" in uri or not uri:
+        raise UsageError(f"{uri!r} is not a path", "give a path, file:// or s3:// URI")
+    scheme = _SCHEME.match(uri)
+    if uri.startswith("s3://"):
+        return None
+    if uri.startswith("file:"):
+        parts = urllib.parse.urlsplit(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
+        return Path(os.path.normpath(urllib.parse.unquote(parts.path)))
+    if scheme and "/" in uri and uri[len(scheme[0]) :].startswith("//"):
+        raise UsageError(f"{uri}: unknown scheme {scheme[1]}", "use a path, file:// or s3://")
+    return Path(os.path.abspath(uri))
+
+
+def display(uri: str | Path) -> str:
+    """`uri` as it is shown and stored: a local path absolute and without scheme."""
+    path = local_path(uri)
+    return str(path) if path is not None else str(uri).rstrip("/")
+
+
+def join(uri: str | Path, *parts: str) -> str:
+    """`uri` with path parts appended."""
+    return "/".join([display(uri).rstrip("/"), *parts])
+
+
+@cache
+def _s3() -> pafs.FileSystem:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: dict[str, Any] = {"region": os.environ.get("AWS_REGION", "us-east-1")}
+    if endpoint:
+        split = urllib.parse.urlsplit(endpoint)
+        options |= {
+            "endpoint_override": split.netloc or split.path,
+            "scheme": split.scheme or "https",
+        }
+    return pafs.S3FileSystem(**options)
+
+
+def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
+    """(pyarrow file system, path in it) of a URI."""
+    path = local_path(uri)
+    if path is not None:
+        return pafs.LocalFileSystem(), str(path)
+    return _s3(), str(uri)[len("s3://") :].rstrip("/")
+
+
+def exists(uri: str | Path) -> bool:
+    """Whether there is a file or folder."""
+    fs, path = filesystem(uri)
+    return bool(fs.get_file_info(path).type != pafs.FileType.NotFound)
+
+
+def size(uri: str | Path) -> int:
+    """Bytes of a file."""
+    fs, path = filesystem(uri)
+    return int(fs.get_file_info(path).size or 0)
+
+
+def open_input(uri: str | Path) -> Any:
+    """A file for random reads (pyarrow NativeFile)."""
+    fs, path = filesystem(uri)
+    return fs.open_input_file(path)
+
+
+def read_bytes(uri: str | Path) -> bytes:
+    """The whole content of a file."""
+    with open_input(uri) as f:
+        return bytes(f.read())
+
+
+def read_json(uri: str | Path) -> Any:
+    """The JSON value of a file."""
+    return json.loads(read_bytes(uri))
+
+
+def list_files(uri: str | Path) -> list[str]:
+    """All files below a folder, sorted, without hidden ones (`.`, `_` first); a file gives itself.
+
+    Globs (`*`, `?`, `[`) of local paths are expanded.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    path = local_path(uri)
+    if path is not None and not path.exists() and glob.has_magic(str(path)):
+        found = sorted(glob.glob(str(path), recursive=True))
+        if not found:
+            raise InputError(f"{path}: no file matches", "check the pattern")
+        return [f for g in found for f in list_files(g)]
+    fs, at = filesystem(uri)
+    info = fs.get_file_info(at)
+    if info.type == pafs.FileType.NotFound:
+        raise InputError(f"{display(uri)}: no such file or folder", "check the path")
+    if info.type == pafs.FileType.File:
+        return [display(uri)]
+    prefix = "" if path is not None else "s3://"
+    below = fs.get_file_info(pafs.FileSelector(at, recursive=True))
+    return sorted(
+        prefix + f.path
+        for f in below
+        if f.type == pafs.FileType.File
+        and not any(x[:1] in "._" for x in f.path[len(at) :].strip("/").split("/"))
+    )
+
+
+def write_bytes(uri: str | Path, data: bytes) -> None:
+    """Write a file atomically and durably."""
+    path = local_path(uri)
+    if path is None:
+        fs, at = filesystem(uri)
+        with fs.open_output_stream(at) as f:
+            f.write(data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    publish(temporary, path)
+
+
+def write_json(uri: str | Path, value: Any) -> None:
+    """Write a JSON value atomically, keys in order, one line an item of the outermost level."""
+    write_bytes(uri, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a finished local file into place and make the rename durable."""
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def copy_out(local: Path, uri: str | Path) -> None:
+    """Put a finished local file where `uri` says (a rename where both are local)."""
+    path = local_path(uri)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(local, path)
+        return
+    fs, at = filesystem(uri)
+    source: BinaryIO
+    with open(local, "rb") as source, fs.open_output_stream(at) as f:
+        while block := source.read(1 << 20):
+            f.write(block)

@@ -1,0 +1,1 @@
+"""HOW TEXT IS CLEANED: PySpark jobs and their kernels; no Prefect, no torch."""

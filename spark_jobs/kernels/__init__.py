@@ -1,0 +1,1 @@
+"""Vectorised and Numba kernels over Arrow buffers."""

@@ -1,0 +1,1 @@
+"""The five levels, in order, one file each."""

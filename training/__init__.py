@@ -1,0 +1,1 @@
+"""HOW MODELS LEARN: torch and DeepSpeed; no Prefect, no Spark."""

@@ -1,0 +1,1 @@
+"""Learning a new window without forgetting: EWC and replay."""

@@ -1,0 +1,1 @@
+"""The Mixture-of-Experts decoder: config, router, experts, attention, model, presets, export."""

@@ -1,0 +1,1 @@
+"""Alignment: supervised fine-tuning, reward model, PPO."""

@@ -1,0 +1,1 @@
+"""Measuring models: negative log-likelihood, baselines, gate statistics."""
