@@ -1,0 +1,1 @@
+"""Fitting of the weights that levels are shipped with: one module a level, run by hand."""
