@@ -1,1 +1,1 @@
-"""The Mixture-of-Experts decoder: config, router, experts, attention, model, presets, export."""
+"""The decoder with a mixture of experts: shape, layers, presets and export."""

@@ -1,0 +1,150 @@
+"""Training steps through DeepSpeed; with moe/parallel.py to come the only file that imports it.
+
+How a stage uses it:
+
+    prepare(seed)                                     # threads, determinism, random numbers
+    optimizer = build_optimizer(model, settings)      # headrace.training.optimizer
+    with Engine(model, optimizer, clip=1.0) as engine:
+        loss = …                                      # forward through `model` itself
+        norm = engine.step(loss)                      # backward, clip, update, gradients to zero
+
+`Engine.step` is `backward` (may be called several times: gradients add up) and `update`. One
+process is one rank; without a launcher a group of one is made on a free loopback port. Weights
+stay in float32: at the sizes that a CPU trains, bf16 is no faster (docs/model.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headrace.infra.errors import HeadraceError
+from headrace.training.optimizer import MuonAdamW
+
+MAX_THREADS = 8
+"""More threads than this slow a model down whose matrices are a few hundred wide."""
+
+
+class DivergedError(HeadraceError):
+    """The loss or the gradients are no numbers any more; nothing was updated."""
+
+
+def prepare(seed: int) -> None:
+    """Seed all generators, ask for deterministic kernels, and use the cores there are.
+
+    Same seed and number of threads: the same bits. OMP_NUM_THREADS, where set, is the number.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(asked) if asked.isdigit() and int(asked) else min(MAX_THREADS, cores or 1)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _deepspeed() -> Any:
+    """DeepSpeed, imported for the CPU and with a group of one rank where no launcher made one."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    if "RANK" not in os.environ:
+        # Without these DeepSpeed looks for MPI.
+        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1")
+        os.environ["MASTER_PORT"] = str(_free_port())
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # The shared-memory collectives would be compiled at first use: a minute, and a compiler.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
+class Engine:
+    """A DeepSpeed engine around a model and its optimizer, both in float32.
+
+    Args:
+        model: any module; call it as usual, the engine needs no forward of its own.
+        optimizer: from `build_optimizer`. Muon works on whole matrices, hence ZeRO stage 0.
+        clip: largest global norm of the gradients; 0 does not clip.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: MuonAdamW, clip: float = 1.0) -> None:
+        deepspeed = _deepspeed()
+        self.model, self.optimizer, self.clip = model, optimizer, clip
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            config={
+                "train_micro_batch_size_per_gpu": 1,
+                "zero_optimization": {"stage": 0},
+                "steps_per_print": None,
+            },
+            dist_init_required=True,
+        )
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a scalar loss.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        if not torch.isfinite(loss.detach()):
+            raise DivergedError(
+                f"the loss is {loss.item()}: training diverged",
+                "lower the learning rates (muon_lr, adamw_lr); the last checkpoint is still good",
+            )
+        self._engine.backward(loss)
+
+    def update(self) -> float:
+        """The norm of the gradients before clipping; clips, updates, sets gradients to zero.
+
+        Raises:
+            DivergedError: a gradient is not finite; the parameters are untouched.
+        """
+        grads = [p.grad for p in self._parameters if p.grad is not None]
+        norm = float(nn.utils.get_total_norm(grads))
+        if not np.isfinite(norm):
+            raise DivergedError(
+                f"the gradients' norm is {norm}: training diverged",
+                "lower the learning rates (muon_lr, adamw_lr); the last checkpoint is still good",
+            )
+        if self.clip and norm > self.clip:
+            torch._foreach_mul_(grads, self.clip / (norm + 1e-6))
+        self._engine.step()
+        return norm
+
+    def step(self, loss: Tensor) -> float:
+        """`backward`, then `update`; returns the norm of the gradients before clipping."""
+        self.backward(loss)
+        return self.update()
+
+    def close(self) -> None:
+        """Let go of what DeepSpeed holds; the model stays usable."""
+        self._engine.destroy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,243 @@
+"""Export in Hugging Face's format (Glm4MoeForCausalLM), and loading it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from headrace.infra import storage
+from headrace.infra.errors import InputError
+from headrace.infra.settings import Settings
+from headrace.training.moe.config import MoEConfig
+from headrace.training.moe.model import MoEForCausalLM
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+WEIGHTS = "model.safetensors"
+
+
+class Card(Settings):
+    """What the model card says."""
+
+    stage: str
+    """How the model was made: pretrain, sft, ppo, ewc."""
+    lineage: dict[str, Any] = Field(default_factory=dict)
+    """Where it comes from: release_id, parent, code_version, seed …; written to lineage.json."""
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    """Figures worth a line in the card."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the training."""
+
+
+def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
+    """The weights under the names of the published format: an expert's matrices one by one."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        if name.endswith("experts.gate_up_proj"):
+            base = name.removesuffix("gate_up_proj")
+            for e, both in enumerate(tensor):
+                gate, up = both.chunk(2)
+                out[f"{base}{e}.gate_proj.weight"] = gate.contiguous()
+                out[f"{base}{e}.up_proj.weight"] = up.contiguous()
+        elif name.endswith("experts.down_proj"):
+            base = name.removesuffix("down_proj")
+            for e, down in enumerate(tensor):
+                out[f"{base}{e}.down_proj.weight"] = down.contiguous()
+        else:
+            out[name] = tensor.contiguous()
+    return out
+
+
+def from_hf_tensors(config: MoEConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above)."""
+    out = {n: t for n, t in tensors.items() if ".mlp.experts." not in n}
+    for layer in range(config.first_k_dense_replace, config.num_hidden_layers):
+        base = f"model.layers.{layer}.mlp.experts."
+        each = range(config.n_routed_experts)
+        out[base + "gate_up_proj"] = torch.stack(
+            [
+                torch.cat([tensors[f"{base}{e}.{part}_proj.weight"] for part in ("gate", "up")])
+                for e in each
+            ]
+        )
+        out[base + "down_proj"] = torch.stack(
+            [tensors[f"{base}{e}.down_proj.weight"] for e in each]
+        )
+    if config.tie_word_embeddings:
+        out["lm_head.weight"] = out["model.embed_tokens.weight"]
+    return out
+
+
+def _token_ids(tokenizer_dir: Path) -> dict[str, int]:
+    tokenizer = load_tokenizer(tokenizer_dir)
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return {k: int(v) for k, v in ids.items() if v is not None}
+
+
+def _card(model: MoEForCausalLM, card: Card) -> str:
+    from headrace.training.moe.presets import count
+
+    total, active = count(model.config)
+    figures = {"total parameters": f"{total:,}", "active parameters": f"{active:,}", **card.metrics}
+    rows = "\n".join(f"| {k} | {v} |" for k, v in figures.items())
+    lineage = "\n".join(f"- {k}: {v}" for k, v in sorted(card.lineage.items()))
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+language: [zh, en]
+---
+# A headrace model, stage {card.stage}
+
+A small decoder with a mixture of experts, made by headrace; class Glm4MoeForCausalLM.
+
+| figure | value |
+|---|---|
+{rows}
+
+## Lineage
+{lineage or "- none given"}
+
+## Settings
+```json
+{json.dumps(card.settings, indent=1, sort_keys=True, default=str)}
+```
+
+## Limits
+A model of this size continues text; it knows no facts. Text that it was trained on, with sources
+and licences, stands in the release that the lineage names.
+"""
+
+
+def save(model: MoEForCausalLM, folder: Path | str, tokenizer_dir: Path | str, card: Card) -> Path:
+    """The finished export folder: written beside it, then renamed, so that it is whole or absent.
+
+    An export that is there already is replaced.
+    """
+    folder, tokenizer_dir = Path(folder), Path(tokenizer_dir)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_tensors(to_hf_tensors(model), temporary / WEIGHTS)
+    ids = _token_ids(tokenizer_dir)
+    storage.write_json(temporary / "config.json", model.config.to_hf() | ids)
+    storage.write_json(
+        temporary / "generation_config.json",
+        {**ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95},
+    )
+    storage.write_json(temporary / "lineage.json", card.lineage)
+    storage.write_bytes(temporary / "README.md", _card(model, card).encode())
+    copy_tokenizer(tokenizer_dir, temporary)
+    publish_folder(temporary, folder)
+    return folder
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors durably; the same tensors give the same bytes."""
+    storage.write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+
+
+def copy_tokenizer(tokenizer_dir: Path, folder: Path) -> None:
+    """Copy the tokenizer's files into an export."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (tokenizer_dir / name).exists():
+            shutil.copyfile(tokenizer_dir / name, folder / name)
+
+
+def publish_folder(temporary: Path, folder: Path) -> None:
+    """Rename a finished folder into place, over an older one."""
+    if folder.exists():
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+        os.replace(temporary, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        storage.publish(temporary, folder)
+
+
+def load_config(folder: Path | str) -> MoEConfig:
+    """The shape of an exported model.
+
+    Raises:
+        InputError: no export is there, or it is of another class.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder}: no readable model export ({type(error).__name__} on config.json)",
+            "give the export folder of a run",
+        ) from None
+    if not isinstance(config, dict) or config.get("model_type") != "glm4_moe":
+        raise InputError(f"{path}: not a glm4_moe model", "give an export made by headrace")
+    return MoEConfig.from_hf(config)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: {first}", "make the export again") from None
+
+
+def load(folder: Path | str) -> MoEForCausalLM:
+    """The exported model, float32, in evaluation mode.
+
+    Raises:
+        InputError: no export is there, it is of another class, or tensors are missing.
+    """
+    folder = Path(folder)
+    config = load_config(folder)
+    with torch.device("meta"):
+        model = MoEForCausalLM(config)
+    try:
+        state = from_hf_tensors(config, read_tensors(folder / WEIGHTS))
+        model.load_state_dict(state, assign=True)
+    except (KeyError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder / WEIGHTS} does not fit its config.json: {first}", "make the export again"
+        ) from None
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    for router in model.routers():
+        router.load = torch.zeros(config.n_routed_experts, dtype=torch.int64)
+    return model.requires_grad_(True).float().eval()
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
+    """The tokenizer of an export or of a token folder's `tokenizer/`.
+
+    Raises:
+        InputError: none is there.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{folder}: no tokenizer: {first}", "give an export folder") from None

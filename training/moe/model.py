@@ -1,0 +1,131 @@
+"""The decoder: pre-norm layers of attention and (mixture of) feed-forward, and a tied head.
+
+Parameter names are those of Hugging Face's Glm4MoeForCausalLM, with the experts stacked.
+Shapes: B batch, T tokens, S keys, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from headrace.training.moe.attention import Attention, Cache
+from headrace.training.moe.config import MoEConfig
+from headrace.training.moe.experts import MoELayer, SwiGLU
+from headrace.training.moe.rope import angles
+from headrace.training.moe.router import Router
+
+
+class Layer(nn.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x))."""
+
+    def __init__(self, config: MoEConfig, number: int) -> None:
+        super().__init__()
+        D, eps = config.hidden_size, config.rms_norm_eps
+        self.input_layernorm = nn.RMSNorm(D, eps=eps)
+        self.self_attn = Attention(config, number)
+        self.post_attention_layernorm = nn.RMSNorm(D, eps=eps)
+        self.mlp = (
+            MoELayer(config) if config.is_moe(number) else SwiGLU(D, config.intermediate_size)
+        )
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: Cache | None
+    ) -> Tensor:
+        """`x` (B, T, D) after this layer."""
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Decoder(nn.Module):
+    """Embedding, layers and last norm (Hugging Face's `model.`)."""
+
+    def __init__(self, config: MoEConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class MoEForCausalLM(nn.Module):
+    """A causal language model. Random weights come from torch's global generator."""
+
+    def __init__(self, config: MoEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        if self.model.norm.weight.device.type != "meta":
+            self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Normal weights; those that write to the residual stream scaled by 1/√(2L) (GPT-2)."""
+        std = self.config.initializer_range
+        for name, p in self.named_parameters():
+            if p.ndim > 1:
+                into = name.endswith(("o_proj.weight", "down_proj.weight", "down_proj"))
+                scale = (2 * self.config.num_hidden_layers) ** -0.5 if into else 1.0
+                p.normal_(0.0, std * scale)
+
+    def hidden(
+        self,
+        input_ids: Tensor,
+        cache: Cache | None = None,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """States (B, T, D) after the last norm.
+
+        Args:
+            input_ids: token ids (B, T), int64.
+            cache: keys and values of earlier tokens; gets those of `input_ids` appended.
+            mask: (B, 1, T, S) bool, true where a key may be seen; None: causal.
+            positions: (B, T) or (T,) int64; None: counted from the cache's length.
+        """
+        seen = cache.seen if cache is not None else 0
+        if mask is None and seen and input_ids.shape[1] > 1:
+            S = seen + input_ids.shape[1]
+            mask = torch.ones(input_ids.shape[1], S, dtype=torch.bool).tril(seen)[None, None]
+        if positions is None:
+            positions = torch.arange(seen, seen + input_ids.shape[1], device=input_ids.device)
+        cos, sin = angles(positions, self.config.head_dim, self.config.rope_theta)
+        if positions.ndim == 2:  # one row of angles a sequence, for all its heads
+            cos, sin = cos[:, None], sin[:, None]
+        x = self.model.embed_tokens(input_ids)
+        cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+        for layer in self.model.layers:
+            x = layer(x, cos, sin, mask, cache)
+        if cache is not None:
+            cache.seen += input_ids.shape[1]
+        return self.model.norm(x)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        cache: Cache | None = None,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, T, V) of the token after each one; arguments as in `hidden`."""
+        return self.lm_head(self.hidden(input_ids, cache, mask, positions))
+
+    def routers(self) -> list[Router]:
+        """The routers, in the order of layers."""
+        return [m for m in self.modules() if isinstance(m, Router)]
+
+    def balance(self, rate: float) -> Tensor:
+        """Tokens each expert had since the last call (layers, E); moves the selection biases.
+
+        Call once after each optimizer step of any training.
+        """
+        loads = [router.balance(rate) for router in self.routers()]
+        return torch.stack(loads) if loads else torch.zeros(0, self.config.n_routed_experts)
+
+
+def next_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of tokens 1… given those before them."""
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), input_ids[:, 1:].flatten())

@@ -1,0 +1,160 @@
+"""Muon for the matrices, AdamW for the rest, as one optimizer; and the learning rate over time.
+
+Muon (K. Jordan, https://kellerjordan.github.io/posts/muon): the update of a matrix is its momentum
+with all singular values brought near 1 by a quintic Newton-Schulz iteration. Each expert's gate,
+up and down projection is a matrix of its own; matrices of one shape go through the iteration as
+one batched product, which is what makes it cheap for many small experts. AdamW: Loshchilov and
+Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/columns), as Jordan does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from headrace.infra.settings import Settings
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Jordan's coefficients: the steepest slope at 0 that still keeps all of [0, 1] near 1."""
+
+
+class OptimizerSettings(Settings):
+    """Learning rates and their course."""
+
+    muon_lr: float = Field(default=0.02, ge=0)
+    """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
+    adamw_lr: float = Field(default=3e-3, gt=0)
+    """Peak learning rate of embeddings, norms, routers and other vectors."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Muon's momentum (Nesterov)."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled decay of everything with two dimensions or more."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the steps in which the rates climb from 0."""
+    final: float = Field(default=0.0, ge=0, le=1)
+    """Share of the peak at the last step; the way there is a straight line."""
+
+
+def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:
+    """Each matrix of `batch` (n, rows, cols) with its singular values brought near 1."""
+    a, b, c = _QUINTIC
+    tall = batch.shape[1] > batch.shape[2]
+    x = batch.mT if tall else batch
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Groups of kind `muon` (matrices; `parts` are stacked in each) and `adamw`.
+
+    State of a parameter: `momentum`, or `mean`, `square` and `step`; all tensors, so that a
+    checkpoint is a plain table of tensors.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> None:
+        self.settings = settings
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One update from the gradients that are there."""
+        assert closure is None
+        for group in self.param_groups:
+            with_grad = [p for p in group["params"] if p.grad is not None]
+            if group["kind"] == "muon":
+                self._muon(with_grad, group["lr"], group["parts"])
+            else:
+                self._adamw(with_grad, group["lr"])
+
+    def _muon(self, params: list[Tensor], lr: float, parts: int) -> None:
+        beta, decay = self.settings.momentum, self.settings.weight_decay
+        shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["momentum"] = torch.zeros_like(p)
+            assert p.grad is not None
+            state["momentum"].lerp_(p.grad, 1 - beta)
+            step = torch.lerp(p.grad, state["momentum"], beta)
+            for view, update in zip(_matrices(p, parts), _matrices(step, parts), strict=True):
+                shapes[view.shape[1], view.shape[2]].append((view, update))
+        for (rows, cols), pairs in shapes.items():
+            flat = orthogonalise(torch.cat([update for _, update in pairs]))
+            scale = lr * max(1.0, rows / cols) ** 0.5
+            for (view, _), update in zip(
+                pairs, flat.split([len(v) for v, _ in pairs]), strict=True
+            ):
+                if decay:
+                    view.mul_(1 - lr * decay)
+                view.sub_(update, alpha=scale)
+
+    def _adamw(self, params: list[Tensor], lr: float) -> None:
+        (b1, b2), decay = self.settings.betas, self.settings.weight_decay
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
+                state["step"] = torch.zeros((), dtype=torch.float64)
+            assert p.grad is not None
+            state["step"] += 1
+            n = float(state["step"])
+            state["mean"].lerp_(p.grad, 1 - b1)
+            state["square"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+            if decay and p.ndim > 1:
+                p.mul_(1 - lr * decay)
+            root = (state["square"] / (1 - b2**n)).sqrt_().add_(1e-8)
+            p.addcdiv_(state["mean"], root, value=-lr / (1 - b1**n))
+
+
+def _matrices(p: Tensor, parts: int) -> tuple[Tensor, ...]:
+    """Views (n, rows, cols) of a parameter's matrices."""
+    return p.view(-1, *p.shape[-2:]).chunk(parts, dim=1)
+
+
+def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
+    """The optimizer of a model: matrices inside layers to Muon, the rest to AdamW.
+
+    Embedding and head, routers, norms, biases and value or reward heads are AdamW's.
+    Parameters without `requires_grad` are left out.
+    """
+    plain: list[Tensor] = []
+    paired: list[Tensor] = []
+    rest: list[Tensor] = []
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        inner = p.ndim > 1 and ".layers." in f".{name}" and not name.endswith("mlp.gate.weight")
+        if inner and settings.muon_lr:
+            (paired if name.endswith("gate_up_proj") else plain).append(p)
+        else:
+            rest.append(p)
+    muon = {"kind": "muon", "peak": settings.muon_lr, "lr": settings.muon_lr}
+    groups: list[dict[str, Any]] = [
+        {"params": plain, "parts": 1, **muon},
+        {"params": paired, "parts": 2, **muon},
+        {"params": rest, "kind": "adamw", "peak": settings.adamw_lr, "lr": settings.adamw_lr},
+    ]
+    return MuonAdamW([g for g in groups if g["params"]], settings)
+
+
+def set_rate(optimizer: MuonAdamW, step: int, steps: int) -> float:
+    """The share of the peak rates that step number `step` (from 0) of `steps` has; sets it."""
+    s = optimizer.settings
+    warm = max(1, round(s.warmup * steps))
+    if step < warm:
+        share = (step + 1) / warm
+    else:
+        share = 1 - (1 - s.final) * (step + 1 - warm) / max(1, steps - warm)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+    return share
