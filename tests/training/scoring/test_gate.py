@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.infra.errors import UsageError
+from headrace.training.scoring.gate import Evidence, Sample, decide
+from headrace.training.scoring.policy import Guard, Policy, Rule, read_policy
+
+N = 60
+RNG = np.random.default_rng(0)
+BYTES = RNG.integers(200, 1500, N).astype(float)
+HARD = RNG.normal(2.0, 0.5, N)
+"""Bits a byte of each document under the champion: documents differ a lot."""
+
+
+def sample(change: float = 0.0, noise: float = 0.02, n: int = N, seed: int = 1) -> Sample:
+    """Bits of the first `n` documents, changed by `change` bits a byte give or take `noise`."""
+    rates = HARD[:n] + change + np.random.default_rng(seed).normal(0, noise, n)
+    langs = tuple(["zh", "en"] * n)[:n]
+    return Sample(tuple(map(str, range(n))), rates * BYTES[:n], BYTES[:n], {"lang": langs})
+
+
+def evidence(
+    name: str = "m", guards: dict[str, float] | None = None, **samples: Sample
+) -> Evidence:
+    return Evidence(name, {k.replace("_", ".", 1): v for k, v in samples.items()}, guards or {})
+
+
+DEFAULT = read_policy("default")
+GOOD = {"new.order_gain": 1.0}
+
+
+def default(new: float, old: float, **more: Any) -> dict[str, Any]:
+    """The default policy's decision on changes of the new and the old text."""
+    names = {"new.bits_per_byte": new, "old.bits_per_byte": old}
+    return decide(
+        Evidence("1", {k: sample(noise=0) for k in names}),
+        Evidence("2", {k: sample(v) for k, v in names.items()}, {**GOOD, **more}),
+        DEFAULT,
+        seed=7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "decision", "verdicts"),
+    [
+        (-0.3, 0.0, "promote", ("better", "not worse")),
+        (-0.3, -0.1, "promote", ("better", "better")),
+        (-0.3, 0.015, "promote", ("better", "not worse")),
+        (-0.3, 0.04, "reject", ("better", "worse")),
+        (0.1, 0.0, "reject", ("worse", "not worse")),
+        (0.0, 0.0, "inconclusive", ("unknown", "not worse")),
+    ],
+)
+def test_default_policy(new: float, old: float, decision: str, verdicts: tuple[str, str]) -> None:
+    got = default(new, old)
+    assert got["decision"] == decision, got["reasons"]
+    assert tuple(m["verdict"] for m in got["metrics"].values()) == verdicts
+
+
+def test_decision_has_the_keys_of_the_contract_and_is_json() -> None:
+    got = default(-0.3, 0.0)
+    assert {"decision", "policy", "metrics", "slices", "guards", "seed", "data"} <= got.keys()
+    entry = got["metrics"]["new.bits_per_byte"]
+    keys = {"champion", "challenger", "difference", "interval", "p", "margin", "verdict", "n"}
+    assert keys <= entry.keys() and keys <= got["slices"]["new.bits_per_byte"]["lang=zh"].keys()
+    assert entry["difference"] == pytest.approx(entry["challenger"] - entry["champion"])
+    assert entry["interval"][0] <= entry["difference"] <= entry["interval"][1] < 0
+    assert entry["n"] == N and entry["p"] < 0.001
+    assert json.loads(json.dumps(got, allow_nan=False)) == got
+    assert default(-0.3, 0.0) == got
+
+
+def test_pairing_sees_what_unpaired_samples_would_not() -> None:
+    """A gain of 0.03 where documents differ by 0.5: only the differences are that small."""
+    assert default(-0.03, 0.0)["metrics"]["new.bits_per_byte"]["verdict"] == "better"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.permutations(range(N)))
+def test_slices_add_up(order: list[int]) -> None:
+    got = default(-0.3, 0.0)
+    n = sum(s["n"] for s in got["slices"]["old.bits_per_byte"].values())
+    assert n == got["metrics"]["old.bits_per_byte"]["n"]
+
+
+POLICY = Policy(name="p", metrics=(Rule(name="m"),), resamples=500)
+
+
+def simple(
+    policy: Policy, old: Sample | None, new: Sample | None, **guards: float
+) -> dict[str, Any]:
+    def of(s: Sample | None) -> dict[str, Sample]:
+        return {} if s is None else {"m": s}
+
+    return decide(Evidence("a", of(old)), Evidence("b", of(new), guards), policy, seed=1)
+
+
+def rule(**changes: Any) -> Policy:
+    return POLICY.model_copy(update={"metrics": (Rule(name="m", **changes),)})
+
+
+def test_few_documents_prove_nothing() -> None:
+    got = simple(POLICY, sample(n=4), sample(-1, n=4))
+    assert got["decision"] == "inconclusive" and "fewer than 5" in got["reasons"][0]
+    assert simple(POLICY, sample(n=5), sample(-1, n=5))["decision"] == "promote"
+
+
+def test_missing_metric_is_inconclusive_unless_optional() -> None:
+    assert simple(POLICY, sample(), None)["decision"] == "inconclusive"
+    both = POLICY.model_copy(update={"metrics": (Rule(name="m"), Rule(name="r", optional=True))})
+    got = simple(both, sample(), sample(-1))
+    assert got["decision"] == "promote" and got["notes"] == ["r: not measured"]
+
+
+def test_other_documents_are_refused() -> None:
+    with pytest.raises(UsageError, match="same documents"):
+        simple(POLICY, sample(), sample(n=N - 1))
+
+
+def test_scores_that_are_no_numbers_are_worse() -> None:
+    broken = sample(-1)
+    broken.values[3] = np.nan
+    got = simple(POLICY, sample(), broken)
+    assert got["decision"] == "reject"
+    json.dumps(got, allow_nan=False)
+
+
+def test_no_worse_by_the_interval() -> None:
+    careful = rule(require="not_worse", judge="interval", margin=0.02)
+    assert simple(careful, sample(noise=0), sample(0.0))["decision"] == "promote"
+    wide = simple(careful, sample(noise=0), sample(0.018, noise=0.1))
+    assert wide["decision"] == "inconclusive"
+    assert simple(careful, sample(noise=0), sample(0.1))["decision"] == "reject"
+
+
+def test_higher_is_better_for_a_reward_and_its_margin_counts_deviations() -> None:
+    reward = rule(direction="higher", require="not_worse", judge="estimate", margin=0.5,
+                  margin_in="deviations")  # fmt: skip
+    prompts = [f"p{i}" for i in range(40)]
+    old = np.random.default_rng(2).normal(0, 10, 40)
+    new = {c: simple(reward, Sample.of_scores(prompts, old), Sample.of_scores(prompts, old + c))
+           for c in (1.0, -3.0, -7.0)}  # fmt: skip
+    assert [d["decision"] for d in new.values()] == ["promote", "promote", "reject"]
+    assert new[1.0]["metrics"]["m"]["verdict"] == "better"
+    assert new[1.0]["metrics"]["m"]["margin"] == pytest.approx(0.5 * old.std())
+
+
+def test_guard_stops_promotion() -> None:
+    guarded = POLICY.model_copy(update={"guards": (Guard(name="g", low=0.1, high=0.9),)})
+    assert simple(guarded, sample(), sample(-1), g=0.5)["decision"] == "promote"
+    for value in (0.0, 1.0, float("nan")):
+        got = simple(guarded, sample(), sample(-1), g=value)
+        assert got["decision"] == "reject" and got["guards"]["g"]["ok"] is False
+        json.dumps(got, allow_nan=False)
+    missing = simple(guarded, sample(), sample(-1))
+    assert missing["decision"] == "promote" and missing["notes"]
+    needed = Guard(name="g", low=0.1, optional=False)
+    strict = POLICY.model_copy(update={"guards": (needed,)})
+    assert simple(strict, sample(), sample(-1))["decision"] == "inconclusive"
+
+
+def test_default_guard_refuses_text_without_order() -> None:
+    got = default(-0.3, 0.0, **{"new.order_gain": 0.01})
+    assert got["decision"] == "reject" and "order" in got["reasons"][0]
+
+
+def test_slice_that_is_surely_worse_rejects_only_where_the_policy_says_so() -> None:
+    zh = np.arange(N) % 2 == 0
+    new = sample(-0.3)
+    new.values[zh] += 0.5 * BYTES[zh]
+    old = sample(noise=0)
+    either = rule(slices=("lang",), require="not_worse", judge="estimate", margin=1.0)
+    assert simple(either, old, new)["decision"] == "promote"
+    strict = rule(slices=("lang",), require="not_worse", judge="estimate", margin=1.0,
+                  slice_margin=0.1)  # fmt: skip
+    got = simple(strict, old, new)
+    assert got["decision"] == "reject" and got["reasons"] == ["m, lang=zh: worse"]
+
+
+def test_first_policy_wants_more_than_the_baseline() -> None:
+    first = read_policy("first")
+    for change, decision in ((-0.2, "promote"), (0.0, "inconclusive"), (0.2, "reject")):
+        got = decide(
+            Evidence("kneser_ney_bigram", {"old.bits_per_byte": sample(noise=0)}),
+            Evidence("moe", {"old.bits_per_byte": sample(change)}),
+            first,
+            seed=3,
+        )
+        assert got["decision"] == decision

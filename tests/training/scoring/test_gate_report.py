@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+
+from headrace.training.scoring.gate import Evidence, Sample, decide
+from headrace.training.scoring.gate_report import render
+from headrace.training.scoring.policy import read_policy
+
+
+def decision(change: float, name: str = "version 2") -> dict[str, object]:
+    """The default policy's decision where new text changes by `change`, no reward measured."""
+    ids = tuple(map(str, range(30)))
+    sizes = np.full(30, 100.0)
+    rates = np.linspace(1, 3, 30)
+    lang = {"lang": ("zh", "en") * 15}
+
+    def both(by: float) -> dict[str, Sample]:
+        new = Sample(ids, (rates + by) * sizes, sizes, lang)
+        return {"new.bits_per_byte": new, "old.bits_per_byte": Sample(ids, rates * sizes, sizes)}
+
+    return decide(
+        Evidence("version 1", both(0)),
+        Evidence(name, both(change), {"new.order_gain": 0.5}, {"new": "abc"}),
+        read_policy("default"),
+        seed=1,
+    )
+
+
+def test_page_says_the_decision_and_the_improvement_in_words() -> None:
+    page = render(decision(-0.25))
+    assert "Promoted" in page and "New text improves by 0.250 bits a byte" in page
+    assert "lower is better" in page and "lang=zh" in page and "not measured" in page
+    assert page.count("<svg") == 2
+
+
+def test_page_of_a_refusal() -> None:
+    page = render(decision(0.25))
+    assert "Rejected" in page and "New text loses by 0.250" in page and "Promoted" not in page
+
+
+def test_page_escapes_names_and_is_deterministic() -> None:
+    page = render(decision(-0.25, "<script>alert(1)</script>"))
+    assert "<script" not in page
+    assert page == render(decision(-0.25, "<script>alert(1)</script>"))
+
+
+def test_plots_are_well_formed() -> None:
+    page = render(decision(-0.25))
+    svg = page[page.index("<svg") : page.index("</svg>") + 6]
+    assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_page_without_any_figure() -> None:
+    empty = decide(Evidence("a", {}), Evidence("b", {}), read_policy("first"), seed=1)
+    assert "Not promoted" in render(empty)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.infra.errors import UsageError
+from headrace.training.scoring.policy import POLICIES, read_policy
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_policies_are_valid(path: Path) -> None:
+    assert read_policy(path.stem) == read_policy(path)
+    assert read_policy(path).name == path.stem
+
+
+def test_default_policy_is_the_contract() -> None:
+    rules = {r.name: r for r in read_policy("default").metrics}
+    new, old, reward = (rules[n] for n in ("new.bits_per_byte", "old.bits_per_byte", "reward"))
+    assert (new.require, new.judge, new.margin) == ("better", "interval", 0)
+    assert (old.require, old.margin) == ("not_worse", 0.02)
+    assert reward.require == "not_worse" and reward.direction == "higher" and reward.optional
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\nmetrics: [{name: a, margn: 1}]", "margn"),
+        ("name: x\nmetrics: []", "metrics"),
+        ("name: x\nmetrics: [{name: a}, {name: a}]", "named twice"),
+        ("name: x\nmetrics: [{name: a}]\nguards: [{name: g}]", "neither low nor high"),
+        ("name: [", "YAML"),
+    ],
+)
+def test_wrong_policies_say_what_is_wrong(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        read_policy(path)
+    assert said in f"{error.value.message} {error.value.hint}"
+
+
+def test_unknown_policy_lists_those_there_are() -> None:
+    with pytest.raises(UsageError) as error:
+        read_policy("nope")
+    assert "default" in error.value.hint and "first" in error.value.hint

@@ -1,0 +1,175 @@
+"""Bits a byte of a model on documents, overall and by language and domain, with intervals.
+
+Of every document the start is scored, `EvaluateSettings.max_bytes` of it: long documents would
+otherwise decide both the figure and the time. The same start is scored for every model and
+baseline, so all figures compare. A metric is a ratio of sums (bits over bytes); its interval is a
+percentile bootstrap over documents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.infra.errors import ValidationError
+from headrace.infra.lineage import digest
+from headrace.infra.settings import Settings
+from headrace.training.scoring import bootstrap, nll
+
+SLICES = ("lang", "domain")
+"""Columns by whose values the metric is also given."""
+
+
+class EvaluateSettings(Settings):
+    """What of each document is scored, and how sure the interval is to be."""
+
+    documents: int = 300
+    """Most documents that are scored: those of the lowest content hash, a fixed random sample."""
+    max_bytes: int = 1536
+    """Bytes (UTF-8) of the start of a document that are scored."""
+    resamples: int = 1000
+    """Bootstrap samples."""
+    confidence: float = 0.95
+    """Of the two-sided interval."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on one set of documents."""
+
+    metrics: dict[str, dict[str, float | int]]
+    """name: {value, low, high, n}, as the contract has it."""
+    documents: pa.Table
+    """One row a document: `id`, `lang`, `domain`, `nats`, `bytes`; for pairing with another."""
+
+
+def sample(table: pa.Table, settings: EvaluateSettings) -> pa.Table:
+    """Columns `id`, `text` (cut), `lang`, `domain` of the documents that are scored.
+
+    The id is the content hash where there is one, else a hash of the text. Rows are ordered by it,
+    so the same documents give the same table however they were stored.
+
+    Raises:
+        ValidationError: no document holds text.
+    """
+    texts = table["text"].to_pylist()
+    hashed = "content_hash" in table.column_names
+    ids = table["content_hash"].to_pylist() if hashed else [digest(t) for t in texts]
+    order = sorted((i for i, t in enumerate(texts) if t), key=lambda i: (ids[i], i))
+    order = order[: settings.documents]
+    if not order:
+        raise ValidationError("no text to evaluate on", "give at least one document with text")
+    columns = {
+        "id": pa.array([ids[i] for i in order], pa.string()),
+        "text": pa.array([nll.cut(texts[i], settings.max_bytes) for i in order], pa.string()),
+    }
+    for name in SLICES:
+        values = table[name].take(order) if name in table.column_names else None
+        columns[name] = (
+            pa.nulls(len(order), pa.string()) if values is None else pc.cast(values, pa.string())
+        )
+    return pa.table(columns)
+
+
+def metrics(
+    documents: pa.Table, settings: EvaluateSettings, seed: int
+) -> dict[str, dict[str, float | int]]:
+    """`bits_per_byte`, `bits_per_byte.lang=zh` … of documents with `nats` and `bytes`.
+
+    A slice is given where its column has a value; rows without one only count overall.
+    """
+    bits = documents["nats"].to_numpy() / math.log(2)
+    sizes = documents["bytes"].to_numpy().astype(np.float64)
+    masks = {"bits_per_byte": np.ones(len(bits), bool)}
+    for name in SLICES:
+        values = np.array(documents[name].to_pylist(), dtype=object)
+        for value in sorted({v for v in values if v is not None}):
+            masks[f"bits_per_byte.{name}={value}"] = values == value
+    out: dict[str, dict[str, float | int]] = {}
+    for name, mask in masks.items():
+        value, low, high = bootstrap.ratio_interval(
+            bits[mask],
+            sizes[mask],
+            confidence=settings.confidence,
+            resamples=settings.resamples,
+            seed=seed,
+        )
+        out[name] = {"value": value, "low": low, "high": high, "n": int(mask.sum())}
+    return out
+
+
+def evaluate_model(
+    model: Any, tokenizer: Any, table: pa.Table, settings: EvaluateSettings, seed: int
+) -> Evaluation:
+    """Figures of a model in memory; see `evaluate`."""
+    documents = sample(table, settings)
+    nats, sizes = nll.score(model, tokenizer, documents["text"].to_pylist())
+    scored = documents.drop_columns(["text"])
+    scored = scored.append_column("nats", pa.array(nats, pa.float64()))
+    scored = scored.append_column("bytes", pa.array(sizes, pa.int64()))
+    return Evaluation(metrics(scored, settings, seed), scored)
+
+
+def evaluate(
+    export: str, table: pa.Table, seed: int, settings: EvaluateSettings | None = None
+) -> Evaluation:
+    """Figures of an exported model on documents, with intervals, and values a document.
+
+    Args:
+        export: folder of the export.
+        table: documents with `text`, and `lang`, `domain`, `content_hash` where known.
+        seed: seed of the bootstrap.
+        settings: None for the defaults.
+
+    Raises:
+        ValidationError: no document holds text.
+    """
+    from headrace.training.moe import export as exports
+
+    return evaluate_model(
+        exports.load(export),
+        exports.load_tokenizer(export),
+        table,
+        settings or EvaluateSettings(),
+        seed,
+    )
+
+
+def baseline_evaluations(
+    tokens: str,
+    tokenizer: Any,
+    table: pa.Table,
+    seed: int,
+    seen: int | None = None,
+    settings: EvaluateSettings | None = None,
+) -> dict[str, Evaluation]:
+    """Figures of the unigram and the bigram on the same documents, keyed by name.
+
+    Args:
+        tokens: folder that `tokenize` wrote.
+        tokenizer: the one in it.
+        table: documents, as for `evaluate`.
+        seed: seed of the bootstrap.
+        seen: training tokens that the model saw; None: all there are.
+        settings: None for the defaults.
+    """
+    from headrace.training.scoring import baselines
+
+    settings = settings or EvaluateSettings()
+    documents = sample(table, settings)
+    texts: Sequence[str] = documents["text"].to_pylist()
+    ids = nll.encode(tokenizer, texts)
+    bare = documents.drop_columns(["text"])
+    sizes = pa.array([len(t.encode()) for t in texts], pa.int64())
+    out = {}
+    for name, nats in baselines.baselines(tokens, ids, len(tokenizer), seen).items():
+        scored = bare.append_column("nats", pa.array(nats, pa.float64()))
+        scored = scored.append_column("bytes", sizes)
+        out[name] = Evaluation(metrics(scored, settings, seed), scored)
+    return out

@@ -1,0 +1,161 @@
+"""The gate's decision as a page: what was decided, why, and every interval against its margin.
+
+Improvement is drawn to the right, whichever way the metric itself runs, so that one look tells:
+a bar right of the line of its margin holds, one left of it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from headrace.infra import pages
+
+_SAID = {
+    "promote": "Promoted: the challenger takes the champion's place.",
+    "reject": "Rejected: the champion stays.",
+    "inconclusive": "Not promoted: the evidence does not suffice. The champion stays.",
+}
+_VERDICT = {
+    "better": "better",
+    "not worse": "not worse than allowed",
+    "worse": "worse than allowed",
+    "unknown": "can't be told",
+}
+_COLOUR = {"better": "green", "not worse": "blue", "worse": "red", "unknown": "amber"}
+
+
+def _gain(entry: Mapping[str, Any]) -> tuple[float, float, float]:
+    """(improvement, low, high): positive is better."""
+    low, high = entry["interval"]
+    if entry["direction"] == "lower":
+        return -entry["difference"], -high, -low
+    return entry["difference"], low, high
+
+
+def _sentence(entry: Mapping[str, Any], confidence: float) -> str:
+    """One comparison in words."""
+    label, n = entry["label"], entry["n"]
+    if entry["difference"] is None:
+        return f"{label}: no figure, {entry.get('note', 'no evidence')}."
+    gain, low, high = _gain(entry)
+    unit = f" {entry['unit']}" if entry["unit"] else ""
+    way = "improves" if gain > 0 else "loses"
+    asked = (
+        f"an improvement of more than {entry['margin']:.3g} was asked for"
+        if entry["require"] == "better"
+        else f"a loss of at most {entry['margin']:.3g} was allowed"
+    )
+    by = "the whole interval" if entry["judge"] == "interval" else "the estimate"
+    note = f" Note: {entry['note']}." if "note" in entry else ""
+    return (
+        f"{label} {way} by {abs(gain):.3f}{unit} ({entry['champion']:.3f} to "
+        f"{entry['challenger']:.3f}, {entry['direction']} is better); improvement with "
+        f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} documents. "
+        f"In {by} {asked}: {_VERDICT[entry['verdict']]}.{note}"
+    )
+
+
+def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | None) -> Markup:
+    """A plot of improvements with their intervals, a row each, and the line of the margin."""
+
+    def draw(axes: Any) -> None:
+        for at, (_, entry) in enumerate(rows):
+            gain, low, high = _gain(entry)
+            tone = pages.colour(_COLOUR[entry["verdict"]])
+            axes.plot([low, high], [at, at], color=tone, linewidth=3, solid_capstyle="round")
+            axes.plot([gain], [at], "o", color=tone, markersize=7)
+        axes.axvline(0, color=pages.colour("grey"), linewidth=1)
+        if margin is not None:
+            axes.axvline(margin, color=pages.colour("red"), linewidth=1.2, linestyle="--")
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="x", color="#eef1f4")
+        axes.grid(axis="y", visible=False)
+        unit = rows[0][1].get("unit") or "the metric's unit"
+        axes.set_xlabel(f"improvement, {unit} (right is better)", fontsize=8.5)
+
+    line = "" if margin is None else f" Dashed: what the policy asks for ({margin:+.3g})."
+    return pages.plot(
+        draw,
+        f"Dot: estimate; bar: its interval; grey line: no change.{line}",
+        height=0.9 + 0.33 * len(rows),
+    )
+
+
+def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
+    entry = decision["metrics"][name]
+    tone = {"better": "good", "not worse": "good", "worse": "bad"}.get(entry["verdict"], "muted")
+    parts = [pages.paragraph(_sentence(entry, decision["confidence"]), tone)]
+    slices = decision["slices"].get(name, {})
+    rows = [
+        (label, {**entry, **part})
+        for label, part in [("all", entry), *slices.items()]
+        if part["interval"] is not None
+    ]
+    if rows:
+        margin = entry["margin"] if entry["require"] == "better" else -entry["margin"]
+        parts.append(_intervals(rows, margin))
+        parts.append(
+            pages.table(
+                ("documents", "n", "champion", "challenger", "improvement", "from", "to", "p"),
+                [
+                    (label, e["n"], e["champion"], e["challenger"], *_gain(e), e["p"])
+                    for label, e in rows
+                ],
+                "p: of an improvement no better than the margin, by bootstrap, one-sided.",
+            )
+        )
+    return pages.Section(entry["label"], *parts)
+
+
+def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:
+    if not decision["guards"]:
+        return []
+    rows = []
+    for name, g in decision["guards"].items():
+        ends = [f"at least {g['low']:g}"] if g["low"] is not None else []
+        ends += [f"at most {g['high']:g}"] if g["high"] is not None else []
+        said = {True: "holds", False: "broken", None: g.get("note", "not measured")}[g["ok"]]
+        rows.append((g["label"] or name, g["value"], " and ".join(ends), said))
+    return [pages.Section("Guards", pages.table(("guard", "value", "bound", "verdict"), rows))]
+
+
+def render(decision: Mapping[str, Any]) -> str:
+    """The page of a decision (`gate.decide`), self-contained HTML."""
+    kind = "good" if decision["decision"] == "promote" else "bad"
+    head = [
+        pages.paragraph(_SAID[decision["decision"]], kind),
+        pages.tiles(
+            (
+                entry["label"],
+                "-" if entry["difference"] is None else f"{_gain(entry)[0]:+.3f}",
+                f"{entry['unit']} better (+) or worse (-): {_VERDICT[entry['verdict']]}",
+            )
+            for entry in decision["metrics"].values()
+        ),
+        pages.paragraph("Why: " + "; ".join(decision["reasons"]) + "."),
+    ]
+    if decision["notes"]:
+        head.append(pages.paragraph("Left out: " + "; ".join(decision["notes"]) + ".", "muted"))
+    facts = [
+        ("champion", decision["champion"]),
+        ("challenger", decision["challenger"]),
+        ("policy", decision["policy"]),
+        ("confidence", decision["confidence"]),
+        ("bootstrap samples", decision["resamples"]),
+        ("seed", decision["seed"]),
+        *((f"data: {k}", v) for k, v in decision["data"].items()),
+    ]
+    return pages.page(
+        f"Gate: {decision['decision']}",
+        f"{decision['challenger']} against {decision['champion']}",
+        [
+            pages.Section("Decision", *head),
+            *(_metric(name, decision) for name in decision["metrics"]),
+            *_guards(decision),
+            pages.Section("What was compared", pages.table(("", ""), facts)),
+        ],
+    )

@@ -1,0 +1,111 @@
+"""The rules of a gate, as settings read from YAML: what must improve, what must not get worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from headrace.infra.errors import UsageError
+from headrace.infra.settings import Settings, build, read_config
+
+POLICIES = Path(__file__).resolve().parents[2] / "infra" / "configs" / "gate"
+"""Folder of the policies that headrace ships."""
+
+
+class Rule(Settings):
+    """What one metric has to show."""
+
+    name: str
+    """Name of the sample in the evidence, `new.bits_per_byte` say."""
+    label: str = ""
+    """What a reader calls it; empty: the name."""
+    unit: str = ""
+    """Of the values, `bits a byte` say."""
+    direction: Literal["lower", "higher"] = "lower"
+    """Which way is better."""
+    require: Literal["better", "not_worse"] = "better"
+    """`better`: improvement above the margin. `not_worse`: a loss of at most the margin."""
+    judge: Literal["interval", "estimate"] = "interval"
+    """What is held against the margin: the end of the interval on the unsafe side, or the
+    estimate. Where it is the interval and the margin lies inside, the verdict is unknown."""
+    margin: float = Field(0.0, ge=0)
+    """In the metric's unit, or what `margin_in` says."""
+    margin_in: Literal["unit", "deviations"] = "unit"
+    """`deviations`: the margin counts standard deviations of the champion's values, for a metric
+    whose unit means nothing by itself, such as the score of a reward model."""
+    slices: tuple[str, ...] = ()
+    """Columns of the documents by whose values the metric is also shown."""
+    slice_margin: float | None = Field(None, ge=0)
+    """A slice whose interval shows a larger loss than this makes the decision reject; None: slices
+    are shown and decide nothing."""
+    min_documents: int = Field(5, ge=2)
+    """With fewer pairs the verdict is unknown: below 5 not even a sign test in which all pairs
+    agree reaches p = .05."""
+    optional: bool = False
+    """Whether a metric without evidence is left out (with a note) or makes the decision
+    inconclusive."""
+
+
+class Guard(Settings):
+    """A bound on one figure; outside it nothing is promoted."""
+
+    name: str
+    """Name of the figure in the challenger's evidence."""
+    label: str = ""
+    """What a reader calls it; empty: the name."""
+    low: float | None = None
+    """The least that is accepted."""
+    high: float | None = None
+    """The most that is accepted."""
+    optional: bool = True
+    """Whether a figure that is missing is left out (with a note) or makes the decision
+    inconclusive."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Guard:
+        if self.low is None and self.high is None:
+            raise ValueError(f"guard {self.name} has neither low nor high")
+        return self
+
+
+class Policy(Settings):
+    """The rules by which a challenger is held against the champion."""
+
+    name: str
+    """Shown in the decision."""
+    description: str = ""
+    """What the policy is for."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Of the two-sided intervals."""
+    resamples: int = Field(4000, ge=100)
+    """Bootstrap samples."""
+    metrics: tuple[Rule, ...] = Field(min_length=1)
+    """Every rule must hold."""
+    guards: tuple[Guard, ...] = ()
+    """Every guard must hold."""
+
+    @model_validator(mode="after")
+    def _unique(self) -> Policy:
+        for names in ([r.name for r in self.metrics], [g.name for g in self.guards]):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            if twice:
+                raise ValueError(f"named twice: {', '.join(twice)}")
+        return self
+
+
+def read_policy(which: str | Path) -> Policy:
+    """A policy by the name of a shipped one (`default`, `first`) or by the path of a YAML file.
+
+    Raises:
+        UsageError: there is no such policy, or the file breaks its schema.
+    """
+    shipped = {p.stem: p for p in sorted(POLICIES.glob("*.yaml"))}
+    path = shipped.get(str(which), Path(which))
+    if not path.is_file():
+        raise UsageError(
+            f"gate policy {which}: no such file",
+            f"give a YAML file, or one of {', '.join(shipped)}",
+        )
+    return build(Policy, read_config(path), str(path))
