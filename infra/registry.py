@@ -89,7 +89,10 @@ class Registry:
         return found
 
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
-        """The version number of a gated challenger; the same run registers once."""
+        """The version number of a gated challenger, which gets the alias `challenger`.
+
+        The same run registers once.
+        """
         from mlflow.exceptions import MlflowException
 
         home = self.tracking.home
@@ -108,14 +111,17 @@ class Registry:
             run_id=run,
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
         )
+        self.client.set_registered_model_alias(self.name, CHALLENGER, str(made.version))
         return str(made.version)
 
-    def set_challenger(self, number: str) -> None:
-        """Point the alias `challenger` at a version."""
-        self.client.set_registered_model_alias(self.name, CHALLENGER, number)
-
     def move_champion(
-        self, number: str, expected: str | None, who: str, why: str, **evidence: Any
+        self,
+        number: str,
+        expected: str | None,
+        who: str,
+        why: str,
+        run_id: str,
+        **evidence: Any,
     ) -> None:
         """Make a version the champion: the audit line first, synced; the alias follows from it.
 
@@ -124,7 +130,8 @@ class Registry:
             expected: the champion that it was compared against (None: there was none).
             who: a person, or the gate.
             why: one sentence.
-            evidence: more fields of the line (run id, decision).
+            run_id: the gate's run, which makes the decision one of its kind.
+            evidence: more fields of the line.
 
         Raises:
             NotPromotedError: another champion has come in since the comparison.
@@ -133,7 +140,10 @@ class Registry:
         with audit.locked(self.tracking.home.audit):
             self._repair()
             now = self._alias(CHAMPION)
-            if now == number:
+            done = audit.read(self.tracking.home.audit)
+            same = [e for e in done if e["to"] == number and e.get("run_id") == run_id]
+            if now == number or same:
+                # This very decision is recorded; what came after it stands.
                 return
             if now != expected:
                 raise NotPromotedError(
@@ -146,6 +156,7 @@ class Registry:
                 model=self.name,
                 who=who,
                 why=why,
+                run_id=run_id,
                 **{"from": now, "to": number},
                 **evidence,
             )

@@ -1,0 +1,56 @@
+"""Export -> SFT -> reward model -> PPO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.infra.settings import Shared
+from headrace.tasks.alignment import aligned_model, derive_data
+from headrace.tasks.settings import AlignSettings
+from headrace.tasks.training import AlignJob, align_of, run_alignment
+
+
+@flow(name="align-stage", flow_run_name="align-{stage}")
+def align_stage(stage: str, job: AlignJob) -> dict[str, Any]:
+    """One stage on a user's own data; the answer of `headrace align`."""
+    return run_alignment(stage, job)
+
+
+@flow(name="align", flow_run_name="align")
+def align(
+    base: dict[str, Any],
+    release: dict[str, Any],
+    tokens: dict[str, Any],
+    settings: AlignSettings,
+    shared: Shared,
+    chain: str | None = None,
+) -> dict[str, Any]:
+    """The three stages on data derived from the release, each judged on held-out prompts."""
+    data = derive_data(release, settings, shared)
+    replay = {"replay": tokens["output"]}
+    sft = run_alignment(
+        "sft",
+        align_of("sft", settings, shared, base["export"], data["sft"]["data"], extra=replay),
+        chain,
+    )
+    reward = run_alignment(
+        "reward",
+        align_of("reward", settings, shared, sft["export"], data["reward"]["data"]),
+        chain,
+    )
+    ppo = run_alignment(
+        "ppo",
+        align_of(
+            "ppo",
+            settings,
+            shared,
+            sft["export"],
+            data["ppo"]["data"],
+            reward=reward["export"],
+            extra=replay,
+        ),
+        chain,
+    )
+    return aligned_model(data, sft, reward, ppo)

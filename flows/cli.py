@@ -1,0 +1,340 @@
+"""The command `headrace`: verbs in the order of the chain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.flows.command import NOT_BUILT, Answer, Call, finish, not_built, prefect_server, verb
+from headrace.infra import console, storage
+from headrace.infra.errors import UsageError
+from headrace.infra.home import home
+
+
+class _Headrace(click.Group):
+    """The verbs in the order of the chain, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names as they were registered."""
+        return list(self.commands)
+
+
+cli = _Headrace(
+    "headrace",
+    help="From a Chinese and English corpus to a model in production, and back round through "
+    "drift.\n\nEvery verb takes --config, --set, --profile, --json; `headrace VERB --help` shows "
+    "an example. State lives under HEADRACE_HOME (default: .headrace/ here).",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _uri(value: str) -> str:
+    return storage.display(value)
+
+
+@verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
+@click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
+@click.option("--window", metavar="URI", help="Text for the drift round.")
+def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
+    """The whole chain: text in, a gated model out, and once round through drift.
+
+    Without --input it takes real text that pinned packages ship. What is finished is reused, what
+    was killed goes on.
+    """
+    with prefect_server():
+        from headrace.flows.lifecycle import LifecycleJob, lifecycle
+        from headrace.flows.screen import run_screen
+        from headrace.tasks.settings import RunVerb
+
+        job = LifecycleJob(
+            inputs=tuple(map(_uri, inputs)),
+            window=_uri(window) if window else None,
+            settings=call.settings(RunVerb),
+        )
+        data: dict[str, Any] = lifecycle(job)
+        return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
+
+
+@verb(cli, "curate", "headrace curate --input corpus/*.jsonl.gz --output curated")
+@click.option("--input", "inputs", multiple=True, required=True, metavar="URI",
+              help="Files, folders or globs, also s3://. Repeatable.")  # fmt: skip
+@click.option("--output", required=True, metavar="URI", help="Gets releases/ID and latest.json.")
+@click.option("--max-unreadable", type=click.FloatRange(0, 1), metavar="SHARE",
+              help="Publish nothing above this share of unreadable records (0.05).")  # fmt: skip
+def curate(
+    call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
+) -> Answer:
+    """Five-level cleaning and deduplication of raw text into a release."""
+    with prefect_server():
+        from headrace.flows.curate import curate as flow
+        from headrace.flows.screen import release_screen
+        from headrace.tasks.curation import curate_job
+        from headrace.tasks.settings import CurateVerb
+
+        given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+        job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
+        data: dict[str, Any] = flow(job)
+        return Answer(data, release_screen(data))
+
+
+@verb(cli, "replay", "headrace replay --release R --set semantics.threshold=0.8 --output O")
+@click.option("--release", metavar="URI")
+@click.option("--output", metavar="URI")
+def replay(call: Call, release: str | None, output: str | None) -> Answer:
+    """A new release from stored scores (not built yet)."""
+    return not_built("replay")
+
+
+@verb(cli, "validate", "headrace validate --release curated/releases/ID")
+@click.option("--release", required=True, metavar="URI", help="Folder of a release.")
+def validate(call: Call, release: str) -> Answer:
+    """Hold a release against the expectations."""
+    from headrace.tasks.curation import validate_finished
+    from headrace.tasks.settings import CurateVerb
+
+    call.settings(CurateVerb)
+    data = validate_finished(_uri(release))
+    return Answer(data, f"{data['release']}: all {data['expectations']} expectations hold")
+
+
+@verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
+@click.option("--release", required=True, metavar="URI", help="Folder of a release.")
+@click.option("--output", required=True, metavar="URI", help="The folder to write.")
+def tokenize(call: Call, release: str, output: str) -> Answer:
+    """Packed token shards of a release, train/ and heldout/."""
+    from headrace.tasks.settings import TokenizeVerb
+    from headrace.tasks.tokens import tokenize_release
+
+    data = tokenize_release(_uri(release), _uri(output), call.settings(TokenizeVerb))
+    return Answer(
+        data, f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
+    )
+
+
+@verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
+@click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
+@click.option("--preset", default="local", show_default=True, metavar="NAME")
+@click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
+@click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
+def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> Answer:
+    """MoE pretraining through DeepSpeed."""
+    with prefect_server():
+        from headrace.flows.pretrain import pretrain as flow
+        from headrace.tasks.settings import PretrainVerb
+        from headrace.tasks.training import pretrain_job
+
+        settings = call.settings(PretrainVerb, preset=preset)
+        result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
+        return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
+                      f"{result['export']}")  # fmt: skip
+
+
+@verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
+@click.option("--preset", required=True, metavar="NAME")
+@click.option("--gpus", type=click.IntRange(1), required=True, metavar="N")
+@click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
+def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
+    """Memory a device, speed and cost of a preset before you rent anything."""
+    from headrace.tasks.settings import PretrainVerb
+    from headrace.tasks.training import plan_preset
+
+    data = plan_preset(call.settings(PretrainVerb, preset=preset), gpus, gpu)
+    per_device = data["bytes_per_device"] / 2**30
+    return Answer(
+        data,
+        f"{preset}: {data['total_parameters']:,} parameters, {data['active_parameters']:,} active; "
+        f"{per_device:.1f} GiB a device on {gpus} {gpu}",
+    )
+
+
+@verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
+@click.argument("stage", type=click.Choice(["sft", "reward", "ppo", "dpo", "grpo"]))
+@click.option("--model", metavar="URI", help="Export to start from.")
+@click.option("--data", metavar="URI", help="JSONL or Parquet.")
+@click.option("--output", metavar="URI", help="Run folder; the same one resumes.")
+@click.option("--reward", metavar="URI", help="Export of the reward stage (ppo, grpo).")
+def align(
+    call: Call,
+    stage: str,
+    model: str | None,
+    data: str | None,
+    output: str | None,
+    reward: str | None,
+) -> Answer:
+    """One stage of alignment: sft, reward or ppo.
+
+    Data: sft `prompt, response`; reward `prompt, chosen, rejected`; ppo `prompt`.
+    """
+    if stage in ("dpo", "grpo"):
+        return not_built(f"align {stage}")
+    for name, value in (("--model", model), ("--data", data), ("--output", output)):
+        if not value:
+            raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
+    if stage == "ppo" and not reward:
+        raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
+    with prefect_server():
+        from headrace.flows.align import align_stage
+        from headrace.tasks.settings import AlignVerb
+        from headrace.tasks.training import align_job
+
+        job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
+        result: dict[str, Any] = align_stage(stage, job)
+        m = result["metrics"]
+        return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
+                      f"{m['after']:.4g}: {result['export']}")  # fmt: skip
+
+
+@verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
+@click.option("--model", required=True, metavar="URI|ALIAS")
+@click.option("--prompt", required=True, metavar="TEXT")
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
+def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
+    """Let a model speak."""
+    from headrace.infra.settings import Shared
+    from headrace.tasks.training import generate_text
+
+    shared = call.settings(Shared)
+    text = generate_text(model, prompt, max_tokens, temperature, shared)
+    return Answer({"model": model, "prompt": prompt, "text": text}, text)
+
+
+@verb(cli, "evaluate", "headrace evaluate --model champion --suite heldout.jsonl")
+@click.option("--model", required=True, metavar="URI|ALIAS")
+@click.option("--suite", metavar="NAME|FILE",
+              help="JSONL with `text`; default: held-out records of its corpus.")  # fmt: skip
+def evaluate(call: Call, model: str, suite: str | None) -> Answer:
+    """Metrics with confidence intervals, by domain and language."""
+    with prefect_server():
+        from headrace.flows.evaluate import evaluate as flow
+        from headrace.flows.screen import metrics_screen
+        from headrace.infra.settings import Shared
+
+        data: dict[str, Any] = flow(model, suite, call.settings(Shared))
+        return Answer(data, metrics_screen(data))
+
+
+@verb(cli, "gate", "headrace gate --champion champion --challenger runs/x/export --policy p.yaml")
+@click.option("--champion", required=True, metavar="URI|ALIAS")
+@click.option("--challenger", required=True, metavar="URI|ALIAS")
+@click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
+def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
+    """Hold a challenger against a champion; nothing is moved."""
+    with prefect_server():
+        from headrace.flows.gate import compare as flow
+        from headrace.flows.screen import gate_screen
+        from headrace.tasks.settings import GateVerb
+
+        given = {"policy": policy} if policy else {}
+        data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
+        return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
+
+
+@verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
+@click.option("--reference", metavar="URI", help="Release or raw text; default: the champion's.")
+@click.option("--window", metavar="URI", help="Release or raw text.")
+@click.option("--inbox", metavar="URI", help="Makes windows of new files (not built yet).")
+@click.option("--exit-code", is_flag=True, help="Exit with 6 where drift is found.")
+def monitor(
+    call: Call, reference: str | None, window: str | None, inbox: str | None, exit_code: bool
+) -> Answer:
+    """Whether a window of text has drifted; emits the event on an alert."""
+    if inbox:
+        return not_built("monitor --inbox")
+    if not window:
+        raise UsageError("monitor lacks --window", "give --window URI")
+    with prefect_server():
+        from headrace.flows.monitor import monitor as flow
+        from headrace.flows.screen import drift_screen
+        from headrace.tasks.settings import MonitorVerb
+
+        settings = call.settings(MonitorVerb)
+        data: dict[str, Any] = flow(_uri(reference) if reference else None, _uri(window), settings)
+        return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
+
+
+@verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
+@click.option("--window", required=True, metavar="URI", help="Release or raw text.")
+@click.option("--force", is_flag=True, help="Skip the drift test.")
+def retrain(call: Call, window: str, force: bool) -> Answer:
+    """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
+    with prefect_server():
+        from headrace.flows.retrain import RetrainJob
+        from headrace.flows.retrain import retrain as flow
+        from headrace.flows.screen import round_screen
+        from headrace.tasks.settings import RetrainVerb
+
+        job = RetrainJob(window=_uri(window), force=force, settings=call.settings(RetrainVerb))
+        data: dict[str, Any] = flow(job)
+        refused = data.get("decision", "promote") != "promote"
+        return Answer(data, round_screen(data), 5 if refused else 0)
+
+
+def _later(name: str, about: str, *options: click.Option) -> None:
+    def body(call: Call, **_: Any) -> Answer:
+        return not_built(name)
+
+    body.__doc__ = f"{about} (not built yet)."
+    command = verb(cli, name, f"headrace {name}")(body)
+    command.params.extend(options)
+
+
+_who = [click.Option(["--by"], metavar="NAME"), click.Option(["--why"], metavar="TEXT")]
+_later("up", "Start the local stack")
+_later("down", "Stop the local stack")
+_later("deploy", "Register deployments, schedules and automations")
+_later("alert", "Emit the drift event of another monitor", click.Option(["--window"]))
+_later("decide", "A person's decision", click.Option(["--version"]),
+       click.Option(["--promote/--refuse"]), *_who)  # fmt: skip
+_later("rollback", "Back to the champion before", *_who)
+_later("status", "Champion, what waits, what runs")
+_later("gc", "Remove what no model version refers to", click.Option(["--keep"], type=int))
+
+
+@verb(cli, "audit", "headrace audit verify")
+@click.argument("action", type=click.Choice(["verify"]))
+def audit(call: Call, action: str) -> Answer:
+    """Check the chain of recorded decisions (not built yet)."""
+    return not_built(f"audit {action}")
+
+
+@verb(cli, "doctor", "headrace doctor")
+def doctor(call: Call) -> Answer:
+    """Check what headrace needs, and say how to mend it."""
+    from headrace.infra.doctor import examine
+    from headrace.infra.settings import Shared
+
+    data = examine(home(), call.settings(Shared))
+    lines = [f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}" for c in data["checks"]]
+    return Answer(data, "\n".join(lines), 0 if data["ok"] else 2)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:] if argv is None else argv
+    wants_help = not arguments or "--help" in arguments or "-h" in arguments
+    if not wants_help:
+        # Help needs no log file, and a state folder is not made by asking for it.
+        console.open_console(Path(home().logs) / "headrace.log")
+    try:
+        cli.main(arguments, "headrace", standalone_mode=False)
+    except click.ClickException as error:
+        message = error.format_message()
+        finish("--json" in arguments, lambda: _usage(message))
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+def _usage(message: str) -> Answer:
+    raise UsageError(message, "see `headrace --help` and `headrace VERB --help`")
+
+
+__all__ = ["NOT_BUILT", "cli", "main"]
+
+if __name__ == "__main__":
+    main()

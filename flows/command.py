@@ -1,0 +1,129 @@
+"""What every verb shares: settings, the JSON line, exit codes, and no trace on the screen."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace.infra import console
+from headrace.infra.errors import HeadraceError, UsageError
+from headrace.infra.home import home
+from headrace.infra.settings import Shared, load, read_config
+
+PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
+NOT_BUILT = "{} is not built yet"
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Answer:
+    """What a verb has to say: the JSON object, the same for a person, and the exit code."""
+
+    data: dict[str, Any]
+    text: str = ""
+    code: int = 0
+
+
+@dataclass
+class Call:
+    """The options that every verb takes, resolved to settings when the verb asks."""
+
+    config: Path | None
+    sets: tuple[str, ...]
+    profile: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, model: type[Shared], **given: Any) -> Any:
+        """Validated settings of a verb; `given` (an option's value) wins over the profile only."""
+        base = read_config(PROFILES / f"{self.profile}.yaml")
+        return load(model, self.config, self.sets, {**base, **given})
+
+
+def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
+    """Register `function(call, **options) -> Answer` as a verb of the command."""
+
+    def register(function: Callable[..., Answer]) -> click.Command:
+        @functools.wraps(function)
+        def run(
+            config: Path | None, sets: tuple[str, ...], profile: str, as_json: bool, **options: Any
+        ) -> None:
+            finish(as_json, lambda: function(Call(config, sets, profile), **options))
+
+        doc = (function.__doc__ or "").strip() + f"\n\n\b\nExample:\n  {example}"
+        command = click.command(name, help=doc)(run)
+        for option in reversed(_COMMON):
+            command.params.append(option)
+        group.add_command(command)
+        return command
+
+    return register
+
+
+_COMMON: list[click.Parameter] = [
+    click.Option(["--config", "config"], type=click.Path(path_type=Path), metavar="FILE",
+                 help="Settings as YAML."),
+    click.Option(["--set", "sets"], multiple=True, metavar="A.B=VALUE",
+                 help="One setting; the value is YAML. Wins over the file. Repeatable."),
+    click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default="local",
+                 show_default=True, help="Where it runs."),
+    click.Option(["--json", "as_json"], is_flag=True,
+                 help="Print one JSON object as the last line."),
+]  # fmt: skip
+
+
+def finish(as_json: bool, body: Callable[[], Answer]) -> None:
+    """Run a verb and end the process with its exit code; whatever happens, say it in one line."""
+    try:
+        answer = body()
+        if as_json:
+            console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
+        elif answer.text:
+            console.result(answer.text)
+        sys.exit(answer.code)
+    except HeadraceError as error:
+        logger.debug("refused", exc_info=True)
+        _refuse(as_json, error.code, error.message, error.hint, error.counts)
+    except KeyboardInterrupt:
+        _refuse(as_json, 130, "stopped", "run the same command again to go on", {})
+    except Exception as error:
+        traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0][:200]
+        _refuse(as_json, 1, f"{type(error).__name__}: {first}",
+                f"an unexpected fault; the trace is in {console.log_path()}", {})  # fmt: skip
+
+
+def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:
+    console.say(f"error: {message}")
+    if hint:
+        console.say(f"  what to do: {hint}")
+    if as_json:
+        error = {"code": code, "message": message, "hint": hint}
+        console.result(json.dumps({**counts, "error": error}, ensure_ascii=False, default=str))
+    sys.exit(code)
+
+
+@contextmanager
+def prefect_server() -> Iterator[None]:
+    """A Prefect server for the flows of this command, booting while the command imports them."""
+    from headrace.infra.prefect_server import OwnServer
+
+    server = OwnServer(home())
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def not_built(name: str) -> Answer:
+    """The answer of a verb that comes later."""
+    raise UsageError(NOT_BUILT.format(name), "see CHANGELOG.md for what there is")

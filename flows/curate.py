@@ -1,0 +1,31 @@
+"""Raw text -> five levels -> duplicates -> release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.tasks.curation import (
+    CurateJob,
+    find_duplicates,
+    finished_release,
+    publish_release,
+    score_levels,
+    take_inventory,
+    validate_release,
+    write_release,
+)
+
+
+@flow(name="curate", flow_run_name="curate-{job.output}")
+def curate(job: CurateJob) -> dict[str, Any]:
+    """A release of what is fit to train on; asking again returns the finished one."""
+    inventory = take_inventory(job)
+    if done := finished_release(job, inventory):
+        return done
+    score_levels(job, inventory)
+    find_duplicates(job, inventory)
+    draft = write_release(job, inventory)
+    validate_release(job, draft)
+    return publish_release(job, draft)

@@ -1,0 +1,16 @@
+"""Model -> metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.infra.settings import Shared
+from headrace.tasks.judging import evaluate_model
+
+
+@flow(name="evaluate", flow_run_name="evaluate-{model}")
+def evaluate(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
+    """Bits a byte with intervals, by domain and language."""
+    return evaluate_model(model, suite, shared)

@@ -1,0 +1,45 @@
+"""Challenger against champion -> promote or reject."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.infra.settings import Shared
+from headrace.tasks.evidence import compare_exports, evidence_of_baselines, evidence_of_text
+from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
+from headrace.tasks.settings import GateSettings, GateVerb
+
+
+@flow(name="gate-first", flow_run_name="gate-first")
+def gate_first(
+    aligned: dict[str, Any],
+    base: dict[str, Any],
+    tokens: dict[str, Any],
+    corpus: list[str],
+    settings: GateSettings,
+    shared: Shared,
+    chain: str | None = None,
+) -> dict[str, Any]:
+    """The first model against the n-gram baselines: promoted over them, or not at all."""
+    pretrained = score_heldout(base["export"], corpus, shared)
+    challenger = score_heldout(aligned["export"], corpus, shared)
+    baselines = score_baselines(tokens, corpus, base["tokens"], shared)
+    best = evidence_of_baselines(baselines, corpus)
+    ours = evidence_of_text(aligned["export"], challenger, corpus)
+    decision = decide(best, ours, aligned["folder"], settings, "first", shared.seed)
+    moved = promote(
+        aligned["export"], corpus[-1], decision, None, settings, shared, aligned["tags"], chain
+    )
+    return {
+        **decision,
+        **moved,
+        "evaluation": {"pretrained": pretrained, "aligned": challenger, **baselines},
+    }
+
+
+@flow(name="gate", flow_run_name="gate-{challenger}")
+def compare(champion: str, challenger: str, settings: GateVerb) -> dict[str, Any]:
+    """The answer of `headrace gate`: the decision with evidence; no alias is moved."""
+    return compare_exports(champion, challenger, settings)

@@ -1,0 +1,54 @@
+"""The whole chain in one flow: what `make run` runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.flows.align import align
+from headrace.flows.curate import curate
+from headrace.flows.gate import gate_first
+from headrace.flows.pretrain import pretrain
+from headrace.flows.retrain import RetrainJob, retrain
+from headrace.infra.settings import Settings
+from headrace.tasks.chain import begin_chain, chain_answer, chain_sources, round_settings
+from headrace.tasks.chain_report import write_report
+from headrace.tasks.curation import release_of
+from headrace.tasks.settings import RunVerb
+from headrace.tasks.tokens import tokenize_corpus
+from headrace.tasks.training import pretrain_of
+
+
+class LifecycleJob(Settings):
+    """A run of the whole chain."""
+
+    inputs: tuple[str, ...] = ()
+    """URIs of raw text; none: the text of pinned packages."""
+    window: str | None = None
+    """Raw text for the drift round; None: the packages', or no round with own inputs."""
+    settings: RunVerb = RunVerb()
+
+
+@flow(name="lifecycle", flow_run_name="lifecycle-{job.settings.pretrain.preset}")
+def lifecycle(job: LifecycleJob) -> dict[str, Any]:
+    """Text in, a gated model out, and once round through drift."""
+    s = job.settings
+    sources, window, home = chain_sources(job.inputs, job.window)
+    release = curate(release_of(sources, home, s.curate, s))
+    chain = begin_chain(release, s)
+    tokens = tokenize_corpus(release, s.tokenize, s)
+    base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])
+    aligned = align(base, release, tokens, s.align, s, chain["run_id"])
+    first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
+    again = None
+    if window and first["decision"] == "promote":
+        again = chain["once"](
+            "round.json",
+            lambda: retrain(
+                RetrainJob(window=window, champion=first["version"], settings=round_settings(s)),
+                chain["run_id"],
+            ),
+        )
+    answer = chain_answer(release, tokens, base, aligned, first, again)
+    return write_report(answer, chain["folder"])

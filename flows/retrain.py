@@ -1,0 +1,55 @@
+"""Drift -> curate window -> EWC -> gate -> promote or refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from headrace.flows.curate import curate
+from headrace.infra.settings import Settings
+from headrace.tasks.curation import Source
+from headrace.tasks.drift import compare_texts
+from headrace.tasks.retraining import (
+    check_enough,
+    decide_round,
+    learn_window,
+    no_drift,
+    promote_round,
+    round_answer,
+    starting_point,
+    window_job,
+)
+from headrace.tasks.settings import RetrainVerb
+
+
+class RetrainJob(Settings):
+    """One round of retraining."""
+
+    window: str | tuple[Source, ...]
+    """Release or raw text."""
+    force: bool = False
+    """Skip the drift test."""
+    champion: str | None = None
+    """Version to start from; None: the champion."""
+    settings: RetrainVerb = RetrainVerb()
+
+
+@flow(name="retrain", flow_run_name="retrain")
+def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
+    """The champion taught a window it did not know, or refused to be."""
+    settings = job.settings
+    champion = starting_point(job.champion, settings)
+    verdict = None
+    if not job.force:
+        verdict = compare_texts(
+            champion["release"], job.window, settings.monitor, settings.curate, settings
+        )
+        if not verdict["drift"]:
+            return no_drift(verdict, champion, settings)
+    child = curate(window_job(job.window, champion, settings))
+    check_enough(child, settings)
+    trained = learn_window(champion, child, settings, chain)
+    decision = decide_round(champion, child, trained, settings)
+    moved = promote_round(champion, child, trained, decision, settings, chain)
+    return round_answer(verdict, child, trained, decision, moved)

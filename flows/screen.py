@@ -1,0 +1,159 @@
+"""What a command prints at its end, for a data engineer and an ML lead alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+WIDTH = 78
+
+
+def _rule(title: str = "") -> str:
+    return f"── {title} ".ljust(WIDTH, "─") if title else "─" * WIDTH
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"  {name:<22}{value}" for name, value in rows]
+
+
+def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
+    rejected = release["rejected"]
+    total = sum(rejected.values())
+    levels = ", ".join(f"{level} {n:,}" for level, n in rejected.items() if n)
+    adds = release["kept"] + total + release["unreadable"]
+    sign = "=" if adds == release["read"] else "≠"
+    return [
+        ("records read", f"{release['read']:,}  ({release['input_bytes'] / 1e6:.1f} MB)"),
+        ("kept", f"{release['kept']:,}"),
+        ("rejected", f"{total:,}" + (f"  ({levels})" if levels else "")),
+        ("unreadable", f"{release['unreadable']:,}"),
+        (
+            "the ledger",
+            f"{release['read']:,} {sign} {release['kept']:,} + {total:,} + "
+            f"{release['unreadable']:,}",
+        ),
+    ]
+
+
+def release_screen(release: dict[str, Any]) -> str:
+    """The end of `headrace curate`."""
+    rows = [("release", release["release_id"]), *_ledger(release)]
+    rows += [("folder", release["release"]), ("report", f"{release['release']}/report.html")]
+    return "\n".join([_rule("release"), *_rows(rows)])
+
+
+def _figure(metric: dict[str, Any]) -> str:
+    return f"{metric['value']:.3f}  [{metric['low']:.3f}, {metric['high']:.3f}]  n {metric['n']}"
+
+
+def metrics_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace evaluate`."""
+    return "\n".join(_rows((name, _figure(m)) for name, m in data["metrics"].items()))
+
+
+def _mark(decision: str) -> str:
+    return {"promote": "PROMOTED", "reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
+
+
+def gate_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace gate`."""
+    rows = [("decision", _mark(data["decision"]))]
+    for name, m in data["metrics"].items():
+        if m["difference"] is not None:
+            low, high = m["interval"]
+            rows.append(
+                (m.get("label") or name,
+                 f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f} "
+                 f"[{low:+.3f}, {high:+.3f}]: {m['verdict']}")
+            )  # fmt: skip
+    rows += [("because", reason) for reason in data["reasons"]]
+    rows.append(("report", data["report"]))
+    return "\n".join([_rule("gate"), *_rows(rows)])
+
+
+def drift_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace monitor`."""
+    said = "DRIFT" if data["drift"] else "no drift"
+    rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
+    if data["drifted"]:
+        rows.append(("what shifted", ", ".join(data["drifted"])))
+    rows.append(("report", data["report"]))
+    return "\n".join([_rule("monitor"), *_rows(rows)])
+
+
+def _round_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    if data.get("drift") is False:
+        return [("drift", "none: nothing is trained"), ("champion", f"version {data['champion']}")]
+    rows = []
+    if verdict := data.get("verdict"):
+        shown = f"p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f}"
+        rows.append(("drift", f"found ({shown}): {', '.join(verdict['drifted'][:4])}"))
+    window = data["window"]
+    rows.append(("window", f"{window['read']:,} read, {window['kept']:,} kept"))
+    for side, label in (("new", "new text, bits/byte"), ("old", "old text, bits/byte")):
+        m = data["metrics"][side]
+        plain = f"   (plain fine-tuning {m['plain']:.3f})" if m.get("plain") is not None else ""
+        rows.append((label, f"{m['before']:.3f} -> {m['after']:.3f}{plain}"))
+    rows.append(("gate", f"{_mark(data['decision'])}: {'; '.join(data['reasons'][:2])}"))
+    rows.append(("champion", f"version {data['champion']}"))
+    return rows
+
+
+def round_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace retrain`."""
+    rows = _round_rows(data)
+    if report := data.get("gate", data).get("report"):
+        rows.append(("report", report))
+    return "\n".join([_rule("retraining"), *_rows(rows)])
+
+
+def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            stage,
+            f"{m.get('name', 'metric')}: {m['before']:.3f} -> {m['after']:.3f}   gain "
+            f"{m['gain']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
+        )
+        for stage, m in alignment.items()
+    ]
+
+
+def run_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace run`: the whole chain on one screen."""
+    gate = data["gate"]
+    scored = gate["evaluation"]
+    base = data["pretrain"]
+    total, active = data["total_parameters"], data["active_parameters"]
+    lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]
+    bits = [
+        (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
+        for name, key in (
+            ("unigram", "unigram"),
+            ("Kneser-Ney bigram", "bigram"),
+            ("MoE, pretrained", "pretrained"),
+            ("MoE, aligned", "aligned"),
+        )
+    ]
+    lines += [
+        _rule("model"),
+        *_rows(
+            [
+                ("parameters", f"{total / 1e6:.2f} M, of which {active / 1e6:.2f} M active"),
+                ("trained on", f"{base['tokens']:,} tokens in {base['steps']} steps"),
+            ]
+        ),
+        _rule("held-out bits per byte (lower is better) [95 % interval]"),
+        *_rows(bits),
+        _rule("alignment, on held-out prompts"),
+        *_rows(_gains(data["alignment"])),
+        _rule("gate"),
+        *_rows([("first model", f"{_mark(data['decision'])}: {'; '.join(gate['reasons'][:2])}")]),
+        _rule("drift round"),
+    ]  # fmt: skip
+    if data["round"]:
+        lines += _rows(_round_rows(data["round"]))
+    elif data["decision"] != "promote":
+        lines += _rows([("left out", "there is no champion to retrain")])
+    else:
+        lines += _rows([("left out", "no --window was given")])
+    return "\n".join([*lines, _rule(), f"  report: {data['report']}"])

@@ -1,0 +1,80 @@
+"""The chain as a whole: where its text comes from, its run folder, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from headrace.infra.corpora import BASE, WINDOW
+from headrace.infra.home import home
+from headrace.infra.lineage import code_version, digest
+from headrace.spark_jobs.settings import Source
+from headrace.tasks.curation import fetch_corpora
+from headrace.tasks.recording import open_chain
+from headrace.tasks.settings import RetrainVerb, RunVerb
+from headrace.tasks.step import once, run_folder
+
+Window = str | tuple[Source, ...] | None
+
+
+def chain_sources(
+    inputs: tuple[str, ...], window: str | None
+) -> tuple[tuple[Source, ...], Window, str]:
+    """(inputs, window, output) of a run: the user's own text, or that of pinned packages.
+
+    Own text without an own window has no drift round: the packages' window would tell nothing
+    of the user's model.
+    """
+    output = str(home().root)
+    if inputs:
+        return tuple(Source(uri=uri) for uri in inputs), window, output
+    return fetch_corpora(BASE), window or fetch_corpora((WINDOW,)), output
+
+
+def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
+    """{run_id, folder, once}: the chain's parent run in MLflow and its run folder."""
+    identity = [
+        release["release_id"],
+        settings.model_dump(exclude={"spark", "notify"}),
+        [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
+    ]
+    folder = run_folder("chain", identity)
+    run = open_chain("chain", digest(identity), {"release_id": release["release_id"]})
+    remember: Callable[..., dict[str, Any]] = partial(once, folder)
+    return {"run_id": run, "folder": folder, "once": remember}
+
+
+def round_settings(settings: RunVerb) -> RetrainVerb:
+    """The settings of the drift round within a run."""
+    return RetrainVerb(
+        **{k: getattr(settings, k) for k in ("spark", "seed", "model", "notify")},
+        **settings.retrain.model_dump(),
+        curate=settings.curate,
+        gate=settings.gate,
+        monitor=settings.monitor,
+    )
+
+
+def chain_answer(
+    release: dict[str, Any],
+    tokens: dict[str, Any],
+    base: dict[str, Any],
+    aligned: dict[str, Any],
+    first: dict[str, Any],
+    again: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The answer of `headrace run`: all of curate's, and what became of it."""
+    return {
+        **release,
+        "tokens": tokens,
+        "pretrain": base,
+        "export": aligned["export"],
+        "total_parameters": base["total_parameters"],
+        "active_parameters": base["active_parameters"],
+        "alignment": {stage: a["metrics"] for stage, a in aligned["stages"].items()},
+        "stages": aligned["stages"],
+        "decision": first["decision"],
+        "gate": first,
+        "round": again,
+    }

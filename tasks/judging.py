@@ -1,0 +1,208 @@
+"""Evaluation and the gate: evidence gathered, the policy asked, the decision recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.infra import releases, storage
+from headrace.infra.errors import InputError, UsageError, ValidationError
+from headrace.infra.home import home
+from headrace.infra.lineage import code_version
+from headrace.infra.settings import Shared
+from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.recording import record_stage, registry, tracking
+from headrace.tasks.settings import GateSettings
+from headrace.tasks.step import once, relative, run_folder, step
+from headrace.training.scoring import evaluate as scoring
+from headrace.training.scoring import gate, gate_report
+from headrace.training.scoring.gate import Evidence, Sample
+from headrace.training.scoring.policy import read_policy
+
+_TEXT = ("text", "content_hash")
+GATE = "gate"
+
+
+def heldout_documents(corpus: list[str]) -> pa.Table:
+    """The held-out documents of releases: `text`, `content_hash`, `lang`, `domain`."""
+    return pa.concat_tables(
+        [releases.read_documents(r, _TEXT, heldout=True) for r in corpus]
+    )  # fmt: skip
+
+
+def release_folder(release_id: str) -> str:
+    """The folder of a release of this state folder.
+
+    Raises:
+        UsageError: it isn't there.
+    """
+    folder = home().root / "releases" / release_id
+    if not releases.is_release(str(folder)):
+        raise UsageError(
+            f"release {release_id} is not in {home().root}", "give the documents by --suite FILE"
+        )
+    return str(folder)
+
+
+def read_suite(path: str) -> pa.Table:
+    """The documents of a JSONL file with `text`, and `lang` and `domain` where given.
+
+    Raises:
+        InputError: no such file, or a line that is not a JSON object with a text.
+    """
+    if not storage.exists(path):
+        raise InputError(f"--suite {path}: no such file", "give a JSONL file with `text`")
+    rows = []
+    for number, line in enumerate(storage.read_bytes(path).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            text = row["text"]
+        except (ValueError, KeyError, TypeError):
+            text = None
+        if not isinstance(text, str):
+            raise InputError(
+                f"{path} line {number}: not a JSON object with a string `text`", "mend the line"
+            )
+        rows.append({"text": text, "lang": row.get("lang"), "domain": row.get("domain")})
+    if not rows:
+        raise ValidationError(f"{path} holds no document", "give at least one line with `text`")
+    schema = pa.schema([(c, pa.string()) for c in ("text", "lang", "domain")])
+    return pa.Table.from_pylist(rows, schema)
+
+
+@step("evaluate")
+def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
+    """The answer of `headrace evaluate`."""
+    export = resolve_model(model, shared)
+    if suite in (None, "heldout"):
+        if model == "champion":
+            release = registry(shared.model.name).champion().release
+        else:
+            release = release_folder(str(lineage_of(export).get("release_id")))
+        table = heldout_documents(releases.lineage(release))
+        settings = scoring.EvaluateSettings()
+    else:
+        table = read_suite(str(suite))
+        # A suite is scored whole: the caller chose its size.
+        settings = scoring.EvaluateSettings(documents=table.num_rows)
+    result = scoring.evaluate(str(export), table, shared.seed, settings)
+    return {"model": str(export), "metrics": result.metrics}
+
+
+@step("evaluate on held-out records")
+def score_heldout(export: str, corpus: list[str], shared: Shared) -> dict[str, Any]:
+    """{metrics, documents (Parquet file)} of a model on the held-out records of releases."""
+    ids = [Path(r).name for r in corpus]
+    folder = run_folder("evaluate", [_run_of(export), ids, shared.seed, code_version("training")])
+
+    def make() -> dict[str, Any]:
+        result = scoring.evaluate(export, heldout_documents(corpus), shared.seed)
+        path = folder / "documents.parquet"
+        _write(result.documents, path)
+        return {"metrics": result.metrics, "documents": relative(path)}
+
+    return once(folder, "evaluation.json", make)
+
+
+@step("score baselines")
+def score_baselines(
+    tokens: dict[str, Any], corpus: list[str], seen: int, shared: Shared
+) -> dict[str, Any]:
+    """{name: {metrics, documents}} of the n-gram models on the same held-out records."""
+    from headrace.training.moe.export import load_tokenizer
+
+    ids = [Path(r).name for r in corpus]
+    identity = [Path(tokens["output"]).name, ids, seen, shared.seed, code_version("training")]
+    folder = run_folder("baselines", identity)
+
+    def make() -> dict[str, Any]:
+        tokenizer = load_tokenizer(storage.join(tokens["output"], "tokenizer"))
+        found = scoring.baseline_evaluations(
+            tokens["output"], tokenizer, heldout_documents(corpus), shared.seed, seen
+        )
+        answer = {}
+        for name, result in found.items():
+            path = folder / f"{name}.parquet"
+            _write(result.documents, path)
+            answer[name] = {"metrics": result.metrics, "documents": relative(path)}
+        return answer
+
+    return once(folder, "evaluation.json", make)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+
+
+def read_scores(path: str) -> Sample:
+    """The values a document that an evaluation stored."""
+    return Sample.of_text(pq.read_table(home().resolve(path)))
+
+
+def _run_of(export: str) -> str:
+    return Path(export).parent.name
+
+
+@step("decide")
+def decide(
+    champion: Evidence,
+    challenger: Evidence,
+    folder: Path,
+    settings: GateSettings,
+    default_policy: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The decision of the policy, stored as decision.json in the challenger's run folder."""
+    policy = read_policy(settings.policy or default_policy)
+
+    def make() -> dict[str, Any]:
+        decision = gate.decide(champion, challenger, policy, seed)
+        storage.write_bytes(folder / "gate.html", gate_report.render(decision).encode())
+        return decision
+
+    decision = once(folder, "decision.json", make)
+    return {**decision, "report": str(folder / "gate.html")}
+
+
+@step("register and promote")
+def promote(
+    export: str,
+    release: str,
+    decision: dict[str, Any],
+    expected: str | None,
+    settings: GateSettings,
+    shared: Shared,
+    tags: dict[str, Any],
+    parent: str | None = None,
+) -> dict[str, Any]:
+    """The challenger as a version of the model; the alias moves where the gate says promote.
+
+    {`version`, `champion` (the version after), `run_id`}.
+    """
+    folder = Path(export).parent
+    models = registry(shared.model.name)
+    known = {**tags, "gate_decision": decision["decision"], "parent_version": expected}
+    run = record_stage(
+        GATE, folder, _figures(decision), {"policy": decision["policy"]}, known, parent
+    )
+    store = tracking()
+    for name in ("decision.json", "gate.html"):
+        store.log_file(run, folder / name)
+    version = models.register(run, Path(export), release, known)
+    if decision["decision"] == "promote" and settings.promote == "auto":
+        why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
+        models.move_champion(version, expected, "gate", why, run_id=run, decision="promote")
+    now = models.current()
+    return {"version": version, "champion": now.number if now else None, "run_id": run}
+
+
+def _figures(decision: dict[str, Any]) -> dict[str, Any]:
+    names = ("champion", "challenger", "difference", "p", "margin")
+    return {m: {k: v.get(k) for k in names} for m, v in decision["metrics"].items()}

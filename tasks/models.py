@@ -1,0 +1,43 @@
+"""Which export a user means by a path or an alias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import storage
+from headrace.infra.errors import InputError, UsageError
+from headrace.infra.settings import Shared
+from headrace.tasks.recording import registry
+
+_ALIASES = ("champion", "challenger")
+
+
+def resolve_model(model: str, shared: Shared) -> Path:
+    """The export folder of a path, or of an alias of the registered model.
+
+    Raises:
+        UsageError: no model has that alias.
+        InputError: the path holds no export.
+    """
+    if model in _ALIASES and not Path(model).exists():
+        models = registry(shared.model.name)
+        found = models.champion() if model == "champion" else models.current(model)
+        if found is None:
+            raise UsageError(f"no {model} yet", "run `headrace run` first")
+        return found.export
+    path = storage.local_path(model)
+    for folder in [path, path / "export"] if path else []:
+        if (folder / "config.json").exists():
+            return folder
+    raise InputError(
+        f"{model}: no export (config.json, model.safetensors)",
+        f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",
+    )
+
+
+def lineage_of(export: Path) -> dict[str, Any]:
+    """What an export says of its origin, empty where it says nothing."""
+    path = export / "lineage.json"
+    value: dict[str, Any] = storage.read_json(path) if path.exists() else {}
+    return value

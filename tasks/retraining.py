@@ -1,0 +1,192 @@
+"""A round of retraining: where it starts, what it learns, what the gate is shown of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import releases
+from headrace.infra.errors import ValidationError
+from headrace.infra.lineage import code_version
+from headrace.infra.process import run_job
+from headrace.infra.settings import Shared
+from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.tasks.curation import release_of
+from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
+from headrace.tasks.judging import decide, promote, read_scores
+from headrace.tasks.models import lineage_of
+from headrace.tasks.recording import record_stage, registry
+from headrace.tasks.settings import RetrainVerb
+from headrace.tasks.step import run_folder, step
+from headrace.training.incremental.settings import EWCJob
+from headrace.training.scoring.gate import Evidence
+
+CARRIED = ("reward", "prompts")
+"""Tags of a model version that its successors inherit."""
+
+
+@step("load champion")
+def starting_point(version: str | None, shared: Shared) -> dict[str, Any]:
+    """{version, export, release, tags} of the champion, or of the version that is asked for.
+
+    Raises:
+        UsageError: there is no champion yet.
+    """
+    models = registry(shared.model.name)
+    found = models.version(version) if version else models.champion()
+    return {
+        "version": found.number,
+        "export": str(found.export),
+        "release": found.release,
+        "tags": found.tags,
+    }
+
+
+def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:
+    """The answer of a round that had nothing to learn."""
+    now = registry(shared.model.name).champion()
+    return {**verdict, "drift": False, "champion": now.number}
+
+
+def window_job(
+    window: str | tuple[Source, ...], champion: dict[str, Any], settings: RetrainVerb
+) -> CurateJob:
+    """The curation of the window into a child release of the champion's."""
+    sources = (Source(uri=window),) if isinstance(window, str) else window
+    # A child lies beside its parent, so that the corpus is found from the child alone.
+    output = str(Path(champion["release"]).parents[1])
+    return release_of(sources, output, settings.curate, settings, champion["release"])
+
+
+def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
+    """Nothing, where the window left enough text to learn from.
+
+    Raises:
+        ValidationError: too few records kept, or too small a share of them: a damaged window.
+    """
+    kept, read = child["kept"], child["read"]
+    low, share = settings.minimum_records, settings.minimum_kept
+    if kept >= low and kept >= share * read:
+        return
+    worst = max(child["rejected"], key=lambda level: child["rejected"][level], default="no level")
+    raise ValidationError(
+        f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "
+        f"most are rejected at {worst}",
+        f"see {child['release']}/report.html; mend the window or collect more text",
+        {k: child[k] for k in ("release_id", "read", "kept", "rejected", "unreadable")},
+    )
+
+
+@step("learn the window")
+def learn_window(
+    champion: dict[str, Any], child: dict[str, Any], settings: RetrainVerb, parent: str | None
+) -> dict[str, Any]:
+    """Elastic weight consolidation from the champion's export; the answer of the job."""
+    corpus = releases.lineage(child["release"])
+    carried = {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
+    lineage = {
+        **lineage_of(Path(champion["export"])),
+        **carried,
+        "release_id": child["release_id"],
+        "parent_version": champion["version"],
+        "code_version": code_version("training"),
+    }
+    identity = [
+        Path(champion["export"]).parent.name,
+        [Path(r).name for r in corpus],
+        settings.ewc.model_dump(),
+        settings.compare_plain,
+        settings.seed,
+        code_version("training"),
+    ]
+    job = EWCJob(
+        model=champion["export"],
+        new=(corpus[-1],),
+        old=tuple(corpus[:-1]),
+        output=str(run_folder("ewc", identity)),
+        settings=settings.ewc,
+        seed=settings.seed,
+        lineage=lineage,
+        compare_plain=settings.compare_plain,
+    )
+    answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
+    run = record_stage(
+        "ewc",
+        job.output,
+        answer,
+        job.settings.model_dump(),
+        {"release_id": child["release_id"]},
+        parent,
+    )
+    return {**answer, "folder": job.output, "run_id": run, "tags": carried}
+
+
+def decide_round(
+    champion: dict[str, Any],
+    child: dict[str, Any],
+    trained: dict[str, Any],
+    settings: RetrainVerb,
+) -> dict[str, Any]:
+    """The gate on new text, old text and rewards."""
+    scored = trained["evaluation"]
+    data = {"new": child["release_id"], "old": Path(champion["release"]).name}
+    sides = []
+    for name, when, export in (
+        (f"version {champion['version']}", "before", champion["export"]),
+        ("retrained", "after", trained["export"]),
+    ):
+        samples = {NEW: read_scores(scored["new"][when]), OLD: read_scores(scored["old"][when])}
+        samples |= reward_sample(score_rewards(export, trained["tags"], settings.seed))
+        measures = trained.get("measures", {}) if when == "after" else {}
+        sides.append(Evidence(name, samples, measures=measures, data=data))
+    return decide(
+        sides[0], sides[1], Path(trained["folder"]), settings.gate, "default", settings.seed
+    )
+
+
+def promote_round(
+    champion: dict[str, Any],
+    child: dict[str, Any],
+    trained: dict[str, Any],
+    decision: dict[str, Any],
+    settings: RetrainVerb,
+    parent: str | None,
+) -> dict[str, Any]:
+    """The retrained model as a version; the champion moves where the gate says so."""
+    tags = {**trained["tags"], "release_id": child["release_id"]}
+    return promote(
+        trained["export"],
+        child["release"],
+        decision,
+        champion["version"],
+        settings.gate,
+        settings,
+        tags,
+        parent,
+    )
+
+
+def round_answer(
+    verdict: dict[str, Any] | None,
+    child: dict[str, Any],
+    trained: dict[str, Any],
+    decision: dict[str, Any],
+    moved: dict[str, Any],
+) -> dict[str, Any]:
+    """The answer of `headrace retrain`."""
+    return {
+        "drift": verdict["drift"] if verdict else None,
+        "verdict": verdict,
+        "release_id": child["release_id"],
+        "release": child["release"],
+        "window": {k: child[k] for k in ("read", "kept", "rejected", "unreadable")},
+        "export": trained["export"],
+        "folder": trained["folder"],
+        "decision": decision["decision"],
+        "reasons": decision["reasons"],
+        "metrics": trained["metrics"],
+        "gate": {k: decision[k] for k in ("metrics", "slices", "guards", "report")},
+        "version": moved["version"],
+        "champion": moved["champion"],
+        "run_id": moved["run_id"],
+    }

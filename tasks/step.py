@@ -1,0 +1,67 @@
+"""What every task shares: retries for what may pass by itself, never for a user's mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from headrace.infra import storage
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import home
+from headrace.infra.lineage import digest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except HeadraceError as error:
+        return error.code == HeadraceError.code
+    except Exception:
+        return True
+    return False
+
+
+def step(name: str, retries: int = 1) -> Callable[[F], F]:
+    """A Prefect task of this name.
+
+    Its cache is storage, not Prefect: each job below finds its own finished output by the hash of
+    what decides it, so a second run is a no-op with or without a server that remembers.
+    """
+
+    def wrap(function: F) -> F:
+        made: F = task(
+            name=name,
+            cache_policy=NO_CACHE,
+            retries=retries,
+            retry_delay_seconds=[1, 10][:retries],
+            retry_condition_fn=_may_pass,
+            log_prints=False,
+        )(function)
+        return made
+
+    return wrap
+
+
+def run_folder(stage: str, identity: Any) -> Path:
+    """The run folder of a stage: the same work has the same folder."""
+    return home().runs / f"{stage}-{digest(identity)[:12]}"
+
+
+def once(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer stored as `folder/name`; made and stored (last) where it isn't there yet."""
+    path = folder / name
+    if not path.exists():
+        storage.write_json(path, make())
+    value: dict[str, Any] = storage.read_json(path)
+    return value
+
+
+def relative(path: str | Path) -> str:
+    """A path as it is stored: relative to the state folder where it lies inside."""
+    return home().relative(Path(path))

@@ -1,0 +1,178 @@
+"""Training stages: each a process of its own that resumes from its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import storage
+from headrace.infra.errors import UsageError
+from headrace.infra.lineage import code_version
+from headrace.infra.process import run_job
+from headrace.infra.settings import Shared
+from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.recording import record_stage
+from headrace.tasks.settings import AlignVerb, PretrainVerb, component
+from headrace.tasks.step import run_folder, step
+from headrace.training.jobs import PPOJob, PretrainJob, PretrainSettings, RewardJob, SFTJob
+from headrace.training.rlhf.settings import AlignSettings
+
+AlignJob = SFTJob | RewardJob | PPOJob
+"""A stage of alignment: which one, its class says."""
+
+
+def local_folder(uri: str, option: str) -> Path:
+    """The path of a folder that a trainer writes.
+
+    Raises:
+        UsageError: not a local path.
+    """
+    path = storage.local_path(uri)
+    if path is None:
+        raise UsageError(f"{option} {uri}: a trainer writes local folders", "give a local path")
+    return path
+
+
+def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -> PretrainJob:
+    """The job of `headrace pretrain`.
+
+    Raises:
+        UsageError: no fresh start is possible in a folder that holds a run.
+    """
+    folder = local_folder(output, "--output")
+    if not resume and folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"--no-resume: {folder} is not empty", "give another --output")
+    return PretrainJob(
+        data=storage.display(data),
+        output=str(folder),
+        settings=component(settings, PretrainSettings),
+        seed=settings.seed,
+        lineage=_tokens_lineage(data),
+    )
+
+
+def pretrain_of(tokens: dict[str, Any], settings: PretrainSettings, shared: Shared) -> PretrainJob:
+    """Pretraining on token shards, in a run folder that its inputs name."""
+    lineage = _tokens_lineage(tokens["output"])
+    identity = [lineage, settings.model_dump(), shared.seed, code_version("training")]
+    return PretrainJob(
+        data=tokens["output"],
+        output=str(run_folder("pretrain", identity)),
+        settings=settings,
+        seed=shared.seed,
+        lineage=lineage,
+    )
+
+
+def _tokens_lineage(data: str) -> dict[str, Any]:
+    manifest = storage.join(data, "manifest.json")
+    if not storage.exists(manifest):
+        raise UsageError(
+            f"{storage.display(data)}: no token shards (no manifest.json)",
+            "give the folder that `headrace tokenize` wrote",
+        )
+    value = storage.read_json(manifest)
+    return {
+        "release_id": value["release_id"],
+        "tokenizer": value.get("tokenizer_sha256"),
+        "code_version": code_version("training"),
+    }
+
+
+@step("pretrain")
+def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any]:
+    """MoE pretraining; the answer of `headrace pretrain`."""
+    answer = run_job("headrace.training.pretrain", job, Path(job.output))
+    run = record_stage(
+        "pretrain", job.output, answer, job.settings.model_dump(), job.lineage, parent
+    )
+    return {**answer, "run_id": run}
+
+
+def align_job(
+    stage: str, settings: AlignVerb, model: str, data: str, output: str, reward: str | None
+) -> AlignJob:
+    """The job of `headrace align STAGE`."""
+    export = resolve_model(model, settings)
+    folder = str(local_folder(output, "--output"))
+    chosen = component(settings, AlignSettings)
+    judge = str(resolve_model(reward, settings)) if reward else None
+    return _align(stage, chosen, settings, export, storage.display(data), folder, judge)
+
+
+def align_of(
+    stage: str,
+    settings: AlignSettings,
+    shared: Shared,
+    export: str,
+    data: str,
+    reward: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> AlignJob:
+    """A stage of alignment in a run folder that its inputs name."""
+    own = getattr(settings, stage).model_dump()
+    from_runs = [Path(p).parent.name for p in (export, data, reward) if p]
+    identity = [stage, from_runs, own, shared.seed, code_version("training")]
+    folder = str(run_folder(stage, identity))
+    return _align(stage, settings, shared, Path(export), data, folder, reward, extra)
+
+
+def _align(
+    stage: str,
+    settings: AlignSettings,
+    shared: Shared,
+    export: Path,
+    data: str,
+    folder: str,
+    reward: str | None,
+    extra: dict[str, Any] | None = None,
+) -> AlignJob:
+    lineage = {**lineage_of(export), "code_version": code_version("training")}
+    common: dict[str, Any] = {
+        "model": str(export),
+        "data": data,
+        "output": folder,
+        "seed": shared.seed,
+        "settings": getattr(settings, stage),
+        "lineage": lineage,
+        **(extra or {}),
+    }
+    if stage == "sft":
+        return SFTJob(**common)
+    if stage == "reward":
+        return RewardJob(**common)
+    return PPOJob(**common, reward=str(reward))
+
+
+@step("align")
+def run_alignment(stage: str, job: AlignJob, parent: str | None = None) -> dict[str, Any]:
+    """One stage of alignment; the answer of `headrace align`."""
+    answer = run_job(f"headrace.training.rlhf.{stage}", job, Path(job.output))
+    run = record_stage(stage, job.output, answer, job.settings.model_dump(), job.lineage, parent)
+    return {**answer, "run_id": run}
+
+
+def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:
+    """The answer of `headrace plan`."""
+    from headrace.training.plan import plan
+
+    return plan(component(settings, PretrainSettings), gpus, gpu)
+
+
+def generate_text(
+    model: str, prompt: str, max_tokens: int, temperature: float, shared: Shared
+) -> str:
+    """What a model says after a prompt."""
+    from headrace.training.generate import sample
+    from headrace.training.moe.export import load, load_tokenizer
+
+    export = resolve_model(model, shared)
+    texts: list[str] = sample(
+        load(export),
+        load_tokenizer(export),
+        [prompt],
+        max_new_tokens=max_tokens,
+        temperature=temperature,
+        seed=shared.seed,
+    )
+    return texts[0]
