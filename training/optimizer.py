@@ -148,7 +148,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
 
 
 def set_rate(optimizer: MuonAdamW, step: int, steps: int) -> float:
-    """The share of the peak rates that step number `step` (from 0) of `steps` has; sets it."""
+    """Set the rates of step number `step` (from 0) of `steps`; returns the first group's."""
     s = optimizer.settings
     warm = max(1, round(s.warmup * steps))
     if step < warm:
@@ -157,4 +157,4 @@ def set_rate(optimizer: MuonAdamW, step: int, steps: int) -> float:
         share = 1 - (1 - s.final) * (step + 1 - warm) / max(1, steps - warm)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
-    return share
+    return float(optimizer.param_groups[0]["lr"])

@@ -1,1 +1,1 @@
-"""One behaviour of the training loop a file."""
+"""What happens beside the steps of a training: one behaviour, one file."""

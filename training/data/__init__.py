@@ -1,1 +1,1 @@
-"""From token shards to batches."""
+"""Token shards: reading them, and the batches that training sees."""

@@ -1,0 +1,159 @@
+"""Checkpoints: safetensors and JSON, whole or absent, checked by hash, free of ranks and pickle.
+
+    checkpoints/step-00000120/
+      model.safetensors        every parameter and persistent buffer (router biases) by name
+      optimizer.safetensors    state `<key>:<parameter's name>`
+      random.safetensors       torch's generator
+      state.json               step, identity of the run, and what the stage adds
+      checksums.json           SHA-256 of the others, written last
+
+A folder is written beside its place and renamed. One whose hashes don't agree is passed over, and
+the one before it is used: hence two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from headrace.infra import storage
+from headrace.infra.errors import UsageError
+from headrace.infra.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
+
+
+class CheckpointSettings(Settings):
+    """When to save, and how many to keep."""
+
+    every: int = Field(default=100, ge=1)
+    """Steps between two checkpoints; the last step always has one."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints kept."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk whose hashes agree."""
+
+    folder: Path
+    state: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Steps done when it was saved."""
+        return int(self.state["step"])
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Put weights, optimizer state and random numbers back as they were."""
+        weights = safetensors.torch.load_file(self.folder / "model.safetensors")
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        tied = set(_tied(model))
+        if unexpected or set(missing) - tied:
+            raise UsageError(
+                f"{self.folder} is of another model: {[*missing, *unexpected][:3]}",
+                "use another output folder",
+            )
+        states: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in safetensors.torch.load_file(
+            self.folder / "optimizer.safetensors"
+        ).items():
+            key, _, parameter = name.partition(":")
+            states.setdefault(parameter, {})[key] = tensor
+        for name, parameter in model.named_parameters():
+            if name in states:
+                optimizer.state[parameter] = states[name]
+        generator = safetensors.torch.load_file(self.folder / "random.safetensors")
+        torch.set_rng_state(generator["torch"])
+
+
+def _tied(model: nn.Module) -> list[str]:
+    """Names of parameters that are another one's second name."""
+    once = {name for name, _ in model.named_parameters()}
+    return [n for n, _ in model.named_parameters(remove_duplicate=False) if n not in once]
+
+
+def save(
+    root: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: str,
+    extra: dict[str, Any] | None = None,
+    keep: int = 2,
+) -> Path:
+    """The folder of a new checkpoint; older ones beyond `keep` are removed."""
+    tied = set(_tied(model))
+    weights = {n: t.contiguous() for n, t in model.state_dict().items() if n not in tied}
+    states = {
+        f"{key}:{name}": value.contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+    state = {"step": step, "identity": identity, **(extra or {})}
+    contents = {
+        "model.safetensors": safetensors.torch.save(weights),
+        "optimizer.safetensors": safetensors.torch.save(states),
+        "random.safetensors": safetensors.torch.save({"torch": torch.get_rng_state()}),
+        "state.json": (json.dumps(state, indent=1, sort_keys=True) + "\n").encode(),
+    }
+    folder = root / f"step-{step:08d}"
+    temporary = root / f".{folder.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, data in contents.items():
+        storage.write_bytes(temporary / name, data)
+    hashes = {n: hashlib.sha256(data).hexdigest() for n, data in contents.items()}
+    storage.write_json(temporary / "checksums.json", hashes)
+    shutil.rmtree(folder, ignore_errors=True)  # a broken one of the same step
+    storage.publish(temporary, folder)
+    for old in _folders(root)[keep:]:
+        shutil.rmtree(old)
+    return folder
+
+
+def _folders(root: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted(root.glob("step-*"), key=lambda p: p.name, reverse=True)
+
+
+def _verified(folder: Path) -> Checkpoint | None:
+    try:
+        hashes = json.loads((folder / "checksums.json").read_bytes())
+        contents = {name: (folder / name).read_bytes() for name in _FILES}
+        whole = all(hashlib.sha256(d).hexdigest() == hashes[n] for n, d in contents.items())
+        return Checkpoint(folder, json.loads(contents["state.json"])) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def latest(root: Path, identity: str) -> Checkpoint | None:
+    """The newest whole checkpoint, None without one.
+
+    Raises:
+        UsageError: it was made from other data or with other settings than `identity` stands for.
+    """
+    for folder in _folders(root):
+        found = _verified(folder)
+        if found is None:
+            _LOG.warning("checkpoint %s is broken; the one before it is used", folder)
+            continue
+        if found.state.get("identity") != identity:
+            raise UsageError(
+                f"{os.path.dirname(root)} holds a run with other data or settings",
+                "use another output folder, or remove this one",
+            )
+        return found
+    return None

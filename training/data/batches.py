@@ -1,0 +1,39 @@
+"""Batches as the model takes them: ids, and who may look at whom.
+
+A packed row holds several documents. With `separate` a token sees only its own document, so that
+training sees what scoring sees: a document from its first token on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headrace.training.data.shards import Rows, Split
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids (B, T) int64, and a mask (B, 1, T, T) bool or None for plainly causal."""
+
+    ids: Tensor
+    mask: Tensor | None
+
+
+def document_mask(rows: Rows) -> Tensor:
+    """True where key and query are of one document and the key isn't later, (B, 1, T, T)."""
+    begins = np.zeros(rows.ids.shape, dtype=np.int32)
+    for row, starts in zip(begins, rows.starts, strict=True):
+        row[starts] = 1
+    number = torch.from_numpy(begins.cumsum(axis=1))
+    return (number[:, :, None] == number[:, None, :]).tril()[:, None]
+
+
+def batch(split: Split, start: int, rows: int, separate: bool) -> Batch:
+    """`rows` rows from number `start` on, wrapping round at the end."""
+    taken = split.take(start, rows)
+    ids = torch.from_numpy(taken.ids.astype(np.int64))
+    return Batch(ids, document_mask(taken) if separate else None)

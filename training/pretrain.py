@@ -1,0 +1,229 @@
+"""Pretraining: token shards in, a run folder with checkpoints, metrics and an export out.
+
+    OUTPUT/checkpoints/  metrics.jsonl  export/  result.json (last)
+
+Killed at any moment and started again with the same job it goes on from the newest checkpoint, and
+ends with the same metrics and the same weights as a run that nobody disturbed (same number of
+threads). A finished run answers at once.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from headrace.infra import lineage, storage
+from headrace.infra.console import Progress
+from headrace.infra.errors import UsageError
+from headrace.infra.process import job_main
+from headrace.infra.settings import Settings
+from headrace.training import checkpoint
+from headrace.training.callbacks.base import Callback, Step
+from headrace.training.callbacks.checkpoints import Checkpoints
+from headrace.training.callbacks.experts import Balance
+from headrace.training.callbacks.heldout import Heldout
+from headrace.training.callbacks.metrics import Metrics
+from headrace.training.callbacks.speed import Speed
+from headrace.training.checkpoint import Checkpoint, CheckpointSettings
+from headrace.training.data.batches import batch
+from headrace.training.data.shards import Shards
+from headrace.training.engine import Engine, prepare
+from headrace.training.moe.config import MoEConfig
+from headrace.training.moe.export import Card, save
+from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.presets import Preset, count, preset
+from headrace.training.optimizer import MuonAdamW, OptimizerSettings, build_optimizer, set_rate
+
+
+class PretrainSettings(Settings):
+    """What pretraining can be told; None takes the preset's figure."""
+
+    preset: str = "local"
+    """Shape and recipe: local, test, moe-175b."""
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps; past one epoch the rows come round again in the same order."""
+    rows: int | None = Field(default=None, ge=1)
+    """Sequences in a batch."""
+    muon_lr: float | None = Field(default=None, ge=0)
+    """Peak learning rate of the matrices."""
+    adamw_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the rest."""
+    clip: float = Field(default=1.0, ge=0)
+    """Largest norm of the gradients; 0 does not clip."""
+    balance_rate: float = Field(default=1e-3, ge=0)
+    """Move of the routers' selection biases a step (DeepSeek-V3's figure)."""
+    separate_documents: bool = True
+    """Whether a token sees only its own document of a packed row."""
+    heldout_rows: int = Field(default=32, ge=1)
+    """Held-out rows measured during training."""
+    heldout_every: int | None = Field(default=None, ge=1)
+    """Steps between two such measurements; None: eight in a run."""
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    """When to save."""
+
+
+class PretrainJob(Settings):
+    """One pretraining run."""
+
+    data: str
+    """Output folder of tokenize."""
+    output: str
+    """Run folder."""
+    settings: PretrainSettings = PretrainSettings()
+    """How."""
+    seed: int = 20260101
+    """Seed of the first weights."""
+    lineage: dict[str, Any] = Field(default_factory=dict)
+    """What the export's lineage.json and card say: release id, code version."""
+
+
+def shape(chosen: Preset, shards: Shards) -> MoEConfig:
+    """The preset's shape with the vocabulary and context of the token shards."""
+    return chosen.model.model_copy(
+        update={"vocab_size": shards.vocabulary, "max_position_embeddings": shards.length}
+    )
+
+
+def _identity(job: PretrainJob, shards: Shards, config: MoEConfig, steps: int) -> str:
+    """Stands for all that decides the weights: a checkpoint of another identity is not used."""
+    return lineage.digest(
+        {
+            "data": [shards.manifest.get("release_id"), shards.manifest["files"]],
+            "settings": job.settings.model_dump(exclude={"checkpoint"}),
+            "model": config.model_dump(),
+            "steps": steps,
+            "seed": job.seed,
+        }
+    )
+
+
+def pretrain(job: PretrainJob) -> dict[str, Any]:
+    """Result of the run: the contract's keys of `pretrain` but `run_id`, and held-out figures.
+
+    Raises:
+        InputError: the data are no token shards.
+        ValidationError: there is too little text for one batch.
+        UsageError: the output holds another run, or the preset is too large for this machine.
+        DivergedError: loss or gradients are not finite.
+    """
+    chosen, shards = preset(job.settings.preset), Shards(job.data)
+    recipe, asked = chosen.recipe, job.settings
+    rows, steps = asked.rows or recipe.rows, asked.steps or recipe.steps
+    config = shape(chosen, shards)
+    total, active = count(config)
+    if total > 2_000_000_000:
+        raise UsageError(
+            f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
+            f"`headrace plan --preset {asked.preset}` says what it takes",
+        )
+    shards.require(rows)
+    output = Path(storage.display(job.output))
+    identity = _identity(job, shards, config, steps)
+    found = checkpoint.latest(output / "checkpoints", identity)
+    finished = _finished(output, identity, steps)
+    if finished:
+        return finished
+
+    prepare(job.seed)
+    model = MoEForCausalLM(config).train()
+    optimizer = build_optimizer(
+        model,
+        OptimizerSettings(
+            muon_lr=recipe.muon_lr if asked.muon_lr is None else asked.muon_lr,
+            adamw_lr=asked.adamw_lr or recipe.adamw_lr,
+        ),
+    )
+    answer: dict[str, Any] = {
+        "export": str(output / "export"),
+        "steps": steps,
+        "tokens": steps * rows * shards.length,
+        "total_parameters": total,
+        "active_parameters": active,
+        "identity": identity,
+        "resumed_from": found.step if found else 0,
+    }
+    answer |= _train(job, model, optimizer, shards, rows, steps, identity, found)
+    shown = {
+        k: v
+        for k, v in answer.items()
+        if k in ("loss", "heldout_loss", "heldout_bits_per_byte", "tokens")
+    }
+    card = Card(
+        stage="pretrain",
+        lineage={"release_id": shards.manifest.get("release_id"), **job.lineage, "seed": job.seed},
+        metrics=shown,
+        settings=asked.model_dump(exclude={"checkpoint"}),
+    )
+    save(model, output / "export", Path(shards.tokenizer), card)
+    storage.write_json(output / "result.json", answer)
+    return answer
+
+
+def _finished(output: Path, identity: str, steps: int) -> dict[str, Any] | None:
+    """The answer of a run that is done, as a further call gives it."""
+    if not (output / "result.json").exists() or not (output / "export").exists():
+        return None
+    said: dict[str, Any] = storage.read_json(output / "result.json")
+    return said | {"resumed_from": steps} if said.get("identity") == identity else None
+
+
+def _train(
+    job: PretrainJob,
+    model: MoEForCausalLM,
+    optimizer: MuonAdamW,
+    shards: Shards,
+    rows: int,
+    steps: int,
+    identity: str,
+    found: Checkpoint | None,
+) -> dict[str, Any]:
+    """The loop. Returns the last step's figures and the speed."""
+    asked, output = job.settings, Path(storage.display(job.output))
+    done = 0
+    if found:
+        found.restore(model, optimizer)
+        done = found.step
+    output.mkdir(parents=True, exist_ok=True)
+    with (
+        Progress("pretrain", steps, "steps") as progress,
+        Metrics(output / "metrics.jsonl", done) as metrics,
+        Engine(model, optimizer, asked.clip) as engine,
+    ):
+        progress.done = done
+        speed = Speed(progress, rows * shards.length)
+        every = asked.heldout_every or max(1, math.ceil(steps / 8))
+        callbacks: list[Callback] = [
+            Balance(model, asked.balance_rate),
+            Heldout(model, shards, every, asked.heldout_rows, asked.separate_documents),
+            speed,
+            metrics,
+            Checkpoints(
+                output / "checkpoints", model, optimizer, metrics, asked.checkpoint, identity
+            ),
+        ]
+        for number in range(done + 1, steps + 1):
+            rate = set_rate(optimizer, number - 1, steps)
+            seen = batch(shards.train, (number - 1) * rows, rows, asked.separate_documents)
+            loss = next_token_loss(model(seen.ids, mask=seen.mask), seen.ids)
+            norm = engine.step(loss)
+            record = {"step": number, "loss": loss.item(), "lr": rate, "grad_norm": norm}
+            step = Step(number, number == steps, record)
+            for callback in callbacks:
+                callback.after(step)
+    last = _last(output / "metrics.jsonl")
+    return {"tokens_per_second": round(speed.tokens_per_second, 1), **last}
+
+
+def _last(path: Path) -> dict[str, float]:
+    """Loss and held-out figures of the last step, from the metrics file."""
+    from headrace.training.callbacks.metrics import read
+
+    last = read(path)[-1]
+    return {k: last[k] for k in ("loss", "heldout_loss", "heldout_bits_per_byte") if k in last}
+
+
+if __name__ == "__main__":
+    job_main(PretrainJob, pretrain)
