@@ -260,7 +260,7 @@ def _round(round_: dict[str, Any]) -> list[Section]:
                 "nats a token",
                 "Loss of incremental training.",
             ),
-        )  # fmt: skip
+        )
     )
     return [*sections, *_prefixed("Second gate", gate_report.sections(round_["gate"]))]
 

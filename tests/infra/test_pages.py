@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.infra import pages
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@given(st.text(max_size=30))
+def test_all_text_is_escaped(text: str) -> None:
+    hostile = text + SCRIPT
+    made = pages.page(
+        hostile,
+        hostile,
+        [
+            pages.Section(
+                hostile,
+                pages.paragraph(hostile),
+                pages.excerpt(hostile),
+                pages.heading(hostile),
+                pages.details(hostile, pages.paragraph(hostile)),
+                pages.tiles([(hostile, hostile, hostile)]),
+                pages.table([hostile], [[hostile]], hostile),
+            )
+        ],
+    )
+    assert "<script" not in made and "&lt;script&gt;" in made
+
+
+def test_a_plot_is_the_same_bytes_and_loads_nothing() -> None:
+    def draw(axes: object) -> None:
+        axes.bar(["中文", SCRIPT], [1, 2])  # type: ignore[attr-defined]
+
+    one, two = pages.plot(draw, SCRIPT), pages.plot(draw, SCRIPT)
+    assert one == two and "<script" not in one and "<svg" in one
+    assert 'href="http' not in one and "<image" not in one
+
+
+def test_numbers_stand_to_the_right() -> None:
+    assert '<td class="n">1,234</td>' in pages.table(["a"], [[1234], [None]])
+    assert pages.cell(0.123456) == "0.1235" and pages.cell(None) == "-"

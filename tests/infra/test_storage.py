@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from headrace.infra import storage
+from headrace.infra.errors import InputError, UsageError
+
+
+def test_local_uris_are_shown_absolute_and_without_scheme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.display("a/../b") == str(tmp_path / "b")
+    assert storage.display(f"file://{tmp_path}/b%20c") == str(tmp_path / "b c")
+    assert storage.display("s3://bucket/key/") == "s3://bucket/key"
+
+
+@pytest.mark.parametrize("uri", ["http://host/x", "file://host/x", "", "a\0b", "gs://b/k"])
+def test_what_is_no_path_is_refused(uri: str) -> None:
+    with pytest.raises(UsageError):
+        storage.display(uri)
+
+
+def test_files_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/z.txt", "a/.hidden", "_temporary/x.txt", ".git/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert storage.list_files(tmp_path) == [str(tmp_path / "a/z.txt"), str(tmp_path / "b.txt")]
+    assert storage.list_files(f"{tmp_path}/*.txt") == [str(tmp_path / "b.txt")]
+    assert storage.list_files(tmp_path / "b.txt") == [str(tmp_path / "b.txt")]
+
+
+def test_nothing_there_is_an_error_that_names_it(tmp_path: Path) -> None:
+    for uri in (tmp_path / "none", f"{tmp_path}/*.none"):
+        with pytest.raises(InputError, match="none"):
+            storage.list_files(uri)
+
+
+def test_a_write_replaces_whole_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "f.json"
+    storage.write_json(path, {"a": "一"})
+    storage.write_json(path, {"a": "二"})
+    assert storage.read_json(path) == {"a": "二"}
+    assert [p.name for p in path.parent.iterdir()] == ["f.json"]
