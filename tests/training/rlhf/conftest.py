@@ -1,0 +1,119 @@
+"""A tiny model with its tokenizer, token shards and alignment data, made once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from headrace.training.moe import export
+from headrace.training.moe.config import MoEConfig
+from headrace.training.moe.model import MoEForCausalLM
+
+SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
+SUBJECTS = ["The river", "A farmer", "Our city", "The old law", "One doctor", "The market"]
+VERBS = ["follows", "keeps", "crosses", "measures", "protects", "serves"]
+OBJECTS = ["the valley", "a small bridge", "every village", "the harvest", "its people"]
+
+
+def sentence(n: int) -> str:
+    """Sentence number n of a small world, different for the first 180."""
+    s, v, o = SUBJECTS[n % 6], VERBS[n // 6 % 6], OBJECTS[n // 36 % 5]
+    return f"{s} {v} {o} in year {n}."
+
+
+@dataclass(frozen=True)
+class World:
+    """Paths of the fixtures."""
+
+    base: Path
+    tokens: Path
+    sft: Path
+    reward: Path
+    ppo: Path
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator([sentence(n) for n in range(180)], trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=SPECIAL[1:4],
+    )
+
+
+def tiny(vocabulary: int) -> MoEForCausalLM:
+    torch.manual_seed(0)
+    config = MoEConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        intermediate_size=64,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+        max_position_embeddings=64,
+    )
+    return MoEForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> World:
+    root = tmp_path_factory.mktemp("world")
+    tokenizer.save_pretrained(root / "tokens" / "tokenizer")
+    ids = [i for n in range(180) for i in [0, *tokenizer(sentence(n))["input_ids"]]]
+    rows = np.array(ids[: len(ids) // 32 * 32], dtype=np.int32).reshape(-1, 32)
+    for part, some in (("train", rows[:-8]), ("heldout", rows[-8:])):
+        (root / "tokens" / part).mkdir()
+        column = pa.array(some.tolist(), pa.list_(pa.int32()))
+        pq.write_table(pa.table({"input_ids": column}), root / "tokens" / part / "0.parquet")
+    (root / "tokens" / "manifest.json").write_text("{}")
+    base = root / "base" / "export"
+    base.parent.mkdir()
+    export.save(
+        tiny(len(tokenizer)), base, root / "tokens" / "tokenizer", export.Card(stage="pretrain")
+    )
+    pairs = [{"prompt": f"Go on: {sentence(n)}", "response": sentence(n + 1)} for n in range(140)]
+    prefer = [
+        {
+            "prompt": p["prompt"],
+            "chosen": p["response"],
+            "rejected": p["response"][:9],
+            "kind": "cut",
+        }
+        for p in pairs
+    ]
+    for stage, some in (("sft", pairs), ("reward", prefer), ("ppo", pairs)):
+        write_lines(root / stage / "train.jsonl", some[:-30])  # type: ignore[arg-type]
+        write_lines(root / stage / "heldout.jsonl", some[-30:])  # type: ignore[arg-type]
+    return World(base, root / "tokens", root / "sft", root / "reward", root / "ppo")

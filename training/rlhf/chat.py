@@ -1,0 +1,112 @@
+"""The chat format: `<|endoftext|><|user|>` prompt `<|assistant|>` response `<|end|>`.
+
+Special tokens are put in as ids; a text that spells one out is encoded as ordinary characters, so
+that no data can open or close a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headrace.infra.errors import ValidationError
+
+USER, ASSISTANT, END, BEGIN, PAD = (
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|endoftext|>",
+    "<|pad|>",
+)
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A tokenizer seen as a chat format: ids of the marks, and texts to ids without any marks."""
+
+    tokenizer: Any
+    user: int
+    assistant: int
+    end: int
+    begin: int
+    pad: int
+    context: int
+    """Most tokens in a row that the model can take."""
+
+    @classmethod
+    def of(cls, tokenizer: Any, context: int) -> Chat:
+        """The chat format of a tokenizer (transformers' fast kind).
+
+        Raises:
+            ValidationError: the tokenizer lacks a special token.
+        """
+        known = tokenizer.get_vocab()
+        if lost := [t for t in (USER, ASSISTANT, END, BEGIN, PAD) if t not in known]:
+            raise ValidationError(
+                f"the model's tokenizer lacks {', '.join(lost)}",
+                "align a model that `headrace tokenize` made the tokenizer of",
+            )
+        user, assistant, end, begin, pad = (known[t] for t in (USER, ASSISTANT, END, BEGIN, PAD))
+        return cls(tokenizer, user, assistant, end, begin, pad, context)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts, with no special token among them."""
+        if not texts:
+            return []
+        said = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+        return [list(map(int, row)) for row in said["input_ids"]]
+
+    def prompts(self, prompts: Sequence[str], room: int) -> list[list[int]]:
+        """The ids of prompts up to where the assistant speaks, with `room` tokens left for it.
+
+        Of a prompt that is too long the end is kept: what the response continues.
+        """
+        most = max(1, self.context - room - 3)
+        return [[self.begin, self.user, *ids[-most:], self.assistant] for ids in self.ids(prompts)]
+
+    def dialogues(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Dialogue]:
+        """Prompts with their responses; a response that doesn't fit loses its end and its mark."""
+        out = []
+        for prompt, response in zip(self.ids(prompts), self.ids(responses), strict=True):
+            said = [*response, self.end][: max(1, self.context - 4)]
+            most = max(0, self.context - len(said) - 3)
+            kept = prompt[-most:] if most else []
+            start = [self.begin, self.user, *kept, self.assistant]
+            out.append(Dialogue([*start, *said], len(start)))
+        return out
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of response ids, up to the mark that ends it, with spaces as they stand.
+
+        Any other mark inside stays visible: an answer has no business with it.
+        """
+        kept = list(ids)
+        if self.end in kept:
+            kept = kept[: kept.index(self.end)]
+        return str(self.tokenizer.decode(kept, clean_up_tokenization_spaces=False))
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Ids of a prompt and its response; the response begins at `start`."""
+
+    ids: list[int]
+    start: int
+
+
+def batch(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(inputs, targets, mask), each (B, T - 1), padded at the right to the longest.
+
+    `mask` is 1 where the target is a token of the response.
+    """
+    longest = max(len(d.ids) for d in dialogues)
+    ids = torch.full((len(dialogues), longest), pad, dtype=torch.int64)
+    mask = torch.zeros(len(dialogues), longest)
+    for row, d in enumerate(dialogues):
+        ids[row, : len(d.ids)] = torch.tensor(d.ids)
+        mask[row, d.start : len(d.ids)] = 1
+    return ids[:, :-1], ids[:, 1:], mask[:, 1:]

@@ -1,0 +1,212 @@
+"""The reward model: trained contrastively on preferences, and the scores that it gives.
+
+A scalar head on the SFT model, all of it trained with -log sigma(r_chosen - r_rejected)
+(Bradley-Terry; Ouyang et al. 2022, section 3.5). Scores are given out in standard deviations of
+the training pairs' scores, with their mean at 0, so that no later stage depends on their scale.
+
+Run: python -m headrace.training.rlhf.reward job.json (a RewardJob).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headrace.infra import console
+from headrace.infra.process import job_main
+from headrace.training.engine import Engine, prepare
+from headrace.training.moe import export
+from headrace.training.optimizer import build_optimizer, set_rate
+from headrace.training.rlhf import examples, losses, scalar
+from headrace.training.rlhf.chat import Chat, Dialogue
+from headrace.training.rlhf.examples import KIND, Row
+from headrace.training.rlhf.jobs import RewardJob
+from headrace.training.rlhf.scalar import ScalarModel
+from headrace.training.rlhf.sft import LEAST_ROWS, response_nats
+from headrace.training.rlhf.stage import (
+    Batches,
+    Stage,
+    content,
+    local_folder,
+    paired,
+    rates,
+    weights,
+)
+
+Floats = npt.NDArray[np.float64]
+SCALE_PAIRS = 256
+"""Training pairs whose scores set the mean and the deviation of the scale."""
+
+
+def load_reward(folder: str | Path) -> ScalarModel:
+    """The reward model of an export folder.
+
+    Raises:
+        InputError: none is there.
+    """
+    return scalar.load(Path(folder))
+
+
+def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor]:
+    """(ids (B, T) padded at the right, position (B,) of each last token)."""
+    longest = max(len(d.ids) for d in dialogues)
+    ids = torch.full((len(dialogues), longest), pad, dtype=torch.int64)
+    for row, d in enumerate(dialogues):
+        ids[row, : len(d.ids)] = torch.tensor(d.ids)
+    return ids, torch.tensor([len(d.ids) - 1 for d in dialogues])
+
+
+@torch.inference_mode()
+def score_dialogues(model: ScalarModel, dialogues: Sequence[Dialogue], pad: int) -> Floats:
+    """Scores (N,) of dialogues that end with `<|end|>`."""
+    out = np.zeros(len(dialogues))
+    by_length = sorted(range(len(dialogues)), key=lambda i: len(dialogues[i].ids))
+    for start in range(0, len(by_length), 32):
+        rows = by_length[start : start + 32]
+        raw = model(*padded([dialogues[i] for i in rows], pad))
+        out[rows] = model.scaled(raw).double().numpy()
+    return out
+
+
+def score(
+    model: ScalarModel, tokenizer: Any, prompts: Sequence[str], responses: Sequence[str]
+) -> Floats:
+    """Scores (N,) of responses to prompts: standard deviations above the training pairs' mean."""
+    chat = Chat.of(tokenizer, model.config.max_position_embeddings)
+    return score_dialogues(model, chat.dialogues(prompts, responses), chat.pad)
+
+
+def _sides(chat: Chat, rows: list[Row]) -> tuple[list[Dialogue], list[Dialogue]]:
+    prompts = [r["prompt"] for r in rows]
+    return (
+        chat.dialogues(prompts, [r["chosen"] for r in rows]),
+        chat.dialogues(prompts, [r["rejected"] for r in rows]),
+    )
+
+
+def right(chosen: Floats, rejected: Floats) -> Floats:
+    """1 for each pair in the right order, 0 in the wrong one, one half for a tie."""
+    return (chosen > rejected) + 0.5 * (chosen == rejected)
+
+
+def reward(job: RewardJob) -> dict[str, Any]:
+    """{`export`, `stage`, `metrics`} of the finished run; resumes or returns what is there.
+
+    The metric is the share of held-out pairs in the right order, with the gain's interval over
+    pairs. Before training the head is zero, every pair is a tie, and the share is one half.
+
+    Raises:
+        InputError, ValidationError, UsageError: see examples.read and Stage.
+    """
+    s = job.settings
+    base = local_folder(job.model, "the model")
+    stage = Stage("reward", job.output, s, job.seed, model=weights(base), data=content(job.data))
+    if done := stage.result():
+        return done
+    prepare(job.seed)
+    language = export.load(base)
+    tokenizer = export.load_tokenizer(base)
+    chat = Chat.of(tokenizer, language.config.max_position_embeddings)
+    data = examples.read(job.data, examples.REWARD, s.heldout, LEAST_ROWS)
+    held = _sides(chat, data.heldout)
+    pairs = list(zip(*_sides(chat, data.train), strict=True))
+
+    with console.Progress("reward model: held-out pairs before"):
+        # What the policy itself holds more likely a token: the judge that needs no training.
+        likely = stage.once("likelihood", lambda: _likelihood(language, held, chat.pad))
+        model = ScalarModel(language).eval()
+        before = stage.once(
+            "before", lambda: right(*(score_dialogues(model, x, chat.pad) for x in held)).tolist()
+        )
+    _train(job, stage, model, pairs, chat)
+    with console.Progress("reward model: held-out pairs after"):
+        _calibrate(model, pairs[:SCALE_PAIRS], chat.pad)
+        scores = [score_dialogues(model, x, chat.pad) for x in held]
+        after = right(*scores)
+
+    kinds = [r.get(KIND, "") for r in data.heldout]
+    metrics = {
+        "name": "pairwise_accuracy",
+        "better": "higher",
+        "before": float(np.mean(before)),
+        "after": float(after.mean()),
+        **paired(np.array(before), after, job.seed),
+        "n": len(after),
+        "margin": float((scores[0] - scores[1]).mean()),
+        "likelihood_accuracy": likely,
+        "by_kind": {
+            k: {
+                "value": float(np.mean([a for a, x in zip(after, kinds, strict=True) if x == k])),
+                "n": kinds.count(k),
+            }
+            for k in sorted(set(kinds) - {""})
+        },
+    }
+    shown = {k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")}
+    lineage = {**job.lineage, "model_sha256": weights(base), "seed": job.seed}
+    scalar.save(model, stage.export, base, lineage, shown)
+    return stage.finish(metrics)
+
+
+def _likelihood(model: Any, held: tuple[list[Dialogue], list[Dialogue]], pad: int) -> float:
+    """Pairwise accuracy of the language model's mean log-likelihood a token."""
+    means = [
+        -response_nats(model, side, pad) / [max(1, len(d.ids) - d.start - 1) for d in side]
+        for side in held
+    ]
+    return float(right(*means).mean())
+
+
+@torch.inference_mode()
+def _calibrate(model: ScalarModel, pairs: list[tuple[Dialogue, Dialogue]], pad: int) -> None:
+    """Set the scale so that the scores of these pairs' sides have mean 0 and deviation 1."""
+    model.mean.zero_()
+    model.std.fill_(1.0)
+    raw = score_dialogues(model, [d for pair in pairs for d in pair], pad)
+    model.mean.fill_(float(raw.mean()))
+    model.std.fill_(max(float(raw.std()), 1e-6))
+
+
+def _train(
+    job: RewardJob,
+    stage: Stage,
+    model: ScalarModel,
+    pairs: list[tuple[Dialogue, Dialogue]],
+    chat: Chat,
+) -> None:
+    s = job.settings
+    model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
+    optimizer = build_optimizer(model, rates(s.optimizer))
+    step, _ = stage.resume(model, optimizer)
+    batches = Batches([len(a.ids) + len(b.ids) for a, b in pairs], s.batch, job.seed)
+    with (
+        Engine(model, optimizer, clip=s.clip) as engine,
+        console.Progress("reward model", s.steps, "steps") as progress,
+    ):
+        progress.done = step
+        while step < s.steps:
+            set_rate(optimizer, step, s.steps)
+            chosen, rejected = zip(*(pairs[i] for i in batches[step]), strict=True)
+            ids, last = padded([*chosen, *rejected], chat.pad)
+            scores = model(ids, last)
+            good, bad = scores.chunk(2)
+            loss = losses.preference(good, bad)
+            figures = {
+                "loss": loss.item(),
+                "accuracy": float((good > bad).float().mean()),
+                "gradient": engine.step(loss),
+            }
+            step += 1
+            stage.record(step, **figures)
+            progress.advance(note=f"loss {figures['loss']:.3f}")
+            stage.save(step, model, optimizer, s.checkpoint, step == s.steps)
+
+
+if __name__ == "__main__":
+    job_main(RewardJob, reward)
