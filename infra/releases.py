@@ -83,3 +83,41 @@ def read_documents(
         raise UsageError(f"{release} holds no documents", "curate an input that keeps some")
     out = pa.concat_tables(tables)
     return out.select(list(dict.fromkeys([*columns, "lang", "domain"])))
+
+
+SAMPLE = 20_000
+"""Records that `read_scored` takes of a release at most."""
+
+
+def read_scored(release: str, columns: Sequence[str], most: int = SAMPLE) -> pa.Table:
+    """Kept and rejected records alike, as raw text of the same origin would be scored.
+
+    Duplicates are left out, as are records without usable text. Of a large release the records of
+    the lowest content hash are taken, which is as good as random, and always the same.
+
+    Args:
+        release: the folder of the release.
+        columns: columns of the files; lang and domain come with them.
+        most: upper bound on the number of rows.
+    """
+    want = [c for c in dict.fromkeys([*columns, "content_hash"]) if c not in ("lang", "domain")]
+    tables = []
+    for file in manifest(release)["files"]:
+        kind, *folders, _ = file["path"].split("/")
+        keys = dict(p.split("=", 1) for p in folders if "=" in p)
+        if kind not in ("documents", "rejected") or keys.get("level") == "duplicate":
+            continue
+        with storage.open_input(storage.join(release, file["path"])) as f:
+            inside = ["lang", "domain"] if kind == "rejected" else []
+            table = pq.read_table(f, columns=[*want, *inside])
+        for name in () if inside else ("lang", "domain"):
+            table = table.append_column(name, pa.array([keys[name]] * len(table), pa.string()))
+        table = table.filter(table["content_hash"].is_valid())
+        tables.append(_lowest(table.select([*want, "lang", "domain"]), most))
+    if not tables:
+        raise UsageError(f"{release} holds no records", "curate an input that holds some")
+    return _lowest(pa.concat_tables(tables), most)
+
+
+def _lowest(table: pa.Table, most: int) -> pa.Table:
+    return table if len(table) <= most else table.sort_by("content_hash").slice(0, most)

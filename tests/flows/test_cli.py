@@ -1,0 +1,85 @@
+"""The contract of the command: every verb's help, what isn't built yet, wrong use."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from headrace.flows.cli import cli
+
+BUILT = (
+    "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
+    "gate", "monitor", "retrain", "doctor",
+)  # fmt: skip
+LATER = (
+    ["replay"], ["align", "dpo"], ["align", "grpo"], ["up"], ["down"], ["deploy"],
+    ["alert", "--window", "x"], ["decide", "--version", "1", "--promote", "--by", "a"],
+    ["rollback", "--by", "a", "--why", "b"], ["status"], ["audit", "verify"], ["gc", "--keep", "1"],
+    ["monitor", "--inbox", "x"],
+)  # fmt: skip
+
+
+def headrace(*args: str, home: Path) -> tuple[int, dict[str, object], str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HEADRACE_HOME": str(home)},
+    )
+    line = done.stdout.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(line), done.stderr
+
+
+@pytest.mark.parametrize("verb", [*BUILT, *sorted({x[0] for x in LATER} - set(BUILT))])
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    said = CliRunner().invoke(cli, [verb, "--help"])
+    assert said.exit_code == 0 and f"headrace {verb}" in said.output
+    for option in ("--config", "--set", "--profile", "--json"):
+        assert option in said.output
+
+
+def test_help_creates_no_state(tmp_path: Path) -> None:
+    env = {**os.environ, "HEADRACE_HOME": str(tmp_path / "h")}
+    code = [sys.executable, "-m", "headrace.flows.cli", "--help"]
+    assert subprocess.run(code, env=env, capture_output=True).returncode == 0
+    assert not (tmp_path / "h").exists()
+
+
+def test_what_comes_later_says_so(tmp_path: Path) -> None:
+    for args in LATER:
+        said = CliRunner().invoke(cli, [*args, "--json"])
+        assert said.exit_code == 2, args
+        assert "not built yet" in json.loads(said.output.splitlines()[-1])["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nonsense"], "No such command"),
+        (["curate", "--input", "x"], "--output"),
+        (["curate", "--input", "x", "--output", "y", "--profile", "moon"], "--profile"),
+        (["align", "ppo", "--model", "m", "--data", "d", "--output", "o"], "--reward"),
+        (["plan", "--preset", "local", "--gpus", "none", "--gpu", "h100"], "--gpus"),
+        (["monitor"], "--window"),
+    ],
+)
+def test_wrong_use_is_exit_two_and_says_what(args: list[str], said: str, tmp_path: Path) -> None:
+    code, answer, err = headrace(*args, home=tmp_path)
+    error = answer["error"]
+    assert isinstance(error, dict)
+    assert code == 2 == error["code"] and said in error["message"] and said in err
+
+
+def test_doctor_says_what_is_there(tmp_path: Path) -> None:
+    code, answer, _ = headrace("doctor", home=tmp_path)
+    checks = answer["checks"]
+    assert isinstance(checks, list) and code == (0 if answer["ok"] else 2)
+    names = {"java", "pyspark", "deepspeed", "torch", "prefect", "mlflow", "s3", "disk", "memory"}
+    assert names == {c["name"] for c in checks}
+    assert answer["home"] == str(tmp_path) and str(answer["tracking_uri"]).startswith("sqlite:///")
+    assert answer["prefect_api"] is None and "Java" in str(answer["java"])
