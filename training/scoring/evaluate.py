@@ -70,11 +70,28 @@ def sample(table: pa.Table, settings: EvaluateSettings) -> pa.Table:
         "text": pa.array([nll.cut(texts[i], settings.max_bytes) for i in order], pa.string()),
     }
     for name in SLICES:
-        values = table[name].take(order) if name in table.column_names else None
+        values = (
+            table[name].take(pa.array(order, pa.int64())) if name in table.column_names else None
+        )
         columns[name] = (
             pa.nulls(len(order), pa.string()) if values is None else pc.cast(values, pa.string())
         )
     return pa.table(columns)
+
+
+def bits_per_byte(documents: pa.Table) -> float:
+    """The ratio of sums of documents with `nats` and `bytes`; NaN without any bytes."""
+    total = float(pc.sum(documents["bytes"]).as_py() or 0)
+    nats = float(documents["nats"].to_numpy().sum())
+    return nats / total / math.log(2) if total else math.nan
+
+
+def score(model: Any, tokenizer: Any, documents: pa.Table) -> pa.Table:
+    """`sample`'s documents with `nats` and `bytes` of their text in place of the text."""
+    nats, sizes = nll.score(model, tokenizer, documents["text"].to_pylist())
+    bare = documents.drop_columns(["text"])
+    bare = bare.append_column("nats", pa.array(nats, pa.float64()))
+    return bare.append_column("bytes", pa.array(sizes, pa.int64()))
 
 
 def metrics(
@@ -108,11 +125,7 @@ def evaluate_model(
     model: Any, tokenizer: Any, table: pa.Table, settings: EvaluateSettings, seed: int
 ) -> Evaluation:
     """Figures of a model in memory; see `evaluate`."""
-    documents = sample(table, settings)
-    nats, sizes = nll.score(model, tokenizer, documents["text"].to_pylist())
-    scored = documents.drop_columns(["text"])
-    scored = scored.append_column("nats", pa.array(nats, pa.float64()))
-    scored = scored.append_column("bytes", pa.array(sizes, pa.int64()))
+    scored = score(model, tokenizer, sample(table, settings))
     return Evaluation(metrics(scored, settings, seed), scored)
 
 

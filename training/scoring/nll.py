@@ -10,6 +10,7 @@ changes a score beyond rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,15 +56,19 @@ def windows(length: int, context: int) -> list[tuple[int, int, int]]:
 
 @torch.inference_mode()
 def score_ids(
-    model: torch.nn.Module, documents: Sequence[Sequence[int]], context: int
+    model: torch.nn.Module, documents: Sequence[Sequence[int]], context: int, quiet: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Nats of each document given as ids (the first of them is only read), shape (N,)."""
+    """Nats of each document given as ids (the first of them is only read), shape (N,).
+
+    `quiet` leaves progress to the caller, for short calls inside a longer stage.
+    """
     jobs = [(d, *w) for d, ids in enumerate(documents) for w in windows(len(ids), context)]
     jobs.sort(key=lambda j: (j[2] - j[1], j[0], j[1]))
     nats = np.zeros(len(documents))
     was_training = model.training
     model.eval()
-    with console.Progress("scoring", sum(j[2] - j[1] for j in jobs), "tokens") as progress:
+    total = sum(j[2] - j[1] for j in jobs)
+    with nullcontext() if quiet else console.Progress("scoring", total, "tokens") as progress:
         at = 0
         while at < len(jobs):
             size = 1
@@ -89,7 +94,8 @@ def score_ids(
             losses_B = losses.double().view(size, width).sum(1)
             for (d, *_), loss in zip(batch, losses_B.tolist(), strict=True):
                 nats[d] += loss
-            progress.advance(sum(j[2] - j[1] for j in batch))
+            if progress is not None:
+                progress.advance(sum(j[2] - j[1] for j in batch))
     model.train(was_training)
     return nats
 
@@ -100,7 +106,11 @@ def context_of(model: Any) -> int:
 
 
 def score(
-    model: Any, tokenizer: Any, texts: Sequence[str], context: int | None = None
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    context: int | None = None,
+    quiet: bool = False,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """(nats (N,), bytes (N,)) of each text; nats / bytes / ln 2 is its bits a byte.
 
@@ -109,7 +119,8 @@ def score(
         tokenizer: a Hugging Face tokenizer whose end-of-text token is `eos_token`.
         texts: the documents; an empty one gives 0 nats of 0 bytes.
         context: tokens read at once; None: the model's own.
+        quiet: whether progress is the caller's.
     """
-    nats = score_ids(model, encode(tokenizer, texts), context or context_of(model))
+    nats = score_ids(model, encode(tokenizer, texts), context or context_of(model), quiet)
     sizes = [len(t.encode("utf-8", "surrogatepass")) for t in texts]
     return nats, np.array(sizes, dtype=np.int64)

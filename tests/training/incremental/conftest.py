@@ -1,0 +1,95 @@
+"""A tiny champion and small releases of invented text, for rounds that take seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from headrace.training.moe import export
+from headrace.training.moe.config import MoEConfig
+from headrace.training.moe.model import MoEForCausalLM
+
+
+def content_hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def write_release(folder: Path, texts: Sequence[str], lang: str = "en") -> str:
+    """A release folder with these documents, enough of one for what reads it."""
+    path = f"documents/lang={lang}/domain=general/part-0.parquet"
+    (folder / path).parent.mkdir(parents=True)
+    table = pa.table({"content_hash": [content_hash(t) for t in texts], "text": list(texts)})
+    pq.write_table(table, folder / path)
+    manifest = {"release_id": folder.name, "parent": None, "files": [{"path": path}]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return str(folder)
+
+
+def sentences(words: str, count: int, seed: int) -> list[str]:
+    """Texts of random words out of `words`."""
+    rng = random.Random(seed)
+    pool = words.split()
+    return [" ".join(rng.choices(pool, k=rng.randint(12, 25))) for _ in range(count)]
+
+
+OLD = "the court may order that a person who owns land must pay for its repair within a year"
+NEW = "quick xylophone jazz vexed zebra fjord kayak wizard onyx quartz gizmo pixel"
+
+
+@pytest.fixture(scope="session")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Export folder of an untrained model with a byte-level tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    folder = tmp_path_factory.mktemp("champion")
+    PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+    ).save_pretrained(folder / "tokenizer")
+    torch.manual_seed(3)
+    model = MoEForCausalLM(
+        MoEConfig(
+            vocab_size=257,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            intermediate_size=32,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=16,
+            max_position_embeddings=32,
+        )
+    )
+    export.save(model, folder / "export", folder / "tokenizer", export.Card(stage="test"))
+    return str(folder / "export")
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Release folders `old` and `new`."""
+    root = tmp_path_factory.mktemp("releases")
+    return {
+        "old": write_release(root / "old", sentences(OLD, 400, 1)),
+        "new": write_release(root / "new", sentences(NEW, 80, 2)),
+    }
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Any:
+    """Writes a release of a name and texts; returns its folder."""
+    return lambda name, texts: write_release(tmp_path / name, texts)

@@ -1,0 +1,153 @@
+"""A whole round on a tiny model: what it writes, that it resumes to the bit, and that it holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.infra.errors import InputError, UsageError
+from headrace.training import checkpoint
+from headrace.training.checkpoint import CheckpointSettings
+from headrace.training.incremental.course import Trainer
+from headrace.training.incremental.ewc import ewc
+from headrace.training.incremental.settings import (
+    CourseSettings,
+    EWCJob,
+    EWCSettings,
+    MaterialSettings,
+)
+from headrace.training.moe import export
+from headrace.training.optimizer import OptimizerSettings
+
+SETTINGS = EWCSettings(
+    material=MaterialSettings(tokens=5120, fisher_tokens=512),
+    course=CourseSettings(
+        optimizer=OptimizerSettings(muon_lr=0.01, adamw_lr=5e-3),
+        check=5,
+        checkpoint=CheckpointSettings(every=4),
+    ),
+)
+
+
+def job(champion: str, corpora: dict[str, str], output: Path, **changes: Any) -> EWCJob:
+    return EWCJob(
+        model=champion,
+        new=(corpora["new"],),
+        old=(corpora["old"],),
+        output=str(output),
+        lineage={"release_id": "new"},
+        **{"settings": SETTINGS, "seed": 5, **changes},
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(
+    champion: str, corpora: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[EWCJob, dict[str, Any]]:
+    task = job(champion, corpora, tmp_path_factory.mktemp("round"))
+    return task, ewc(task)
+
+
+def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
+    task, got = finished
+    folder = Path(task.output)
+    new = got["metrics"]["new"]
+    assert set(new) == {"before", "after", "plain"} and new["after"] < new["before"] - 0.1
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in lines] == list(range(1, got["steps"] + 1))
+    assert lines[0]["penalty"] == 0 and lines[-1]["penalty"] > 0
+    for kind in ("new", "old"):
+        for when, value in got["metrics"][kind].items():
+            table = pq.read_table(got["evaluation"][kind][when])
+            nats, size = (table[c].to_numpy().sum() for c in ("nats", "bytes"))
+            assert value == pytest.approx(nats / size / math.log(2))
+            assert table.num_rows == got["documents"][kind]
+    assert json.loads((folder / "export" / "lineage.json").read_text()) == {"release_id": "new"}
+    assert export.load(got["export"]).config == export.load(task.model).config
+    assert math.isfinite(got["measures"]["new.order_gain"])
+
+
+def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]]) -> None:
+    task, got = finished
+    assert ewc(task) == got | {"resumed_from": got["steps"]}
+    with pytest.raises(UsageError, match="other data or settings"):
+        ewc(task.model_copy(update={"seed": 6}))
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing may catch it."""
+
+
+@pytest.mark.parametrize("fatal", [2, 11, 16])
+def test_killed_round_ends_with_the_same_bytes(
+    finished: tuple[EWCJob, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fatal: int,
+) -> None:
+    task, want = finished
+    again = task.model_copy(update={"output": str(tmp_path)})
+    step = Trainer._step
+    taken = 0
+
+    def dies(self: Trainer, *args: Any) -> float:
+        nonlocal taken
+        taken += 1
+        if taken == fatal:
+            raise Killed
+        return step(self, *args)
+
+    monkeypatch.setattr(Trainer, "_step", dies)
+    with pytest.raises(Killed):
+        ewc(again)
+    monkeypatch.undo()
+    got = ewc(again)
+    assert got["resumed_from"] == (fatal - 1) // 4 * 4
+    assert got["metrics"] == want["metrics"] and got["course"] == want["course"]
+    for name in ("export/model.safetensors", "metrics.jsonl", "evaluation/old_plain.parquet"):
+        assert (tmp_path / name).read_bytes() == (Path(task.output) / name).read_bytes(), name
+
+
+def test_broken_checkpoint_is_passed_over(
+    finished: tuple[EWCJob, dict[str, Any]], tmp_path: Path
+) -> None:
+    task, want = finished
+    shutil.copytree(task.output, tmp_path / "copy")
+    copy = tmp_path / "copy"
+    (copy / "result.json").unlink()
+    newest = max((copy / "checkpoints").iterdir())
+    (newest / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.latest(copy / "checkpoints", _identity(newest)) is not None
+    # The states of earlier checks went when the round had ended: the round is made again.
+    shutil.rmtree(copy / "checkpoints")
+    got = ewc(task.model_copy(update={"output": str(copy)}))
+    assert got["metrics"] == want["metrics"]
+
+
+def _identity(folder: Path) -> str:
+    return str(json.loads((folder / "state.json").read_text())["identity"])
+
+
+def test_strength_holds_the_old_weights(
+    champion: str, corpora: dict[str, str], tmp_path: Path
+) -> None:
+    """The stronger the penalty, the less is learned and the less the weights move."""
+    moved = {}
+    for strength in (0.0, 1e6):
+        settings = SETTINGS.model_copy(update={"strength": strength})
+        got = ewc(job(champion, corpora, tmp_path / str(strength), settings=settings,
+                      compare_plain=False))  # fmt: skip
+        assert "plain" not in got["metrics"]["new"]
+        moved[strength] = got["metrics"]["new"]["before"] - got["metrics"]["new"]["after"]
+    assert moved[1e6] < moved[0.0]
+
+
+def test_no_champion(corpora: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        ewc(job(str(tmp_path / "none"), corpora, tmp_path / "out"))

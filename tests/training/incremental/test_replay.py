@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.training.incremental import replay
+
+DOCUMENTS = [[9, 1, 1], [9, 2, 2, 2], [9, 3], [9, 4, 4, 4, 4]]
+
+
+def test_pack_goes_over_all_documents_in_each_pass() -> None:
+    rows = replay.pack(DOCUMENTS, 7, 100, passes=3, seed=1)
+    flat = rows.ravel().tolist()
+    assert len(flat) == 42 and len(rows) == 6  # three passes over 14 ids
+    for at in range(0, 42, 14):
+        assert sorted(flat[at : at + 14]) == sorted(i for d in DOCUMENTS for i in d)
+    assert flat[:14] != flat[14:28] or flat[14:28] != flat[28:]
+
+
+@given(st.integers(1, 9), st.integers(0, 12), st.integers(1, 4), st.integers(0, 5))
+def test_pack_respects_rows_and_passes(length: int, rows: int, passes: int, seed: int) -> None:
+    got = replay.pack(DOCUMENTS, length, rows, passes, seed)
+    assert got.shape[1] == length and len(got) <= rows
+    assert got.size <= max(passes * 14, length)
+    assert np.array_equal(got, replay.pack(DOCUMENTS, length, rows, passes, seed))
+
+
+def test_a_window_smaller_than_a_row_is_repeated() -> None:
+    assert replay.pack([[9, 1]], 6, 4, 1, 0).tolist() == [[9, 1, 9, 1, 9, 1]]
+    assert replay.pack([], 6, 4, 1, 0).shape == (0, 6)
+
+
+def test_mix_puts_the_same_share_of_old_rows_into_each_batch() -> None:
+    new = np.arange(100, 120).reshape(10, 2)
+    old = np.arange(6).reshape(3, 2)
+    got = replay.mix(new, old, share=0.25, batch=4)
+    assert got.shape == (3, 4, 2)
+    assert got[:, :3].reshape(-1, 2).tolist() == new[:9].tolist()
+    assert got[:, 3].tolist() == old.tolist()
+    assert replay.mix(new, old, share=0.0, batch=4).max(axis=(1, 2)).min() >= 100
+
+
+def test_mix_with_few_rows() -> None:
+    new, old = np.array([[1, 1]]), np.array([[0, 0]])
+    assert replay.mix(new, old, 0.25, 4).tolist() == [[[1, 1]] * 3 + [[0, 0]]]
+    assert replay.mix(new, old[:0], 0.25, 4).tolist() == [[[1, 1]] * 4]
+
+
+def test_choose_does_not_depend_on_how_rows_were_stored() -> None:
+    table = pa.table(
+        {"content_hash": [f"{i:032x}" for i in range(20)], "text": list("abcdefghijklmnopqrst")}
+    )
+    one = replay.choose(table, 5, seed=3)
+    two = replay.choose(table.take(list(range(19, -1, -1))), 5, seed=3)
+    assert one.equals(two) and len(set(one["text"].to_pylist())) == 5
+    assert not one.equals(replay.choose(table, 5, seed=4))
+    assert len(replay.choose(table, 50, seed=3)) == 20

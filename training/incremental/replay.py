@@ -1,0 +1,81 @@
+"""Rows of tokens for a round: the window's documents in passes, and a sample of old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.training.scoring import nll
+
+Rows = npt.NDArray[np.int64]
+
+
+def choose(table: pa.Table, count: int, seed: int) -> pa.Table:
+    """`count` rows of `table` (all, where it has fewer) in a seeded random order.
+
+    Rows are put in the order of the content hash first, so how they were stored doesn't matter.
+    """
+    hashes = table["content_hash"].to_pylist()
+    order = sorted(range(len(hashes)), key=lambda i: (hashes[i], i))
+    drawn = np.random.default_rng(seed).permutation(len(order))[:count]
+    return table.take(pa.array([order[i] for i in drawn], pa.int64()))
+
+
+def encode(tokenizer: Any, texts: Sequence[str], most: int) -> list[list[int]]:
+    """Ids of each text with `<|endoftext|>` in front, cut after `most` ids."""
+    return [ids[:most] for ids in nll.encode(tokenizer, texts)]
+
+
+def pack(
+    documents: Sequence[Sequence[int]], length: int, rows: int, passes: int, seed: int
+) -> Rows:
+    """At most `rows` rows (R, length) of the documents, in a new order each pass.
+
+    Documents follow each other without padding; the tail that fills no row is left out, unless
+    there would be no row at all: then the documents are repeated until there is one.
+
+    Args:
+        documents: ids of each.
+        length: ids a row.
+        rows: most rows.
+        passes: most passes over the documents.
+        seed: seed of the orders.
+    """
+    rng = np.random.default_rng(seed)
+    per_pass = sum(map(len, documents))
+    if per_pass == 0 or rows == 0:
+        return np.zeros((0, length), np.int64)
+    wanted = min(rows * length, max(passes * per_pass, length))
+    parts: list[Sequence[int]] = []
+    filled = 0
+    while filled < wanted:
+        for i in rng.permutation(len(documents)):
+            parts.append(documents[i])
+            filled += len(documents[i])
+            if filled >= wanted:
+                break
+    flat = np.concatenate([np.asarray(p, dtype=np.int64) for p in parts])[:wanted]
+    return flat[: len(flat) // length * length].reshape(-1, length)
+
+
+def mix(new: Rows, old: Rows, share: float, batch: int) -> Rows:
+    """Batches (steps, batch, T): in each the same number of old rows, after the new ones.
+
+    Args:
+        new: rows of the window, in order; all but the last incomplete batch are used once.
+        old: rows of old text, used in order and over again where they run out.
+        share: part of a batch that is old, rounded to whole rows; 0: none.
+        batch: rows of a batch.
+    """
+    aged = round(share * batch) if len(old) else 0
+    fresh = batch - aged
+    steps = len(new) // fresh if len(new) >= fresh else 1
+    new = np.resize(new, (steps * fresh, new.shape[1])).reshape(steps, fresh, -1)
+    if not aged:
+        return new
+    old = np.resize(old, (steps * aged, old.shape[1])).reshape(steps, aged, -1)
+    return np.concatenate([new, old], axis=1)

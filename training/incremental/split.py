@@ -1,0 +1,61 @@
+"""Which records of a window are trained on, and which are kept to judge the result.
+
+The contract holds out every record whose content hash is divisible by 50, for good. Of a window of
+150 records that leaves three, from which nothing can be told. So for this round the next records
+in the order of the hash are held out too, up to `TARGET` in all or `SHARE` of the window. They are
+old text like any other in later rounds; only the first kind is never trained on.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from headrace.infra.lineage import is_heldout
+
+TARGET = 30
+"""Held-out records that a round asks for."""
+SHARE = 0.15
+"""Largest share of the window that they may take beyond those held out for good."""
+FEWEST = 5
+"""So many are held out even where they are more than that share: the gate needs five pairs."""
+
+
+def _by_hash(table: pa.Table) -> list[int]:
+    """Row numbers in the order of the content hash, which is as good as random."""
+    hashes = table["content_hash"].to_pylist()
+    return sorted(range(len(hashes)), key=lambda i: (hashes[i], i))
+
+
+def _take(table: pa.Table, rows: list[int]) -> pa.Table:
+    # Typed, because pyarrow refuses the untyped empty list.
+    return table.take(pa.array(rows, pa.int64()))
+
+
+def split_window(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """(records to train on, records held out of this round), each in the order of content hash.
+
+    Args:
+        table: the window's kept documents, with `content_hash`; the order of rows doesn't matter.
+    """
+    order = _by_hash(table)
+    hashes = table["content_hash"].to_pylist()
+    held = [i for i in order if is_heldout(hashes[i])]
+    rest = [i for i in order if not is_heldout(hashes[i])]
+    wanted = min(TARGET, max(FEWEST, int(SHARE * len(order))))
+    # At least half of what is there stays for training.
+    extra = min(max(0, wanted - len(held)), len(rest) // 2)
+    return _take(table, rest[extra:]), _take(table, held + rest[:extra])
+
+
+def split_validation(table: pa.Table, share: float, most: int) -> tuple[pa.Table, pa.Table]:
+    """(records to train on, records that decide when training stops), from those of `split_window`.
+
+    Args:
+        table: training records.
+        share: part of them that validates.
+        most: upper bound on their number.
+    """
+    order = _by_hash(table)
+    count = min(most, max(1, int(share * len(order))), len(order) // 2)
+    # The far end of the order: split_window took its records from the near one.
+    return _take(table, order[: len(order) - count]), _take(table, order[len(order) - count :])
