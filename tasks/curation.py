@@ -13,7 +13,9 @@ from headrace.infra.settings import Shared
 from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.inventory_job import Inventory
 from headrace.spark_jobs.release_job import Draft
-from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
+from headrace.spark_jobs.settings import CurateJob as CurateJob
+from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.settings import Source as Source
 from headrace.tasks.settings import CurateVerb, component
 from headrace.tasks.step import step
 
@@ -93,8 +95,8 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     """
     from headrace.expectations import release
 
-    held = release.validate(draft.folder, totals=draft.totals, config=job.settings.model_dump())
-    _refuse_failed(held.success, held.failed, draft.folder)
+    held = release.validate(draft.release, totals=draft.totals, config=job.settings.model_dump())
+    _refuse_failed(held.success, held.failed, draft.release)
 
 
 @step("publish release")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
-from headrace.expectations.drift import DriftSettings
+from headrace.expectations.drift import DriftSettings as DriftSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.tokenize_job import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.pretrain import PretrainSettings
-from headrace.training.rlhf.settings import AlignSettings
+from headrace.training.rlhf.settings import AlignSettings as AlignSettings
+
+C = TypeVar("C", bound=Settings)
 
 
 class GateSettings(Settings):
@@ -80,6 +82,6 @@ class RunVerb(Shared):
     retrain: RetrainSettings = RetrainSettings()
 
 
-def component(verb: Shared, model: type[Settings]) -> Settings:
+def component(verb: Shared, model: type[C]) -> C:
     """The component's own settings out of a verb's, without what all verbs share."""
     return model.model_validate({k: getattr(verb, k) for k in model.model_fields})

@@ -35,15 +35,16 @@ def step(name: str, retries: int = 1) -> Callable[[F], F]:
     """
 
     def wrap(function: F) -> F:
-        made: F = task(
+        made: Any = task(
             name=name,
             cache_policy=NO_CACHE,
             retries=retries,
-            retry_delay_seconds=[1, 10][:retries],
+            retry_delay_seconds=[1.0, 10.0][:retries],
             retry_condition_fn=_may_pass,
             log_prints=False,
         )(function)
-        return made
+        wrapped: F = made
+        return wrapped
 
     return wrap
 

@@ -14,7 +14,8 @@ from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
 from headrace.tasks.step import run_folder, step
-from headrace.training.pretrain import PretrainJob, PretrainSettings
+from headrace.training.pretrain import PretrainJob as PretrainJob
+from headrace.training.pretrain import PretrainSettings
 from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import AlignSettings
 
