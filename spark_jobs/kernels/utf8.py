@@ -1,0 +1,85 @@
+"""UTF-8 checks over byte buffers: which slices are valid, and which hold anything but space."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.int64]
+
+
+@numba.njit(cache=True, nogil=True)
+def _valid(data: Bytes, i: int, stop: int) -> bool:
+    while i < stop:
+        a = data[i]
+        if a < 0x80:
+            i += 1
+            continue
+        # Table 3-7 of the Unicode standard: well-formed byte sequences.
+        low, high, more = 0x80, 0xBF, 1
+        if 0xC2 <= a <= 0xDF:
+            more = 1
+        elif 0xE0 <= a <= 0xEF:
+            more = 2
+            if a == 0xE0:
+                low = 0xA0
+            elif a == 0xED:
+                high = 0x9F
+        elif 0xF0 <= a <= 0xF4:
+            more = 3
+            if a == 0xF0:
+                low = 0x90
+            elif a == 0xF4:
+                high = 0x8F
+        else:
+            return False
+        if i + more >= stop or data[i + 1] < low or data[i + 1] > high:
+            return False
+        for j in range(i + 2, i + more + 1):
+            if data[j] < 0x80 or data[j] > 0xBF:
+                return False
+        i += more + 1
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _blank(data: Bytes, i: int, stop: int) -> bool:
+    while i < stop:
+        a = data[i]
+        if a <= 0x20:
+            i += 1
+            continue
+        b = data[i + 1] if i + 1 < stop else 0
+        c = data[i + 2] if i + 2 < stop else 0
+        if a == 0xC2 and b in (0x85, 0xA0):  # next line, no-break space
+            i += 2
+        elif (
+            (a == 0xE3 and b == 0x80 and c == 0x80)  # ideographic space
+            or (a == 0xE2 and b == 0x80 and (0x80 <= c <= 0x8F or 0xA8 <= c <= 0xAF))
+            or (a == 0xE2 and b == 0x81 and (c == 0x9F or c == 0xA0))
+            or (a == 0xEF and b == 0xBB and c == 0xBF)  # byte order mark
+        ):
+            i += 3
+        else:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def valid_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
+    """(N,) whether each slice of `data` is well-formed UTF-8."""
+    out = np.empty(starts.size, np.bool_)
+    for k in range(starts.size):
+        out[k] = _valid(data, starts[k], stops[k])
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def blank_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
+    """(N,) whether each slice holds nothing but white space, control characters and marks."""
+    out = np.empty(starts.size, np.bool_)
+    for k in range(starts.size):
+        out[k] = _blank(data, starts[k], stops[k])
+    return out

@@ -1,0 +1,206 @@
+"""The page of a release: what came in, what was rejected at which level and why, with examples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from headrace.infra.pages import (
+    CYCLE,
+    Section,
+    colour,
+    details,
+    excerpt,
+    heading,
+    page,
+    paragraph,
+    plot,
+    table,
+    tiles,
+)
+from headrace.infra.schemas import LEVELS
+
+_SOURCES = 40
+"""Lines of the table of inputs; of more files only the largest are shown."""
+_TITLES = {
+    "lang_score": "Certainty of the language",
+    "semantic_score": "Semantics: how likely the text is sound",
+    "bias_score": "Bias: density of demeaning statements about groups",
+    "domain_score": "Domain: score of the best target",
+}
+
+Line = tuple[Any, ...]
+
+
+def _tiles(totals: Mapping[str, Any]) -> Markup:
+    read = totals["read"]
+
+    def share(n: int) -> str:
+        return f"{n / read:.1%} of what was read" if read else ""
+
+    rejected = sum(totals["rejected"].values())
+    return tiles(
+        [
+            ("read", read, "records"),
+            ("kept", totals["kept"], share(totals["kept"])),
+            ("rejected", rejected, share(rejected)),
+            ("unreadable", totals["unreadable"], share(totals["unreadable"])),
+        ]
+    )
+
+
+def _inputs(manifest: Mapping[str, Any]) -> Section:
+    largest = sorted(manifest["inputs"], key=lambda i: (-i["bytes"], i["uri"]))
+    rows = [[i["uri"], i["bytes"], i["records"]] for i in largest[:_SOURCES]]
+    more = len(largest) - len(rows)
+    note = f"and {more:,} smaller files" if more > 0 else ""
+    return Section("What came in", table(["source", "bytes", "records"], rows, note))
+
+
+def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
+    """Records of ledger lines summed by some of their columns."""
+    out: Counter[tuple[Any, ...]] = Counter()
+    for line in lines:
+        out[tuple(line[k] for k in keys)] += line[5]
+    return out
+
+
+_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG = range(5)
+
+
+def _levels(lines: Sequence[Line]) -> Section:
+    rejected = [line for line in lines if line[_OUTCOME] == "rejected"]
+    cells = _by(rejected, _LEVEL, _LANG)
+    langs = [lang for (lang,), _ in _by(rejected, _LANG).most_common(6)]
+    levels = [level for level in LEVELS if any(level == key[0] for key in cells)]
+    if not levels:
+        return Section("Rejected by level and language", paragraph("Nothing was rejected."))
+
+    def draw(axes: Any) -> None:
+        left = np.zeros(len(levels))
+        for lang, name in zip(langs, CYCLE, strict=False):
+            width = np.array([cells[level, lang] for level in levels])
+            axes.barh(levels, width, left=left, color=colour(name), label=lang)
+            left += width
+        axes.invert_yaxis()
+        axes.set_xlabel("records")
+        axes.legend(frameon=False)
+
+    rows = [[level, *(cells[level, lang] for lang in langs)] for level in levels]
+    return Section(
+        "Rejected by level and language",
+        plot(draw, "The first level that a record fails rejects it.", height=0.6 + 0.4 * len(rows)),
+        table(["level", *langs], rows),
+    )
+
+
+def _reasons(lines: Sequence[Line]) -> Section:
+    rejected = [line for line in lines if line[_OUTCOME] == "rejected"]
+    rows = [
+        [level, reason, lang, n]
+        for (level, reason, lang), n in sorted(
+            _by(rejected, _LEVEL, _REASON, _LANG).items(),
+            key=lambda item: (LEVELS.index(item[0][0]), -item[1], item[0]),
+        )
+    ]
+    return Section("Reasons", table(["level", "reason", "language", "records"], rows))
+
+
+def _thresholds(config: Mapping[str, Any], score: str) -> dict[str, float]:
+    """Named thresholds that apply to a score."""
+    if score == "semantic_score":
+        return {"threshold": config["semantics"]["threshold"]}
+    if score == "bias_score":
+        return {"threshold": config["bias"]["threshold"]}
+    if score == "domain_score":
+        return dict(config["domain"]["targets"])
+    return {}
+
+
+def _scores(
+    histograms: Mapping[tuple[str, str], Sequence[int]], config: Mapping[str, Any]
+) -> Section:
+    parts: list[Markup] = []
+    for score, title in _TITLES.items():
+        mine = {lang: h for (name, lang), h in sorted(histograms.items()) if name == score}
+        mine = {lang: h for lang, h in mine.items() if sum(h)}
+        if not mine:
+            continue
+        shown = sorted(mine, key=lambda lang: -sum(mine[lang]))[:4]
+
+        def draw(axes: Any, score: str = score, mine: Any = mine, shown: Any = shown) -> None:
+            for lang, name in zip(shown, CYCLE, strict=False):
+                share = np.array(mine[lang]) / sum(mine[lang])
+                edges = np.linspace(0, 1, len(share) + 1)
+                axes.stairs(share, edges, color=colour(name), label=lang, linewidth=1.5)
+            for value in sorted(set(_thresholds(config, score).values())):
+                axes.axvline(value, color=colour("red"), linewidth=1, linestyle="--")
+            axes.set_xlim(0, 1)
+            axes.set_yscale("symlog", linthresh=0.01)
+            axes.set_ylabel("share of records")
+            axes.legend(frameon=False)
+
+        said = _thresholds(config, score)
+        caption = ", ".join(f"{k} {v:g}" for k, v in said.items())
+        parts += [heading(title), plot(draw, f"dashed: {caption}" if said else "", height=2.4)]
+    return Section("Scores", *parts)
+
+
+def _kept(lines: Sequence[Line]) -> Section:
+    kept = _by([line for line in lines if line[_OUTCOME] == "kept"], _LANG)
+    rows = [[lang, n] for (lang,), n in sorted(kept.items(), key=lambda i: (-i[1], i[0]))]
+    return Section("Kept", table(["language", "records"], rows))
+
+
+def _examples(examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
+    parts: list[Markup] = []
+    for level in LEVELS:
+        found = examples.get(level, [])
+        if not found:
+            continue
+        parts.append(heading(f"{level}: {len(found)} of the rejected"))
+        for e in found:
+            where = f"{e['reason']} · {e['lang']} · {e['source']}:{e['position']} · id {e['id']}"
+            seen = [paragraph(str(e["detail"]), "muted")] if e["detail"] else []
+            parts.append(details(where, *seen, excerpt(e["text"])))
+    return Section("Rejected examples", *(parts or [paragraph("Nothing was rejected.")]))
+
+
+def render(
+    manifest: Mapping[str, Any],
+    lines: Sequence[Line],
+    histograms: Mapping[tuple[str, str], Sequence[int]],
+    examples: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> str:
+    """The report of a release as a self-contained HTML page.
+
+    Args:
+        manifest: the manifest to be.
+        lines: ledger lines (source, outcome, level, reason, lang, records, bytes).
+        histograms: {(score, lang): counts of equal bins between 0 and 1}.
+        examples: {level: rejected records}.
+    """
+    totals = manifest["totals"]
+    parent = f", child of {manifest['parent']}" if manifest["parent"] else ""
+    repeated = manifest["warnings"]["repeated_ids"]
+    said = [_tiles(totals)]
+    if repeated:
+        warning = f"{repeated:,} records repeat the id of another text; they are kept."
+        said.append(paragraph(warning, "bad"))
+    return page(
+        "What this release is made of",
+        f"release {manifest['release_id']}{parent}",
+        [
+            Section("In short", *said),
+            _inputs(manifest),
+            _kept(lines),
+            _levels(lines),
+            _reasons(lines),
+            _scores(histograms, manifest["config"]),
+            _examples(examples),
+        ],
+    )

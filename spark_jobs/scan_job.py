@@ -1,0 +1,268 @@
+"""The one scan: reads every record, scores it by all levels, decides, and signs what passes.
+
+Spark hands out numbers of units; each worker reads its byte ranges itself, so that text never
+crosses into the JVM. The result of a unit is three files and, last, a marker with its counts:
+a unit whose marker is there is not read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headrace.infra import storage
+from headrace.infra.errors import InputError
+from headrace.infra.schemas import SCORED, VERDICT
+from headrace.spark_jobs import inventory_job, reader, stage
+from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
+from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
+from headrace.spark_jobs.kernels.minhash import BINS, signatures
+from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.records import LOST, Window
+from headrace.spark_jobs.scoring import codes_of, decide
+from headrace.spark_jobs.settings import CurateJob
+from headrace.spark_jobs.written import written
+
+RESULT = pa.schema([*SCORED, *VERDICT])
+"""A record after the scan: all scores, and the level that rejects it (null where none does)."""
+
+KEYS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("id", pa.string()),
+        ("content_hash", pa.string()),
+        ("passed", pa.bool_()),
+        ("score", pa.float32()),
+        ("length", pa.int32()),
+        ("bands", pa.list_(pa.int64())),
+        ("signature", pa.binary()),
+    ]
+)
+"""What deduplication needs of a record; signature and bands only where it passed all levels."""
+
+
+@dataclass(frozen=True)
+class UnitFiles:
+    """Where the results of a unit are."""
+
+    work: str
+    unit: int
+
+    def _file(self, ending: str) -> str:
+        return storage.join(self.work, "scan", f"{self.unit:07d}.{ending}")
+
+    @property
+    def records(self) -> str:
+        """Arrow IPC of RESULT."""
+        return self._file("records.arrow")
+
+    @property
+    def lost(self) -> str:
+        """Arrow IPC of what could not be read."""
+        return self._file("lost.arrow")
+
+    @property
+    def keys(self) -> str:
+        """Parquet of KEYS."""
+        return self._file("keys.parquet")
+
+    @property
+    def marker(self) -> str:
+        """JSON with the unit's counts; written last."""
+        return self._file("json")
+
+
+def _keys(table: pa.Table, first: int, sign: bool) -> pa.Table:
+    """KEYS of RESULT rows of which the first is row `first` of its unit."""
+    passed = pc.is_null(table["level"]).combine_chunks()
+    n = table.num_rows
+    bands = pa.nulls(n, pa.list_(pa.int64()))
+    packed = pa.nulls(n, pa.binary())
+    if sign and pc.any(passed).as_py():
+        some = table.filter(passed)
+        lang = codes_of(some["lang"].combine_chunks())
+        signature, band = signatures(Texts(some["text"].combine_chunks(), lang))
+        at = np.flatnonzero(passed.to_numpy(zero_copy_only=False))
+        where = np.full(n, -1, np.int64)
+        where[at] = np.arange(at.size)
+        take = pa.array(where, mask=where < 0)
+        offsets = np.arange(at.size + 1, dtype=np.int32)
+        bands = pa.ListArray.from_arrays(
+            pa.array(offsets * band.shape[1]), pa.array(band.ravel())
+        ).take(take)
+        packed = pa.Array.from_buffers(
+            pa.binary(),
+            at.size,
+            [None, pa.py_buffer(offsets * (BINS * 2)), pa.py_buffer(signature)],
+        ).take(take)
+    return pa.table(
+        {
+            "row": pa.array(np.arange(first, first + n, dtype=np.int32)),
+            "id": table["id"],
+            "content_hash": table["content_hash"],
+            "passed": passed,
+            "score": pc.fill_null(table["semantic_score"], -1),
+            "length": pc.fill_null(pc.binary_length(table["text"]), 0),
+            "bands": bands,
+            "signature": packed,
+        },
+        schema=KEYS,
+    )
+
+
+def read_unit(
+    files: tuple[InputFile, ...], unit: tuple[Chunk, ...], job: CurateJob
+) -> Iterator[Window]:
+    """The windows of a unit; those of small files are put together."""
+    held: list[Window] = []
+    size = 0
+
+    def together() -> Window:
+        return Window(
+            pa.concat_tables([w.records for w in held]).combine_chunks(),
+            pa.concat_tables([w.lost for w in held]).combine_chunks(),
+        )
+
+    for chunk in unit:
+        for window in reader.read(files[chunk.file], chunk, job.settings.input):
+            held.append(window)
+            size += window.records.nbytes
+            if size >= WINDOW_BYTES:
+                yield together()
+                held, size = [], 0
+    if held:
+        yield together()
+
+
+def scan_unit(number: int, work: str, job: CurateJob) -> None:
+    """Read, score and sign one unit; its files appear whole, the marker last."""
+    inventory = _inventory(work)
+    at = UnitFiles(work, number)
+    counts: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    first = 0
+    scratch = storage.join(work, "scratch")
+    with (
+        written(at.records, scratch) as records,
+        written(at.lost, scratch) as lost,
+        written(at.keys, scratch) as keys,
+        pa.ipc.new_stream(records, RESULT, options=options) as records_out,
+        pa.ipc.new_stream(lost, LOST, options=options) as lost_out,
+        pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
+    ):
+        for window in read_unit(inventory.files, inventory.units[number], job):
+            table = decide(window.records, job.settings, job.seed)
+            records_out.write_table(table)
+            lost_out.write_table(window.lost)
+            keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
+            first += table.num_rows
+            counts["records"] += table.num_rows
+            counts["unreadable"] += window.lost.num_rows
+            levels = pc.value_counts(table["level"].drop_null())
+            rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
+    storage.write_json(at.marker, {**counts, "rejected": dict(rejected)})
+
+
+@cache
+def _inventory(work: str) -> Inventory:
+    return inventory_job.load(work)
+
+
+def finished_units(work: str) -> set[int]:
+    """Numbers of the units whose marker is there."""
+    folder = storage.join(work, "scan")
+    if not storage.exists(folder):
+        return set()
+    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_files(folder))
+    return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
+
+
+def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
+    """Scan what is not scanned yet; the counts so far: read, kept, rejected {level: n}, unreadable.
+
+    Raises:
+        InputError: too many records are unreadable, or an input changed meanwhile.
+    """
+    work = inventory.work
+    done = finished_units(work)
+    stage.run(
+        spark,
+        "scan",
+        [n for n in range(len(inventory.units)) if n not in done],
+        partial(scan_unit, work=work, job=job),
+        job.spark.partitions,
+        lambda: len(finished_units(work)),
+        "pieces",
+    )
+    return check_readable(counted(inventory), job)
+
+
+def counted(inventory: Inventory) -> dict[str, Any]:
+    """The counts of all units of a finished scan."""
+    records = unreadable = 0
+    rejected: Counter[str] = Counter()
+    for n in range(len(inventory.units)):
+        marker = json.loads(storage.read_bytes(UnitFiles(inventory.work, n).marker))
+        records += marker.get("records", 0)
+        unreadable += marker.get("unreadable", 0)
+        rejected.update(marker["rejected"])
+    return {
+        "read": records + unreadable,
+        "kept": records - rejected.total(),
+        "rejected": dict(sorted(rejected.items())),
+        "unreadable": unreadable,
+    }
+
+
+def check_readable(counts: dict[str, Any], job: CurateJob) -> dict[str, Any]:
+    """`counts`, where few enough records are unreadable.
+
+    Raises:
+        InputError: more than `input.max_unreadable` of them are; the error carries the counts.
+    """
+    most = job.settings.input.max_unreadable
+    bad, read = counts["unreadable"], counts["read"]
+    if bad > most * read:
+        raise InputError(
+            f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})",
+            "mend the input, or allow more with --max-unreadable; nothing was published",
+            counts,
+        )
+    return counts
+
+
+def scan_here(job: CurateJob) -> pa.Table:
+    """RESULT of all records of small inputs, read and scored in this process, without Spark.
+
+    Raises:
+        InputError: an input is missing, or too many records are unreadable.
+    """
+    files, chunks = inventory_job.survey_all(inventory_job.list_inputs(job.inputs))
+    tables = [RESULT.empty_table()]
+    lost = 0
+    for unit in inventory_job.pack(chunks):
+        for window in read_unit(files, unit, job):
+            tables.append(decide(window.records, job.settings, job.seed))
+            lost += window.lost.num_rows
+    table = pa.concat_tables(tables).combine_chunks()
+    levels = Counter(table["level"].drop_null().to_pylist())
+    check_readable(
+        {
+            "read": table.num_rows + lost,
+            "kept": table.num_rows - levels.total(),
+            "rejected": dict(sorted(levels.items())),
+            "unreadable": lost,
+        },
+        job,
+    )
+    return table

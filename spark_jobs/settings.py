@@ -1,0 +1,100 @@
+"""Settings of a curation: what is read, what each level asks for, what a release is made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from headrace.infra.settings import Settings, SparkSettings
+from headrace.spark_jobs.levels.l1_format import FormatSettings
+from headrace.spark_jobs.levels.l2_semantics import SemanticsSettings
+from headrace.spark_jobs.levels.l3_facts import FactsSettings
+from headrace.spark_jobs.levels.l4_bias import BiasSettings
+from headrace.spark_jobs.levels.l5_domain import DomainSettings
+
+Field_ = Literal["text", "id", "source", "lang", "domain", "created", "metadata"]
+FIELDS: tuple[Field_, ...] = ("text", "id", "source", "lang", "domain", "created", "metadata")
+"""Fields of an input record that headrace knows; all others are kept in `metadata`."""
+
+_FOLDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+class Source(Settings):
+    """An input: a file, a folder or a glob."""
+
+    uri: str
+    """Where it is."""
+    identity: str | None = None
+    """What stands for the URI in `source`, in the manifest and in the release id (such as
+    `pypi:NAME==VERSION/PATH`); files below a folder add their path to it."""
+
+
+class InputSettings(Settings):
+    """How input is read."""
+
+    fields: dict[Field_, str] = Field(default_factory=dict)
+    """Names that the input uses instead of headrace's own, as `{text: content}`."""
+    languages: tuple[str, ...] = ("zh", "en")
+    """Languages that are kept; others are rejected at format."""
+    max_record_bytes: int = Field(default=64_000_000, ge=1, le=1_000_000_000)
+    """A longer record is unreadable."""
+    max_unreadable: float = Field(default=0.05, ge=0, le=1)
+    """The share of unreadable records above which nothing is published."""
+
+
+class DedupSettings(Settings):
+    """What counts as a duplicate."""
+
+    enabled: bool = True
+    """Whether duplicates are looked for at all."""
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """Estimated Jaccard similarity of two records' n-grams from which they are near duplicates."""
+
+
+class CurateSettings(Settings):
+    """Everything that decides what a release holds."""
+
+    input: InputSettings = InputSettings()
+    format: FormatSettings = FormatSettings()
+    semantics: SemanticsSettings = SemanticsSettings()
+    facts: FactsSettings = FactsSettings()
+    bias: BiasSettings = BiasSettings()
+    domain: DomainSettings = DomainSettings()
+    dedup: DedupSettings = DedupSettings()
+    rules: tuple[str, ...] = ()
+    """Extra rule sets by name; none is built yet."""
+
+    @field_validator("rules")
+    @classmethod
+    def _no_rule_sets_yet(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            raise ValueError(f"no rule set named {value[0]}; none is built yet")
+        return value
+
+    @model_validator(mode="after")
+    def _targets_are_folder_names(self) -> CurateSettings:
+        for name in self.domain.targets:
+            if not _FOLDER_NAME.fullmatch(name) or name == "none":
+                raise ValueError(f"domain.targets: {name!r} is not a domain")
+        return self
+
+
+class CurateJob(Settings):
+    """One curation."""
+
+    inputs: tuple[Source, ...] = Field(min_length=1)
+    output: str
+    """Where `releases/` and `latest.json` are."""
+    parent: str | None = None
+    """Folder of the release whose child this one is, under the same output."""
+    settings: CurateSettings = CurateSettings()
+    spark: SparkSettings = SparkSettings()
+    seed: int = 20260101
+
+    def config(self) -> dict[str, Any]:
+        """What of the settings decides what is kept, as JSON: part of the release's identity."""
+        settings = self.settings.model_dump(mode="json")
+        del settings["input"]["max_unreadable"]
+        return {**settings, "seed": self.seed}

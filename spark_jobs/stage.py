@@ -1,0 +1,94 @@
+"""A stage: numbered pieces of work spread over Spark, resumable, with progress and plain errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.infra import console
+from headrace.infra.errors import BY_CODE, HeadraceError
+
+_POLL_SECONDS = 1.0
+MOST_PARTITIONS = 4096
+
+
+def _one_thread() -> None:
+    """Spark has a process a core: libraries in it must not start threads for all cores."""
+    import numba
+
+    pa.set_cpu_count(1)
+    numba.set_num_threads(1)
+
+
+def _each(
+    batches: Iterable[pa.RecordBatch], work: Callable[[int], None], numbers: Sequence[int]
+) -> Iterator[pa.RecordBatch]:
+    _one_thread()
+    for batch in batches:
+        for at in batch.column(0).to_pylist():
+            try:
+                work(numbers[at])
+            except HeadraceError as e:
+                yield pa.RecordBatch.from_pydict(
+                    {"code": [e.code], "message": [e.message], "hint": [e.hint]}
+                )
+                return
+
+
+def run(
+    spark: Any,
+    name: str,
+    numbers: Sequence[int],
+    work: Callable[[int], None],
+    partitions: int | None,
+    finished: Callable[[], int],
+    unit: str,
+) -> None:
+    """Do `work(n)` for all `numbers` in Spark's Python workers.
+
+    Args:
+        spark: the session.
+        name: what the user is told is going on.
+        numbers: what is still to be done.
+        work: picklable; writes its result to storage, atomically.
+        partitions: number of Spark partitions, None for one a piece.
+        finished: counts the pieces whose result is on storage, earlier ones included.
+        unit: what a piece is called.
+
+    Raises:
+        HeadraceError: the first error of the kind that a user can act on.
+    """
+    before = finished()
+    with console.Progress(name, before + len(numbers), unit) as progress:
+        progress.advance(before)
+        if not numbers:
+            return
+        stop = threading.Event()
+
+        def watch() -> None:
+            pause = _POLL_SECONDS
+            while not stop.wait(pause):
+                begun = time.monotonic()
+                progress.advance(max(0, finished() - progress.done))
+                # Listing many thousands of results takes long: at most a tenth of the time.
+                pause = max(_POLL_SECONDS, 10 * (time.monotonic() - begun))
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        parts = partitions or min(len(numbers), MOST_PARTITIONS)
+        frame = spark.range(0, len(numbers), 1, parts)
+        schema = "code int, message string, hint string"
+        try:
+            faults = frame.mapInArrow(
+                lambda batches: _each(batches, work, numbers), schema
+            ).collect()
+        finally:
+            stop.set()
+            watcher.join()
+        if faults:
+            raise BY_CODE.get(faults[0].code, HeadraceError)(faults[0].message, faults[0].hint)
+        progress.advance(max(0, before + len(numbers) - progress.done))
