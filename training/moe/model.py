@@ -127,5 +127,7 @@ class MoEForCausalLM(nn.Module):
 
 
 def next_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of tokens 1… given those before them."""
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), input_ids[:, 1:].flatten())
+    """Mean cross-entropy in nats of tokens 1, 2, … given those before them."""
+    # The last position is passed over by its label: slicing it off would copy all logits.
+    target = F.pad(input_ids[:, 1:], (0, 1), value=-100)
+    return F.cross_entropy(logits.flatten(0, 1).float(), target.flatten(), ignore_index=-100)
