@@ -13,8 +13,8 @@ _END_ZH = re.compile(
 # After a full stop: space, then a capital, an opening mark or a digit; not after a lone initial or
 # a short title, which end no sentence.
 _END_EN = re.compile(
-    f"(?<![ .][A-Z]\\.)(?<!\\b(?:Mr|Dr|Ms|St|No|vs|Jr|Sr)\\.)(?<!\\b(?:Mrs|etc|Inc|Ltd)\\.)"
-    f"(?<=[.!?])[{_CLOSING}]?\\s+(?=[A-Z\"'(\u201c\\d])"
+    "(?<![ .][A-Z]\\.)(?<!\\b(?:Mr|Dr|Ms|St|No|vs|Jr|Sr)\\.)(?<!\\b(?:Mrs|etc|Inc|Ltd)\\.)"
+    f"(?:(?<=[.!?])|(?<=[.!?][{_CLOSING}]))\\s+(?=[A-Z\"'(\u201c\\d])"
 )
 
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.rlhf.chat import Chat
 
 SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
 SUBJECTS = ["The river", "A farmer", "Our city", "The old law", "One doctor", "The market"]
@@ -85,6 +86,18 @@ def tiny(vocabulary: int) -> MoEForCausalLM:
         max_position_embeddings=64,
     )
     return MoEForCausalLM(config).eval()
+
+
+@pytest.fixture
+def model(tokenizer: PreTrainedTokenizerFast) -> MoEForCausalLM:
+    """An untrained model of the tokenizer's vocabulary."""
+    return tiny(len(tokenizer))
+
+
+@pytest.fixture
+def chat(tokenizer: PreTrainedTokenizerFast) -> Chat:
+    """The chat format of the tokenizer, for a context of 64."""
+    return Chat.of(tokenizer, 64)
 
 
 @pytest.fixture(scope="session")
