@@ -68,7 +68,7 @@ GENRES = [
     "OK, thanks!",
     CHINESE,
     ENGLISH,
-    "# Title\n\n```python\nfor i in range(10):\n    print(i)\n```\n\nRun it and see what it says.\n",
+    "# Title\n\n```python\nfor i in range(10):\n    print(i)\n```\n\nRun it and see.\n",
     "| year | revenue |\n|------|---------|\n| 2019 | 1,234.5 |\n| 2020 | 1,300.0 |\n\nin millions",
     "General Terms of Use\n====================",
     "使用 `docker run -d -p 8080:80 nginx` 启动容器，然后打开 http://localhost:8080/ 查看结果。",

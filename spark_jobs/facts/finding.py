@@ -1,0 +1,62 @@
+"""What a check is and what it finds, and when a sentence only seems to state something."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from headrace.spark_jobs.kernels.anchors import Search
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check that applied."""
+
+    supported: bool
+    """False: what the text says can't be."""
+    says: str
+    """The words of the text."""
+    truth: str
+    """What holds instead, or the same where it is supported."""
+
+    @property
+    def detail(self) -> str:
+        """For a person to read."""
+        return f"the text says {self.says.strip()!r}; {self.truth}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of statement that can be checked; `facts.<name>` is the reason of a rejection."""
+
+    name: str
+    search: Search
+    """Where the statement may stand."""
+    check: Callable[[str], Iterator[Finding]]
+    """Findings in a window of text, which may begin and end within a word."""
+
+
+_NOT_STATED = re.compile(
+    r"\b(?:if|suppose|supposing|imagine|hypothetical\w*|fiction\w*|fictitious|no such|not exist"
+    r"|doesn.t exist|never existed|invalid|impossible|incorrect\w*|erroneous\w*|wrong\w*|errors?"
+    r"|mistake\w*|typo|joke\w*|fake|hoax|claims?|claimed|falsely|not|isn.t|wasn.t|never"
+    r"|contrary|myth|misconception|would|could|should|test data|example)\b"
+    r"|如果|假如|假设|假定|倘若|要是|不存在|并没有|并无|无效|错误|有误|笔误|误写|误以为|虚构|玩笑"
+    r"|愚人|测试|示例|例如|比如|不是|并非|谣言|谎称|农历|阴历|旧历|夏历",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[。！？!?；;\n]|\.(?=\s)")
+
+
+def sentence(text: str, start: int, end: int) -> str:
+    """The sentence round `text[start:end]`, as far as the window shows it."""
+    ends = [m.end() for m in _SENTENCE.finditer(text, 0, start)]
+    stop = _SENTENCE.search(text, end)
+    return text[ends[-1] if ends else 0 : stop.start() if stop else len(text)]
+
+
+def stated(text: str, start: int, end: int) -> bool:
+    """Whether the sentence round `text[start:end]` states it: no condition, negation, error report,
+    example, or lunar calendar."""
+    return not _NOT_STATED.search(sentence(text, start, end))

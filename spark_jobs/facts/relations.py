@@ -1,0 +1,231 @@
+"""Statements about countries and elements against packaged triples: capital, currency, continent.
+
+Only sentences that state it in the present ("X is the capital of Y") can be refuted, and only if
+both ends are known; "Y's capital X" can only be supported, for old texts say it of old capitals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from headrace.spark_jobs.facts.finding import Finding, Rule, sentence, stated
+from headrace.spark_jobs.kernels.anchors import Search
+from headrace.spark_jobs.levels import base
+
+_PAST = re.compile(
+    r"\b(?:former|once|was|were|had been|until|then|historic\w*|ancient|medieval|colonial|first|dynasty"
+    r"|\d{3,4}s?|empire|kingdom|summer|winter|cultural|film|fictional)\b"
+    r"|曾|原|旧|古|当时|前首都|时期|时代|王朝|帝国|迁都|陪都|\d{3,4}年|之一|文化",
+    re.IGNORECASE,
+)
+"""Where these stand in a sentence, it may speak of another time or another kind of capital."""
+
+
+@cache
+def _knowledge() -> dict[str, Any]:
+    path = Path(base.__file__).with_name("data") / "l3_facts.json"
+    packed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    packed["code"] = {
+        name: code
+        for code, country in packed["countries"].items()
+        for name in (*country["en"], *country["zh"])
+    }
+    packed["cities"] = frozenset(packed["cities"])
+    return packed
+
+
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKD", name)
+    bare = "".join(c for c in folded if not unicodedata.combining(c)).strip().lower()
+    return bare.removeprefix("the ")
+
+
+@cache
+def _names(lang: str) -> str:
+    """Alternatives of all country names of a language, long ones first."""
+    names = {n for c in _knowledge()["countries"].values() for n in c[lang]}
+    return "|".join(re.escape(n) for n in sorted(names, key=lambda n: (-len(n), n)))
+
+
+_CITY = r"(?P<city>[A-Z][\w'’.-]*(?: (?:de |la |el |al-|of )?[A-Z][\w'’.-]*){0,3})"
+_HAN_CITY = r"(?P<city>[\u4e00-\u9fff]{2,8})"
+
+
+@cache
+def _capital_patterns() -> tuple[tuple[re.Pattern[str], bool], ...]:
+    """Patterns, and whether they state it in the present."""
+    en, zh = f"(?:the )?(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
+    end = r"(?=[.,;:!?)\n]|$| and (?:the|its|one)\b)"
+    return (
+        (re.compile(rf"{_CITY} is the (?:national )?capital(?: city)? of {en}{end}"), True),
+        (re.compile(rf"[Tt]he (?:national )?capital(?: city)? of {en} is {_CITY}"), True),
+        (re.compile(rf"{_CITY}, the (?:national )?capital(?: city)? of {en}{end}"), False),
+        (re.compile(rf"{_HAN_CITY}是{zh}的?首都"), True),
+        (re.compile(rf"{zh}的?首都(?:是|为){_HAN_CITY}"), True),
+        (re.compile(rf"{zh}首都{_HAN_CITY}"), False),
+    )
+
+
+def _city(run: str, known: frozenset[str], capital: list[str], first: bool) -> str:
+    """The city at the beginning (or the end) of a run of words or Han characters; "" if none."""
+    if not re.match(r"[\u4e00-\u9fff]", run):
+        return _plain(run.rstrip("."))
+    parts = range(min(8, len(run)), 1, -1)
+    for part in (run[:n] if first else run[-n:] for n in parts):
+        if part in capital or part in known:
+            return part
+    return ""
+
+
+def capital(text: str) -> Iterator[Finding]:
+    """Which city is the capital of a country."""
+    know = _knowledge()
+    for pattern, present in _capital_patterns():
+        for match in pattern.finditer(text):
+            name = match["country"]
+            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            right = know["countries"].get(code, {}).get("capital", [])
+            city = _city(
+                match["city"], know["cities"], right, match.start("country") < match.start("city")
+            )
+            if not right or not city:
+                continue
+            if city in right:
+                yield Finding(True, match[0], match[0])
+            # A run of Han characters must be the name alone: more may be a longer name.
+            elif (
+                present
+                and city in know["cities"]
+                and (city.isascii() or city == match["city"])
+                and not _PAST.search(sentence(text, *match.span()))
+                and stated(text, *match.span())
+            ):
+                yield Finding(
+                    False, match[0], f"the capital of {name} is {_shown(know, code, name)}"
+                )
+
+
+def _shown(know: dict[str, Any], code: str, name: str) -> str:
+    """A capital's name in the script of its country's."""
+    shown: dict[str, str] = know["countries"][code]["shown"]
+    return shown["en"] if name.isascii() else shown["zh"] or shown["en"]
+
+
+@cache
+def _currency_patterns() -> tuple[re.Pattern[str], ...]:
+    en, zh = f"(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
+    units = "|".join(
+        sorted((re.escape(c) for c in _knowledge()["currencies"]["zh"]), key=len, reverse=True)
+    )
+    return (
+        re.compile(
+            rf"currency of (?:the )?{en} is the (?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
+        ),
+        re.compile(
+            rf"{en}'s (?:official |national )?currency is the (?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
+        ),
+        re.compile(rf"{zh}的?(?:官方|法定|流通)?货币(?:单位)?(?:是|为)(?P<unit>{units})"),
+    )
+
+
+def currency(text: str) -> Iterator[Finding]:
+    """Which currency a country has; any that it ever had passes."""
+    know = _knowledge()
+    nouns = {n.split()[-1] for n in know["currencies"]["en"]}
+    for pattern in _currency_patterns():
+        for match in pattern.finditer(text):
+            name = match["country"]
+            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            had = know["countries"].get(code, {}).get("currency")
+            if not had or not (had["en"] or had["zh"]):
+                continue
+            if match["unit"].isascii():
+                words = _plain(match["unit"]).split()
+                said = next((w for w in reversed(words) if w in nouns), "")
+                own = {word for n in had["en"] for word in n.split()}
+                if not said:
+                    continue
+                right = said in own or said.rstrip("s") in own
+            else:
+                said, own = match["unit"], set(had["zh"])
+                right = any(said in n or n in said or said[-2:] == n[-2:] for n in own)
+            past = _PAST.search(sentence(text, *match.span()))
+            if right or (not past and stated(text, *match.span())):
+                kinds = had["en"] if match["unit"].isascii() else had["zh"]
+                yield Finding(right, match[0], f"{name} has or had {', '.join(kinds)}")
+
+
+_ZH_CONTINENT = {"非洲": "africa", "亚洲": "asia", "欧洲": "europe", "北美洲": "north america",
+                 "南美洲": "south america", "大洋洲": "oceania"}  # fmt: skip
+
+
+@cache
+def _continent_patterns() -> tuple[re.Pattern[str], ...]:
+    en, zh = f"(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
+    side = r"(?:(?:north|south|east|west|central|northern|southern|eastern|western|north-?\w+|south-?\w+) )?"
+    return (
+        re.compile(
+            rf"\b{en},? is an? (?:[a-z-]+ ){{0,3}}(?:country|nation|republic)(?: located| situated)? (?:in|of) (?:the )?"
+            rf"(?i:{side})(?P<where>Africa|Asia|Europe|North America|South America|Oceania)\b"
+        ),
+        re.compile(
+            rf"(?<![\u4e00-\u9fff]){zh}(?:是|位于|地处)(?:一个)?(?:位于)?(?:[东西南北中]{{1,2}}部?)?(?P<where>{'|'.join(_ZH_CONTINENT)})"
+        ),
+    )
+
+
+def continent(text: str) -> Iterator[Finding]:
+    """On which continent a country lies."""
+    know = _knowledge()
+    for pattern in _continent_patterns():
+        for match in pattern.finditer(text):
+            name = match["country"]
+            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            true = know["countries"].get(code, {}).get("continent")
+            if not true:
+                continue
+            said = _ZH_CONTINENT.get(match["where"], match["where"].lower())
+            if said == true or stated(text, *match.span()):
+                yield Finding(said == true, match[0], f"{name} is in {true.title()}")
+
+
+_ELEMENT = (
+    re.compile(
+        r"\b(?P<en>[A-Z][a-z]+) is (?:a|the) (?:[a-z]+ ){0,3}element (?:that has |with )(?:the )?(?:chemical )?"
+        r"symbol (?P<symbol>[A-Z][a-z]?)\b(?:[^.]{0,40}? and (?:an |the )?atomic number (?P<number>\d{1,3}))?"
+    ),
+    re.compile(
+        r"(?P<zh>[\u4e00-\u9fff])(?:是一种|（|\()[^。]{0,30}?(?:元素|化学)符号(?:是|为)?\s?(?P<symbol>[A-Z][a-z]?)\b"
+        r"(?:[，,、；]\s?[^。，,]{0,4}原子序数(?:是|为)?\s?(?P<number>\d{1,3}))?"
+    ),
+)
+
+
+def element(text: str) -> Iterator[Finding]:
+    """Symbol and atomic number of a chemical element."""
+    elements = _knowledge()["elements"]
+    for pattern in _ELEMENT:
+        for match in pattern.finditer(text):
+            lang = "en" if "en" in match.groupdict() else "zh"
+            true = next((e for e in elements if e[lang] == match[lang].lower()), None)
+            if not true or not true[lang]:
+                continue
+            right = match["symbol"] == true["symbol"]
+            right = right and match["number"] in (None, str(true["number"]))
+            if right or stated(text, *match.span()):
+                said = f"{match[lang]} is {true['symbol']}, number {true['number']}"
+                yield Finding(right, match[0], said)
+
+
+RULES = (
+    Rule("capital", Search(("capital of", "capital city of", "首都"), 120, 80, 0), capital),
+    Rule("currency", Search(("currency of", "currency is", "货币是", "货币为", "货币单位"), 60, 60, 0), currency),
+    Rule("continent", Search((" country ", " nation ", " republic ", *_ZH_CONTINENT), 80, 60, 0), continent),
+    Rule("element", Search(("element with", "element that has", "元素符号", "化学符号"), 80, 90, 0), element),
+)  # fmt: skip

@@ -1,0 +1,96 @@
+"""Level 3: checks what a text states against the calendar, arithmetic and packaged knowledge.
+
+Three-valued: a document is refuted if one check fails for certain, supported if checks applied and
+all passed, else unverified (most are). An automaton finds where something may stand that can be
+checked; only there the rules of `headrace.spark_jobs.facts` look. They are made for precision: a
+refutation rejects, so what could be read in another way is left alone. docs/levels/l3_facts.md has
+coverage, precision and what each rule reads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.infra.settings import Settings
+from headrace.spark_jobs.facts import (
+    chronology,
+    dates,
+    growth,
+    identifiers,
+    ranges,
+    relations,
+    sums,
+    units,
+)
+from headrace.spark_jobs.kernels.anchors import Anchors
+from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
+
+
+class FactsSettings(Settings):
+    """What level 3 does with its verdicts."""
+
+    enabled: bool = True
+    """Whether refuted documents are rejected; verdicts are stored in any case."""
+
+
+RULES = (
+    *dates.RULES,
+    *growth.RULES,
+    *sums.RULES,
+    *ranges.RULES,
+    *units.RULES,
+    *identifiers.RULES,
+    *chronology.RULES,
+    *relations.RULES,
+)
+"""All checks. Where several refute a document, the first of them is the reason."""
+
+SUPPORTED, REFUTED, UNVERIFIED = "supported", "refuted", "unverified"
+
+
+@cache
+def _anchors() -> Anchors:
+    return Anchors([rule.search for rule in RULES])
+
+
+def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
+    """Columns `fact_verdict`, `fact_checks` (how many checks applied), and what was refuted."""
+    del settings  # verdicts are stored whether they reject or not
+    n = len(texts.text)
+    checks = np.zeros(n, np.int32)
+    refuted: dict[int, tuple[int, str]] = {}
+    data = texts.data
+    for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
+        # A window may cut a character at its ends; what is left of it is dropped.
+        window = data[start:stop].tobytes().decode("utf-8", "ignore")
+        for finding in RULES[number].check(window):
+            checks[text] += 1
+            if not finding.supported and refuted.get(text, (number + 1,))[0] > number:
+                refuted[text] = (number, finding.detail)
+    rule = np.full(n, None, dtype=object)
+    detail = np.full(n, None, dtype=object)
+    for text, (number, says) in refuted.items():
+        rule[text], detail[text] = RULES[number].name, says
+    passing = np.where(checks > 0, SUPPORTED, UNVERIFIED)
+    verdict = np.where(rule == None, passing, REFUTED)  # noqa: E711 (elementwise)
+    return {
+        "fact_verdict": pa.array(verdict, pa.string()),
+        "fact_checks": pa.array(checks),
+        "_fact_rule": pa.array(rule, pa.string()),
+        "_fact_detail": pa.array(detail, pa.string()),
+    }
+
+
+def decide(table: pa.Table, settings: FactsSettings) -> Verdict:
+    """Rejects what is refuted, unless the level is switched off."""
+    if not settings.enabled:
+        return passed(table.num_rows)
+    reason = pc.binary_join_element_wise("facts", table["_fact_rule"], ".")
+    return Verdict(reason.combine_chunks(), table["_fact_detail"].combine_chunks())
+
+
+FACTS = Level(3, "facts", FactsSettings, score, decide)
