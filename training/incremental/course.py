@@ -23,7 +23,7 @@ from torch import Tensor
 from headrace.infra import console, storage
 from headrace.training import checkpoint
 from headrace.training.engine import Engine
-from headrace.training.incremental.replay import Rows
+from headrace.training.incremental.replay import Rows, separate
 from headrace.training.incremental.settings import CourseSettings
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
@@ -166,11 +166,15 @@ class Trainer:
             kept, share = self._choose(checks, validation)
         return Course(step, kept, share, checks, loss, begin)
 
+    def logits(self, ids: Tensor) -> Tensor:
+        """Logits (B, T, V) of packed rows, each document seen by itself."""
+        return self.model(ids, mask=separate(ids, self.tokenizer.eos_token_id))
+
     def _step(
         self, engine: Engine, ids: Tensor, extra: Callable[[], Tensor] | None, step: int
     ) -> float:
         self.model.train()
-        task = next_token_loss(self.model(ids), ids)
+        task = next_token_loss(self.logits(ids), ids)
         added = extra() if extra is not None else torch.zeros(())
         norm = engine.step(task + added)
         # The selection bias stays what it was: old text goes to the experts that learned it.

@@ -74,10 +74,11 @@ def _evaluate(
     return out
 
 
-def _fisher(model: MoEForCausalLM, material: Material, path: Path, seed: int) -> dict[str, Tensor]:
+def _fisher(trainer: Trainer, material: Material, path: Path, seed: int) -> dict[str, Tensor]:
     """The Fisher diagonal of old text, from the file where an earlier call left it."""
     if not path.exists():
-        export.save_tensors(fisher.diagonal(model, material.fisher, seed), path)
+        found = fisher.diagonal(trainer.model, material.fisher, seed, trainer.logits)
+        export.save_tensors(found, path)
     return export.read_tensors(path)
 
 
@@ -126,8 +127,8 @@ def ewc(job: EWCJob) -> dict[str, Any]:
         job.new, job.old, tokenizer, nll.context_of(model), settings.material, job.seed
     )
     figures = {"before": _evaluate("before", model, tokenizer, material, folder)}
-    important = _fisher(model, material, folder / "fisher.safetensors", job.seed)
     trainer = Trainer(model, tokenizer, folder, identity, settings.course)
+    important = _fisher(trainer, material, folder / "fisher.safetensors", job.seed)
 
     def held() -> Tensor:
         return settings.strength * penalty(model, trainer.anchor, important)
@@ -138,7 +139,7 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     if job.compare_plain:
         plain = export.load(job.model)
         Trainer(plain, tokenizer, folder / "plain", identity, settings.course).train(
-            material.batches[: course.steps, : material.fresh], "plain fine-tuning, to compare"
+            material.batches[: course.steps, : material.fresh], "plain fine-tuning beside it"
         )
         figures["plain"] = _evaluate("plain", plain, tokenizer, material, folder)
     metrics = {k: {s: f[k] for s, f in figures.items()} for k in ("new", "old")}

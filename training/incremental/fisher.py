@@ -12,7 +12,7 @@ weight, and more, smaller batches make it less noisy at the same number of token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,23 +21,30 @@ from torch import Tensor
 from headrace.infra import console
 
 
-def diagonal(model: Any, batches: Sequence[Tensor], seed: int) -> dict[str, Tensor]:
+def diagonal(
+    model: Any,
+    batches: Sequence[Tensor],
+    seed: int,
+    logits: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
     """The Fisher diagonal by parameter name, in squared nats per token and unit of weight.
 
     Args:
         model: maps ids (B, T) to logits (B, T, V); its gradients are None afterwards.
         batches: ids (B, T) of old text; every position is predicted, and one label drawn each.
         seed: seed of the labels.
+        logits: calls the model; None: with the ids alone.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
     total = {n: torch.zeros_like(p) for n, p in weights.items()}
+    predict = logits or model
     tokens = 0
     was_training = model.training
     model.eval()
     with console.Progress("Fisher information", len(batches), "batches") as progress:
         for ids_BT in batches:
-            log_p = model(ids_BT).flatten(0, 1).float().log_softmax(-1)
+            log_p = predict(ids_BT).flatten(0, 1).float().log_softmax(-1)
             drawn = torch.multinomial(log_p.detach().exp(), 1, generator=generator)
             grads = torch.autograd.grad(
                 log_p.gather(1, drawn).sum(), list(weights.values()), allow_unused=True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 
 from headrace.training.scoring import nll
 
@@ -79,3 +80,12 @@ def mix(new: Rows, old: Rows, share: float, batch: int) -> Rows:
         return new
     old = np.resize(old, (steps * aged, old.shape[1])).reshape(steps, aged, -1)
     return np.concatenate([new, old], axis=1)
+
+
+def separate(ids: torch.Tensor, eos: int) -> torch.Tensor:
+    """Mask (B, 1, T, T): true where a token of packed rows `ids` (B, T) may look.
+
+    It sees its own document only, as in pretraining and in scoring; `eos` begins a document.
+    """
+    number = (ids == eos).cumsum(1)
+    return (number[:, :, None] == number[:, None, :]).tril()[:, None]

@@ -25,11 +25,11 @@ class MaterialSettings(Settings):
     """Part of each batch that is old text."""
     document_tokens: int = Field(default=1024, ge=2)
     """Tokens of a document that are used, from its start, so that no long one fills a batch."""
-    fisher_tokens: int = Field(default=65_536, ge=1)
+    fisher_tokens: int = Field(default=32_768, ge=1)
     """Tokens of old text from which the Fisher information is estimated."""
     fisher_rows: int = Field(default=2, ge=1)
     """Sequences in one backward pass of that estimate."""
-    validation: EvaluateSettings = EvaluateSettings(documents=48, max_bytes=768)
+    validation: EvaluateSettings = EvaluateSettings(documents=48, max_bytes=512)
     """Documents of each kind that choose among states; none of them is trained on."""
     validation_share: float = Field(default=0.08, gt=0, lt=1)
     """Most of the window's training documents that are used for that."""

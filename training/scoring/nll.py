@@ -33,8 +33,9 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text with `<|endoftext|>` in front: what is scored is all but the first."""
     if not texts:
         return []
-    ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    return [[tokenizer.eos_token_id, *row] for row in ids]
+    # A text that spells a special token out is ordinary characters, as in training.
+    said = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
+    return [[tokenizer.eos_token_id, *row] for row in said["input_ids"]]
 
 
 def windows(length: int, context: int) -> list[tuple[int, int, int]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,3 +58,8 @@ def test_choose_does_not_depend_on_how_rows_were_stored() -> None:
     assert one.equals(two) and len(set(one["text"].to_pylist())) == 5
     assert not one.equals(replay.choose(table, 5, seed=4))
     assert len(replay.choose(table, 50, seed=3)) == 20
+
+
+def test_separate_lets_a_token_see_its_own_document_only() -> None:
+    got = replay.separate(torch.tensor([[5, 9, 6, 9]]), eos=9)[0, 0].int().tolist()
+    assert got == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]]
