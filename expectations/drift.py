@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from headrace.expectations import two_sample
 from headrace.expectations.embedding import embed
@@ -138,7 +139,15 @@ def compare(
     Raises:
         ValidationError: a side with fewer than `minimum_documents` documents.
     """
-    settings = settings or DriftSettings()
+    # One thread: the same bits everywhere, and threads that wait for each other cost more than
+    # they bring where other processes share the cores.
+    with threadpool_limits(1):
+        return _compare(reference, window, settings or DriftSettings(), seed)
+
+
+def _compare(
+    reference: pa.Table, window: pa.Table, settings: DriftSettings, seed: int
+) -> DriftVerdict:
     reference, window = _usable(reference), _usable(window)
     if _repeats(reference) <= 0.01:
         reference, window = _first_of_each(reference), _first_of_each(window)

@@ -58,6 +58,7 @@ def _compare(
         "effect": verdict.effect,
         "drifted": list(verdict.drifted),
         "report": str(report),
+        "sections": drift_report.dump_sections(verdict, str(folder / "sections.json")),
         "tests": [asdict(t) for t in verdict.tests],
     }
 

@@ -1,0 +1,146 @@
+"""Parquet files of a folder as frames: what their footers say, and a sample of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.infra import lineage, storage
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A Parquet file below a folder."""
+
+    path: str
+    """Relative to the folder."""
+    uri: str
+    rows: int
+    bytes: int
+    schema: pa.Schema
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Values of the partition columns in the path."""
+        return dict(part.split("=", 1) for part in self.path.split("/")[:-1] if "=" in part)
+
+
+def shards(folder: str, part: str) -> list[Shard]:
+    """Every Parquet file of one part of a folder (`documents`, say), sorted; footers are read."""
+    root = storage.join(folder, part)
+    if not storage.exists(root):
+        return []
+    out = []
+    for uri in storage.list_files(root):
+        if uri.endswith(".parquet"):
+            with storage.open_input(uri) as f:
+                file = pq.ParquetFile(f)
+                rows, schema = file.metadata.num_rows, file.schema_arrow
+            path = uri[len(storage.display(folder)) :].strip("/")
+            out.append(Shard(path, uri, rows, storage.size(uri), schema.remove_metadata()))
+    return out
+
+
+def wrong_columns(schema: pa.Schema, contract: pa.Schema) -> str:
+    """What of a file's columns is not as the contract has it; empty where all is."""
+    found = {f.name: f.type for f in schema}
+    wanted = {f.name: f.type for f in contract}
+    said = [f"{name} is missing" for name in wanted if name not in found]
+    said += [f"{name} is not of the contract" for name in found if name not in wanted]
+    said += [
+        f"{name} is {found[name]}, not {kind}"
+        for name, kind in wanted.items()
+        if name in found and found[name] != kind
+    ]
+    return ", ".join(said)
+
+
+def frame(
+    found: Sequence[Shard],
+    contracts: Sequence[pa.Schema],
+    stated: Mapping[str, Mapping[str, Any]] | None,
+    most_hashed: int = 256_000_000,
+) -> pd.DataFrame:
+    """A row a file: path, rows, bytes, wrong_columns, and stated_… of the manifest's entry.
+
+    Args:
+        found: files.
+        contracts: the schema that each is to have.
+        stated: entries of the manifest by path; None without manifest.
+        most_hashed: bytes of files that are read to compare checksums, the first ones in order.
+    """
+    rows = []
+    hashed = 0
+    for shard, contract in zip(found, contracts, strict=True):
+        row: dict[str, Any] = {
+            "path": shard.path,
+            "rows": shard.rows,
+            "bytes": shard.bytes,
+            "wrong_columns": wrong_columns(shard.schema, contract),
+        }
+        if stated is not None:
+            entry = stated.get(shard.path, {})
+            hashed += shard.bytes
+            checked = hashed <= most_hashed
+            row |= {
+                "stated_rows": entry.get("rows", -1),
+                "stated_bytes": entry.get("bytes", -1),
+                "stated_sha256": entry.get("sha256", "not in the manifest") if checked else "",
+                "sha256": lineage.sha256(shard.uri) if checked else "",
+            }
+        rows.append(row)
+    if stated is not None:
+        there = {s.path for s in found}
+        for path, entry in stated.items():
+            if path.endswith(".parquet") and path not in there and _top(path) in _tops(found):
+                rows.append(
+                    {
+                        "path": path,
+                        "rows": 0,
+                        "bytes": 0,
+                        "wrong_columns": "",
+                        "stated_rows": entry["rows"],
+                        "stated_bytes": entry["bytes"],
+                        "stated_sha256": entry["sha256"],
+                        "sha256": "the file is missing",
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _top(path: str) -> str:
+    return path.split("/", 1)[0]
+
+
+def _tops(found: Sequence[Shard]) -> set[str]:
+    return {_top(s.path) for s in found}
+
+
+def sample(found: Sequence[Shard], most_rows: int) -> list[Shard]:
+    """Files of at least `most_rows` rows together, spread over the list; all of a small one.
+
+    Chosen by the hash of their path, so that the choice is the same every time.
+    """
+    chosen, rows = [], 0
+    for shard in sorted(found, key=lambda s: lineage.digest(s.path)):
+        if rows >= most_rows:
+            break
+        chosen.append(shard)
+        rows += shard.rows
+    return sorted(chosen, key=lambda s: s.path)
+
+
+def read(found: Sequence[Shard], columns: Sequence[str] | None = None) -> list[pa.Table]:
+    """The table of each file; columns that a file lacks are left out."""
+    out = []
+    for shard in found:
+        with storage.open_input(shard.uri) as f:
+            want = None if columns is None else [c for c in columns if c in shard.schema.names]
+            # The file's own columns only: no partition columns are made up from its path.
+            out.append(pq.ParquetFile(f).read(columns=want).replace_schema_metadata(None))
+    return out

@@ -1,0 +1,23 @@
+"""What must hold of counts that are known from two places, and of shares."""
+
+from __future__ import annotations
+
+from headrace.expectations.suites.phrases import between, equal, filled
+from headrace.expectations.validation import Expectation
+
+
+def counts() -> tuple[Expectation, ...]:
+    """Expectations on `what`, `stated`, `found`: a row a count."""
+    return (
+        filled("what"),
+        equal("stated", "found", "adds up: the same count wherever it is taken"),
+    )
+
+
+def shares() -> tuple[Expectation, ...]:
+    """Expectations on `what`, `share`, `below`, `above`: how far a share is outside its bounds."""
+    return (
+        filled("share"),
+        between("below", None, 0, "is not smaller than is plausible"),
+        between("above", None, 0, "is not larger than is plausible"),
+    )

@@ -1,0 +1,92 @@
+"""The report says what shifted, escapes what it shows, and is the same for the same verdict."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headrace.expectations import drift_report
+from headrace.expectations.drift import DriftSettings, DriftVerdict, compare
+
+FEW = DriftSettings(permutations=399)
+WORDS = {
+    "law": ["statute", "court", "clause", "party", "contract", "article", "judge", "appeal"],
+    "sea": ["ship", "harbour", "tide", "wave", "sailor", "anchor", "gull", "reef"],
+}
+
+
+def texts(topic: str, n: int, seed: int) -> list[str]:
+    draw = np.random.default_rng(seed)
+    return [" ".join(draw.choice(WORDS[topic], 40)) for _ in range(n)]
+
+
+def table(parts: list[tuple[str, str, int]], seed: int) -> pa.Table:
+    """Documents of (topic, domain) in these numbers."""
+    text, domain = [], []
+    for topic, name, n in parts:
+        text += texts(topic, n, seed)
+        domain += [name] * n
+    score = np.random.default_rng(seed).beta(8, 2, len(text)).astype(np.float32)
+    return pa.table(
+        {"text": text, "lang": ["en"] * len(text), "domain": domain, "semantic_score": score}
+    )
+
+
+@pytest.fixture(scope="module")
+def shifted() -> DriftVerdict:
+    window = table([("law", "legal", 60)], 2)
+    evil = pa.table(
+        {
+            "text": ["<script>alert(1)</script> " + t for t in texts("sea", 40, 3)],
+            "lang": ["en"] * 40,
+            "domain": ["general"] * 40,
+            "semantic_score": np.ones(40, np.float32),
+        }
+    )
+    return compare(table([("law", "legal", 200)], 1), pa.concat_tables([window, evil]), FEW)
+
+
+def test_sentence_names_what_moved_and_how_much(shifted: DriftVerdict) -> None:
+    said = drift_report.sentence(shifted)
+    assert said.startswith("Drift: 100 documents of the window were compared with 200")
+    assert "40% of the window and 0% of the reference" in said
+    assert "domain" in said
+
+
+def test_page_is_escaped_whole_and_the_same_every_time(shifted: DriftVerdict) -> None:
+    page = drift_report.render(shifted, "the corpus", "inbox <b>1</b>")
+    assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+    assert "inbox &lt;b&gt;1" in page
+    assert all(test.name in page for test in shifted.tests)
+    assert page.count("<svg") == len(shifted.distributions)
+    assert page == drift_report.render(shifted, "the corpus", "inbox <b>1</b>")
+
+
+def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
+    uri = drift_report.dump_sections(shifted, str(tmp_path / "sections.json"))
+    assert drift_report.load_sections({"sections": uri}) == drift_report.sections(shifted)
+
+
+def test_no_drift_says_so() -> None:
+    verdict = compare(table([("law", "legal", 200)], 1), table([("law", "legal", 80)], 2), FEW)
+    assert drift_report.sentence(verdict).startswith("No drift: 80 documents")
+    assert "No drift" in drift_report.render(verdict, "a", "b")
+
+
+def test_a_difference_too_small_to_matter_is_said() -> None:
+    verdict = compare(
+        table([("law", "legal", 200)], 1),
+        table([("law", "legal", 60), ("sea", "legal", 40)], 2),
+        FEW.model_copy(update={"minimum_effect": 0.99}),
+    )
+    assert not verdict.drift
+    assert "less than the 99%" in drift_report.sentence(verdict)
+
+
+def test_topic_without_score_is_said() -> None:
+    window = table([("law", "legal", 60), ("sea", "legal", 40)], 2)
+    reference = table([("law", "legal", 200)], 1)
+    text = ["text", "lang", "domain"]
+    verdict = compare(reference.select(text), window.select(text), FEW)
+    assert verdict.drift and {"lang", "domain"}.isdisjoint(verdict.drifted)
