@@ -75,6 +75,22 @@ def garble(good: str, other: str, rng: Random) -> str:
     )
 
 
+def fragment(good: str, other: str, rng: Random) -> str:
+    """The last few words of the answer alone: ended, but saying nothing."""
+    said, final = _body(good)
+    return "".join(said[-rng.randint(1, 4) :]).lstrip() + final
+
+
+def mix(good: str, other: str, rng: Random) -> str:
+    """The answer with a stretch of another text in its middle, best of the other language."""
+    said, final = _body(good)
+    piece, _ = _body(other)
+    size = min(len(piece), max(3, len(said) // 3))
+    start = rng.randint(0, max(0, len(piece) - size))
+    at = rng.randint(0, max(0, len(said) - size))
+    return "".join(said[:at] + piece[start : start + size] + said[at + size :]) + final
+
+
 def swap(good: str, other: str, rng: Random) -> str:
     """A good answer to another prompt: the wrong language or the wrong matter."""
     return other
@@ -86,6 +102,8 @@ KINDS: dict[str, Callable[[str, str, Random], str]] = {
     "cut": cut,
     "run_on": run_on,
     "garble": garble,
+    "fragment": fragment,
+    "mix": mix,
     "swap": swap,
 }
 """Kind to function of (good answer, an answer to another prompt, random source)."""

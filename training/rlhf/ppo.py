@@ -89,7 +89,7 @@ class Trainer:
         score = self.reward.scaled(raw)
         states = rollout.at(hidden, answers.index)
         values = self.both.values(states) * mask
-        old = rollout.logprobs(self.both.policy, answers, s.temperature)
+        old = answers.drawn
         first = rollout.logprobs(self.reference, answers, s.temperature)
         penalty = kl.k1(old, first) * mask
         rewards = advantages.token_rewards(

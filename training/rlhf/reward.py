@@ -1,7 +1,10 @@
 """The reward model: trained contrastively on preferences, and the scores that it gives.
 
 A scalar head on the SFT model, all of it trained with -log sigma(r_chosen - r_rejected)
-(Bradley-Terry; Ouyang et al. 2022, section 3.5). Scores are given out in standard deviations of
+(Bradley-Terry; Ouyang et al. 2022, section 3.5). Beside the pairs of the data stand pairs of a
+chosen answer against the SFT model's own answer to the prompt: faults that only a model makes are
+in no data. The held-out accuracy is of the data's pairs alone; that of the others is given beside
+it (kind `sampled`). Scores are given out in standard deviations of
 the training pairs' scores, with their mean at 0, so that no later stage depends on their scale.
 
 Run: python -m headrace.training.rlhf.reward job.json (a RewardJob).
@@ -22,8 +25,9 @@ from headrace.infra import console
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer, set_rate
-from headrace.training.rlhf import examples, losses, scalar
+from headrace.training.rlhf import examples, losses, rollout, scalar
 from headrace.training.rlhf.chat import Chat, Dialogue
 from headrace.training.rlhf.examples import KIND, Row
 from headrace.training.rlhf.jobs import RewardJob
@@ -116,6 +120,10 @@ def reward(job: RewardJob) -> dict[str, Any]:
     data = examples.read(job.data, examples.REWARD, s.heldout, LEAST_ROWS)
     held = _sides(chat, data.heldout)
     pairs = list(zip(*_sides(chat, data.train), strict=True))
+    own = list(zip(*held, strict=True))[: s.sampled]
+    with console.Progress("reward model: the SFT model's own answers"):
+        pairs += _against_samples(language, chat, pairs[: s.sampled], s.max_new_tokens, job.seed)
+        own = _against_samples(language, chat, own, s.max_new_tokens, job.seed + 1)
 
     with console.Progress("reward model: held-out pairs before"):
         # What the policy itself holds more likely a token: the judge that needs no training.
@@ -130,7 +138,17 @@ def reward(job: RewardJob) -> dict[str, Any]:
         scores = [score_dialogues(model, x, chat.pad) for x in held]
         after = right(*scores)
 
+        ours = [score_dialogues(model, x, chat.pad) for x in zip(*own, strict=True)]
     kinds = [r.get(KIND, "") for r in data.heldout]
+    by_kind = {
+        k: {
+            "value": float(np.mean([a for a, x in zip(after, kinds, strict=True) if x == k])),
+            "n": kinds.count(k),
+        }
+        for k in sorted(set(kinds) - {""})
+    }
+    if ours:
+        by_kind["sampled"] = {"value": float(right(*ours).mean()), "n": len(own)}
     metrics = {
         "name": "pairwise_accuracy",
         "better": "higher",
@@ -140,18 +158,36 @@ def reward(job: RewardJob) -> dict[str, Any]:
         "n": len(after),
         "margin": float((scores[0] - scores[1]).mean()),
         "likelihood_accuracy": likely,
-        "by_kind": {
-            k: {
-                "value": float(np.mean([a for a, x in zip(after, kinds, strict=True) if x == k])),
-                "n": kinds.count(k),
-            }
-            for k in sorted(set(kinds) - {""})
-        },
+        "by_kind": by_kind,
     }
     shown = {k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")}
     lineage = {**job.lineage, "model_sha256": weights(base), "seed": job.seed}
     scalar.save(model, stage.export, base, lineage, shown)
     return stage.finish(metrics)
+
+
+def _against_samples(
+    model: MoEForCausalLM,
+    chat: Chat,
+    pairs: list[tuple[Dialogue, Dialogue]],
+    max_new_tokens: int,
+    seed: int,
+) -> list[tuple[Dialogue, Dialogue]]:
+    """Pairs of the same chosen answers against the model's own to the same prompts."""
+    out = []
+    for start in range(0, len(pairs), 64):
+        chosen = [good for good, _ in pairs[start : start + 64]]
+        made = rollout.answer(
+            model,
+            chat,
+            [good.ids[: good.start] for good in chosen],
+            max_new_tokens=max_new_tokens,
+            temperature=1.0,
+            seed=seed + start,
+        )
+        closed = made.closed(chat.end)
+        out += [(g, b) for g, b in zip(chosen, closed, strict=True) if g.ids != b.ids]
+    return out
 
 
 def _likelihood(model: Any, held: tuple[list[Dialogue], list[Dialogue]], pad: int) -> float:

@@ -32,6 +32,8 @@ class Answers:
     """(B, A) position in `ids` of the state before each answer token; its action stands behind."""
     mask: Tensor
     """(B, A) float, 1 at answer tokens."""
+    drawn: Tensor
+    """(B, A) log-probability of each answer token when it was drawn, 0 behind the last."""
 
     def actions(self) -> Tensor:
         """The answer tokens (B, A)."""
@@ -46,6 +48,7 @@ class Answers:
             self.ids[at],
             self.index[at],
             self.mask[at],
+            self.drawn[at],
         )
 
     def closed(self, end: int) -> list[Dialogue]:
@@ -56,8 +59,13 @@ class Answers:
         ]
 
 
-def collect(dialogues: Sequence[Dialogue], ended: Sequence[bool], pad: int) -> Answers:
-    """Answers from dialogues that are known."""
+def collect(
+    dialogues: Sequence[Dialogue],
+    ended: Sequence[bool],
+    pad: int,
+    drawn: Sequence[Tensor] | None = None,
+) -> Answers:
+    """Answers from dialogues that are known, `drawn` (a row an answer) with them or 0."""
     S = max(len(d.ids) for d in dialogues)
     A = max(len(d.ids) - d.start for d in dialogues)
     ids = torch.full((len(dialogues), S), pad, dtype=torch.int64)
@@ -68,7 +76,10 @@ def collect(dialogues: Sequence[Dialogue], ended: Sequence[bool], pad: int) -> A
     steps = torch.arange(A)
     mask = (steps < length[:, None]).float()
     index = (start[:, None] - 1 + steps).clamp(max=S - 2)
-    return Answers(list(dialogues), list(ended), ids, index, mask)
+    logprobs = torch.zeros(mask.shape)
+    for row, given in enumerate(drawn or []):
+        logprobs[row, : len(given)] = given
+    return Answers(list(dialogues), list(ended), ids, index, mask, logprobs)
 
 
 def answer(
@@ -94,7 +105,8 @@ def answer(
     for row, mask in zip(made.ids, made.mask, strict=True):
         start = int(mask.float().argmax())
         dialogues.append(Dialogue(row[: start + int(mask.sum())].tolist(), start))
-    return collect(dialogues, [d.ids[-1] == chat.end for d in dialogues], chat.pad)
+    drawn = [row[mask] for row, mask in zip(made.logprobs, made.mask, strict=True)]
+    return collect(dialogues, [d.ids[-1] == chat.end for d in dialogues], chat.pad, drawn)
 
 
 def logits(policy: MoEForCausalLM, answers: Answers, temperature: float) -> Tensor:

@@ -74,6 +74,12 @@ class RewardSettings(Settings):
     """Optimiser steps."""
     batch: int = 24
     """Preference pairs a step."""
+    sampled: int = 512
+    """Prompts of the training pairs that the SFT model answers too: its answers are set against
+    the chosen ones as further pairs, so that the reward model has seen what it will judge. 0: none;
+    only for data whose chosen answers are better than the SFT model's own."""
+    max_new_tokens: int = 48
+    """Longest of those answers, in tokens."""
     optimizer: Rates = Rates()
     """Learning rates and their course."""
     clip: float = 1.0
