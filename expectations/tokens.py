@@ -137,7 +137,7 @@ def _row_hashes(table: pa.Table, length: int) -> set[int]:
     if "input_ids" not in table.column_names:
         return set()
     column = table["input_ids"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    if len(flat) != len(column) * length:
+    flat = column.flatten()
+    if flat.null_count or len(flat) != len(column) * length:
         return set()
-    return {hash(row.tobytes()) for row in flat.astype(np.int32).reshape(-1, length)}
+    return {hash(row.tobytes()) for row in flat.to_numpy().reshape(-1, length)}
