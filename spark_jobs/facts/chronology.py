@@ -11,21 +11,21 @@ from headrace.spark_jobs.kernels.anchors import Search
 _BEFORE_CHRIST = re.compile(r"\bB\.?C|公元前|前\d|约前|西元前")
 _Y = r"(?<!\d)(?:1[0-9]|20)\d{2}(?!\d)"
 _EN_LIFE = re.compile(
-    rf"\bborn (?:[^.;()]{{0,60}}? )?(?P<born>{_Y})[^.;]{{0,90}}?\b(?P<he>and|he|she|who)? ?"
+    rf"\bborn (?:[^.;()]{{0,60}}? )?(?P<born>{_Y})[^.;]{{0,90}}?\b(?:and|he|she|who)? ?"
     rf"(?:died|dies|passed away) (?:[^.;()]{{0,60}}? )?(?P<died>{_Y})"
     r"(?:,? (?:aged|at the age of|at age) (?P<age>\d{1,3}))?"
 )
 _ZH_LIFE = re.compile(
-    rf"(?:出生于|生于)(?P<born>{_Y})年[^。；;]{{0,40}}?(?P<he>)(?:逝世于|卒于|死于|病逝于|去世于)"
+    rf"(?:出生于|生于)(?P<born>{_Y})年[^。；;]{{0,40}}?(?:逝世于|卒于|死于|病逝于|去世于)"
     rf"(?P<died>{_Y})年(?:[^。；;]{{0,12}}(?:享年|终年)(?P<age>\d{{1,3}})岁)?"
 )
 _SPAN = re.compile(
     rf"[(（](?P<born>{_Y})(?:年(?:\d{{1,2}}月(?:\d{{1,2}}日)?)?)?\s?[-–—－～~]+\s?"
-    rf"(?P<died>{_Y})(?:年(?:\d{{1,2}}月(?:\d{{1,2}}日)?)?)?[)）](?P<he>)"
+    rf"(?P<died>{_Y})(?:年(?:\d{{1,2}}月(?:\d{{1,2}}日)?)?)?[)）]"
     r"(?:[^。；;\d]{0,12}(?:享年|终年)(?P<age>\d{1,3})岁)?"
 )
 _FROM = re.compile(
-    rf"从(?P<born>{_Y})年(?:\d{{1,2}}月)?(?:开始)?(?:一直)?[到至](?P<died>{_Y})年(?P<he>)(?P<age>\d{{0}})"
+    rf"从(?P<born>{_Y})年(?:\d{{1,2}}月)?(?:开始)?(?:一直)?[到至](?P<died>{_Y})年(?P<age>\d{{0}})"
 )
 AGE_SLACK = {True: 2, False: 1}
 """Years by which an age may differ; Chinese texts also count from one at birth."""
@@ -52,15 +52,21 @@ def order(text: str) -> Iterator[Finding]:
                 yield Finding(right, match[0], truth)
 
 
+_DASHES = tuple(f"{dash}{century}" for dash in "–-－—" for century in ("1", "20"))
 RULES = (
     Rule(
         "chronology",
         Search(
             (" died", "passed away", "逝世于", "卒于", "死于", "去世于", "病逝于", "享年", "终年"),
-            220, 90, 8,
+            220,
+            90,
+            8,
         ),
         order,
     ),
-    Rule("span", Search(("年)", "年）", "年到1", "年至1", "年到2", "年至2",
-                         *(f"{dash}{century}" for dash in ("–", "-", "－", "—") for century in ("1", "20"))), 40, 40, 8), order),
-)  # fmt: skip
+    Rule(
+        "span",
+        Search(("年)", "年）", "年到1", "年至1", "年到2", "年至2", *_DASHES), 40, 40, 8),
+        order,
+    ),
+)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, stated
-from headrace.spark_jobs.facts.numbers import whole
+from headrace.spark_jobs.facts.quantities import whole
 from headrace.spark_jobs.kernels.anchors import Search
 
 _MONTHS = (
@@ -173,7 +173,7 @@ _EN_WEEKDAYS = tuple(
 _ZH_WEEKDAYS_LONG = ("星期", "礼拜", *(f"周{day}" for day in _ZH_WEEKDAYS))
 
 RULES = (
-    Rule("date_impossible", Search(_impossible_anchors(), 90, 60, 2), impossible),
+    Rule("date_impossible", Search(_impossible_anchors(), 90, 60, 0), impossible),
     Rule(
         "day_impossible",
         Search(tuple(f"{month}月31" for month in (2, 4, 6, 9, 11)), 90, 60, 3),

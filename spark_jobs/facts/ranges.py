@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, stated
-from headrace.spark_jobs.facts.numbers import NUMBER
+from headrace.spark_jobs.facts.quantities import NUMBER
 from headrace.spark_jobs.kernels.anchors import Search
 
 _PERCENT = rf"(?P<n>{NUMBER})\s?(?:%|％|percent|per cent)"
@@ -17,8 +17,8 @@ _SHARE = (
         re.IGNORECASE,
     ),
     re.compile(
-        rf"(?<![\d.,-]){_PERCENT} of (?:the |all )?(?:patients|people|respondents|voters|adults|children"
-        r"|women|men|participants|households|students|cases|residents|population)\b",
+        rf"(?<![\d.,-]){_PERCENT} of (?:the |all )?(?:patients|people|respondents|voters|adults"
+        r"|children|women|men|participants|households|students|cases|residents|population)\b",
         re.IGNORECASE,
     ),
     re.compile(rf"\bprobability (?:of|is|was) (?:about )?{_PERCENT}", re.IGNORECASE),
@@ -45,7 +45,8 @@ def share(text: str) -> Iterator[Finding]:
 
 _CLOCK = (
     re.compile(
-        r"\b(?:at|until|till|by) (?P<h>\d{1,2})[:.](?P<m>\d{2}) ?(?:[ap]\.?m\b|o'clock)", re.I
+        r"\b(?:at|until|till|by) (?P<h>\d{1,2})[:.](?P<m>\d{2}) ?(?:[ap]\.?m\b|o'clock)",
+        re.IGNORECASE,
     ),
     re.compile(
         r"(?:凌晨|早上|上午|中午|下午|傍晚|晚上|当晚|当日|当天)(?P<h>\d{1,2})[:：](?P<m>\d{2})(?![:：\d])"
@@ -69,18 +70,15 @@ def clock(text: str) -> Iterator[Finding]:
 
 _AGE = (
     re.compile(
-        r"\b(?P<n>\d{3})[- ]years?[- ]old (?:\w+ )?(?:man|woman|male|female|boy|girl|patient|gentleman|lady)\b",
+        r"\b(?P<n>\d{3})[- ]years?[- ]old (?:\w+ )?"
+        r"(?:man|woman|male|female|boy|girl|patient|gentleman|lady)\b",
         re.IGNORECASE,
     ),
-    re.compile(
-        r"\b(?:man|woman|patient|he|she|who) (?:died|passed away) (?:at the age of|aged) (?P<n>\d{3})\b",
-        re.I,
-    ),
     re.compile(r"(?:患者|男|女|病人)[，,、\s](?P<n>\d{3})岁"),
-    re.compile(r"(?:享年|终年|卒年)(?P<n>\d{3})岁"),
 )
 OLDEST = 130
-"""Beyond the oldest age ever verified (122 years) with room to spare."""
+"""Beyond the oldest age ever verified (122 years) with room to spare. Only patients and the like
+are asked: legends and scriptures have people grow older."""
 
 
 def age(text: str) -> Iterator[Finding]:
@@ -111,13 +109,22 @@ def place(text: str) -> Iterator[Finding]:
                 yield Finding(False, match[0], f"{name} ends at {bound} degrees")
 
 
+_TIMES = ("凌晨", "早上", "上午", "中午", "下午", "傍晚", "晚上", "当晚", "当日", "当天")
+_AGES = ("year-old", "year old", "years old", "years-old")
+_PEOPLE = tuple(f"{who}{mark}" for who in ("患者", "男", "女", "病人") for mark in "，,、 ")
+_SHARES = ("% of ", "percent of ", "per cent of ", "probability ", "占")
+
 RULES = (
+    Rule("share", Search((*_SHARES, "率为", "率达", "率是", "率约", "性为"), 60, 60, 3), share),
     Rule(
-        "share",
-        Search(("% of ", "percent of ", "per cent of ", "probability ", "占", "率为", "率达", "率是", "性为"), 60, 60, 3),
-        share,
+        "clock",
+        Search((" a.m", " p.m", " am", " pm", "am ", "pm ", "o'clock", *_TIMES), 20, 20, 3),
+        clock,
     ),
-    Rule("clock", Search((" a.m", " p.m", " am", " pm", "am ", "pm ", "o'clock", "凌晨", "早上", "上午", "中午", "下午", "傍晚", "晚上", "当晚", "当日", "当天"), 20, 20, 3), clock),
-    Rule("age", Search(("year-old", "years old", "years-old", "age of", "aged", "患者", "男", "女", "病人", "享年", "终年", "卒年"), 40, 40, 3), age),
-    Rule("coordinates", Search(("latitude", "longitude", "lat.", "北纬", "南纬", "东经", "西经"), 20, 30, 2), place),
-)  # fmt: skip
+    Rule("age", Search((*_AGES, *_PEOPLE), 40, 40, 3), age),
+    Rule(
+        "coordinates",
+        Search(("latitude", "longitude", "lat.", "北纬", "南纬", "东经", "西经"), 20, 30, 2),
+        place,
+    ),
+)

@@ -19,8 +19,8 @@ from headrace.spark_jobs.kernels.anchors import Search
 from headrace.spark_jobs.levels import base
 
 _PAST = re.compile(
-    r"\b(?:former|once|was|were|had been|until|then|historic\w*|ancient|medieval|colonial|first|dynasty"
-    r"|\d{3,4}s?|empire|kingdom|summer|winter|cultural|film|fictional)\b"
+    r"\b(?:former|once|was|were|had been|until|then|historic\w*|ancient|medieval|colonial|first"
+    r"|dynasty|\d{3,4}s?|empire|kingdom|summer|winter|cultural|film|fictional)\b"
     r"|曾|原|旧|古|当时|前首都|时期|时代|王朝|帝国|迁都|陪都|\d{3,4}年|之一|文化",
     re.IGNORECASE,
 )
@@ -62,10 +62,11 @@ def _capital_patterns() -> tuple[tuple[re.Pattern[str], bool], ...]:
     """Patterns, and whether they state it in the present."""
     en, zh = f"(?:the )?(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
     end = r"(?=[.,;:!?)\n]|$| and (?:the|its|one)\b)"
+    capital = r"(?:national )?capital(?: city)?(?: and (?:the )?[a-z-]+(?: [a-z-]+){0,3})?"
     return (
-        (re.compile(rf"{_CITY} is the (?:national )?capital(?: city)? of {en}{end}"), True),
-        (re.compile(rf"[Tt]he (?:national )?capital(?: city)? of {en} is {_CITY}"), True),
-        (re.compile(rf"{_CITY}, the (?:national )?capital(?: city)? of {en}{end}"), False),
+        (re.compile(rf"{_CITY} is the {capital} of {en}{end}"), True),
+        (re.compile(rf"[Tt]he {capital} of {en} is {_CITY}"), True),
+        (re.compile(rf"{_CITY}, the {capital} of {en}{end}"), False),
         (re.compile(rf"{_HAN_CITY}是{zh}的?首都"), True),
         (re.compile(rf"{zh}的?首都(?:是|为){_HAN_CITY}"), True),
         (re.compile(rf"{zh}首都{_HAN_CITY}"), False),
@@ -120,16 +121,12 @@ def _shown(know: dict[str, Any], code: str, name: str) -> str:
 @cache
 def _currency_patterns() -> tuple[re.Pattern[str], ...]:
     en, zh = f"(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
-    units = "|".join(
-        sorted((re.escape(c) for c in _knowledge()["currencies"]["zh"]), key=len, reverse=True)
-    )
+    known = sorted(_knowledge()["currencies"]["zh"], key=lambda n: (-len(n), n))
+    units = "|".join(map(re.escape, known))
+    unit = r"(?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
     return (
-        re.compile(
-            rf"currency of (?:the )?{en} is the (?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
-        ),
-        re.compile(
-            rf"{en}'s (?:official |national )?currency is the (?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
-        ),
+        re.compile(rf"currency of (?:the )?{en} is the {unit}"),
+        re.compile(rf"{en}'s (?:official |national )?currency is the {unit}"),
         re.compile(rf"{zh}的?(?:官方|法定|流通)?货币(?:单位)?(?:是|为)(?P<unit>{units})"),
     )
 
@@ -165,43 +162,49 @@ _ZH_CONTINENT = {"非洲": "africa", "亚洲": "asia", "欧洲": "europe", "北�
                  "南美洲": "south america", "大洋洲": "oceania"}  # fmt: skip
 
 
-@cache
-def _continent_patterns() -> tuple[re.Pattern[str], ...]:
-    en, zh = f"(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
-    side = r"(?:(?:north|south|east|west|central|northern|southern|eastern|western|north-?\w+|south-?\w+) )?"
-    return (
-        re.compile(
-            rf"\b{en},? is an? (?:[a-z-]+ ){{0,3}}(?:country|nation|republic)(?: located| situated)? (?:in|of) (?:the )?"
-            rf"(?i:{side})(?P<where>Africa|Asia|Europe|North America|South America|Oceania)\b"
-        ),
-        re.compile(
-            rf"(?<![\u4e00-\u9fff]){zh}(?:是|位于|地处)(?:一个)?(?:位于)?(?:[东西南北中]{{1,2}}部?)?(?P<where>{'|'.join(_ZH_CONTINENT)})"
-        ),
-    )
+_IN_EN = re.compile(
+    r" is an? (?:[a-z-]+ ){0,3}(?:country|nation|republic)(?: located| situated)? (?:in|of) "
+    r"(?:the )?"
+    r"(?i:[a-z-]*(?:north|south|east|west|central)[a-z-]* )?"
+    rf"(?P<where>{'|'.join(name.title() for name in _ZH_CONTINENT.values())})\b"
+)
+_SUBJECT = re.compile(r"\W*(?P<country>[A-Z][\w' .-]+?)(?:,.*| \([^()]*\))?$")
+_IN_ZH = re.compile(
+    r"(?<![\u4e00-\u9fff])(?P<country>[\u4e00-\u9fff]{2,9}?)(?:是|位于|地处)(?:一个)?(?:位于)?"
+    rf"(?:[东西南北中]{{1,2}}部?)?(?P<where>{'|'.join(_ZH_CONTINENT)})"
+)
 
 
 def continent(text: str) -> Iterator[Finding]:
     """On which continent a country lies."""
     know = _knowledge()
-    for pattern in _continent_patterns():
+    for pattern in (_IN_EN, _IN_ZH):
         for match in pattern.finditer(text):
-            name = match["country"]
+            if pattern is _IN_EN:
+                clause = sentence(text, *match.span()).partition(match[0])[0]
+                subject = _SUBJECT.match(clause)
+                name = subject["country"] if subject else ""
+            else:
+                name = match["country"]
             code = know["code"].get(_plain(name)) or know["code"].get(name)
             true = know["countries"].get(code, {}).get("continent")
             if not true:
                 continue
             said = _ZH_CONTINENT.get(match["where"], match["where"].lower())
             if said == true or stated(text, *match.span()):
-                yield Finding(said == true, match[0], f"{name} is in {true.title()}")
+                says = f"{name} {match[0].strip().removeprefix(name)}"
+                yield Finding(said == true, says, f"{name} is in {true.title()}")
 
 
 _ELEMENT = (
     re.compile(
-        r"\b(?P<en>[A-Z][a-z]+) is (?:a|the) (?:[a-z]+ ){0,3}element (?:that has |with )(?:the )?(?:chemical )?"
-        r"symbol (?P<symbol>[A-Z][a-z]?)\b(?:[^.]{0,40}? and (?:an |the )?atomic number (?P<number>\d{1,3}))?"
+        r"\b(?P<en>[A-Z][a-z]+) is (?:a|the) (?:[a-z]+ ){0,3}element (?:that has |with )"
+        r"(?:the )?(?:chemical )?symbol (?P<symbol>[A-Z][a-z]?)\b"
+        r"(?:[^.]{0,40}? and (?:an |the )?atomic number (?P<number>\d{1,3}))?"
     ),
     re.compile(
-        r"(?P<zh>[\u4e00-\u9fff])(?:是一种|（|\()[^。]{0,30}?(?:元素|化学)符号(?:是|为)?\s?(?P<symbol>[A-Z][a-z]?)\b"
+        r"(?P<zh>[\u4e00-\u9fff])(?:是一种|（|\()[^。]{0,30}?(?:元素|化学)符号(?:是|为)?\s?"
+        r"(?P<symbol>[A-Z][a-z]?)(?![A-Za-z])"
         r"(?:[，,、；]\s?[^。，,]{0,4}原子序数(?:是|为)?\s?(?P<number>\d{1,3}))?"
     ),
 )
@@ -224,8 +227,24 @@ def element(text: str) -> Iterator[Finding]:
 
 
 RULES = (
-    Rule("capital", Search(("capital of", "capital city of", "首都"), 120, 80, 0), capital),
-    Rule("currency", Search(("currency of", "currency is", "货币是", "货币为", "货币单位"), 60, 60, 0), currency),
-    Rule("continent", Search((" country ", " nation ", " republic ", *_ZH_CONTINENT), 80, 60, 0), continent),
-    Rule("element", Search(("element with", "element that has", "元素符号", "化学符号"), 80, 90, 0), element),
-)  # fmt: skip
+    Rule(
+        "capital",
+        Search(("capital of", "capital city of", "the capital and", "首都"), 120, 80, 0),
+        capital,
+    ),
+    Rule(
+        "currency",
+        Search(("currency of", "currency is", "货币是", "货币为", "货币单位"), 60, 60, 0),
+        currency,
+    ),
+    Rule(
+        "continent",
+        Search((" country ", " nation ", " republic ", *_ZH_CONTINENT), 160, 70, 0),
+        continent,
+    ),
+    Rule(
+        "element",
+        Search(("element with", "element that has", "元素符号", "化学符号"), 80, 90, 0),
+        element,
+    ),
+)

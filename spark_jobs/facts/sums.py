@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, stated
-from headrace.spark_jobs.facts.numbers import NUMBER
+from headrace.spark_jobs.facts.quantities import NUMBER
 from headrace.spark_jobs.kernels.anchors import Search
 
 _EN_PART = rf"{NUMBER} [a-z][a-z -]{{1,25}}"
 _ENGLISH = re.compile(
     rf"(?<![\d.,$€£])(?P<parts>(?:{_EN_PART}, )*{_EN_PART},? and {_EN_PART}),?"
-    rf" (?:for |making |with |giving |or )?(?:a|in) total (?:of )?(?P<total>{NUMBER})(?![\d%]| per ?cent)"
+    rf" (?:for |making |with |giving |or )?(?:a|in) total (?:of )?(?P<total>{NUMBER})"
+    r"(?![\d%]| per ?cent)"
     rf"(?! (?:of which|million|billion|points))"
 )
 _COUNTERS = "个人名只件家位户辆台册本篇部头匹张枚座栋艘架所项次"

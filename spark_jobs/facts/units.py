@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, stated
-from headrace.spark_jobs.facts.numbers import EN_SCALE, NUMBER, quantity
+from headrace.spark_jobs.facts.quantities import EN_SCALE, NUMBER, Quantity, quantity
 from headrace.spark_jobs.kernels.anchors import Search
 
 _UNITS = {
@@ -40,20 +40,31 @@ _UNITS = {
 _KIND = {n: (kind, f) for kind, us in _UNITS.items() for f, names in us.items() for n in names}
 _NAMES = "|".join(re.escape(n) for n in sorted(_KIND, key=len, reverse=True))
 _PAIR = re.compile(
-    rf"(?<![\d.,/$€£–—~～-])(?<![\d] )(?P<a>{NUMBER})(?: ?(?P<as>{EN_SCALE}))?[ -]?(?P<au>{_NAMES})"
+    rf"(?<![\d.,/$€£–—~～⁄½¼¾+-])(?<!\d )(?P<a>{NUMBER})"
+    rf"(?: ?(?P<as>{EN_SCALE}))?[ -]?(?P<au>{_NAMES})"
     rf" ?[(（](?:about |approximately |approx\.? |around |roughly |or |约|合|约合|~|≈)? ?"
     rf"(?P<b>{NUMBER})(?: ?(?P<bs>{EN_SCALE}))? ?(?P<bu>{_NAMES})[)）]"
 )
 _COMPOUND = re.compile(r"\d\s?(?:ft|feet|foot|lb|lbs|pounds|′|'|m|stone|st|英尺|米)[ ,]*(?:and )?$")
 """5 ft 10 in: the number is the smaller part only."""
+_SIGNED, _SCALES = r"[-−]?\d+(?:\.\d+)?", r"[CF]|Celsius|Fahrenheit"
 _DEGREES = re.compile(
-    r"(?<![\d.–~～])(?P<a>[-−]?\d+(?:\.\d+)?) ?(?:°|degrees )? ?(?P<au>[CF]|Celsius|Fahrenheit)\b"
-    r" ?[(（](?:about )?(?P<b>[-−]?\d+(?:\.\d+)?) ?(?:°|degrees )? ?(?P<bu>[CF]|Celsius|Fahrenheit)[)）]"
+    rf"(?<![\d.–~～])(?P<a>{_SIGNED}) ?(?:°|degrees )? ?(?P<au>{_SCALES})\b"
+    rf" ?[(（](?:about )?(?P<b>{_SIGNED}) ?(?:°|degrees )? ?(?P<bu>{_SCALES})[)）]"
 )
 TOLERANCE = 0.12
 """Relative; conversions are rounded freely ("100 miles (160 km)"), and wrong ones are far off."""
 TOLERANCE_DEGREES, TOLERANCE_OVEN = 3.0, 0.03
 """Degrees Fahrenheit beyond rounding, and a share of them: recipes write 350 °F (180 °C)."""
+
+
+def _rounded(number: str, scale: str | None) -> Quantity:
+    """A quantity; of a number that ends in three zeros or more, none of them need be exact."""
+    exact = quantity(number, scale or "")
+    digits = number.replace(",", "")
+    zeros = len(digits) - len(digits.rstrip("0")) if "." not in digits else 0
+    half = 0.5 * 10**zeros if zeros >= 3 else 0.0
+    return Quantity(exact.low - half, exact.high + half)
 
 
 def conversion(text: str) -> Iterator[Finding]:
@@ -67,8 +78,7 @@ def conversion(text: str) -> Iterator[Finding]:
             (" to", " and", " or", "至", "到", " by", "×", " x", "between")
         ):
             continue
-        first = quantity(match["a"], match["as"] or "")
-        second = quantity(match["b"], match["bs"] or "")
+        first, second = _rounded(match["a"], match["as"]), _rounded(match["b"], match["bs"])
         low, high = first.low * factor, first.high * factor
         right = second.low * factor_b <= high * (
             1 + TOLERANCE
@@ -98,6 +108,7 @@ def temperature(text: str) -> Iterator[Finding]:
 
 
 _BRACKETS = ("(", "（")
+_DEGREE_NAMES = ("°c", "°f", "° c", "° f", "celsius", "fahrenheit", "degrees c", "degrees f")
 RULES = (
     Rule(
         "conversion",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,8 @@ def knowledge() -> dict[str, Any]:
         if code in _NO_CAPITAL or not country["capital"].strip():
             continue
         spelt = {country["capital"].strip()}
-        try:
+        with suppress(countryinfo.CountryNotFoundError):
             spelt.add(countryinfo.CountryInfo(code).capital() or "")
-        except countryinfo.CountryNotFoundError:
-            pass
         plain = {_plain(n) for n in spelt if n}
         for city in cities:
             if city["countrycode"] == code and _plain(city["name"]) in plain:

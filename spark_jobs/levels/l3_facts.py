@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from headrace.infra.settings import Settings
 from headrace.spark_jobs.facts import (
+    arithmetic,
     chronology,
     dates,
     growth,
@@ -40,6 +41,7 @@ class FactsSettings(Settings):
 RULES = (
     *dates.RULES,
     *growth.RULES,
+    *arithmetic.RULES,
     *sums.RULES,
     *ranges.RULES,
     *units.RULES,
@@ -50,6 +52,10 @@ RULES = (
 """All checks. Where several refute a document, the first of them is the reason."""
 
 SUPPORTED, REFUTED, UNVERIFIED = "supported", "refuted", "unverified"
+
+
+_SPACES = {0xA0: " ", 0x2009: " ", 0x202F: " "}
+"""Typographic spaces between a number and its unit, read as plain ones."""
 
 
 @cache
@@ -66,7 +72,7 @@ def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
     data = texts.data
     for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
         # A window may cut a character at its ends; what is left of it is dropped.
-        window = data[start:stop].tobytes().decode("utf-8", "ignore")
+        window = data[start:stop].tobytes().decode("utf-8", "ignore").translate(_SPACES)
         for finding in RULES[number].check(window):
             checks[text] += 1
             if not finding.supported and refuted.get(text, (number + 1,))[0] > number:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-"""A number without sign: 1,234.5 or 12 or 0.3."""
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\d|[.,]\d)"
+"""A whole number without sign, never the beginning of a longer one: 1,234.5 or 12 or 0.3."""
 SCALES = {
     "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "mln": 1e6,
     "billion": 1e9, "bn": 1e9, "b": 1e9, "trillion": 1e12, "tn": 1e12,
@@ -46,7 +46,7 @@ _TENS = re.compile(r"([一二三四五六七八九])?十([一二三四五六七�
 
 
 def whole(text: str) -> int | None:
-    """A whole number below 100 or a year, in digits or in Chinese numerals; None where it is none."""
+    """A number below 100 or a year, in digits or Chinese numerals; None where it is neither."""
     if text.isascii() and text.isdigit():
         return int(text)
     tens = _TENS.fullmatch(text)
