@@ -1,10 +1,10 @@
 """The course of one training: steps, checks on validation text, and the state that is kept.
 
 Every `check` steps the model is scored on new and old validation text. Kept is the state with the
-best new text among those that lost no more than `forgetting` bits a byte of old text. Where no
-state is that careful, the last one is drawn back towards the old weights, halving the way until it
-is (the straight line between fine-tuned and original weights: Wortsman et al. 2022,
-arXiv:2109.01903). kill -9 at any moment, then the same call again: the same bits.
+best new text among those that lost at most `forgetting` bits a byte of old text. Where the last
+state lost more, it is also drawn back towards the old weights as far as it takes (the straight line
+between fine-tuned and original weights: Wortsman et al. 2022, arXiv:2109.01903), and the better of
+the two is kept. kill -9 at any moment, then the same call again: the same bits.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from headrace.training.moe.model import MoEForCausalLM, next_token_loss
 from headrace.training.optimizer import build_optimizer, set_rate
 from headrace.training.scoring import nll
 
-HALVINGS = 5
-"""How often the way from the old weights is halved before the old weights themselves are kept."""
+HALVINGS = 6
+"""Steps of the bisection that finds how far to go: to 1/64 of the way."""
 
 
 @dataclass(frozen=True)
@@ -221,17 +221,24 @@ class Trainer:
     ) -> tuple[int, float]:
         """(step, share) of the state that is kept, now in the model."""
         best = choose(checks, self.settings.forgetting)
+        last = checks[-1]
+        if last.step and last.old > checks[0].old + self.settings.forgetting:
+            # The last state learned most but forgot too much: as far along the way as is careful.
+            trained = export.read_tensors(self._path(last.step))
+            low, high = 0.0, 1.0
+            for _ in range(HALVINGS):
+                share = (low + high) / 2
+                self._load(between(self.anchor, trained, share))
+                tried = self._check(last.step, validation)
+                if choose((checks[0], tried), self.settings.forgetting):
+                    low, part = share, tried
+                else:
+                    high = share
+            if low and (best is None or part.new < best.new):
+                self._load(between(self.anchor, trained, low))
+                return last.step, low
         if best is not None:
             self._load(export.read_tensors(self._path(best.step)))
             return best.step, 1.0
-        last, share = checks[-1].step, 1.0
-        if last:
-            trained = export.read_tensors(self._path(last))
-            for _ in range(HALVINGS):
-                share /= 2
-                self._load(between(self.anchor, trained, share))
-                tried = self._check(last, validation)
-                if choose((checks[0], tried), self.settings.forgetting):
-                    return last, share
         self._load(self.anchor)
         return 0, 0.0

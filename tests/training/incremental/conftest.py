@@ -14,9 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from headrace.infra.releases import read_documents
+from headrace.training.incremental import replay
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.optimizer import OptimizerSettings, build_optimizer, set_rate
+from headrace.training.scoring import nll
 
 
 def content_hash(text: str) -> str:
@@ -77,6 +81,32 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     export.save(model, folder / "export", folder / "tokenizer", export.Card(stage="test"))
     return str(folder / "export")
+
+
+@pytest.fixture(scope="session")
+def trained(
+    champion: str, corpora: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Export folder of the champion after it has learned the old texts as well as it can."""
+    tokenizer = export.load_tokenizer(champion)
+    documents = nll.encode(
+        tokenizer, read_documents(corpora["old"], heldout=False)["text"].to_pylist()
+    )
+    steps, batch = 250, 16
+    rows = replay.pack(documents, 32, steps * batch, 100, seed=1)
+    model = export.load(champion).train()
+    optimizer = build_optimizer(model, OptimizerSettings(muon_lr=0.02, adamw_lr=5e-3))
+    for step in range(steps):
+        ids = torch.from_numpy(rows[step * batch : (step + 1) * batch])
+        set_rate(optimizer, step, steps)
+        mask = replay.separate(ids, tokenizer.eos_token_id)
+        next_token_loss(model(ids, mask=mask), ids).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        model.balance(1e-3)
+    folder = tmp_path_factory.mktemp("trained") / "export"
+    export.save(model, folder, champion, export.Card(stage="test"))
+    return str(folder)
 
 
 @pytest.fixture(scope="session")
