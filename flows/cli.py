@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from headrace.flows.command import NOT_BUILT, Answer, Call, finish, not_built, prefect_server, verb
+from headrace.flows.command import NOT_BUILT, Answer, Call, finish, not_built, start_prefect, verb
 from headrace.infra import console, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
@@ -44,18 +44,18 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
     Without --input it takes real text that pinned packages ship. What is finished is reused, what
     was killed goes on.
     """
-    with prefect_server():
-        from headrace.flows.lifecycle import LifecycleJob, lifecycle
-        from headrace.flows.screen import run_screen
-        from headrace.tasks.settings import RunVerb
+    start_prefect()
+    from headrace.flows.lifecycle import LifecycleJob, lifecycle
+    from headrace.flows.screen import run_screen
+    from headrace.tasks.settings import RunVerb
 
-        job = LifecycleJob(
-            inputs=tuple(map(_uri, inputs)),
-            window=_uri(window) if window else None,
-            settings=call.settings(RunVerb),
-        )
-        data: dict[str, Any] = lifecycle(job)
-        return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
+    job = LifecycleJob(
+        inputs=tuple(map(_uri, inputs)),
+        window=_uri(window) if window else None,
+        settings=call.settings(RunVerb),
+    )
+    data: dict[str, Any] = lifecycle(job)
+    return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
 
 
 @verb(cli, "curate", "headrace curate --input corpus/*.jsonl.gz --output curated")
@@ -68,16 +68,16 @@ def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
-    with prefect_server():
-        from headrace.flows.curate import curate as flow
-        from headrace.flows.screen import release_screen
-        from headrace.tasks.curation import curate_job
-        from headrace.tasks.settings import CurateVerb
+    start_prefect()
+    from headrace.flows.curate import curate as flow
+    from headrace.flows.screen import release_screen
+    from headrace.tasks.curation import curate_job
+    from headrace.tasks.settings import CurateVerb
 
-        given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-        job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
-        data: dict[str, Any] = flow(job)
-        return Answer(data, release_screen(data))
+    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
+    data: dict[str, Any] = flow(job)
+    return Answer(data, release_screen(data))
 
 
 @verb(cli, "replay", "headrace replay --release R --set semantics.threshold=0.8 --output O")
@@ -121,15 +121,15 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
-    with prefect_server():
-        from headrace.flows.pretrain import pretrain as flow
-        from headrace.tasks.settings import PretrainVerb
-        from headrace.tasks.training import pretrain_job
+    start_prefect()
+    from headrace.flows.pretrain import pretrain as flow
+    from headrace.tasks.settings import PretrainVerb
+    from headrace.tasks.training import pretrain_job
 
-        settings = call.settings(PretrainVerb, preset=preset)
-        result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
-        return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
-                      f"{result['export']}")  # fmt: skip
+    settings = call.settings(PretrainVerb, preset=preset)
+    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
+    return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
+                  f"{result['export']}")  # fmt: skip
 
 
 @verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
@@ -175,16 +175,16 @@ def align(
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
     if stage == "ppo" and not reward:
         raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
-    with prefect_server():
-        from headrace.flows.align import align_stage
-        from headrace.tasks.settings import AlignVerb
-        from headrace.tasks.training import align_job
+    start_prefect()
+    from headrace.flows.align import align_stage
+    from headrace.tasks.settings import AlignVerb
+    from headrace.tasks.training import align_job
 
-        job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
-        result: dict[str, Any] = align_stage(stage, job)
-        m = result["metrics"]
-        return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
-                      f"{m['after']:.4g}: {result['export']}")  # fmt: skip
+    job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
+    result: dict[str, Any] = align_stage(stage, job)
+    m = result["metrics"]
+    return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
+                  f"{m['after']:.4g}: {result['export']}")  # fmt: skip
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
@@ -208,13 +208,13 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
               help="JSONL with `text`; default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
-    with prefect_server():
-        from headrace.flows.evaluate import evaluate as flow
-        from headrace.flows.screen import metrics_screen
-        from headrace.infra.settings import Shared
+    start_prefect()
+    from headrace.flows.evaluate import evaluate as flow
+    from headrace.flows.screen import metrics_screen
+    from headrace.infra.settings import Shared
 
-        data: dict[str, Any] = flow(model, suite, call.settings(Shared))
-        return Answer(data, metrics_screen(data))
+    data: dict[str, Any] = flow(model, suite, call.settings(Shared))
+    return Answer(data, metrics_screen(data))
 
 
 @verb(cli, "gate", "headrace gate --champion champion --challenger runs/x/export --policy p.yaml")
@@ -223,14 +223,14 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
-    with prefect_server():
-        from headrace.flows.gate import compare as flow
-        from headrace.flows.screen import gate_screen
-        from headrace.tasks.settings import GateVerb
+    start_prefect()
+    from headrace.flows.gate import compare as flow
+    from headrace.flows.screen import gate_screen
+    from headrace.tasks.settings import GateVerb
 
-        given = {"policy": policy} if policy else {}
-        data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
-        return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
+    given = {"policy": policy} if policy else {}
+    data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
+    return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
 
 
 @verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
@@ -246,14 +246,14 @@ def monitor(
         return not_built("monitor --inbox")
     if not window:
         raise UsageError("monitor lacks --window", "give --window URI")
-    with prefect_server():
-        from headrace.flows.monitor import monitor as flow
-        from headrace.flows.screen import drift_screen
-        from headrace.tasks.settings import MonitorVerb
+    start_prefect()
+    from headrace.flows.monitor import monitor as flow
+    from headrace.flows.screen import drift_screen
+    from headrace.tasks.settings import MonitorVerb
 
-        settings = call.settings(MonitorVerb)
-        data: dict[str, Any] = flow(_uri(reference) if reference else None, _uri(window), settings)
-        return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
+    settings = call.settings(MonitorVerb)
+    data: dict[str, Any] = flow(_uri(reference) if reference else None, _uri(window), settings)
+    return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
 @verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
@@ -261,16 +261,16 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
-    with prefect_server():
-        from headrace.flows.retrain import RetrainJob
-        from headrace.flows.retrain import retrain as flow
-        from headrace.flows.screen import round_screen
-        from headrace.tasks.settings import RetrainVerb
+    start_prefect()
+    from headrace.flows.retrain import RetrainJob
+    from headrace.flows.retrain import retrain as flow
+    from headrace.flows.screen import round_screen
+    from headrace.tasks.settings import RetrainVerb
 
-        job = RetrainJob(window=_uri(window), force=force, settings=call.settings(RetrainVerb))
-        data: dict[str, Any] = flow(job)
-        refused = data.get("decision", "promote") != "promote"
-        return Answer(data, round_screen(data), 5 if refused else 0)
+    job = RetrainJob(window=_uri(window), force=force, settings=call.settings(RetrainVerb))
+    data: dict[str, Any] = flow(job)
+    refused = data.get("decision", "promote") != "promote"
+    return Answer(data, round_screen(data), 5 if refused else 0)
 
 
 def _later(name: str, about: str, *options: click.Option) -> None:

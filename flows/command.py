@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,16 +112,13 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
     sys.exit(code)
 
 
-@contextmanager
-def prefect_server() -> Iterator[None]:
-    """A Prefect server for the flows of this command, booting while the command imports them."""
+def start_prefect() -> None:
+    """A Prefect server for the flows of this command; it boots while the flows are imported."""
     from headrace.infra.prefect_server import OwnServer
 
     server = OwnServer(home())
-    try:
-        yield
-    finally:
-        server.close()
+    importlib.import_module("headrace.flows.lifecycle")
+    server.wait()
 
 
 def not_built(name: str) -> Answer:

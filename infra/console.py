@@ -96,9 +96,10 @@ def _heartbeat() -> None:
     """Say what is being waited for, so that no long step is silent for 20 seconds."""
     while True:
         time.sleep(1)
-        if _doing and time.monotonic() - _last_line > HEARTBEAT_SECONDS:
+        now = time.monotonic()
+        if _doing and now - max(_last_line, _doing[-1][1]) > HEARTBEAT_SECONDS:
             stage, since = _doing[-1]
-            say(f"{stage}: still working, {time.monotonic() - since:.0f} s so far")
+            say(f"{stage}: still working, {now - since:.0f} s so far")
 
 
 class Progress:
@@ -135,7 +136,7 @@ class Progress:
         self.done += n
         self.note = note or self.note
         now = time.monotonic()
-        if now - self._said >= self.every:
+        if self.done and now - self._said >= self.every:
             self._said = now
             left = ""
             if self.total and self.done:

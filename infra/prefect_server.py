@@ -6,6 +6,7 @@ the flow asks for it; this one dies with its parent and boots while the command 
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import subprocess
@@ -59,6 +60,9 @@ class OwnServer:
         }
         os.environ.update(ours)
         os.environ["PREFECT_API_URL"] = self.api
+        # Registered before Prefect is imported, so it runs after Prefect has sent its last lines:
+        # against a server that is gone it would try again for a minute.
+        atexit.register(self._close)
         # Prefect's own log lines go to the log file, as everything on descriptor 2 does.
         self._process = subprocess.Popen(
             [
@@ -96,8 +100,8 @@ class OwnServer:
                     time.sleep(0.1)
         raise HeadraceError("Prefect's server did not start", f"see the log {console.log_path()}")
 
-    def close(self) -> None:
-        """End the server."""
+    def _close(self) -> None:
+        """End the server, after all that Prefect itself still has to say at the end."""
         self._process.terminate()
         try:
             self._process.wait(5)

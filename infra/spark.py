@@ -57,6 +57,8 @@ def session(settings: SparkSettings) -> Any:
         .config("spark.sql.parquet.compression.codec", "zstd")
         .config("spark.python.worker.reuse", "true")
     )
+    if SparkSession.getActiveSession() is not None:
+        return builder.getOrCreate()
     with console.Progress("spark: start"):
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
