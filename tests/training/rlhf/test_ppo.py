@@ -1,0 +1,135 @@
+"""PPO on a tiny world: it raises a reward that can be read off, and a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headrace.infra.errors import InputError
+from headrace.training import checkpoint
+from headrace.training.engine import Engine, prepare
+from headrace.training.moe import export
+from headrace.training.rlhf import ppo as module
+from headrace.training.rlhf import scalar
+from headrace.training.rlhf.chat import Chat
+from headrace.training.rlhf.critic import ActorCritic
+from headrace.training.rlhf.jobs import PPOJob
+from headrace.training.rlhf.ppo import Trainer, ppo
+from headrace.training.rlhf.scalar import ScalarModel
+from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
+from headrace.training.rlhf.stage import rates
+
+SETTINGS = PPOSettings(
+    iterations=4, rollouts=12, minibatch=6, max_new_tokens=10, replay_rows=1,
+    evaluation_samples=1, checkpoint=Saving(every=2),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judge(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = ScalarModel(export.load(world.base))
+    torch.manual_seed(1)
+    torch.nn.init.normal_(model.head.weight)
+    return scalar.save(model, tmp_path_factory.mktemp("judge") / "export", world.base, {}, {})
+
+
+def job(world: Any, judge: Path, output: Path) -> PPOJob:
+    return PPOJob(
+        model=str(world.base), reward=str(judge), data=str(world.ppo), output=str(output),
+        replay=str(world.tokens), settings=SETTINGS, seed=3, lineage={"reward": "kept"},
+    )  # fmt: skip
+
+
+def test_answer_metrics_and_a_kill_in_the_middle(
+    world: Any, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ppo(job(world, judge, tmp_path / "whole"))
+    m = whole["metrics"]
+    assert {"before", "after", "gain", "low", "high", "n", "name"} <= set(m)
+    assert m["low"] <= m["gain"] <= m["high"]
+    assert m["kl"] > 0
+    assert json.loads((tmp_path / "whole/export/lineage.json").read_text())["reward"] == "kept"
+    lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    assert [x["step"] for x in lines] == [1, 2, 3, 4]
+    wanted = {"loss", "reward", "kl", "clip_fraction", "value_loss", "length", "coefficient"}
+    assert all(wanted <= set(x) for x in lines)
+    assert lines[0]["kl"] == pytest.approx(0, abs=1e-3)  # the policy begins as the reference
+
+    class Killed(BaseException):
+        """As kill -9: nothing catches it."""
+
+    save = checkpoint.save
+
+    def save_then_die(root: Path, step: int, *rest: Any) -> Path:
+        save(root, step, *rest)
+        raise Killed
+
+    monkeypatch.setattr(checkpoint, "save", save_then_die)
+    with pytest.raises(Killed):
+        ppo(job(world, judge, tmp_path / "killed"))
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert ppo(job(world, judge, tmp_path / "killed"))["metrics"] == m
+    for file in ("metrics.jsonl", "export/model.safetensors"):
+        assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
+    """The reward counts tokens below 150: their share must grow, and so must the divergence."""
+
+    class Counts(ScalarModel):
+        def states(self, ids: torch.Tensor) -> torch.Tensor:
+            return ((ids < 150).float().cumsum(1) / 5)[..., None] * torch.ones(32)
+
+    prepare(1)
+    policy, reference = export.load(world.base), export.load(world.base)
+    reward = Counts(export.load(world.base))
+    torch.nn.init.constant_(reward.head.weight, 1 / 32)
+    s = PPOSettings(
+        rollouts=64, minibatch=32, max_new_tokens=10, replay_rows=0, kl=KLSettings(coefficient=0.0),
+        optimizer=Rates(muon_lr=0.0, adamw_lr=1e-2), stop_kl=0.5, reward_clip=50.0,
+    )  # fmt: skip
+    chat = Chat.of(export.load_tokenizer(world.base), 64)
+    trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, None, 1)
+    optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-3)
+    prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
+    shares, divergence = [], 0.0
+    with Engine(trainer.both, optimizer, clip=1.0) as engine:
+        for number in range(12):
+            e = trainer.explore(prompts, number)
+            hits = (e.answers.actions() < 150).float() * e.answers.mask
+            shares.append(float(hits.sum() / e.answers.mask.sum()))
+            divergence = e.figures["kl"]
+            trainer.learn(e, engine, number)
+    assert sum(shares[-2:]) / 2 > sum(shares[:2]) / 2 + 0.1
+    assert divergence > 1
+
+
+def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
+    prepare(1)
+    policy, reference = export.load(world.base), export.load(world.base)
+    reward = scalar.load(judge)
+    s = SETTINGS.model_copy(update={"stop_kl": 0.0, "replay_rows": 0})
+    chat = Chat.of(export.load_tokenizer(world.base), 64)
+    trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, None, 1)
+    optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-3)
+    with Engine(trainer.both, optimizer, clip=1.0) as engine:
+        e = trainer.explore(chat.prompts(["Go on"] * 12, 10), 0)
+        figures = trainer.learn(e, engine, 0)
+    assert figures["updates"] < s.epochs * 2
+
+
+def test_a_round_takes_each_prompt_once_before_any_again() -> None:
+    prompts = [[n] for n in range(10)]
+    seen = [p[0] for r in range(5) for p in module._round(prompts, 4, r, 7)]
+    assert sorted(seen[:10]) == list(range(10))
+    assert sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:]
+
+
+def test_a_language_model_is_no_reward_model(world: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a reward model"):
+        ppo(job(world, world.base, tmp_path / "o"))
