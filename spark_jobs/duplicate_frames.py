@@ -56,24 +56,24 @@ def components(edges: Any) -> Any:
     def smallest_of(frame: Any) -> Any:
         return frame.withColumn("m", F.min("v").over(Window.partitionBy("u")))
 
-    def state(frame: Any) -> tuple[Any, ...]:
-        return tuple(frame.agg(F.count("*"), F.sum(F.xxhash64("u", "v") % 1_000_003)).first())
+    def cut(frame: Any) -> tuple[Any, tuple[Any, ...]]:
+        """The frame without its history, and what tells it from another one."""
+        done = frame.localCheckpoint()
+        return done, tuple(done.agg(F.count("*"), F.sum(F.xxhash64("u", "v") % 1_000_003)).first())
 
     ends = edges.select(F.greatest("u", "v").alias("u"), F.least("u", "v").alias("v"))
-    stars = ends.distinct().persist()
-    before, after = None, state(stars)
+    stars, after = cut(ends.distinct())
+    before = None
     while after != before:
         before = after
-        both = stars.union(stars.select(F.col("v").alias("u"), F.col("u").alias("v")))
+        # Every neighbour above u goes to the smallest of u and its neighbours ...
+        both = stars.selectExpr("inline(array(struct(u, v), struct(v AS u, u AS v)))")
         large = smallest_of(both).where("v > u").selectExpr("v AS u", "least(u, m) AS v")
-        pairs = smallest_of(large.distinct())
-        small = pairs.selectExpr("u", "m AS v").union(
-            pairs.where("v <> m").selectExpr("v AS u", "m AS v")
+        # ... then u and every neighbour below it to the smallest of those.
+        small = smallest_of(large.distinct()).selectExpr(
+            "explode(filter(array(u, v), x -> x <> m)) AS u", "m AS v"
         )
-        new = small.distinct().persist()
-        after = state(new)
-        stars.unpersist()
-        stars = new
+        stars, after = cut(small.distinct())
     return stars.selectExpr("u AS doc", "v AS root").union(
         stars.selectExpr("v AS doc", "v AS root").distinct()
     )
@@ -97,7 +97,9 @@ def _near(unique: Any, threshold: float) -> Any | None:
         .sortWithinPartitions("band", *_rank())
         .select("band", "doc", "signature")
     )
-    edges = rows.mapInArrow(partial(_match, threshold=threshold), "u long, v long").persist()
+    edges = rows.mapInArrow(
+        partial(_match, threshold=threshold), "u long, v long"
+    ).localCheckpoint()
     if edges.isEmpty():
         return None
     members = components(edges).join(unique.select("doc", "id", "score", "length"), "doc")

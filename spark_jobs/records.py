@@ -68,7 +68,7 @@ def _connection() -> Any:
 
         _local.connection = duckdb.connect()
         _local.connection.execute("SET threads = 1")
-        _local.connection.execute("SET preserve_insertion_order = true")
+        _local.connection.execute("SET TimeZone = 'UTC'")
     return _local.connection
 
 
@@ -101,8 +101,9 @@ def _select(settings: InputSettings, text: str) -> str:
     WITH one AS (
       SELECT position, source, json, {text} AS text,
         CASE WHEN {kind["id"]} IN ('VARCHAR', 'UBIGINT', 'BIGINT') THEN json->>{at["id"]} END AS id,
-        CASE WHEN {kind["created"]} = 'VARCHAR' THEN coalesce(
-               TRY_CAST(json->>{at["created"]} AS TIMESTAMP),
+        CASE WHEN {kind["created"]} = 'VARCHAR' AND regexp_matches(json->>{at["created"]}, '[0-9]')
+             THEN coalesce(
+               make_timestamp(epoch_us(TRY_CAST(json->>{at["created"]} AS TIMESTAMPTZ))),
                try_strptime(trim(json->>{at["created"]}), [{dates}]))
              WHEN {kind["created"]} IN ('UBIGINT', 'BIGINT', 'DOUBLE') THEN
                CASE WHEN {number} BETWEEN 1000 AND 2999

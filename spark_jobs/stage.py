@@ -73,7 +73,8 @@ def run(
             pause = _POLL_SECONDS
             while not stop.wait(pause):
                 begun = time.monotonic()
-                progress.advance(max(0, finished() - progress.done))
+                if (more := finished() - progress.done) > 0:
+                    progress.advance(more)
                 # Listing many thousands of results takes long: at most a tenth of the time.
                 pause = max(_POLL_SECONDS, 10 * (time.monotonic() - begun))
 

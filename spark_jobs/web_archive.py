@@ -87,6 +87,8 @@ def _document(record: Any, position: int, limit: int) -> Document | None:
     raw = record.content_stream().read(limit + 1)
     if len(raw) > limit:
         return Document(position, raw[:4096], len(raw), error="record is longer than allowed")
+    if getattr(record.raw_stream, "limit", 0) > 0:
+        return Document(position, raw[:4096], len(raw), error="truncated archive")
     try:
         text = _decode(raw, kind)
     except (UnicodeDecodeError, LookupError) as error:

@@ -1,0 +1,355 @@
+"""Every format and every kind of damage: each record is read or counted, none is lost."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.infra.errors import InputError
+from headrace.spark_jobs import inventory_job, reader
+from headrace.spark_jobs.records import LOST, RECORD
+from headrace.spark_jobs.settings import InputSettings, Source
+
+SMALL = InputSettings(max_record_bytes=2000)
+
+
+def read(
+    path: Path, settings: InputSettings = SMALL, target: int = 1 << 20
+) -> tuple[list[dict], list[dict]]:
+    """(records, lost) of one file, cut into chunks of about `target` bytes."""
+    [file] = inventory_job.list_inputs([Source(uri=str(path))])
+    file, chunks = inventory_job.survey(file, 0, target)
+    records, lost = [], []
+    for chunk in chunks:
+        for window in reader.read(file, chunk, settings):
+            assert window.records.schema == RECORD and window.lost.schema == LOST
+            records += window.records.to_pylist()
+            lost += window.lost.to_pylist()
+    return records, lost
+
+
+def lines(path: Path, *rows: bytes | dict, end: bytes = b"\n") -> Path:
+    raw = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in rows]
+    path.write_bytes(end.join(raw) + end)
+    return path
+
+
+def test_jsonl_with_every_fault(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "a.jsonl",
+        b"\xef\xbb\xbf" + b'{"text": "first, after a mark"}',
+        b"",
+        {"text": "中文"},
+        b'{"text": "cut',
+        b"\xff\xfe\x00broken",
+        {"text": None},
+        {"id": "none"},
+        b"[]",
+        b"7",
+        b"   \t",
+        {"text": 5},
+        {"text": "x" * 3000},
+        b'{"text": "last"}',
+        end=b"\r\n",
+    )
+    records, lost = read(path)
+    assert [(r["position"], r["text"]) for r in records] == [
+        (1, "first, after a mark"), (3, "中文"), (6, None), (7, None), (11, None), (13, "last"),
+    ]  # fmt: skip
+    assert {r["position"]: r["error"] for r in lost} == {
+        4: "not valid JSON",
+        5: "not UTF-8",
+        8: "a JSON array, not an object",
+        9: "a JSON ubigint, not an object",
+        12: "record of 3013 bytes, more than input.max_record_bytes",
+    }
+    assert json.loads(records[4]["metadata"]) == {"given_text": 5}
+    assert {r["source"] for r in records + lost} == {str(path)}
+
+
+def test_fields_by_name_and_everything_else_in_metadata(tmp_path: Path) -> None:
+    row = {
+        "id": 7,
+        "text": "t",
+        "source": "../../up",
+        "lang": "<b>",
+        "domain": {"a": 1},
+        "created": "no date",
+        "metadata": {"k": [1, None]},
+        "other": {"n": "中"},
+    }
+    [record], _ = read(lines(tmp_path / "a.jsonl", row))
+    assert record["id"] == "7" and record["source"] == str(tmp_path / "a.jsonl")
+    assert record["created"] is None
+    assert json.loads(record["metadata"]) == {
+        "given_source": "../../up",
+        "given_lang": "<b>",
+        "given_domain": {"a": 1},
+        "given_created": "no date",
+        "k": [1, None],
+        "other": {"n": "中"},
+    }
+
+
+def test_other_names(tmp_path: Path) -> None:
+    row = {"content/~'": "t", "uid": "u", "text": "not this", "meta": '{"a": 1}'}
+    names = {"text": "content/~'", "id": "uid", "metadata": "meta"}
+    [record], _ = read(lines(tmp_path / "a.jsonl", row), InputSettings(fields=names))
+    assert (record["text"], record["id"]) == ("t", "u")
+    assert json.loads(record["metadata"]) == {"a": 1, "text": "not this"}
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ("2024-05-06T07:08:09Z", "2024-05-06 07:08:09"),
+        ("2024-05-06T07:08:09+08:00", "2024-05-05 23:08:09"),
+        ("2024-05-06", "2024-05-06 00:00:00"),
+        ("2024/05/06", "2024-05-06 00:00:00"),
+        ("2024年5月6日", "2024-05-06 00:00:00"),
+        ("6 May 2024", "2024-05-06 00:00:00"),
+        ("2024", "2024-01-01 00:00:00"),
+        (2024, "2024-01-01 00:00:00"),
+        (1714979289, "2024-05-06 07:08:09"),
+        (1714979289000, "2024-05-06 07:08:09"),
+        ("infinity", None),
+        ("soon", None),
+        (-5, None),
+        (1e300, None),
+    ],
+)
+def test_created(tmp_path: Path, given: object, want: str | None) -> None:
+    [record], _ = read(lines(tmp_path / "a.jsonl", {"text": "t", "created": given}))
+    if want is None:
+        assert record["created"] is None
+        assert json.loads(record["metadata"]) == {"given_created": given}
+    else:
+        assert f"{record['created']:%Y-%m-%d %H:%M:%S}" == want
+        assert json.loads(record["metadata"]) == {}
+
+
+def test_ids_and_hashes(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "a"}, {"text": "a"}, {"text": "b", "id": "own"})
+    one, two, three = read(path)[0]
+    assert one["content_hash"] == two["content_hash"] != three["content_hash"]
+    assert len(one["content_hash"]) == 32 and int(one["content_hash"], 16)
+    assert len({one["id"], two["id"]}) == 2 and len(one["id"]) == 32 and three["id"] == "own"
+    assert read(path)[0][0]["id"] == one["id"]
+
+
+def test_deep_nesting_and_odd_strings(tmp_path: Path) -> None:
+    deep = b'{"text": "t", "a": ' + b'{"a":' * 200_000 + b"1" + b"}" * 200_001
+    path = lines(
+        tmp_path / "a.jsonl",
+        deep,
+        b'{"text": "nul \\u0000 here"}',
+        b'{"text": "lone \\ud800"}',
+        b'{"text": "raw \x00 nul"}',
+    )
+    records, lost = read(path, InputSettings())
+    assert [r["text"] for r in records] == ["t", "nul \0 here"]
+    assert [r["position"] for r in lost] == [3, 4]
+
+
+@given(
+    st.lists(
+        st.sampled_from([b'{"text": "ab"}', b"", b"nonsense", b'{"text": "' + b"c" * 90 + b'"}'])
+    ),
+    st.integers(1, 200),
+)
+def test_positions_do_not_depend_on_chunks(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[bytes], target: int
+) -> None:
+    path = tmp_path_factory.mktemp("chunks") / "a.jsonl"
+    path.write_bytes(b"\n".join(rows))
+    records, lost = read(path, target=target)
+    assert [r["position"] for r in records] == [
+        n for n, r in enumerate(rows, 1) if r.startswith(b"{")
+    ]
+    assert [r["position"] for r in lost] == [n for n, r in enumerate(rows, 1) if r == b"nonsense"]
+
+
+def letters(rng: np.random.Generator, n: int) -> bytes:
+    return rng.integers(97, 123, n).astype(np.uint8).tobytes()
+
+
+def packed(codec: str, data: bytes) -> bytes:
+    if codec == "gz":
+        return gzip.compress(data)
+    return zstandard.ZstdCompressor().compress(data)
+
+
+@pytest.mark.parametrize("codec", ["gz", "zst"])
+def test_compressed_whole_truncated_and_damaged(tmp_path: Path, codec: str) -> None:
+    rng = np.random.default_rng(1)
+    rows = [json.dumps({"text": letters(rng, 300).decode()}) for _ in range(2000)]
+    data = "\n".join(rows).encode()
+    path = tmp_path / f"a.jsonl.{codec}"
+    whole = packed(codec, data)
+    path.write_bytes(whole + packed(codec, b"\n" + data))  # two members
+    records, lost = read(path)
+    assert len(records) == 4000 and not lost
+    path.write_bytes(whole[: len(whole) // 2])
+    records, lost = read(path)
+    assert 0 < len(records) < 2000 and len(lost) == 1
+    assert lost[0]["position"] == len(records) + 1 and "truncated" in lost[0]["error"]
+    path.write_bytes(b"not packed at all")
+    records, [one] = read(path)
+    assert not records and "damaged" in one["error"]
+
+
+def test_a_bomb_is_one_lost_line_in_bounded_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "bomb.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as f:
+        f.write(b'{"text": "')
+        for _ in range(300):
+            f.write(b"a" * 1_000_000)
+        f.write(b'"}\n{"text": "after"}\n')
+    tracemalloc.start()
+    records, lost = read(path, InputSettings(max_record_bytes=1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [r["text"] for r in records] == ["after"] and records[0]["position"] == 2
+    assert lost[0]["bytes"] == 300_000_012 and len(lost[0]["raw"]) == 4096
+    assert peak < 30 << 20
+
+
+def test_plain_text(tmp_path: Path) -> None:
+    for name, raw, text, error in [
+        ("a.txt", b"\xef\xbb\xbfone\ntwo\n", "one\ntwo\n", None),
+        ("b.md", "中文".encode(), "中文", None),
+        ("c.txt.gz", gzip.compress(b"packed"), "packed", None),
+        ("d.txt", b"", "", None),
+        ("e.txt", "中文".encode("gb18030"), None, "not UTF-8"),
+        ("f.bin", b"\x00\x01\x02", None, "a binary file, not text"),
+        ("g.txt", b"x" * 3000, None, "document is longer than input.max_record_bytes"),
+    ]:
+        (tmp_path / name).write_bytes(raw)
+        records, lost = read(tmp_path / name)
+        assert [r["text"] for r in records] == ([] if error else [text]), name
+        assert [r["error"] for r in lost] == ([error] if error else []), name
+
+
+def test_parquet(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "text": pa.array(["a", None, "c" * 3000, "d"], pa.large_string()),
+            "id": ["1", "2", "3", "4"],
+            "created": pa.array([0, 1, 2, 3], pa.timestamp("s")),
+            "metadata": ['{"m": 1}', None, None, "plain"],
+            "n": pa.array([1.5, 2, 3, 4]),
+            "tags": [["x"], [], None, ["y"]],
+            "map": pa.array([[("k", 1)]] * 4, pa.map_(pa.string(), pa.int32())),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    records, [lost] = read(tmp_path / "a.parquet", target=1)
+    assert [(r["position"], r["id"], r["text"]) for r in records] == [
+        (1, "1", "a"), (2, "2", None), (4, "4", "d"),
+    ]  # fmt: skip
+    assert lost["position"] == 3 and lost["bytes"] == 3000
+    first = json.loads(records[0]["metadata"])
+    assert first["m"] == 1 and first["n"] == 1.5 and first["tags"] == ["x"]
+    assert json.loads(records[2]["metadata"])["metadata"] == "plain"
+    assert records[2]["created"].second == 3
+
+
+def test_parquet_without_text_broken_text_and_no_parquet(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"title": ["a", "b"]}), tmp_path / "a.parquet")
+    records, _ = read(tmp_path / "a.parquet")
+    assert [r["text"] for r in records] == [None, None]
+    assert json.loads(records[0]["metadata"]) == {"title": "a"}
+    pq.write_table(pa.table({"text": pa.array([b"ok", b"\xff"])}), tmp_path / "b.parquet")
+    records, [lost] = read(tmp_path / "b.parquet")
+    assert [r["text"] for r in records] == ["ok"] and lost["error"] == "not UTF-8"
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 not really")
+    records, [lost] = read(tmp_path / "c.parquet")
+    assert not records and lost["error"].startswith("can't be opened")
+
+
+def test_damaged_parquet_pages_count_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text number {k}" for k in range(50)]}), path)
+    raw = bytearray(path.read_bytes())
+    raw[4:120] = b"\xff" * 116
+    path.write_bytes(raw)
+    records, lost = read(path)
+    assert len(records) + len(lost) == 50 and lost
+
+
+def archive(records: list[tuple[str, str, bytes]], compress: bool) -> bytes:
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    out = io.BytesIO()
+    writer = WARCWriter(out, gzip=compress)
+    for kind, content_type, payload in records:
+        http = None
+        if kind == "response":
+            http = StatusAndHeaders("200 OK", [("Content-Type", content_type)], protocol="HTTP/1.0")
+        writer.write_record(
+            writer.create_warc_record(
+                f"http://example.org/{len(payload)}",
+                kind,
+                payload=io.BytesIO(payload),
+                http_headers=http,
+                warc_content_type="" if http else content_type,
+                warc_headers_dict={"WARC-Date": "2024-05-06T07:08:09Z"},
+            )
+        )
+    return out.getvalue()
+
+
+def test_web_archives(tmp_path: Path) -> None:
+    page = "<head><title>T</title></head><p>One&amp;<b>two</b></p><script>no()</script><p>三</p>"
+    items = [
+        ("conversion", "text/plain", "文本".encode()),
+        ("response", "text/html; charset=gb2312", page.encode("gb2312")),
+        ("response", "image/png", b"\x89PNG"),
+        ("conversion", "text/plain", b"\xff\xfe"),
+    ]
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(archive(items, True))
+    records, [lost] = read(path)
+    assert [(r["position"], r["text"]) for r in records] == [(1, "文本"), (2, "T\nOne&two\n三")]
+    assert lost["position"] == 4 and "encoding" in lost["error"]
+    assert json.loads(records[0]["metadata"])["given_source"] == "http://example.org/6"
+    assert records[0]["created"].year == 2024
+    (tmp_path / "b.wet").write_bytes(archive(items[:1], False))
+    assert len(read(tmp_path / "b.wet")[0]) == 1
+
+
+def test_a_truncated_archive_is_noticed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    texts = [letters(rng, 1500) for _ in range(40)]
+    raw = archive([("conversion", "text/plain", t) for t in texts], True)
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(raw[: len(raw) - 700])
+    records, lost = read(path)
+    assert len(records) == 39 and len(lost) == 1
+
+
+def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"text": "a"})
+    [file] = inventory_job.list_inputs([Source(uri=str(path))])
+    file, [chunk] = inventory_job.survey(file, 0, 100)
+    lines(path, {"text": "other"})
+    with pytest.raises(InputError, match="changed"):
+        list(reader.read(file, chunk, SMALL))
+
+
+def test_a_file_that_cannot_be_opened_is_one_lost_record(tmp_path: Path) -> None:
+    file = inventory_job.InputFile(str(tmp_path / "gone"), "gone", "lines", "", 5, "", 0)
+    file, [chunk] = inventory_job.survey(file, 0, 100)
+    [window] = reader.read(file, chunk, SMALL)
+    assert window.records.num_rows == 0 and window.lost.num_rows == 1
