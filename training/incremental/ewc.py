@@ -29,7 +29,7 @@ from headrace.infra import lineage, releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training import engine
-from headrace.training.incremental import fisher
+from headrace.training.incremental import dialogues, fisher
 from headrace.training.incremental.course import Course, Trainer
 from headrace.training.incremental.material import Material, prepare
 from headrace.training.incremental.penalty import penalty
@@ -51,6 +51,7 @@ def _identity(job: EWCJob) -> str:
             "releases": ids,
             "settings": job.settings.model_dump(mode="json"),
             "seed": job.seed,
+            "prompts": lineage.sha256(job.prompts) if job.prompts else None,
             "compare_plain": job.compare_plain,
         }
     )
@@ -123,9 +124,13 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     engine.prepare(job.seed)
     settings = job.settings
     model, tokenizer = export.load(job.model), export.load_tokenizer(job.model)
-    material = prepare(
-        job.new, job.old, tokenizer, nll.context_of(model), settings.material, job.seed
-    )
+    said: list[list[int]] = []
+    if job.prompts:
+        asked, count = dialogues.read_prompts(job.prompts), settings.material.prompts
+        cache = folder / "dialogues.json"
+        said = dialogues.sample(model, tokenizer, asked, count, job.seed, cache)
+    length = nll.context_of(model)
+    material = prepare(job.new, job.old, tokenizer, length, settings.material, job.seed, said)
     figures = {"before": _evaluate("before", model, tokenizer, material, folder)}
     trainer = Trainer(model, tokenizer, folder, identity, settings.course)
     important = _fisher(trainer, material, folder / "fisher.safetensors", job.seed)

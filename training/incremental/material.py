@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -49,6 +50,7 @@ def prepare(
     length: int,
     settings: MaterialSettings,
     seed: int,
+    dialogues: Sequence[Sequence[int]] = (),
 ) -> Material:
     """The material of a round; the same for the same releases, tokenizer, settings and seed.
 
@@ -59,6 +61,7 @@ def prepare(
         length: tokens of a row, the champion's context.
         settings: how much of all.
         seed: of samples and orders.
+        dialogues: ids of the champion's answers to prompts, replayed beside old text.
 
     Raises:
         ValidationError: the window is too small to be split, or there is no old held-out text.
@@ -77,7 +80,9 @@ def prepare(
             "the champion's corpus has no held-out documents",
             "old text can't be judged: curate a larger corpus",
         )
-    fresh = settings.rows - round(settings.replay * settings.rows)
+    aged = round(settings.replay * settings.rows)
+    talk = round(settings.dialogues * settings.rows) if dialogues else 0
+    fresh = max(1, settings.rows - aged - talk)
     rows = replay.pack(
         replay.encode(tokenizer, train["text"].to_pylist(), settings.document_tokens),
         length,
@@ -92,7 +97,8 @@ def prepare(
     past_valid = past.slice(0, min(settings.validation.documents, len(past) // 2))
     past_train = past.slice(len(past_valid))
     steps = max(1, math.ceil(len(rows) / fresh))
-    wanted = max(steps * (settings.rows - fresh), settings.fisher_tokens // length, 1)
+    fisher_rows = max(1, settings.fisher_tokens // length)
+    wanted = max(steps * aged, fisher_rows)
     documents: list[list[int]] = []
     filled, texts = 0, past_train["text"].to_pylist()
     for at in range(0, len(texts), 256):  # no more of the sample is encoded than is used
@@ -102,11 +108,14 @@ def prepare(
         documents += more
         filled += sum(map(len, more))
     old_rows = replay.pack(documents, length, wanted, 1, seed + 1)
-    fisher = torch.from_numpy(old_rows[: max(1, settings.fisher_tokens // length)])
+    said = replay.pack(dialogues, length, max(steps * talk, fisher_rows), 8, seed + 2)
+    # What is replayed is what the Fisher information is of, in the same proportion.
+    spoken = fisher_rows * talk // max(1, aged + talk)
+    fisher = np.concatenate([old_rows[: fisher_rows - spoken], said[:spoken]])
     return Material(
-        replay.mix(rows, old_rows, settings.replay, settings.rows),
+        replay.mix([(rows, fresh), (old_rows, aged), (said, talk)]),
         fresh,
-        list(fisher.split(settings.fisher_rows)),
+        list(torch.from_numpy(fisher).split(settings.fisher_rows)),
         {k: evaluate.sample(t, settings.validation) for k, t in _named(valid, past_valid)},
         {k: evaluate.sample(t, settings.heldout) for k, t in _named(held, past_held)},
     )

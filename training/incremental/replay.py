@@ -63,23 +63,18 @@ def pack(
     return flat[: len(flat) // length * length].reshape(-1, length)
 
 
-def mix(new: Rows, old: Rows, share: float, batch: int) -> Rows:
-    """Batches (steps, batch, T): in each the same number of old rows, after the new ones.
+def mix(parts: Sequence[tuple[Rows, int]]) -> Rows:
+    """Batches (steps, rows, T) with so many rows of each part, in the order of the parts.
 
     Args:
-        new: rows of the window, in order; all but the last incomplete batch are used once.
-        old: rows of old text, used in order and over again where they run out.
-        share: part of a batch that is old, rounded to whole rows; 0: none.
-        batch: rows of a batch.
+        parts: (rows, number in a batch). All but the last incomplete batch of the first part are
+            used once; the others in order, and over again where they run out.
     """
-    aged = round(share * batch) if len(old) else 0
-    fresh = batch - aged
-    steps = len(new) // fresh if len(new) >= fresh else 1
-    new = np.resize(new, (steps * fresh, new.shape[1])).reshape(steps, fresh, -1)
-    if not aged:
-        return new
-    old = np.resize(old, (steps * aged, old.shape[1])).reshape(steps, aged, -1)
-    return np.concatenate([new, old], axis=1)
+    (first, count), *_ = parts
+    steps = max(1, len(first) // count)
+    return np.concatenate(
+        [np.resize(p, (steps * n, p.shape[1])).reshape(steps, n, -1) for p, n in parts if n], axis=1
+    )
 
 
 def separate(ids: torch.Tensor, eos: int) -> torch.Tensor:

@@ -23,6 +23,10 @@ class MaterialSettings(Settings):
     """Sequences in a batch."""
     replay: float = Field(default=0.25, ge=0, lt=1)
     """Part of each batch that is old text."""
+    dialogues: float = Field(default=0.125, ge=0, lt=1)
+    """Part of each batch that is the champion's own answers, where it has been aligned."""
+    prompts: int = Field(default=256, ge=0)
+    """Prompts that the champion answers for that."""
     document_tokens: int = Field(default=1024, ge=2)
     """Tokens of a document that are used, from its start, so that no long one fills a batch."""
     fisher_tokens: int = Field(default=32_768, ge=1)
@@ -83,5 +87,7 @@ class EWCJob(Settings):
     """Of samples, orders and sampled labels."""
     lineage: dict[str, Any] = Field(default={})
     """Written into the export."""
+    prompts: str | None = None
+    """JSON Lines with `prompt`, where the champion was aligned: its answers are replayed."""
     compare_plain: bool = True
     """Whether plain fine-tuning is trained beside it."""

@@ -61,12 +61,16 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> str:
     core.decoder = decoders.ByteLevel()
     folder = tmp_path_factory.mktemp("champion")
     PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<|endoftext|>", eos_token="<|endoftext|>"
+        tokenizer_object=core,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|user|>", "<|assistant|>", "<|end|>"],
     ).save_pretrained(folder / "tokenizer")
     torch.manual_seed(3)
     model = MoEForCausalLM(
         MoEConfig(
-            vocab_size=257,
+            vocab_size=261,
             hidden_size=32,
             num_hidden_layers=2,
             num_attention_heads=2,

@@ -45,6 +45,16 @@ def test_batches_hold_the_share_and_the_budget(corpora: dict[str, str], tokenize
     assert sum(b.numel() for b in got.fisher) == 512
 
 
+def test_dialogues_have_their_place_in_each_batch(corpora: dict[str, str], tokenizer: Any) -> None:
+    said = [[256, 7, 7, 7, 7], [256, 8, 8]] * 40
+    got = prepare([corpora["new"]], [corpora["old"]], tokenizer, 32, SETTINGS, 1, said)
+    assert got.fresh == 5 and got.batches.shape[1:] == (8, 32)
+    assert set(got.batches[:, 7].ravel().tolist()) == {256, 7, 8}
+    assert "court" in tokenizer.decode(got.batches[:, 5:7].ravel().tolist())
+    fisher = np.concatenate([b.numpy() for b in got.fisher])
+    assert sum(set(row) <= {256, 7, 8} for row in fisher.tolist()) == len(fisher) // 3
+
+
 def test_same_seed_same_material(corpora: dict[str, str], tokenizer: Any) -> None:
     def make(seed: int) -> Any:
         return prepare([corpora["new"]], [corpora["old"]], tokenizer, 32, SETTINGS, seed).batches

@@ -36,17 +36,17 @@ def test_a_window_smaller_than_a_row_is_repeated() -> None:
 def test_mix_puts_the_same_share_of_old_rows_into_each_batch() -> None:
     new = np.arange(100, 120).reshape(10, 2)
     old = np.arange(6).reshape(3, 2)
-    got = replay.mix(new, old, share=0.25, batch=4)
+    got = replay.mix([(new, 3), (old, 1)])
     assert got.shape == (3, 4, 2)
     assert got[:, :3].reshape(-1, 2).tolist() == new[:9].tolist()
     assert got[:, 3].tolist() == old.tolist()
-    assert replay.mix(new, old, share=0.0, batch=4).max(axis=(1, 2)).min() >= 100
+    assert replay.mix([(new, 4), (old, 0)]).tolist() == new[:8].reshape(2, 4, 2).tolist()
 
 
-def test_mix_with_few_rows() -> None:
-    new, old = np.array([[1, 1]]), np.array([[0, 0]])
-    assert replay.mix(new, old, 0.25, 4).tolist() == [[[1, 1]] * 3 + [[0, 0]]]
-    assert replay.mix(new, old[:0], 0.25, 4).tolist() == [[[1, 1]] * 4]
+def test_mix_goes_over_short_parts_again() -> None:
+    new, old, said = np.array([[1, 1]]), np.array([[0, 0]]), np.array([[5, 5]])
+    got = replay.mix([(new, 2), (old, 1), (said, 1)])
+    assert got.tolist() == [[[1, 1], [1, 1], [0, 0], [5, 5]]]
 
 
 def test_choose_does_not_depend_on_how_rows_were_stored() -> None:
