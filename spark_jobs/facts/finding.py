@@ -39,9 +39,9 @@ class Rule:
 
 _NOT_STATED = re.compile(
     r"\b(?:if|suppose|supposing|imagine|hypothetical\w*|fiction\w*|fictitious|no such|not exist"
-    r"|doesn.t exist|never existed|invalid|impossible|incorrect\w*|erroneous\w*|wrong\w*|errors?"
-    r"|mistake\w*|typo|joke\w*|fake|hoax|claims?|claimed|falsely|not|isn.t|wasn.t|never"
-    r"|contrary|myth|misconception|would|could|should|test data|example)\b"
+    r"|doesn.t exist|never existed|not (?:an? )?(?:valid|real|possible|true|correct)|invalid"
+    r"|impossible|incorrect\w*|erroneous\w*|wrong\w*|errors?|mistake\w*|typo|joke\w*|fake|hoax"
+    r"|claims?|claimed|falsely|contrary|myth|misconception|test data|example)\b"
     r"|如果|假如|假设|假定|倘若|要是|不存在|并没有|并无|无效|错误|有误|笔误|误写|误以为|虚构|玩笑"
     r"|愚人|测试|示例|例如|比如|不是|并非|谣言|谎称|农历|阴历|旧历|夏历",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ coverage, precision and what each rule reads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -27,6 +28,7 @@ from headrace.spark_jobs.facts import (
     sums,
     units,
 )
+from headrace.spark_jobs.facts.finding import Finding
 from headrace.spark_jobs.kernels.anchors import Anchors
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
 
@@ -63,20 +65,26 @@ def _anchors() -> Anchors:
     return Anchors([rule.search for rule in RULES])
 
 
+def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
+    """What every check that applied found: text, index of its rule, window, finding."""
+    data = texts.data
+    for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
+        # A window may cut a character at its ends; what is left of it is dropped.
+        window = data[start:stop].tobytes().decode("utf-8", "ignore").translate(_SPACES)
+        for finding in RULES[number].check(window):
+            yield text, number, window, finding
+
+
 def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
     """Columns `fact_verdict`, `fact_checks` (how many checks applied), and what was refuted."""
     del settings  # verdicts are stored whether they reject or not
     n = len(texts.text)
     checks = np.zeros(n, np.int32)
     refuted: dict[int, tuple[int, str]] = {}
-    data = texts.data
-    for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
-        # A window may cut a character at its ends; what is left of it is dropped.
-        window = data[start:stop].tobytes().decode("utf-8", "ignore").translate(_SPACES)
-        for finding in RULES[number].check(window):
-            checks[text] += 1
-            if not finding.supported and refuted.get(text, (number + 1,))[0] > number:
-                refuted[text] = (number, finding.detail)
+    for text, number, _, finding in findings(texts):
+        checks[text] += 1
+        if not finding.supported and refuted.get(text, (number + 1,))[0] > number:
+            refuted[text] = (number, finding.detail)
     rule = np.full(n, None, dtype=object)
     detail = np.full(n, None, dtype=object)
     for text, (number, says) in refuted.items():
