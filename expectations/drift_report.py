@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -163,18 +162,12 @@ def _plot(d: Distribution) -> Markup:
                 at, d.labels, rotation=30 if many else 0, ha="right" if many else "center"
             )
         axes.set_ylabel("share of documents")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
     return pages.plot(draw, f"{d.name}: {_MEANT.get(d.name, d.name)}.")
 
 
 def dump_sections(verdict: DriftVerdict, uri: str) -> str:
     """Write the sections to a JSON file, for a page that is made later; returns its URI."""
-    storage.write_json(uri, [[s.title, *map(str, s.parts)] for s in sections(verdict)])
+    storage.write_bytes(uri, pages.dump_sections(sections(verdict)).encode())
     return uri
-
-
-def load_sections(answer: Mapping[str, Any]) -> list[Section]:
-    """The sections again, from an answer that has their file under `sections`."""
-    stored = storage.read_json(answer["sections"])
-    return [Section(title, *map(Markup, parts)) for title, *parts in stored]

@@ -129,7 +129,7 @@ def run_screen(data: dict[str, Any]) -> str:
         (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
         for name, key in (
             ("unigram", "unigram"),
-            ("Kneser-Ney bigram", "bigram"),
+            ("Kneser-Ney bigram", "kneser_ney_bigram"),
             ("MoE, pretrained", "pretrained"),
             ("MoE, aligned", "aligned"),
         )

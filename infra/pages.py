@@ -7,6 +7,7 @@ same data.
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,17 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
             '<body><h1>{}</h1><p class="sub">{}</p>{}</body></html>\n'
         ).format(title, Markup(_CSS), title, subtitle, body)
     )
+
+
+def dump_sections(sections: Sequence[Section]) -> str:
+    """Finished sections as JSON, for a page that is made later."""
+    stored = [[s.title, *map(str, s.parts)] for s in sections]
+    return json.dumps(stored, ensure_ascii=False)
+
+
+def load_sections(stored: str | bytes) -> list[Section]:
+    """The sections that `dump_sections` stored; only what headrace wrote itself is passed in."""
+    return [Section(title, *map(Markup, parts)) for title, *parts in json.loads(stored)]
 
 
 def paragraph(text: str, kind: str = "") -> Markup:

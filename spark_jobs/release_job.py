@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import console, lineage, releases, storage
+from headrace.infra import console, lineage, pages, releases, storage
 from headrace.infra.schemas import LEDGER, LEVELS
 from headrace.spark_jobs import inventory_job, report, scan_job, stage
 from headrace.spark_jobs.inventory_job import Inventory
@@ -177,11 +177,15 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
             "warnings": {"repeated_ids": duplicates["repeated_ids"]},
         }
         ledger = _ledger_table(merged["ledger"])
-        page = report.render(manifest, merged["ledger"], merged["histograms"], merged["examples"])
+        parts = report.sections(
+            manifest, merged["ledger"], merged["histograms"], merged["examples"]
+        )
         manifest["files"] = [
             *merged["files"],
             _put(inventory, "ledger.parquet", _parquet(ledger), ledger.num_rows),
-            _put(inventory, "report.html", page.encode(), None),
+            _put(inventory, "report.html", report.render(manifest, parts).encode(), None),
+            # The same parts once more: the report of a whole chain begins with them.
+            _put(inventory, "report.json", pages.dump_sections(parts).encode(), None),
         ]
     return Draft(inventory.release_id, inventory.release, totals, manifest, inventory)
 

@@ -170,13 +170,13 @@ def _examples(examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
     return Section("Rejected examples", *(parts or [paragraph("Nothing was rejected.")]))
 
 
-def render(
+def sections(
     manifest: Mapping[str, Any],
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
     examples: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> str:
-    """The report of a release as a self-contained HTML page.
+) -> list[Section]:
+    """The parts of the report, for a page that holds more than this.
 
     Args:
         manifest: the manifest to be.
@@ -184,23 +184,24 @@ def render(
         histograms: {(score, lang): counts of equal bins between 0 and 1}.
         examples: {level: rejected records}.
     """
-    totals = manifest["totals"]
-    parent = f", child of {manifest['parent']}" if manifest["parent"] else ""
     repeated = manifest["warnings"]["repeated_ids"]
-    said = [_tiles(totals)]
+    said = [_tiles(manifest["totals"])]
     if repeated:
         warning = f"{repeated:,} records repeat the id of another text; they are kept."
         said.append(paragraph(warning, "bad"))
-    return page(
-        "What this release is made of",
-        f"release {manifest['release_id']}{parent}",
-        [
-            Section("In short", *said),
-            _inputs(manifest),
-            _kept(lines),
-            _levels(lines),
-            _reasons(lines),
-            _scores(histograms, manifest["config"]),
-            _examples(examples),
-        ],
-    )
+    return [
+        Section("In short", *said),
+        _inputs(manifest),
+        _kept(lines),
+        _levels(lines),
+        _reasons(lines),
+        _scores(histograms, manifest["config"]),
+        _examples(examples),
+    ]
+
+
+def render(manifest: Mapping[str, Any], parts: Sequence[Section]) -> str:
+    """The report of a release as a self-contained HTML page."""
+    parent = f", child of {manifest['parent']}" if manifest["parent"] else ""
+    title = "What this release is made of"
+    return page(title, f"release {manifest['release_id']}{parent}", parts)

@@ -9,11 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headrace.expectations import drift_report
 from headrace.infra import pages, storage
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.pages import Section
-from headrace.spark_jobs import report as release_report
 from headrace.tasks.speech import PROMPTS, speak
 from headrace.tasks.step import step
 from headrace.training.scoring import gate_report
@@ -21,7 +19,7 @@ from headrace.training.scoring import gate_report
 Lines = list[dict[str, Any]]
 _MODELS = (
     ("unigram", "unigram"),
-    ("bigram", "Kneser-Ney bigram"),
+    ("kneser_ney_bigram", "Kneser-Ney bigram"),
     ("pretrained", "MoE, pretrained"),
     ("aligned", "MoE, aligned"),
 )
@@ -42,7 +40,7 @@ def render(answer: dict[str, Any]) -> str:
     exports = _exports(answer)
     sections = [
         _summary(answer),
-        *release_report.sections(answer["release"]),
+        *_prefixed("Release", _stored(f"{answer['release']}/report.json")),
         _pretraining(answer),
         _quality(answer),
         _alignment(answer),
@@ -60,6 +58,10 @@ def render(answer: dict[str, Any]) -> str:
 
 def _prefixed(name: str, sections: Sequence[Section]) -> list[Section]:
     return [Section(f"{name}: {s.title[:1].lower()}{s.title[1:]}", *s.parts) for s in sections]
+
+
+def _stored(uri: str) -> list[Section]:
+    return pages.load_sections(storage.read_bytes(uri))
 
 
 def _exports(answer: dict[str, Any]) -> dict[str, str]:
@@ -103,7 +105,7 @@ def _summary(answer: dict[str, Any]) -> Section:
                 (
                     "bits a byte, held out",
                     f"{bits['aligned']:.3f}",
-                    f"bigram {bits['bigram']:.3f}, unigram {bits['unigram']:.3f}",
+                    f"bigram {bits['kneser_ney_bigram']:.3f}, unigram {bits['unigram']:.3f}",
                 ),
                 ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
                 (
@@ -235,7 +237,7 @@ def _round(round_: dict[str, Any]) -> list[Section]:
     verdict = round_.get("verdict") or round_
     sections = []
     if verdict.get("sections"):
-        sections += _prefixed("Drift", drift_report.load_sections(verdict))
+        sections += _prefixed("Drift", _stored(verdict["sections"]))
     if "metrics" not in round_:
         return sections
     rows = []

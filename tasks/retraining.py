@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.infra import releases
 from headrace.infra.errors import ValidationError
+from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
@@ -107,6 +108,7 @@ def learn_window(
         settings=settings.ewc,
         seed=settings.seed,
         lineage=lineage,
+        prompts=_training_prompts(carried.get("prompts")),
         compare_plain=settings.compare_plain,
     )
     answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
@@ -119,6 +121,14 @@ def learn_window(
         parent,
     )
     return {**answer, "folder": job.output, "run_id": run, "tags": carried}
+
+
+def _training_prompts(heldout: str | None) -> str | None:
+    """The prompts beside those that judge: the champion's answers to them are replayed."""
+    if heldout is None:
+        return None
+    path = home().resolve(heldout).with_name("train.jsonl")
+    return str(path) if path.exists() else None
 
 
 def decide_round(
@@ -185,7 +195,7 @@ def round_answer(
         "decision": decision["decision"],
         "reasons": decision["reasons"],
         "metrics": trained["metrics"],
-        "gate": {k: decision[k] for k in ("metrics", "slices", "guards", "report")},
+        "gate": decision,
         "version": moved["version"],
         "champion": moved["champion"],
         "run_id": moved["run_id"],

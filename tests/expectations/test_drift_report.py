@@ -8,6 +8,7 @@ import pytest
 
 from headrace.expectations import drift_report
 from headrace.expectations.drift import DriftSettings, DriftVerdict, compare
+from headrace.infra import pages
 
 FEW = DriftSettings(permutations=399)
 WORDS = {
@@ -65,7 +66,7 @@ def test_page_is_escaped_whole_and_the_same_every_time(shifted: DriftVerdict) ->
 
 def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
     uri = drift_report.dump_sections(shifted, str(tmp_path / "sections.json"))
-    assert drift_report.load_sections({"sections": uri}) == drift_report.sections(shifted)
+    assert pages.load_sections(Path(uri).read_bytes()) == drift_report.sections(shifted)
 
 
 def test_no_drift_says_so() -> None:

@@ -125,6 +125,15 @@ def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:
 
 def render(decision: Mapping[str, Any]) -> str:
     """The page of a decision (`gate.decide`), self-contained HTML."""
+    return pages.page(
+        f"Gate: {decision['decision']}",
+        f"{decision['challenger']} against {decision['champion']}",
+        sections(decision),
+    )
+
+
+def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
+    """The parts of that page, for one that holds more than this."""
     kind = "good" if decision["decision"] == "promote" else "bad"
     head = [
         pages.paragraph(_SAID[decision["decision"]], kind),
@@ -149,13 +158,9 @@ def render(decision: Mapping[str, Any]) -> str:
         ("seed", decision["seed"]),
         *((f"data: {k}", v) for k, v in decision["data"].items()),
     ]
-    return pages.page(
-        f"Gate: {decision['decision']}",
-        f"{decision['challenger']} against {decision['champion']}",
-        [
-            pages.Section("Decision", *head),
-            *(_metric(name, decision) for name in decision["metrics"]),
-            *_guards(decision),
-            pages.Section("What was compared", pages.table(("", ""), facts)),
-        ],
-    )
+    return [
+        pages.Section("Decision", *head),
+        *(_metric(name, decision) for name in decision["metrics"]),
+        *_guards(decision),
+        pages.Section("What was compared", pages.table(("", ""), facts)),
+    ]
