@@ -1,0 +1,273 @@
+"""Fits level 4's weights: hostile sentences against clean ones, with the groups masked.
+
+`python -m headrace.spark_jobs.fit.bias --data DIR --packages DIR [--exclude FILE …]`
+
+DIR of data holds the labelled sets of `LABELLED`; packages and clean sets are read as
+`headrace.spark_jobs.fit.corpora` says. A logistic model over hashed n-grams whose features are
+scaled by their naive-Bayes log-count ratio (Wang and Manning, 2012, "Baselines and Bigrams":
+NB-SVM), which a few thousand hostile sentences need. It has three outputs: `zh` and `en` tell
+hostile comments from others of the same sets; `foul` tells hostile comments from
+
+- clean sentences of every source, half of them such as name a group;
+- labelled hostile comments inside a frame that reports, punishes or rejects them;
+- bare lists of groups.
+
+One output for both costs AUC in English (0.84 against 0.86): telling tweets from statutes is so
+easy that little weight is left for what is hard.
+
+`HELD_OUT` of each labelled set is not fitted on; the figures that are printed are of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import random
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.infra.lineage import is_heldout
+from headrace.spark_jobs.fit.corpora import content_key, excluded, passages
+from headrace.spark_jobs.kernels.groups import PLACEHOLDER, sentences
+from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
+from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.levels.l4_bias import DATA, lexicon
+
+log = logging.getLogger(__name__)
+
+LABELLED = {
+    "bias_zh_cold": "Apache-2.0",
+    "bias_en_tweets": "MIT",
+    "bias_en_forum": "CC BY-SA 3.0",
+}
+"""Parquet files with the columns text, label (1 hostile to a group or offensive) and lang."""
+HELD_OUT = 0.15
+"""Share of each labelled set that figures are made on."""
+NGRAMS = NGrams(words=(1, 2), chars=(5,), bits=19)
+POWER = 0.5
+SMOOTHING = 1.0
+INVERSE_L2 = 10.0
+CLASS_WEIGHT = {"bias_zh_cold": 3000.0, "bias_en_tweets": 1000.0, "bias_en_forum": 1000.0}
+"""Sum of the weights of each label of a set."""
+CLEAN_WEIGHT = 6000.0
+FRAME_WEIGHT = 1500.0
+CLEAN_EACH = 1500
+"""Sentences of each clean source and language that name a group, and as many that don't."""
+OFFSET = {"zh": -0.9, "en": 0.0, "foul": 0.8}
+"""Added to the margins; chosen on held-out comments and sources that were not fitted, see docs."""
+
+FRAMES = {
+    "en": (
+        'The court fined him for writing "{}" on the wall.',
+        'She said comments such as "{}" are racist and must not be tolerated.',
+        'The report quotes posts like "{}" as examples of hate speech.',
+        'Stop saying "{}". It is a hateful stereotype and it is not true.',
+        'The study found that users who wrote "{}" were suspended for discrimination.',
+        'The minister condemned the statement "{}" and apologised to the community.',
+    ),
+    "zh": (
+        "法院认定其发布的“{}”构成侮辱，判决赔礼道歉。",
+        "“{}”这种言论是歧视，我们坚决反对。",
+        "报道称，网上出现“{}”之类的仇恨言论，平台已经删除。",
+        "研究者把“{}”标注为歧视性言论的例子。",
+        "请不要再说“{}”了，这是偏见，不是事实。",
+        "发言人谴责了“{}”的说法，呼吁互相尊重。",
+    ),
+}
+"""Reports and counter-speech around a hostile comment. Written for headrace."""
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A labelled comment."""
+
+    text: str
+    lang: str
+    label: int
+    source: str
+    heldout: bool
+
+
+def normal(text: str) -> str:
+    """Letters and digits of a text, lower case: how excluded comments are known."""
+    return re.sub(r"\W+", "", unicodedata.normalize("NFKC", text).lower())
+
+
+def comments(data: Path, exclude: frozenset[str]) -> list[Comment]:
+    """The labelled comments, without those that a release would hold out or `exclude` names."""
+    out = []
+    for source in LABELLED:
+        for r in pq.read_table(data / f"{source}.parquet").to_pylist():
+            key = content_key(r["text"])
+            if is_heldout(key) or key in exclude or normal(r["text"]) in exclude:
+                continue
+            draw = hashlib.blake2b(normal(r["text"]).encode(), digest_size=8).digest()
+            held = int.from_bytes(draw) < HELD_OUT * 2**64
+            out.append(Comment(r["text"], r["lang"], int(r["label"]), source, held))
+    return out
+
+
+def masked(texts: list[str]) -> list[str]:
+    """Each text with its groups masked, whole."""
+    held = Texts(pa.array(texts, pa.string()), np.zeros(len(texts), np.int8))
+    s = sentences(held.data, held.offsets, lexicon())
+    raw = s.data.tobytes()
+    first = np.searchsorted(s.owner, np.arange(len(texts)))
+    last = np.searchsorted(s.owner, np.arange(len(texts)), "right") - 1
+    return [
+        raw[s.starts[a] : s.ends[b]].decode() if a <= b else ""
+        for a, b in zip(first, last, strict=True)
+    ]
+
+
+def clean_sentences(texts: list[tuple[str, str, str]], seed: int) -> list[str]:
+    """Up to 2 * CLEAN_EACH masked sentences of each (source, language) of (source, lang, text)."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for source, lang, text in texts:
+        cells.setdefault((source, lang), []).append(text[:3000])
+    rng = random.Random(seed)
+    out = []
+    for _, found in sorted(cells.items()):
+        some = rng.sample(found, min(len(found), 4 * CLEAN_EACH))
+        held = Texts(pa.array(some, pa.string()), np.zeros(len(some), np.int8))
+        s = sentences(held.data, held.offsets, lexicon())
+        raw = s.data.tobytes()
+        for named in (True, False):  # half of them name a group: the hard ones
+            rows = np.flatnonzero(((s.groups > 0) == named) & (s.ends - s.starts > 32))
+            for i in rng.sample(rows.tolist(), min(len(rows), CLEAN_EACH)):
+                out.append(raw[s.starts[i] : s.ends[i]].decode())
+    return out
+
+
+def framed(found: list[Comment], seed: int) -> list[str]:
+    """Hostile comments inside frames, masked."""
+    rng = random.Random(seed)
+    out = []
+    for lang, frames in FRAMES.items():
+        hostile = [c.text for c in found if c.label and c.lang == lang]
+        for text in rng.sample(hostile, min(len(hostile), 1500)):
+            out.append(rng.choice(frames).format(text))
+    return masked(out)
+
+
+def group_lists() -> list[str]:
+    """Groups and nothing else."""
+    p = PLACEHOLDER
+    lists = (
+        p,
+        f"{p}。",
+        f"{p}、{p}、{p}。",
+        f"{p}和{p}",
+        f"{p}, {p} and {p}.",
+        f"the {p}",
+        f"{p} or {p}",
+    )
+    return [x for x in lists for _ in range(20)]
+
+
+def features(texts: list[str]) -> Any:
+    """(N, buckets) sparse counts / count^POWER."""
+    from scipy.sparse import csr_matrix
+
+    held = Texts(pa.array(texts, pa.string()), np.zeros(len(texts), np.int8))
+    indptr, ids = buckets(NGRAMS, held.data, held.offsets[:-1], held.offsets[1:])
+    n = np.diff(indptr)
+    values = np.repeat(1 / np.maximum(n, 1) ** POWER, n)
+    x = csr_matrix((values, ids, indptr), shape=(len(texts), 1 << NGRAMS.bits))
+    x.sum_duplicates()
+    return x
+
+
+def fit(x: Any, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -> Any:
+    """((buckets,) float weights, bias) of an NB-scaled logistic model of the rows with a weight."""
+    from scipy.sparse import diags
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+    rows = np.flatnonzero(weight)
+    x, labels, weight = x[rows], labels[rows], weight[rows]
+    seen = (x > 0).astype(np.float64)
+    counts = [np.asarray(seen.T @ (weight * (labels == k))) for k in (0, 1)]
+    # Each class as a distribution, so that the many clean sentences don't outvote the hostile.
+    size = [float((weight * (labels == k)).sum()) for k in (0, 1)]
+    ratio = np.abs(np.log((SMOOTHING + counts[1]) / (SMOOTHING + counts[0] * size[1] / size[0])))
+    model = LogisticRegression(C=INVERSE_L2, solver="liblinear", random_state=0, max_iter=200)
+    model.fit(x @ diags(ratio), labels, weight)
+    return model.coef_[0] * ratio, float(model.intercept_[0])
+
+
+def train(data: Path, packages: Path, exclude: frozenset[str], seed: int) -> LinearModel:
+    """The model, fitted on everything that is not held out."""
+    found = [c for c in comments(data, exclude) if not c.heldout]
+    sources = [
+        (p.source, p.lang, p.text)
+        for p in passages(packages, data, exclude)
+        if p.source not in (*LABELLED, "preference_en_hhrlhf")
+    ]
+    clean = clean_sentences(sources, seed)
+    frames, lists = framed(found, seed), group_lists()
+    x = features(masked([c.text for c in found]) + clean + frames + lists)
+    labels = np.zeros(x.shape[0], np.int8)
+    labels[: len(found)] = [c.label for c in found]
+    weight = np.ones(x.shape[0])
+    source, lang = (np.array([getattr(c, k) for c in found]) for k in ("source", "lang"))
+    for name, total in CLASS_WEIGHT.items():
+        for label in (0, 1):
+            rows = np.flatnonzero((source == name) & (labels[: len(found)] == label))
+            weight[rows] = total / max(1, len(rows))
+    a, b = len(found), len(found) + len(clean)
+    weight[a:b] = CLEAN_WEIGHT / max(1, len(clean))
+    weight[b : b + len(frames)] = FRAME_WEIGHT / max(1, len(frames))
+    log.info("fit on %d comments, %d clean sentences, %d frames", a, len(clean), len(frames))
+    commented = np.arange(x.shape[0]) < a
+    wanted = {
+        "zh": np.pad(lang == "zh", (0, x.shape[0] - a)),
+        "en": np.pad(lang == "en", (0, x.shape[0] - a)),
+        "foul": ~commented | (labels == 1),
+    }
+    return quantised({k: fit(x, labels, weight * rows) for k, rows in wanted.items()})
+
+
+def quantised(fitted: dict[str, Any]) -> LinearModel:
+    """The outputs together, with 8-bit weights."""
+    w = np.stack([f[0] for f in fitted.values()], 1)
+    scale = np.abs(w).max(0) / 127  # the largest weights are what tells: none is cut
+    return LinearModel(
+        NGRAMS,
+        tuple(fitted),
+        np.clip(np.rint(w / scale), -127, 127).astype(np.int8),
+        scale.astype(np.float32),
+        np.array([f[1] + OFFSET[k] for k, f in fitted.items()], np.float32),
+        POWER,
+    )
+
+
+def main() -> None:
+    """Fit and write l4_bias.npz."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
+    parser.add_argument("--output", type=Path, default=DATA / "l4_bias.npz")
+    parser.add_argument("--seed", type=int, default=20260101)
+    args = parser.parse_args()
+    import json
+
+    ban = set(excluded(args.exclude))
+    for file in args.exclude:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        ban |= {normal(json.loads(line)["text"]) for line in lines}
+    train(args.data, args.packages, frozenset(ban - {""}), args.seed).save(args.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Level 4, bias: rejects text that is hostile to groups of people for most of its length.
+
+Each sentence gets a probability of hostility from a hashed n-gram model that can't see which
+group is named: every name of a group is masked first (`kernels.groups`), so swapping one group for
+another changes nothing but the length of the text. A document's score is 1 - exp(-density), where
+density is the mean of that probability over its sentences, weighted by their length (below FLOOR
+it counts as 0): one mild sentence in a long text weighs little, a page of abuse weighs all.
+
+Fitted by `python -m headrace.spark_jobs.fit.bias`; figures and weaknesses: docs/levels/l4_bias.md.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from headrace.infra.settings import Settings
+from headrace.spark_jobs.kernels.groups import PLACEHOLDER, Lexicon, Sentences, sentences
+from headrace.spark_jobs.kernels.linear import LinearModel
+from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
+
+DATA = Path(__file__).with_name("data")
+FLOOR = 0.1
+"""Probability below which a sentence counts as not hostile at all."""
+RATE = 1.0
+"""Density to score: at the default threshold of 0.3 a mean probability of 0.36 rejects."""
+WHOLE = 24
+"""Bytes besides names of groups from which on a sentence counts in full."""
+GROUP_BYTES = len(PLACEHOLDER.encode())
+_SHOWN = 160
+"""Bytes of the worst sentence in the detail."""
+
+
+class BiasSettings(Settings):
+    """What level 4 rejects."""
+
+    threshold: float = Field(default=0.3, ge=0, le=1)
+    """A document with a higher score is rejected."""
+
+
+@cache
+def lexicon() -> Lexicon:
+    """Names of groups and pronouns, Chinese and English."""
+    return Lexicon.load(DATA / "l4_groups.json")
+
+
+@cache
+def model() -> LinearModel:
+    """The model of hostile sentences."""
+    return LinearModel.load(DATA / "l4_bias.npz")
+
+
+def hostility(found: Sentences, lang: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+    """(S,) how hostile each sentence is, 0 to 1.
+
+    It must look hostile among comments (by language) and unlike clean text and reports of
+    hostility: the lower of the two probabilities counts.
+    """
+    p = model().span_scores(found.data, found.starts, found.ends).astype(np.float64)
+    zh, en, foul = (p[:, model().outputs.index(name)] for name in ("zh", "en", "foul"))
+    low = np.minimum(np.where(lang[found.owner] == ZH, zh, en), foul)
+    # Names of groups alone say nothing: what is left without them counts in full from WHOLE on.
+    said = found.ends - found.starts - GROUP_BYTES * found.groups
+    out: npt.NDArray[np.float64] = np.maximum(0, (low - FLOOR) / (1 - FLOOR))
+    return out * np.clip((said - GROUP_BYTES) / WHOLE, 0, 1)
+
+
+def score(texts: Texts, settings: BiasSettings) -> dict[str, pa.Array]:
+    """`bias_score`, and where the sentence that adds most to it stands."""
+    n = len(texts.text)
+    found = sentences(texts.data, texts.offsets, lexicon())
+    length = (found.ends - found.starts).astype(np.float64)
+    weighted = hostility(found, texts.lang) * length
+    density = np.bincount(found.owner, weighted, n) / np.maximum(
+        1, np.bincount(found.owner, length, n)
+    )
+    value = (1 - np.exp(-RATE * density)).astype(np.float32)
+    worst, groups = _worst(texts, found, weighted, value > settings.threshold)
+    return {"bias_score": pa.array(value), "_bias_worst": worst, "_bias_groups": groups}
+
+
+def _worst(
+    texts: Texts,
+    found: Sentences,
+    weighted: npt.NDArray[np.float64],
+    wanted: npt.NDArray[np.bool_],
+) -> tuple[pa.Array, pa.Array]:
+    """(text of the sentence that adds most, groups in it) of the wanted texts, else null."""
+    n = len(texts.text)
+    worst: list[str | None] = [None] * n
+    groups: list[int | None] = [None] * n
+    bounds = np.searchsorted(found.owner, np.arange(n + 1))
+    for i in np.flatnonzero(wanted):
+        at = bounds[i] + int(np.argmax(weighted[bounds[i] : bounds[i + 1]]))
+        last = at + 1 == bounds[i + 1]
+        end = texts.offsets[i + 1] if last else found.places[at + 1]
+        raw = texts.data[found.places[at] : min(end, found.places[at] + _SHOWN)].tobytes()
+        worst[i] = raw.decode("utf-8", "ignore").strip()
+        groups[i] = int(found.groups[bounds[i] : bounds[i + 1]].sum())
+    return pa.array(worst, pa.string()), pa.array(groups, pa.int32())
+
+
+def decide(table: pa.Table, settings: BiasSettings) -> Verdict:
+    """Rejected above the threshold: `bias.group` where a group is named, else `bias.abuse`.
+
+    Replayed from stored scores, where the sentences are not at hand, the reason is `bias.density`.
+    """
+    n = table.num_rows
+    bad = pc.fill_null(
+        pc.greater(table["bias_score"], pa.scalar(settings.threshold, pa.float32())), False
+    )
+    shown = pc.cast(pc.round(table["bias_score"], 3), pa.string())
+    detail = pc.binary_join_element_wise("score ", shown, "")
+    if "_bias_groups" in table.column_names:
+        named = pc.fill_null(pc.greater(table["_bias_groups"], 0), False)
+        reason = pc.if_else(named, "bias.group", "bias.abuse")
+        detail = pc.coalesce(
+            pc.binary_join_element_wise(detail, "; worst: ", table["_bias_worst"], ""), detail
+        )
+    else:
+        reason = pa.array(["bias.density"] * n, pa.string())
+    nothing = pa.nulls(n, pa.string())
+    return Verdict(_flat(pc.if_else(bad, reason, nothing)), _flat(pc.if_else(bad, detail, nothing)))
+
+
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+BIAS = Level(number=4, name="bias", settings=BiasSettings, score=score, decide=decide)
