@@ -19,8 +19,8 @@ CHECKS = ("ended", "sentence", "language", "fresh", "length", "balanced", "clean
 """ended: the policy itself closed the answer, it was not cut off.
 sentence: the text ends where a sentence ends.
 language: its letters are of the prompt's script.
-fresh: no four words (Chinese: characters) in a row come twice, none comes three times running,
-and no eight in a row are copied from the prompt.
+fresh: no four words (Chinese: six characters) in a row come twice, none comes three times running,
+and no eight (twelve) in a row are copied from the prompt.
 length: at least 4 words or 6 characters.
 balanced: brackets and quotation marks that open also close.
 clean: no undecodable byte, control character, line break or mark of the chat format.
@@ -28,6 +28,9 @@ clean: no undecodable byte, control character, line break or mark of the chat fo
 
 MIN_WORDS, MIN_CHARACTERS = 4, 6
 REPEAT, COPY = 4, 8
+"""In words; Chinese characters count two thirds of one. Statutes repeat terms of four and five
+characters all the time: with these bounds 99 % of real next sentences are fresh (set on text of
+laws, news, reports and encyclopaedias, before any policy was judged by them)."""
 
 _UNIT = re.compile(r"[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]+|\d+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -62,10 +65,11 @@ def _grams(x: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def _fresh(prompt: str, response: str) -> bool:
     said = units(response)
-    fours = _grams(said, REPEAT)
+    repeat, copy = (n * 3 // 2 if is_chinese(response) else n for n in (REPEAT, COPY))
+    grams = _grams(said, repeat)
     stuck = any(a == b == c for (a, b), (_, c) in pairwise(pairwise(said)))
-    copied = set(_grams(said, COPY)) & set(_grams(units(prompt), COPY))
-    return len(set(fours)) == len(fours) and not stuck and not copied
+    copied = set(_grams(said, copy)) & set(_grams(units(prompt), copy))
+    return len(set(grams)) == len(grams) and not stuck and not copied
 
 
 def _balanced(text: str) -> bool:

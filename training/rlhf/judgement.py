@@ -43,7 +43,7 @@ class Judgement:
 @torch.inference_mode()
 def judge(
     policy: MoEForCausalLM,
-    reference: MoEForCausalLM,
+    reference: MoEForCausalLM | None,
     reward: ScalarModel,
     chat: Chat,
     prompts: Sequence[str],
@@ -55,7 +55,8 @@ def judge(
     """`samples` answers to each prompt, with seeds that are always the same, judged.
 
     `kl` is the divergence of a whole answer from the reference in nats, computed over the
-    vocabulary at each of its positions; `score` the reward model's mean score.
+    vocabulary at each position of the first answers (0 without a reference: the policy itself);
+    `score` is the reward model's mean score.
     """
     encoded = chat.prompts(prompts, max_new_tokens)
     passed, shares, scores, kls, lengths = [], [], [], [], []
@@ -76,13 +77,14 @@ def judge(
         scores.append(score_dialogues(reward, answers.closed(chat.end), chat.pad))
         lengths.append(answers.mask.sum(1))
         texts += said
-        for start in range(0, len(prompts), 32):
-            part = answers.select(range(start, min(start + 32, len(prompts))))
-            p, q = (rollout.logits(m, part, temperature) for m in (policy, reference))
-            kls.append((kl.exact(p, q) * part.mask).sum(1))
+        if reference is not None and n == 0:
+            for start in range(0, len(prompts), 32):
+                part = answers.select(range(start, min(start + 32, len(prompts))))
+                p, q = (rollout.logits(m, part, temperature) for m in (policy, reference))
+                kls.append((kl.exact(p, q) * part.mask).sum(1))
     figures: dict[str, Any] = {
         "score": float(np.mean(scores)),
-        "kl": float(torch.cat(kls).mean()),
+        "kl": float(torch.cat(kls).mean()) if kls else 0.0,
         "length": float(torch.cat(lengths).mean()),
         "distinct": len(set(texts)) / len(texts),
         "checks": {c: float(np.mean([s[c] for s in shares])) for c in gold.CHECKS},

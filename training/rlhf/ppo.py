@@ -192,9 +192,9 @@ def ppo(job: PPOJob) -> dict[str, Any]:
     replay = Replay(job.replay, base) if job.replay else None
     rows = replay.heldout(HELDOUT_ROWS) if replay else None
 
-    def judged() -> Judgement:
+    def judged(against: MoEForCausalLM | None) -> Judgement:
         return judge(
-            policy, reference, reward, chat, held, samples=s.evaluation_samples,
+            policy, against, reward, chat, held, samples=s.evaluation_samples,
             max_new_tokens=s.max_new_tokens, temperature=s.temperature,
         )  # fmt: skip
 
@@ -202,12 +202,12 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         return None if rows is None else bits_per_byte(policy, tokenizer, rows)
 
     with console.Progress("PPO: SFT policy on held-out prompts"):
-        before = Judgement.from_json(stage.once("before", lambda: judged().to_json()))
+        before = Judgement.from_json(stage.once("before", lambda: judged(None).to_json()))
         drift_before = stage.once("language", language)
     trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, replay, job.seed)
     _train(job, stage, trainer, chat.prompts([r["prompt"] for r in data.train], s.max_new_tokens))
     with console.Progress("PPO: new policy on held-out prompts"):
-        after, drift_after = judged(), language()
+        after, drift_after = judged(reference), language()
 
     metrics = {
         "name": "gold_pass",

@@ -51,7 +51,7 @@ class DeriveSettings(Settings):
 class SFTSettings(Settings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
-    steps: int = 150
+    steps: int = 120
     """Optimiser steps."""
     batch: int = 24
     """Pairs a step."""
@@ -70,7 +70,7 @@ class SFTSettings(Settings):
 class RewardSettings(Settings):
     """The reward model: a scalar head on the SFT model, trained on preference pairs."""
 
-    steps: int = 120
+    steps: int = 90
     """Optimiser steps."""
     batch: int = 24
     """Preference pairs a step."""
@@ -93,9 +93,9 @@ class RewardSettings(Settings):
 class KLSettings(Settings):
     """The penalty for leaving the SFT policy (Ziegler et al. 2019, section 2.2)."""
 
-    coefficient: float = 0.05
+    coefficient: float = 0.04
     """Weight of the per-token penalty at the start, in units of the reward's deviation a nat."""
-    target: float = 6.0
+    target: float = 5.0
     """Divergence of a whole response, in nats, that the controller steers to."""
     rate: float = 0.1
     """How fast the weight follows; 0 keeps it as it is."""
@@ -106,9 +106,9 @@ class PPOSettings(Settings):
 
     iterations: int = 20
     """Rounds of rollouts and updates."""
-    rollouts: int = 96
+    rollouts: int = 64
     """Prompts answered in a round."""
-    minibatch: int = 48
+    minibatch: int = 32
     """Answers in one optimiser step."""
     epochs: int = 2
     """Passes over a round's answers."""
@@ -116,7 +116,7 @@ class PPOSettings(Settings):
     """Longest answer, in tokens."""
     temperature: float = 1.0
     """Temperature of the rollouts; the update sees the same distribution."""
-    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=5e-4, final=0.3)
+    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=8e-4, final=0.3)
     """Learning rates of the policy; Muon's steps don't shrink with the gradient, so AdamW alone."""
     critic_learning_rate: float = 5e-3
     """Learning rate of the value head."""
@@ -132,9 +132,9 @@ class PPOSettings(Settings):
     """Mean divergence a token from the rollout's policy at which a round's updates end early."""
     reward_clip: float = 4.0
     """Largest absolute score of the reward model that counts, in its standard deviations."""
-    replay_rows: int = 2
+    replay_rows: int = 3
     """Rows of pretraining text in each step (PPO-ptx of Ouyang et al. 2022)."""
-    replay_weight: float = 1.0
+    replay_weight: float = 0.5
     """Weight of their loss."""
     clip: float = 1.0
     """Largest norm of the gradient."""

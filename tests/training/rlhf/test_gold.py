@@ -23,6 +23,7 @@ def failed(prompt: str, response: str, ended: bool = True) -> set[str]:
         (ZH, "出租人应当及时维修房屋（包括附属设施）。"),
         (ZH, "他说：“双方约定的期限为三十日。”"),
         (ZH, "本法自2010年1月1日起施行。"),
+        (ZH, "检验检测结果经检验检测人员签字后，由负责人签署。"),
     ],
 )
 def test_good_answers_pass(prompt: str, response: str) -> None:
