@@ -89,51 +89,67 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _pointer(name: str) -> str:
+    """A field's name as a JSON pointer in an SQL literal."""
+    return _literal("/" + name.replace("~", "~0").replace("/", "~1"))
+
+
 def _select(settings: InputSettings, text: str) -> str:
-    """The query that makes records of `rows` (position, json, source and, for columns, text)."""
+    """The query that makes records of `rows` (position, json, source and, for columns, text).
+
+    Every JSON text is parsed once for all known fields; only where there are others is it
+    parsed again, to take the known ones away.
+    """
     names = {f: settings.fields.get(f, f) for f in FIELDS}
-    at = {f: _literal("/" + n.replace("~", "~0").replace("/", "~1")) for f, n in names.items()}
-    kind = {f: f"json_type(json, {p})" for f, p in at.items()}
+    pointers = ", ".join(_pointer(name) for name in names.values())
+    keys = ", ".join(_literal(name) for name in names.values())
     known = _literal(json.dumps(dict.fromkeys(names.values()), ensure_ascii=False))
-    number = f"TRY_CAST(json->>{at['created']} AS DOUBLE)"
+    number = "TRY_CAST(created->>'$' AS DOUBLE)"
     dates = ", ".join(map(_literal, _DATES))
+    fields = ", ".join(
+        f"v[{k}] AS {f}" for k, f in enumerate(FIELDS, 1) if f not in ("text", "source")
+    )
     return f"""
-    WITH one AS (
-      SELECT position, source, json, {text} AS text,
-        CASE WHEN {kind["id"]} IN ('VARCHAR', 'UBIGINT', 'BIGINT') THEN json->>{at["id"]} END AS id,
-        CASE WHEN {kind["created"]} = 'VARCHAR' AND regexp_matches(json->>{at["created"]}, '[0-9]')
+    WITH parsed AS (
+      SELECT *, json_extract(json, [{pointers}]) AS v,
+        CASE WHEN list_has_all([{keys}], json_keys(json)) THEN '{{}}'::JSON
+             ELSE json_merge_patch(json, {known}) END AS rest
+      FROM rows),
+    named AS (
+      SELECT position, source AS file, rest, v[1] AS text_json, v[3] AS source,
+        {text} AS usable, {fields} FROM parsed),
+    valued AS (
+      SELECT *,
+        CASE WHEN json_type(id) IN ('VARCHAR', 'UBIGINT', 'BIGINT') THEN id->>'$' END AS own_id,
+        CASE WHEN json_type(created) = 'VARCHAR' AND regexp_matches(created->>'$', '[0-9]')
              THEN coalesce(
-               make_timestamp(epoch_us(TRY_CAST(json->>{at["created"]} AS TIMESTAMPTZ))),
-               try_strptime(trim(json->>{at["created"]}), [{dates}]))
-             WHEN {kind["created"]} IN ('UBIGINT', 'BIGINT', 'DOUBLE') THEN
+               make_timestamp(epoch_us(TRY_CAST(created->>'$' AS TIMESTAMPTZ))),
+               try_strptime(trim(created->>'$'), [{dates}]))
+             WHEN json_type(created) IN ('UBIGINT', 'BIGINT', 'DOUBLE') THEN
                CASE WHEN {number} BETWEEN 1000 AND 2999
                       THEN make_timestamp({number}::BIGINT, 1, 1, 0, 0, 0)
                     WHEN {number} BETWEEN 1e8 AND 1e11
                       THEN make_timestamp(({number} * 1e6)::BIGINT)
                     WHEN {number} BETWEEN 1e11 AND 1e14
-                      THEN make_timestamp(({number} * 1e3)::BIGINT) END END AS moment,
-        CASE WHEN {kind["metadata"]} = 'OBJECT' THEN json->{at["metadata"]}
-             WHEN {kind["metadata"]} = 'VARCHAR' AND json_valid(json->>{at["metadata"]}) THEN
-               CASE WHEN json_type(json->>{at["metadata"]}) = 'OBJECT'
-                    THEN (json->>{at["metadata"]})::JSON
-                    ELSE json_object('metadata', json->{at["metadata"]}) END
-             WHEN {kind["metadata"]} <> 'NULL'
-               THEN json_object('metadata', json->{at["metadata"]})
+                      THEN make_timestamp(({number} * 1e3)::BIGINT) END END AS any_moment,
+        CASE WHEN any_moment BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31'
+             THEN any_moment END AS moment,
+        CASE WHEN json_type(metadata) = 'OBJECT' THEN metadata
+             WHEN json_type(metadata) = 'VARCHAR' AND json_valid(metadata->>'$') THEN
+               CASE WHEN json_type(metadata->>'$') = 'OBJECT' THEN (metadata->>'$')::JSON
+                    ELSE json_object('metadata', metadata) END
+             WHEN json_type(metadata) <> 'NULL' THEN json_object('metadata', metadata)
              ELSE '{{}}'::JSON END AS own
-      FROM rows),
-    two AS (
-      SELECT *, CASE WHEN isfinite(moment) AND year(moment) BETWEEN 1 AND 9999
-                     THEN moment END AS created FROM one)
-    SELECT coalesce(id, left(sha256(position || ':' || source), 32)) AS id,
-      text, source, position, left(sha256(coalesce(text, '')), 32) AS content_hash, created,
-      json_merge_patch(json_merge_patch(json, {known}), own, json_object(
-        'given_source', json->{at["source"]}, 'given_lang', json->{at["lang"]},
-        'given_domain', json->{at["domain"]},
-        'given_text', CASE WHEN text IS NULL THEN json->{at["text"]} END,
-        'given_id', CASE WHEN id IS NULL THEN json->{at["id"]} END,
-        'given_created', CASE WHEN created IS NULL THEN json->{at["created"]} END
-      ))::VARCHAR AS metadata
-    FROM two ORDER BY position"""
+      FROM named)
+    SELECT coalesce(own_id, left(sha256(position || ':' || file), 32)) AS id,
+      usable AS text, file AS source, position,
+      left(sha256(coalesce(usable, '')), 32) AS content_hash, moment AS created,
+      json_merge_patch(rest, own, json_object(
+        'given_source', source, 'given_lang', lang, 'given_domain', domain,
+        'given_text', CASE WHEN usable IS NULL THEN text_json END,
+        'given_id', CASE WHEN own_id IS NULL THEN id END,
+        'given_created', CASE WHEN moment IS NULL THEN created END))::VARCHAR AS metadata
+    FROM valued ORDER BY position"""
 
 
 def _finish(table: pa.Table) -> pa.Table:
@@ -170,8 +186,7 @@ def from_json(
             error = f"a JSON {kind.lower()}, not an object" if kind else "not valid JSON"
             bad.append((at, text, error, len(text)))
         rows = rows.filter(good)
-    path = _literal("/" + settings.fields.get("text", "text").replace("~", "~0").replace("/", "~1"))
-    text = f"CASE WHEN json_type(json, {path}) = 'VARCHAR' THEN json->>{path} END"
+    text = "CASE WHEN json_type(v[1]) = 'VARCHAR' THEN v[1]->>'$' END"
     return Window(_finish(query(_select(settings, text), rows=rows)), lost(source, bad))
 
 

@@ -1,0 +1,43 @@
+"""A stage in Spark: all pieces are done, and an error of a worker arrives as what it is."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.infra import spark as sessions
+from headrace.infra.errors import InputError
+from headrace.infra.settings import SparkSettings
+from headrace.spark_jobs import stage
+
+pytestmark = pytest.mark.spark
+
+
+def touch(number: int, folder: str, bad: int) -> None:
+    if number == bad:
+        raise InputError(f"piece {number} is bad", "mend it")
+    Path(folder, str(number)).touch()
+
+
+@pytest.fixture
+def spark() -> Any:
+    return sessions.session(SparkSettings())
+
+
+@pytest.mark.parametrize("partitions", [None, 1, 9])
+def test_all_pieces_are_done(spark: Any, tmp_path: Path, partitions: int | None) -> None:
+    work = partial(touch, folder=str(tmp_path), bad=-1)
+    stage.run(spark, "touch", [3, 5, 8], work, partitions, lambda: 0, "pieces")
+    assert {p.name for p in tmp_path.iterdir()} == {"3", "5", "8"}
+
+
+def test_a_users_error_arrives_as_one(spark: Any, tmp_path: Path) -> None:
+    work = partial(touch, folder=str(tmp_path), bad=1)
+    with pytest.raises(InputError, match="piece 1 is bad") as error:
+        stage.run(spark, "touch", [0, 1, 2], work, 1, lambda: 0, "pieces")
+    assert error.value.hint == "mend it"
+
+
+def test_nothing_to_do_needs_no_spark() -> None:
+    stage.run(None, "nothing", [], lambda n: None, None, lambda: 4, "pieces")
