@@ -49,11 +49,16 @@ _NOT_STATED = re.compile(
 _SENTENCE = re.compile(r"[。！？!?；;\n]|\.(?=\s)")
 
 
+_REACH = 240
+"""Characters on either side within which a sentence's ends are looked for."""
+
+
 def sentence(text: str, start: int, end: int) -> str:
-    """The sentence round `text[start:end]`, as far as the window shows it."""
-    ends = [m.end() for m in _SENTENCE.finditer(text, 0, start)]
-    stop = _SENTENCE.search(text, end)
-    return text[ends[-1] if ends else 0 : stop.start() if stop else len(text)]
+    """The sentence round `text[start:end]`, as far as the window and `_REACH` show it."""
+    first, last = max(0, start - _REACH), min(len(text), end + _REACH)
+    ends = [m.end() for m in _SENTENCE.finditer(text, first, start)]
+    stop = _SENTENCE.search(text, end, last)
+    return text[ends[-1] if ends else first : stop.start() if stop else last]
 
 
 def stated(text: str, start: int, end: int) -> bool:

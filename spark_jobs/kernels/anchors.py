@@ -15,6 +15,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+LONGEST = 2048
+"""Bytes of the longest window. A text full of anchors is cut into windows that overlap, so that
+what a regular expression costs stays bounded on any text; a statement there may count twice."""
+
 
 @dataclass(frozen=True)
 class Search:
@@ -136,7 +140,8 @@ def _find(
                 if mask & np.uint64(1):
                     low = max(first, at + 1 - before[search])
                     high = min(end, at + 1 + after[search])
-                    if start[search] >= 0 and low <= stop[search]:
+                    near = start[search] >= 0 and low <= stop[search]
+                    if near and high - start[search] <= LONGEST:
                         stop[search] = high
                     else:
                         if start[search] >= 0:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.spark_jobs.kernels.anchors import Anchors, Search
+from headrace.spark_jobs.kernels.anchors import LONGEST, Anchors, Search
 from headrace.spark_jobs.levels.base import Texts
 
 
@@ -33,6 +33,12 @@ def test_case_and_digits() -> None:
 
 def test_more_windows_than_there_was_room_for() -> None:
     assert len(find([Search(("a",), 1, 0, 0)], ["a." * 10_000])) == 10_000
+
+
+def test_windows_are_bounded_and_lose_nothing() -> None:
+    got = find([Search(("a",), 5, 5, 0)], ["a" * 20_000])
+    assert max(len(window) for _, _, window in got) <= LONGEST
+    assert sum(len(window) for _, _, window in got) >= 20_000
 
 
 def test_too_many_searches() -> None:
