@@ -48,6 +48,32 @@ def _epoch(indptr, ids, targets, sample, order, power, rate, l2, w, b, gw, gb): 
                 w[row, k] -= rate * g / np.sqrt(gw[row, k])
 
 
+def descend(
+    indptr: npt.NDArray[np.int64],
+    ids: npt.NDArray[np.int32],
+    size: int,
+    targets: Floats,
+    weight: Floats,
+    *,
+    power: float,
+    epochs: int,
+    rate: float,
+    l2: float,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Weights (size, K) and biases (K,) for texts given as bucket ids."""
+    targets, weight = np.ascontiguousarray(targets, "f4"), np.ascontiguousarray(weight, "f4")
+    shape = (size, targets.shape[1])
+    w, gw = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
+    b, gb = np.zeros(shape[1], np.float32), np.full(shape[1], 1e-6, np.float32)
+    rng = np.random.default_rng(seed)
+    for epoch in range(epochs):
+        speed = np.float32(rate / (1 + epoch))
+        order = rng.permutation(len(targets))
+        _epoch(indptr, ids, targets, weight, order, power, speed, np.float32(l2), w, b, gw, gb)
+    return w, b
+
+
 def fit(
     texts: pa.Array,
     targets: Floats,
@@ -68,16 +94,11 @@ def fit(
     """
     held = Texts(texts, np.zeros(len(texts), np.int8))
     indptr, ids = buckets(ngrams, held.data, held.offsets[:-1], held.offsets[1:])
-    targets = np.ascontiguousarray(targets, np.float32)
-    weight = np.ones_like(targets) if sample is None else np.ascontiguousarray(sample, np.float32)
-    shape = (1 << ngrams.bits, targets.shape[1])
-    w, gw = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-    b, gb = np.zeros(shape[1], np.float32), np.full(shape[1], 1e-6, np.float32)
-    rng = np.random.default_rng(seed)
-    for epoch in range(epochs):
-        speed = np.float32(rate / (1 + epoch))
-        order = rng.permutation(len(texts))
-        _epoch(indptr, ids, targets, weight, order, power, speed, np.float32(l2), w, b, gw, gb)
+    weight = np.ones_like(targets) if sample is None else sample
+    w, b = descend(
+        indptr, ids, 1 << ngrams.bits, targets, weight,
+        power=power, epochs=epochs, rate=rate, l2=l2, seed=seed,
+    )  # fmt: skip
     return quantised(w, b, outputs, ngrams, power)
 
 

@@ -1,0 +1,239 @@
+"""Fits level 2: sound text against the same text damaged.
+
+    python -m headrace.spark_jobs.fit.semantics --packages DIR --data DIR [--exclude FILE …]
+
+Three steps. n-gram weights of each family by logistic regression, sound against damaged pieces.
+Then, on sources left out of the first step (four folds of sources), the mix of the families, and
+the point .7: the quantile of sound text by size, every source weighing the same. Last, the weights
+once more from all sources. Lists, tables of terms and code are left out: they are no prose, and
+what the level says of them is not promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.infra import console
+from headrace.spark_jobs.fit import damage
+from headrace.spark_jobs.fit.corpora import Passage, excluded, passages
+from headrace.spark_jobs.fit.logistic import descend
+from headrace.spark_jobs.kernels import fluency
+from headrace.spark_jobs.levels import base
+from headrace.spark_jobs.levels.l2_semantics import PIVOT, Fluency, features
+
+MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"
+FOLDS = 4
+BELOW = 0.008
+"""Share of sound text of left-out sources that shall fall below the calibrated point."""
+_NO_PROSE = {"akshare", "cnequity", "efinance", "PyCMeKG", "simple_icd_10_cm"}
+_PIECES = {"zh": 1800, "en": 700}
+"""Pieces of a source: Chinese has fewer sources and more characters to learn."""
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Texts to fit on, sound and damaged."""
+
+    text: list[str]
+    source: npt.NDArray[np.str_]
+    kind: npt.NDArray[np.str_]
+    """`sound`, or the name of the damage."""
+
+    @property
+    def sound(self) -> npt.NDArray[np.bool_]:
+        """(N,) which are undamaged."""
+        return np.asarray(self.kind == "sound")
+
+
+def piece(found: list[Passage], rng: random.Random) -> str:
+    """A piece of 100 to 4,000 characters; short texts are joined most of the time."""
+    passage = rng.choice(found)
+    size = int(np.exp(rng.uniform(np.log(100), np.log(3000))))
+    size *= 2 if passage.lang == "en" else 1
+    text = passage.text
+    while len(text) < size and len(found[0].text) < 400 and rng.random() < 0.7:
+        text += ("" if passage.lang == "zh" else " ") + rng.choice(found).text
+    if len(text) <= size:
+        return text
+    at = 0 if rng.random() < 0.4 else rng.randrange(len(text) - size)
+    return text[at : at + size]
+
+
+def pieces(all_passages: list[Passage], seed: int) -> Pieces:
+    """Sound pieces of every source and language, each with one damaged twin, a fifth repeated."""
+    rng = random.Random(seed)
+    groups: dict[tuple[str, str], list[Passage]] = defaultdict(list)
+    for p in all_passages:
+        code = p.domain == "none" and p.source == "open_medicine"
+        if p.source not in _NO_PROSE and not code and len(p.text) >= 40:
+            groups[p.lang, p.source].append(p)
+    text: list[str] = []
+    source: list[str] = []
+    kind: list[str] = []
+    for (lang, name), found in sorted(groups.items()):
+        for i in range(_PIECES[lang]):
+            sound = piece(found, rng)
+            broken = rng.choice(damage.ALL)
+            made = [("sound", sound), (broken.__name__, broken(sound, rng))]
+            if i % 5 == 0:
+                made.append(("repeated", damage.repeated(sound, rng)))
+            for what, t in made:
+                text.append(t.encode("utf-8", "replace").decode())
+                source.append(f"{lang} {name}")
+                kind.append(what)
+    return Pieces(text, np.array(source), np.array(kind))
+
+
+class Ids:
+    """Bucket ids of the pieces by column, to fit on and to measure any choice of them."""
+
+    def __init__(self, text: list[str]) -> None:
+        held = base.Texts(pa.array(text, pa.string()), np.zeros(len(text), np.int8))
+        starts, ends = held.offsets[:-1], held.offsets[1:]
+        indptr, ids = fluency.buckets(held.data, starts, ends)
+        column = ids >> fluency.BITS
+        self.columns: list[tuple[Ints, npt.NDArray[np.int32]]] = []
+        for c in range(fluency.COLUMNS):
+            mine = column == c
+            before = np.concatenate([[0], np.cumsum(mine)])
+            self.columns.append((before[indptr], ids[mine] & ((1 << fluency.BITS) - 1)))
+        self.found = np.stack([p[1:] - p[:-1] for p, _ in self.columns], 1)
+        nothing = np.zeros((fluency.TABLES, 1 << fluency.BITS), np.int8)
+        self.repeated = fluency.measure(held.data, starts, ends, nothing)[2]
+
+    def weights(
+        self, rows: Ints, sound: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Weights (TABLES, 2^BITS), scale and bias (TABLES,) fitted on `rows`."""
+        weights = np.zeros((fluency.TABLES, 1 << fluency.BITS), np.int8)
+        scale, bias = np.ones(fluency.TABLES), np.zeros(fluency.TABLES)
+        for table in range(fluency.TABLES):
+            indptr, ids = self.columns[table]
+            chosen = rows[self.found[rows, table] >= 10]
+            part = np.concatenate([[0], np.cumsum(self.found[chosen, table])])
+            mine = np.concatenate([ids[indptr[i] : indptr[i + 1]] for i in chosen])
+            target = sound[chosen].astype(np.float32)[:, None]
+            w, b = descend(
+                part, mine, 1 << fluency.BITS, target, np.ones_like(target),
+                power=1.0, epochs=5, rate=1.0, l2=1e-4, seed=1,
+            )  # fmt: skip
+            scale[table] = np.quantile(np.abs(w[w != 0]), 0.9995) / 127
+            weights[table] = np.clip(np.rint(w[:, 0] / scale[table]), -127, 127)
+            bias[table] = b[0]
+        return weights, scale, bias
+
+    def sums(self, rows: Ints, weights: npt.NDArray[np.int8]) -> Ints:
+        """(rows, COLUMNS) sums of weights, as the kernel makes them."""
+        out = np.zeros((rows.size, fluency.COLUMNS), np.int64)
+        for c, (indptr, ids) in enumerate(self.columns):
+            run = weights[fluency.TABLE_OF[c]][ids].astype(np.int64)
+            total = np.concatenate([[0], np.cumsum(run)])
+            out[:, c] = (total[indptr[1:]] - total[indptr[:-1]])[rows]
+        return out
+
+
+def mixed(
+    x: npt.NDArray[np.float64], sound: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Coefficients of a logistic regression by Newton's method, slightly pulled to 0."""
+    w = np.zeros(x.shape[1])
+    pull = 1e-3 * weight.sum() * np.eye(x.shape[1])
+    for _ in range(25):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
+        slope = x.T @ (weight * (p - sound)) + pull @ w
+        bend = (x * (weight * p * (1 - p) + 1e-9)[:, None]).T @ x + pull
+        w -= np.linalg.solve(bend, slope)
+    return w
+
+
+def _quantile(value: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], q: float) -> float:
+    order = np.argsort(value)
+    at = np.searchsorted(np.cumsum(weight[order]), q * weight.sum())
+    return float(value[order[min(at, len(order) - 1)]])
+
+
+def bound(
+    margin: npt.NDArray[np.float64], size: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(a, b) with a - b / sqrt(size) the BELOW quantile of sound text, fitted over six sizes."""
+    edges = np.quantile(size, np.linspace(0, 1, 7))
+    rows, wanted = [], []
+    for low, high in zip(edges, edges[1:], strict=False):
+        mine = (size >= low) & (size <= high)
+        rows.append([1.0, -1 / np.sqrt(size[mine].mean())])
+        wanted.append(_quantile(margin[mine], weight[mine], BELOW))
+    a, b = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
+    if b < 0:  # longer text is never judged more mildly
+        a, b = float(np.mean(wanted)), 0.0
+    return np.array([a, b])
+
+
+def main() -> None:
+    """Fit, calibrate on left-out sources, print their figures, write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
+    parser.add_argument("--output", type=Path, default=MODEL)
+    args = parser.parse_args()
+    with console.Progress("read texts"):
+        all_pieces = pieces(passages(args.packages, args.data, excluded(args.exclude)), 3)
+    with console.Progress("hash n-grams"):
+        ids = Ids(all_pieces.text)
+    sound, kind, source = all_pieces.sound, all_pieces.kind, all_pieces.source
+    names = sorted(set(source))
+    fold = np.array([names.index(s) % FOLDS for s in source])
+    fitted = kind != "repeated"
+    x = np.zeros((len(kind), 8))
+    size = np.zeros(len(kind))
+    with console.Progress("fit without a fold of sources", FOLDS, "folds") as progress:
+        for k in range(FOLDS):
+            weights, scale, bias = ids.weights(np.flatnonzero(fitted & (fold != k)), sound)
+            rows = np.flatnonzero(fold == k)
+            x[rows], size[rows] = features(ids.sums(rows, weights), ids.found[rows], scale, bias)
+            progress.advance()
+    share = np.zeros(len(kind))  # every source weighs the same, sound as much as damaged
+    for name in names:
+        for side in (sound, ~sound & fitted):
+            mine = (source == name) & side
+            share[mine] = 1 / mine.sum()
+    use = share > 0
+    mix = mixed(x[use], sound[use], share[use])
+    margin, chinese = x @ mix, x[:, 3] > 0.5
+    bounds = np.stack(
+        [bound(margin[m], size[m], share[m]) for m in (sound & ~chinese, sound & chinese)]
+    )
+    point = np.where(chinese, bounds[1, 0], bounds[0, 0]) - np.where(
+        chinese, bounds[1, 1], bounds[0, 1]
+    ) / np.sqrt(np.maximum(size, 1))
+    limit = float(max(0.5, _quantile(ids.repeated[sound], share[sound], 0.998)))
+    low = (margin < point) | (ids.repeated > limit)
+    console.say("| left-out source | sound below .7 | damaged below .7 |\n|---|---|---|")
+    for name in names:
+        mine = source == name
+        a, b = low[mine & sound].mean(), low[mine & ~sound].mean()
+        console.say(f"| {name} | {a:.3f} | {b:.3f} |")
+    console.say("| damage | zh below .7 | en below .7 |\n|---|---|---|")
+    zh = np.char.startswith(source, "zh")
+    for name in sorted(set(kind)):
+        shares = [f"{low[(kind == name) & side].mean():.3f}" for side in (zh, ~zh)]
+        console.say(f"| {name} | {' | '.join(shares)} |")
+    console.say(f"mix {mix.round(3).tolist()}, bounds {bounds.round(2).tolist()}, {limit=:.3f}")
+    with console.Progress("fit on all sources"):
+        weights, scale, bias = ids.weights(np.flatnonzero(fitted), sound)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    Fluency(weights, scale, bias, mix, bounds, limit).save(args.output)
+    console.say(f"{args.output}: {args.output.stat().st_size:,} bytes, point {PIVOT}")
+
+
+if __name__ == "__main__":
+    main()

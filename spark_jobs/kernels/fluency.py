@@ -1,0 +1,295 @@
+"""How text runs: hashed n-grams of three families with learned weights, and repeated stretches.
+
+One pass over the UTF-8 bytes gives, for every text, means of 8-bit weights by family:
+- HAN: 2- and 3-grams of characters where one is Chinese (a Latin word or a number counts as one
+  character, white space as none);
+- WORDS: 2-grams of words, and 2- and 3-grams of word classes and punctuation, where a class is the
+  word itself if it is short, else its ending, and whether it begins with a capital: function words,
+  endings and stops show whether words stand in an order that a language has, whatever the topic;
+- LETTERS: 3- and 4-grams of the letters of each word with its borders;
+- SINGLE: Chinese characters one by one;
+- FAR_HAN, FAR_WORDS: pairs that stand 8 characters or 5 classes apart, with the weights of
+  neighbours. Neighbours of a sound text score above its own distant pairs; in shuffled text both
+  score the same, whatever the topic. So the text is its own control.
+And it gives the share of stretches of 8 units (words, Chinese characters) that were seen before in
+the same text. Sums are integers: nothing depends on order, batch or machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from headrace.spark_jobs.kernels.linear import Bytes, Ints
+
+HAN, WORDS, LETTERS, SINGLE, FAR_HAN, FAR_WORDS = range(6)
+COLUMNS = 6
+TABLES = 4
+"""Families with weights of their own, the first ones."""
+TABLE_OF = (HAN, WORDS, LETTERS, SINGLE, HAN, WORDS)
+"""Whose weights a column is summed with."""
+_FAR_HAN_STEPS, _FAR_WORDS_STEPS = 8, 5
+_RING = 16
+BITS = 17
+"""Base-2 logarithm of the number of buckets of one family."""
+STRETCH = 8
+"""Units in a stretch that is looked for again."""
+
+_SIZE = 1 << BITS
+_BLOCK = 2048
+_TABLE = 1 << 15
+_PER_BYTE = 9
+_SHIFT = np.uint64(64 - BITS)
+_P = np.uint64(0x9E3779B97F4A7C15)
+_Q = np.uint64(0xD6E8FEB86659FD93)
+_FAR = np.uint64(29)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_WORD, _NUMBER, _OTHER = np.uint64(0x110001), np.uint64(0x110002), np.uint64(0x110003)
+"""Stand-ins, outside Unicode: a Latin word and a number among Chinese; Chinese among Latin."""
+_SHORT = 4
+"""Letters up to which a word is its own class."""
+
+
+@njit(cache=True, nogil=True)
+def _mix(a, b):  # type: ignore[no-untyped-def]
+    """Hash of the pair (a, b), never 0."""
+    return (((a ^ b) * _P) ^ (a >> _FAR)) | _ONE
+
+
+@njit(cache=True, nogil=True)
+def _put(ids, n, family, h):  # type: ignore[no-untyped-def]
+    ids[n] = np.int32(family * _SIZE) + np.int32((h * _Q) >> _SHIFT)
+    return n + 1
+
+
+@njit(cache=True, nogil=True)
+def _han(s, past, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
+    """Take `unit` into the stream of Chinese n-grams.
+
+    s[0:2] are the last units, s[2:4] whether they are Han; past[0:2] a ring of both, s[9] its end.
+    """
+    if is_han:
+        n = _put(ids, n, SINGLE, unit)
+    if s[0] != _ZERO:
+        if s[2] or is_han:
+            n = _put(ids, n, HAN, _mix(_mix(_ONE, s[0]), unit))
+        if s[1] != _ZERO and (s[2] or is_han or s[3]):
+            n = _put(ids, n, HAN, _mix(_mix(_mix(np.uint64(3), s[1]), s[0]), unit))
+    at = np.int64(s[9])
+    far = (at - _FAR_HAN_STEPS) % _RING
+    if at >= _FAR_HAN_STEPS and (past[1, far] or is_han):
+        n = _put(ids, n, FAR_HAN, _mix(_mix(_ONE, past[0, far]), unit))
+    past[0, at % _RING] = unit
+    past[1, at % _RING] = is_han
+    s[9] += _ONE
+    s[1], s[3] = s[0], s[2]
+    s[0], s[2] = unit, is_han
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _class(s, past, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
+    """Take a class into the stream of word-class n-grams.
+
+    s[4:6] are the last classes, s[6:8] whether words; past[2:4] a ring of both, s[10] its end.
+    """
+    if kind == s[4]:  # a rule of dashes is one dash
+        return n
+    if s[4] != _ZERO:
+        if s[6] or is_word:
+            n = _put(ids, n, WORDS, _mix(_mix(np.uint64(5), s[4]), kind))
+        if s[5] != _ZERO and (s[6] or is_word or s[7]):
+            n = _put(ids, n, WORDS, _mix(_mix(_mix(np.uint64(7), s[5]), s[4]), kind))
+    at = np.int64(s[10])
+    far = (at - _FAR_WORDS_STEPS) % _RING
+    if at >= _FAR_WORDS_STEPS and (past[3, far] or is_word):
+        n = _put(ids, n, FAR_WORDS, _mix(_mix(np.uint64(5), past[2, far]), kind))
+    past[2, at % _RING] = kind
+    past[3, at % _RING] = is_word
+    s[10] += _ONE
+    s[5], s[7] = s[4], s[6]
+    s[4], s[6] = kind, is_word
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _stretch(ring, counts, table, mark, every, unit):  # type: ignore[no-untyped-def]
+    """Take a unit into the search for repeated stretches; counts: seen again, looked at, units."""
+    at = counts[2] % STRETCH
+    counts[2] += 1
+    ring[at] = unit
+    if counts[2] < STRETCH:
+        return
+    h = np.uint64(11)
+    for k in range(STRETCH):
+        h = _mix(h, ring[(at + 1 + k) % STRETCH])
+    h *= _Q
+    if (h >> np.uint64(40)) % every != 0:
+        return
+    slot = (h >> np.uint64(20)) & np.uint64(_TABLE - 1)
+    entry = (mark << np.uint64(32)) | (h & np.uint64(0xFFFFFFFF))
+    counts[1] += 1
+    if table[slot] == entry:
+        counts[0] += 1
+    else:
+        table[slot] = entry
+
+
+@njit(cache=True, nogil=True)
+def _end_word(s, past, w, ids, n, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+    """Close the word in `w`: hash, length, capital, digits only, last two letters."""
+    word, size, capital, digits = w[0], w[1], w[2], w[3]
+    n = _han(s, past, _NUMBER if digits else _WORD, _ZERO, ids, n)
+    if digits:
+        n = _class(s, past, _NUMBER, _ONE, ids, n)
+        word = _NUMBER
+    else:
+        kind = word if size <= _SHORT else _mix(_mix(np.uint64(13), w[4]), w[5])
+        n = _class(s, past, _mix(kind, capital + _ONE), _ONE, ids, n)
+        # Borders: the last letters with the end of the word.
+        n = _put(ids, n, LETTERS, _mix(_mix(_mix(np.uint64(17), w[4]), w[5]), _ZERO))
+    if s[8] != _ZERO:
+        n = _put(ids, n, WORDS, _mix(_mix(np.uint64(19), s[8]), word))
+    s[8] = word
+    _stretch(ring, counts, table, mark, every, word)
+    w[:] = _ZERO
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+    """Hash the n-grams of data[at:stop]; returns (next position, number of ids)."""
+    n = 0
+    while at < stop:
+        code = np.uint64(data[at])
+        step = 1
+        if code >= 0xC0:
+            if code < 0xE0:
+                step, code = 2, code & np.uint64(0x1F)
+            elif code < 0xF0:
+                step, code = 3, code & np.uint64(0x0F)
+            else:
+                step, code = 4, code & np.uint64(0x07)
+            for k in range(1, step):
+                if at + k < end:
+                    code = (code << np.uint64(6)) | (np.uint64(data[at + k]) & np.uint64(0x3F))
+            if 0xFF01 <= code <= 0xFF5E:
+                code -= np.uint64(0xFEE0)
+        at += step
+        capital = bool(65 <= code <= 90)
+        if capital:
+            code += np.uint64(32)
+        digit = bool(48 <= code <= 57)
+        if digit:
+            code = np.uint64(48)
+        letter = bool(97 <= code <= 122 or digit or 0xC0 <= code < 0x2000)
+        if letter:
+            if w[1] == 0:
+                w[2] = _ONE if capital else _ZERO
+                w[3] = _ONE
+            if not digit:
+                w[3] = _ZERO
+                before = w[5] if w[1] > 0 else _OTHER
+                h = _mix(_mix(_mix(np.uint64(23), w[4]), before), code)
+                n = _put(ids, n, LETTERS, h)
+                if w[1] >= 3:
+                    n = _put(ids, n, LETTERS, _mix(_mix(np.uint64(29), w[6]), h))
+            w[6] = w[4]
+            w[4] = w[5]
+            w[5] = code
+            w[0] = _mix(w[0], code)
+            w[1] += _ONE
+            if at >= end:
+                n = _end_word(s, past, w, ids, n, ring, counts, table, mark, every)
+            continue
+        if w[1] > 0:
+            n = _end_word(s, past, w, ids, n, ring, counts, table, mark, every)
+        if code <= 32 or code == 0x3000 or code == 0xA0:
+            continue
+        han = code >= 0x2E80 and not (0x3000 <= code <= 0x303F or 0xFE10 <= code <= 0xFE6F)
+        n = _han(s, past, code, _ONE if han else _ZERO, ids, n)
+        if han:
+            n = _class(s, past, _OTHER, _ZERO, ids, n)
+            s[8] = _OTHER
+            _stretch(ring, counts, table, mark, every, code)
+        else:
+            n = _class(s, past, code, _ZERO, ids, n)
+    return at, n
+
+
+@njit(cache=True, nogil=True)
+def _state():  # type: ignore[no-untyped-def]
+    return np.empty(11, np.uint64), np.empty(7, np.uint64), np.zeros((4, _RING), np.uint64)
+
+
+@njit(cache=True, nogil=True)
+def _every(size):  # type: ignore[no-untyped-def]
+    """One stretch in how many is looked at, so that a long text does not fill the table."""
+    return np.uint64(1 + size // (3 * (_TABLE // 2)))
+
+
+@njit(cache=True, nogil=True)
+def _measure(data, starts, ends, weights, sums, found, repeated):  # type: ignore[no-untyped-def]
+    ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
+    s, w, past = _state()
+    ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
+    table = np.zeros(_TABLE, np.uint64)
+    for i in range(starts.size):
+        at, end = starts[i], ends[i]
+        every, mark = _every(end - at), np.uint64(i + 1)
+        s[:] = _ZERO
+        w[:] = _ZERO
+        counts[:] = 0
+        while at < end:
+            stop = min(end, at + _BLOCK)
+            at, n = _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, mark, every)
+            for j in range(n):
+                column = ids[j] >> BITS
+                sums[i, column] += weights[TABLE_OF[column], ids[j] & (_SIZE - 1)]
+                found[i, column] += 1
+        repeated[i, 0], repeated[i, 1] = counts[0], counts[1]
+
+
+@njit(cache=True, nogil=True)
+def _ids(data, starts, ends, indptr, out):  # type: ignore[no-untyped-def]
+    ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
+    s, w, past = _state()
+    ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
+    table = np.zeros(_TABLE, np.uint64)
+    total = 0
+    for i in range(starts.size):
+        at, end = starts[i], ends[i]
+        s[:] = _ZERO
+        w[:] = _ZERO
+        counts[:] = 0
+        while at < end:
+            stop = min(end, at + _BLOCK)
+            at, n = _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, _ONE, _ONE)
+            if out.size:
+                out[total : total + n] = ids[:n]
+            total += n
+        indptr[i + 1] = total
+
+
+def buckets(data: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
+    """Bucket ids of all columns (column * 2^BITS + bucket): (indptr (N + 1,), ids)."""
+    indptr = np.zeros(starts.size + 1, np.int64)
+    _ids(data, starts, ends, indptr, np.empty(0, np.int32))
+    out = np.empty(indptr[-1], np.int32)
+    _ids(data, starts, ends, indptr, out)
+    return indptr, out
+
+
+def measure(
+    data: Bytes, starts: Ints, ends: Ints, weights: npt.NDArray[np.int8]
+) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
+    """Of every text: sums of weights (N, COLUMNS), n-grams found (N, COLUMNS), repeated share (N,).
+
+    `weights` is (TABLES, 2^BITS).
+    """
+    n = starts.size
+    sums, found = np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.int64)
+    repeated = np.zeros((n, 2), np.int64)
+    _measure(data, starts, ends, weights, sums, found, repeated)
+    return sums, found, repeated[:, 0] / np.maximum(repeated[:, 1], 1)

@@ -1,0 +1,139 @@
+"""Scores whether a text runs as language does: 1 sound, 0 shuffled, garbled or one piece repeated.
+
+Two parts, of which the lower is the score. Fluency: learned n-gram weights of neighbouring
+characters, words and letters, set against pairs further apart in the same text, so that shuffled
+text betrays itself whatever it is about. Repetition: the share of stretches of 8 words (Chinese:
+characters) that came before. Scores are scaled so that .7 is where about 1 % of clean text of
+sources not fitted on falls below, at any length. Order of whole sentences is beyond this level,
+and so is whether a statement is true (level 3).
+
+Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.semantics`
+(data/l2_semantics.md says from what).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from headrace.infra.settings import Settings
+from headrace.spark_jobs.kernels import fluency
+from headrace.spark_jobs.kernels.linear import Bytes, Ints
+from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+
+Floats = npt.NDArray[np.float64]
+
+PIVOT = 0.7
+"""The score of the calibrated point."""
+_LOGIT = float(np.log(PIVOT / (1 - PIVOT)))
+REPEATED = "_semantics_repeated"
+"""Private column: share of repeated stretches where they decide the score, else 0."""
+
+
+class SemanticsSettings(Settings):
+    """What level 2 lets pass."""
+
+    threshold: float = Field(PIVOT, ge=0, le=1)
+    """Smallest semantic score that is kept."""
+
+
+def features(sums: Ints, found: Ints, scale: Floats, bias: Floats) -> tuple[Floats, Floats]:
+    """What fluency is computed from: (N, 8) means weighted by script, and (N,) sizes.
+
+    Columns: neighbours, distant pairs and single characters of Chinese, its share h, neighbours,
+    distant pairs and letters of Latin script (times 1 - h), and 1. The size is in Chinese
+    characters; four letter n-grams count as one.
+    """
+    tables = list(fluency.TABLE_OF)
+    mean = sums / np.maximum(found, 1) * scale[tables] + bias[tables]
+    mean = np.where(found > 0, mean, 0.0)
+    han, latin = found[:, fluency.SINGLE], found[:, fluency.LETTERS] / 4
+    size = han + latin
+    h = han / np.maximum(size, 1)
+    left = [mean[:, c] * h for c in (fluency.HAN, fluency.FAR_HAN, fluency.SINGLE)]
+    right = [mean[:, c] * (1 - h) for c in (fluency.WORDS, fluency.FAR_WORDS, fluency.LETTERS)]
+    return np.column_stack([*left, h, *right, np.ones_like(h)]), size
+
+
+@dataclass(frozen=True)
+class Fluency:
+    """The fitted model of this level."""
+
+    weights: npt.NDArray[np.int8]
+    """(TABLES, 2^BITS) n-gram weights."""
+    scale: Floats
+    """(TABLES,) size of a unit of weight."""
+    bias: Floats
+    """(TABLES,) log-odds of a mean of 0."""
+    mix: Floats
+    """(8,) coefficients of `features`."""
+    bound: Floats
+    """(2, 2): Latin, Chinese; the calibrated point is bound[:, 0] - bound[:, 1] / sqrt(size)."""
+    repeated: float
+    """Share of repeated stretches at the calibrated point."""
+
+    @classmethod
+    def load(cls, path: Path) -> Fluency:
+        """The model in an .npz file that `save` wrote."""
+        with np.load(path, allow_pickle=False) as f:
+            names = ("weights", "scale", "bias", "mix", "bound")
+            return cls(*(np.ascontiguousarray(f[n]) for n in names), float(f["repeated"]))
+
+    def save(self, path: Path) -> None:
+        """Write the model as .npz without objects."""
+        np.savez_compressed(path, **vars(self))
+
+    def parts(self, data: Bytes, starts: Ints, ends: Ints) -> tuple[Floats, Floats, Floats]:
+        """Of every span: log-odds of fluency and of repetition, .7 at PIVOT, and repeated share."""
+        sums, found, repeated = fluency.measure(data, starts, ends, self.weights)
+        x, size = features(sums, found, self.scale, self.bias)
+        latin, chinese = (b[0] - b[1] / np.sqrt(np.maximum(size, 1)) for b in self.bound)
+        h = x[:, 3]
+        point = h * chinese + (1 - h) * latin
+        # Without a letter there is nothing to judge: level 1 has its say on such text.
+        fluent = np.where(size > 0, x @ self.mix - point, 0.5)
+        return _LOGIT + fluent, _LOGIT + 14 * (self.repeated - repeated), repeated
+
+
+@cache
+def _model() -> Fluency:
+    return Fluency.load(Path(__file__).with_name("data") / "l2_semantics.npz")
+
+
+def _score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array]:
+    fluent, once, repeated = _model().parts(texts.data, texts.offsets[:-1], texts.offsets[1:])
+    margin = np.clip(np.minimum(fluent, once), -30, 30)
+    return {
+        "semantic_score": pa.array((1 / (1 + np.exp(-margin))).astype(np.float32)),
+        REPEATED: pa.array(np.where(once < fluent, repeated, 0.0).astype(np.float32)),
+    }
+
+
+def _decide(records: pa.Table, settings: SemanticsSettings) -> Verdict:
+    score = records["semantic_score"].combine_chunks()
+    low = pc.fill_null(pc.less(score, pa.scalar(settings.threshold, pa.float32())), False)
+    repeated = pa.nulls(len(records), pa.float32())
+    if REPEATED in records.column_names:  # not stored: a replay knows the score alone
+        repeated = records[REPEATED].combine_chunks()
+    repeated = pc.fill_null(repeated, 0.0)
+    often = pc.greater(repeated, 0.0)
+    why = pc.if_else(often, "semantics.repeated", "semantics.incoherent")
+    share = pc.cast(pc.round(pc.multiply(repeated, 100.0), 0), pa.int32())
+    said = pc.binary_join_element_wise("score", pc.cast(pc.round(score, 3), pa.string()), " ")
+    more = pc.binary_join_element_wise(said, ", ", pc.cast(share, pa.string()), " % repeated", "")
+    nothing = pa.scalar(None, pa.string())
+    return Verdict(
+        pc.if_else(low, why, nothing), pc.if_else(low, pc.if_else(often, more, said), nothing)
+    )
+
+
+SEMANTICS = Level(
+    number=2, name="semantics", settings=SemanticsSettings, score=_score, decide=_decide
+)
