@@ -82,7 +82,7 @@ def run(
         watcher.start()
         parts = partitions or min(len(numbers), MOST_PARTITIONS)
         frame = spark.range(0, len(numbers), 1, parts)
-        schema = "code int, message string, hint string"
+        schema = "code long, message string, hint string"
         try:
             faults = frame.mapInArrow(
                 lambda batches: _each(batches, work, numbers), schema
