@@ -121,16 +121,18 @@ class Trainer:
         self,
         batches: Rows,
         stage: str,
-        extra: Callable[[], Tensor] | None = None,
+        extra: Callable[[Tensor, Tensor], Tensor] | None = None,
         validation: Mapping[str, pa.Table] | None = None,
+        apart: int = 0,
     ) -> Course:
         """The course of a training on `batches` (steps, B, T); the model holds the kept state.
 
         Args:
             batches: token ids.
             stage: what progress is called.
-            extra: what is added to the loss of every step, a scalar with a gradient.
+            extra: what is added to the loss of every step, from ids (B, T) and logits (B, T, V).
             validation: `new` and `old` documents; None: no checks, the last state is kept.
+            apart: so many last rows of a batch are for `extra` alone.
         """
         optimizer = build_optimizer(self.model, self.settings.optimizer)
         found = checkpoint.latest(self.folder / "checkpoints", self.identity)
@@ -152,7 +154,7 @@ class Trainer:
             progress.advance(begin)
             while step < len(batches) and not tired(checks, self.settings.patience):
                 set_rate(optimizer, step, len(batches))
-                loss = self._step(engine, torch.from_numpy(batches[step]), extra, step)
+                loss = self._step(engine, torch.from_numpy(batches[step]), extra, step, apart)
                 step += 1
                 progress.advance(1, f"loss {loss:.3f}")
                 last = step == len(batches)
@@ -171,11 +173,17 @@ class Trainer:
         return self.model(ids, mask=separate(ids, self.tokenizer.eos_token_id))
 
     def _step(
-        self, engine: Engine, ids: Tensor, extra: Callable[[], Tensor] | None, step: int
+        self,
+        engine: Engine,
+        ids: Tensor,
+        extra: Callable[[Tensor, Tensor], Tensor] | None,
+        step: int,
+        apart: int,
     ) -> float:
         self.model.train()
-        task = next_token_loss(self.logits(ids), ids)
-        added = extra() if extra is not None else torch.zeros(())
+        logits, own = self.logits(ids), len(ids) - apart
+        task = next_token_loss(logits[:own], ids[:own])
+        added = extra(ids, logits) if extra is not None else torch.zeros(())
         norm = engine.step(task + added)
         # The selection bias stays what it was: old text goes to the experts that learned it.
         self.model.balance(0.0)

@@ -15,6 +15,7 @@ resumes; a finished one answers at once.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from headrace.infra import lineage, releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training import engine
-from headrace.training.incremental import dialogues, fisher
+from headrace.training.incremental import dialogues, fisher, replay
 from headrace.training.incremental.course import Course, Trainer
 from headrace.training.incremental.material import Material, prepare
 from headrace.training.incremental.penalty import penalty
@@ -135,10 +136,20 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     trainer = Trainer(model, tokenizer, folder, identity, settings.course)
     important = _fisher(trainer, material, folder / "fisher.safetensors", job.seed)
 
-    def held() -> Tensor:
-        return settings.strength * penalty(model, trainer.anchor, important)
+    champion = copy.deepcopy(model).requires_grad_(False)
+    eos, spoken = tokenizer.eos_token_id, material.spoken
 
-    course = trainer.train(material.batches, "learning the window", held, material.validation)
+    def held(ids: Tensor, logits: Tensor) -> Tensor:
+        cost = settings.strength * penalty(model, trainer.anchor, important)
+        if spoken:
+            ids = ids[-spoken:]
+            taught = champion(ids, mask=replay.separate(ids, eos))
+            cost = cost + settings.answers * dialogues.divergence(logits[-spoken:], taught)
+        return cost
+
+    course = trainer.train(
+        material.batches, "learning the window", held, material.validation, spoken
+    )
     figures["after"] = _evaluate("after", model, tokenizer, material, folder)
     gain = order.order_gain(model, tokenizer, material.heldout["new"]["text"].to_pylist(), job.seed)
     if job.compare_plain:

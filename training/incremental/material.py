@@ -31,6 +31,8 @@ class Material:
     """(steps, rows, T) ids; in each batch the new rows come first."""
     fresh: int
     """New rows of a batch."""
+    spoken: int
+    """Rows of a batch that are the champion's answers, the last ones."""
     fisher: list[torch.Tensor]
     """Batches (B, T) of old text."""
     validation: dict[str, pa.Table]
@@ -110,11 +112,12 @@ def prepare(
     old_rows = replay.pack(documents, length, wanted, 1, seed + 1)
     said = replay.pack(dialogues, length, max(steps * talk, fisher_rows), 8, seed + 2)
     # What is replayed is what the Fisher information is of, in the same proportion.
-    spoken = fisher_rows * talk // max(1, aged + talk)
-    fisher = np.concatenate([old_rows[: fisher_rows - spoken], said[:spoken]])
+    share = fisher_rows * talk // max(1, aged + talk)
+    fisher = np.concatenate([old_rows[: fisher_rows - share], said[:share]])
     return Material(
         replay.mix([(rows, fresh), (old_rows, aged), (said, talk)]),
         fresh,
+        talk,
         list(torch.from_numpy(fisher).split(settings.fisher_rows)),
         {k: evaluate.sample(t, settings.validation) for k, t in _named(valid, past_valid)},
         {k: evaluate.sample(t, settings.heldout) for k, t in _named(held, past_held)},

@@ -15,7 +15,7 @@ from headrace.training.scoring.evaluate import EvaluateSettings
 class MaterialSettings(Settings):
     """How much text a round uses."""
 
-    tokens: int = Field(default=300_000, ge=1)
+    tokens: int = Field(default=250_000, ge=1)
     """Most tokens trained on, replayed ones included."""
     passes: int = Field(default=6, ge=1)
     """Most passes over the window's training documents."""
@@ -44,7 +44,7 @@ class MaterialSettings(Settings):
 class CourseSettings(Settings):
     """How a round trains."""
 
-    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=0.003, adamw_lr=5e-4, warmup=0.1)
+    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=0.005, adamw_lr=1e-3, warmup=0.1)
     """Rates, a fraction of those of pretraining (docs/continual.md has the trials)."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradients."""
@@ -64,6 +64,8 @@ class EWCSettings(Settings):
     strength: float = Field(default=100.0, ge=0)
     """λ: what a nat a token of movement away on old text costs against one of the new text's loss
     (to second order, diagonal)."""
+    answers: float = Field(default=2.0, ge=0)
+    """What a nat a token of divergence from the champion costs on its answers to prompts."""
     material: MaterialSettings = MaterialSettings()
     """How much text is used."""
     course: CourseSettings = CourseSettings()

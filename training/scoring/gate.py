@@ -97,8 +97,6 @@ def _compare(rule: Rule, champion: Sample, challenger: Sample, policy: Policy, s
     columns = np.stack(
         [champion.values, champion.weights, challenger.values, challenger.weights], 1
     )
-    if rule.margin_in == "deviations":
-        rule = rule.model_copy(update={"margin": rule.margin * float(np.std(champion.values))})
     # A seed a metric, so that adding a rule to a policy doesn't change the others' intervals.
     seed = seed ^ zlib.crc32(rule.name.encode())
     groups = {"": np.ones(len(columns), bool)}

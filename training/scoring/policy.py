@@ -31,10 +31,7 @@ class Rule(Settings):
     """What is held against the margin: the end of the interval on the unsafe side, or the
     estimate. Where it is the interval and the margin lies inside, the verdict is unknown."""
     margin: float = Field(0.0, ge=0)
-    """In the metric's unit, or what `margin_in` says."""
-    margin_in: Literal["unit", "deviations"] = "unit"
-    """`deviations`: the margin counts standard deviations of the champion's values, for a metric
-    whose unit means nothing by itself, such as the score of a reward model."""
+    """In the metric's unit."""
     slices: tuple[str, ...] = ()
     """Columns of the documents by whose values the metric is also shown."""
     slice_margin: float | None = Field(None, ge=0)

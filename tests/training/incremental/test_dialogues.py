@@ -65,3 +65,12 @@ def test_prompts_are_read_and_checked(tmp_path: Path) -> None:
         dialogues.read_prompts(str(path))
     with pytest.raises(InputError, match="no such file"):
         dialogues.read_prompts(str(tmp_path / "none"))
+
+
+def test_divergence_is_the_mean_kl_of_the_predictions() -> None:
+    taught = torch.tensor([[[0.0, 1.0, -1.0], [2.0, 0.0, 0.0]]])
+    own = torch.tensor([[[0.5, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+    p, q = taught.softmax(-1), own.softmax(-1)
+    want = (p * (p / q).log()).sum(-1).mean()
+    torch.testing.assert_close(dialogues.divergence(own, taught), want)
+    assert dialogues.divergence(taught, taught).item() == pytest.approx(0, abs=1e-6)
