@@ -49,7 +49,9 @@ class DriftSettings(Settings):
     """Documents of the window that are looked at, a seeded sample of them."""
     max_bytes: int = 2048
     """Bytes of a document that are looked at."""
-    neighbours: int = 10
+    dimensions: int = 1024
+    """Length of a text's vector."""
+    neighbours: int = 20
     """Nearest neighbours of a document that are counted."""
     directions: int = 16
     """Leading directions of the text vectors that are compared."""
@@ -163,7 +165,7 @@ def _compare(
     labels = two_sample.permuted_labels(
         reference.num_rows, window.num_rows, settings.permutations, seed
     )
-    points = _centred(embed(_text(reference, window), settings.max_bytes))
+    points = _centred(embed(_text(reference, window), settings.max_bytes, settings.dimensions))
     near = _nearest(points, min(settings.neighbours, len(points) - 1))
     outcomes, distributions = _columns(reference, window, labels)
     outcomes += [
@@ -225,21 +227,21 @@ def _text(reference: pa.Table, window: pa.Table) -> pa.Array:
 
 
 def _centred(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Vectors about their mean, of unit length, in whole steps of 1/480.
+    """Vectors about their mean, of unit length, in whole steps of 1/2000.
 
-    Whole numbers make every later product exact in floating point, so that the verdict does not
-    depend on the number of threads.
+    Whole numbers make every later product exact in 32-bit floating point (the product of two is at
+    most 2000 squared, below 2^24), so that the verdict does not depend on the order of addition.
     """
     centred = vectors - vectors.mean(axis=0, dtype=np.float64)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    return np.clip(np.rint(centred * 480), -127, 127).astype(np.float32)
+    return np.rint(centred * 2000).astype(np.float32)
 
 
 def _nearest(points: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int32]:
     """(N, k) the most similar other documents of each; of equal ones the earlier."""
     n = len(points)
     out = np.empty((n, k), np.int32)
-    # Similarities are whole numbers below 2^24 / 40: the index breaks ties in the same number.
+    # Similarities are whole numbers, so that a fraction of the index breaks ties.
     later = np.arange(n, dtype=np.float64) / n
     for at in range(0, n, 512):
         similar = (points[at : at + 512] @ points.T).astype(np.float64) - later
@@ -252,10 +254,14 @@ def _leading(points: npt.NDArray[np.float32], count: int) -> Floats:
     """(N, d) coordinates along the leading directions of all points, each of unit variance."""
     wide = points.astype(np.float64)
     wide -= wide.mean(axis=0)
-    variance, axes = np.linalg.eigh(wide.T @ wide / len(wide))
-    lead = np.argsort(-variance)[: min(count, len(wide) // 4)]
-    lead = lead[variance[lead] > 1e-6 * max(variance[lead[0]], 1e-9)] if len(lead) else lead
-    return np.asarray(wide @ (axes[:, lead] / np.sqrt(np.maximum(variance[lead], 1e-12))))
+    n, dimensions = wide.shape
+    few = n < dimensions
+    # Of few points the matrix of products between points is the smaller one, with the same axes.
+    square, axes = np.linalg.eigh(wide @ wide.T if few else wide.T @ wide)
+    lead = np.argsort(-square)[: max(1, min(count, n // 4))]
+    lead = lead[square[lead] > 1e-6 * max(float(square[lead[0]]), 1e-9)]
+    scaled = axes[:, lead] * np.sqrt(n)
+    return np.asarray(scaled if few else wide @ scaled / np.sqrt(square[lead]))
 
 
 def _columns(

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.expectations import drift
 from headrace.expectations.drift import (
     DIRECTIONS,
     NEIGHBOURS,
@@ -146,3 +147,20 @@ def test_equal_texts_everywhere() -> None:
     assert not compare(same, same, FEW).drift
     with pytest.raises(ValidationError, match="1 usable"):
         compare(side(100, 1), same, FEW)
+
+
+def test_leading_directions_are_the_same_by_either_matrix() -> None:
+    """Few points are decomposed by their products with each other: the same coordinates."""
+    draw = np.random.default_rng(1)
+    points = (draw.normal(size=(60, 5)) @ draw.normal(size=(5, 40))).astype(np.float32)
+    wide = np.hstack([points, np.zeros((60, 40), np.float32)])
+    narrow, few = drift._leading(points, 4), drift._leading(wide, 4)
+    assert narrow.shape == few.shape == (60, 4)
+    assert np.allclose(np.abs(narrow), np.abs(few), atol=1e-6)
+    assert np.allclose(narrow.std(axis=0), 1)
+
+
+def test_nearest_are_the_most_similar_others() -> None:
+    points = np.array([[3, 0], [3, 1], [0, 3], [0, 2], [3, 0]], np.float32)
+    near = [set(row) for row in drift._nearest(points, 2).tolist()]
+    assert near == [{1, 4}, {0, 4}, {1, 3}, {1, 2}, {0, 1}]
