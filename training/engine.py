@@ -19,6 +19,8 @@ import logging
 import os
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,14 +60,28 @@ def _free_port() -> int:
         return int(s.getsockname()[1])
 
 
+@contextmanager
+def _group_of_one() -> Iterator[None]:
+    """The environment that a launcher would have made, for as long as DeepSpeed looks at it.
+
+    Without it DeepSpeed looks for MPI; left behind, a child process would join this group.
+    """
+    if "RANK" in os.environ:
+        yield
+        return
+    made = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    made["MASTER_PORT"] = str(_free_port())
+    os.environ.update(made)
+    try:
+        yield
+    finally:
+        for name in made:
+            os.environ.pop(name, None)
+
+
 def _deepspeed() -> Any:
-    """DeepSpeed, imported for the CPU and with a group of one rank where no launcher made one."""
+    """DeepSpeed, imported for the CPU."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    if "RANK" not in os.environ:
-        # Without these DeepSpeed looks for MPI.
-        os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1")
-        os.environ["MASTER_PORT"] = str(_free_port())
-    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
@@ -84,19 +100,18 @@ class Engine:
     """
 
     def __init__(self, model: nn.Module, optimizer: MuonAdamW, clip: float = 1.0) -> None:
-        deepspeed = _deepspeed()
         self.model, self.optimizer, self.clip = model, optimizer, clip
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._engine, *_ = deepspeed.initialize(
-            model=model,
-            optimizer=optimizer,
-            config={
-                "train_micro_batch_size_per_gpu": 1,
-                "zero_optimization": {"stage": 0},
-                "steps_per_print": None,
-            },
-            dist_init_required=True,
-        )
+        config = {
+            "train_micro_batch_size_per_gpu": 1,
+            "zero_optimization": {"stage": 0},
+            "gradient_clipping": 0.0,  # the default is 1.0; `update` clips
+            "steps_per_print": None,
+        }
+        with _group_of_one():
+            self._engine, *_ = _deepspeed().initialize(
+                model=model, optimizer=optimizer, config=config, dist_init_required=True
+            )
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a scalar loss.

@@ -90,11 +90,11 @@ def plan(settings: PretrainSettings, gpus: int, gpu: str) -> dict[str, Any]:
         raise UsageError(f"--gpus {gpus}: at least one device is needed", "for instance --gpus 8")
     chosen = preset(settings.preset)
     config = chosen.model
-    rates = {
-        "muon_lr": chosen.recipe.muon_lr if settings.muon_lr is None else settings.muon_lr,
-        "adamw_lr": settings.adamw_lr or chosen.recipe.adamw_lr,
-    }
-    sizes = _sizes(config, OptimizerSettings(**rates))
+    rates = OptimizerSettings(
+        muon_lr=chosen.recipe.muon_lr if settings.muon_lr is None else settings.muon_lr,
+        adamw_lr=settings.adamw_lr or chosen.recipe.adamw_lr,
+    )
+    sizes = _sizes(config, rates)
     total, active = count(config)
     spread = math.gcd(config.n_routed_experts, gpus) if config.moe_layers else 1
     twins = gpus // spread  # devices that hold the same experts

@@ -1,0 +1,96 @@
+"""Token shards of invented text, small enough to train on in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
+
+
+def documents(count: int) -> list[str]:
+    dice = random.Random(3)
+    nouns = ["river", "court", "doctor", "market", "法院", "病人", "市场", "城市"]
+    verbs = ["keeps", "needs", "finds", "pays", "需要", "发现"]
+    return [
+        " ".join(f"{dice.choice(nouns)} {dice.choice(verbs)} {dice.choice(nouns)}." for _ in "abcd")
+        for _ in range(count)
+    ]
+
+
+def write_shards(folder: Path, count: int, length: int = 64, per_file: int = 40) -> Path:
+    """A tokenize run's output folder with `count` documents, several files a split."""
+    texts = documents(count)
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    core.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|pad|>",
+    ).save_pretrained(folder / "tokenizer")
+    files = []
+    for split, some in (("train", texts[: -count // 5]), ("heldout", texts[-count // 5 :])):
+        each = [core.encode(t).ids for t in some]
+        flat = np.concatenate(each).astype(np.int32)
+        rows = flat[: len(flat) // length * length].reshape(-1, length)
+        begins = np.cumsum([0, *map(len, each)])
+        (folder / split).mkdir(parents=True)
+        for n, at in enumerate(range(0, len(rows), per_file)):
+            part = rows[at : at + per_file]
+            starts = [
+                [int(b - r * length) for b in begins if r * length <= b < (r + 1) * length]
+                for r in range(at, at + len(part))
+            ]
+            path = folder / split / f"part-{n:05d}.parquet"
+            ids = pa.array(part.tolist(), pa.list_(pa.int32()))
+            pq.write_table(
+                pa.table(
+                    {"input_ids": ids, "document_starts": pa.array(starts, pa.list_(pa.int32()))}
+                ),
+                path,
+            )
+            data = path.read_bytes()
+            files.append(
+                {
+                    "path": f"{split}/{path.name}",
+                    "rows": len(part),
+                    "bytes": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                }
+            )
+    manifest = {
+        "release_id": "r1",
+        "vocabulary": core.get_vocab_size(),
+        "sequence_length": length,
+        "files": files,
+        "bytes": {"train": 1, "heldout": sum(len(t.encode()) for t in texts[-count // 5 :])},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Token shards: some 80 rows of 64 tokens to train on, in several files."""
+    return write_shards(tmp_path_factory.mktemp("shards") / "tokens", 260)

@@ -1,0 +1,24 @@
+import pytest
+
+from headrace.infra.errors import UsageError
+from headrace.infra.settings import build
+from headrace.training.moe.config import MoEConfig
+
+
+def test_round_trip_through_hugging_face() -> None:
+    config = MoEConfig(rope_theta=5e5, n_shared_experts=2, tie_word_embeddings=False)
+    assert MoEConfig.from_hf(config.to_hf()) == config
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_key_value_heads": 3},
+        {"num_experts_per_tok": 17},
+        {"head_dim": 7},
+        {"moe_intermediate_size": 30},
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        build(MoEConfig, wrong)

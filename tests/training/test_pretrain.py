@@ -1,0 +1,106 @@
+"""Pretraining end to end on invented text: what it leaves, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headrace.infra.errors import UsageError, ValidationError
+from headrace.training.callbacks.metrics import read
+from headrace.training.moe import export
+from headrace.training.pretrain import PretrainJob, PretrainSettings, pretrain
+
+STEPS = 24
+SETTINGS: dict[str, Any] = {"preset": "test", "steps": STEPS, "checkpoint": {"every": 6}}
+
+
+def job(data: Path, output: Path, **changed: Any) -> PretrainJob:
+    settings = PretrainSettings.model_validate(SETTINGS | changed)
+    return PretrainJob(data=str(data), output=str(output), settings=settings, seed=7)
+
+
+def trace(folder: Path) -> list[tuple[int, float, float]]:
+    return [(x["step"], x["loss"], x["grad_norm"]) for x in read(folder / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, shards_folder: Path) -> tuple[Path, Any]:
+    output = tmp_path_factory.mktemp("pretrain") / "ref"
+    return output, pretrain(job(shards_folder, output))
+
+
+def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Path) -> None:
+    output, answer = done
+    assert answer["steps"] == STEPS and answer["tokens"] == STEPS * 4 * 64
+    assert answer["resumed_from"] == 0 and answer["export"] == str(output / "export")
+    assert answer["total_parameters"] > answer["active_parameters"] > 0
+    lines = read(output / "metrics.jsonl")
+    assert [x["step"] for x in lines] == list(range(1, STEPS + 1))
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.3
+    assert lines[-1]["heldout_loss"] < lines[2]["heldout_loss"]
+    assert {"lr", "tokens", "tokens_per_second", "grad_norm", "expert_load"} <= lines[0].keys()
+    assert sorted(p.name for p in (output / "checkpoints").iterdir()) == [
+        "step-00000018",
+        "step-00000024",
+    ]
+    assert export.load(output / "export").config.vocab_size == 320
+    assert json.loads((output / "export/lineage.json").read_text())["release_id"] == "r1"
+
+
+def test_a_finished_run_answers_at_once(done: tuple[Path, Any], shards_folder: Path) -> None:
+    output, answer = done
+    before = (output / "export" / export.WEIGHTS).stat().st_mtime_ns
+    assert pretrain(job(shards_folder, output)) == answer | {"resumed_from": STEPS}
+    assert (output / "export" / export.WEIGHTS).stat().st_mtime_ns == before
+
+
+def test_other_settings_do_not_overwrite_a_run(done: tuple[Path, Any], shards_folder: Path) -> None:
+    with pytest.raises(UsageError, match="other data or settings"):
+        pretrain(job(shards_folder, done[0], steps=STEPS + 1))
+
+
+def test_killed_anywhere_it_ends_with_the_same_bits(
+    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+) -> None:
+    output, metrics = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
+    file = tmp_path / "job.json"
+    file.write_text(job(shards_folder, output).model_dump_json())
+    # The undisturbed run used this process's threads: the other one must use as many.
+    env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    for lines in (8, 15):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headrace.training.pretrain", str(file)],
+            env=env,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and not (
+            metrics.exists() and metrics.read_bytes().count(b"\n") >= lines
+        ):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        metrics.write_bytes(metrics.read_bytes()[:-9])  # the line being written
+    answer = pretrain(job(shards_folder, output))
+    assert 6 <= answer["resumed_from"] < STEPS
+    assert trace(output) == trace(done[0])
+    same = [(d / "export" / export.WEIGHTS).read_bytes() for d in (output, done[0])]
+    assert same[0] == same[1]
+
+
+def test_too_little_text_is_said(shards_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="too little text"):
+        pretrain(job(shards_folder, tmp_path / "o", rows=1000))
+
+
+def test_a_model_too_large_for_the_machine_is_refused(shards_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not for this machine"):
+        pretrain(job(shards_folder, tmp_path / "o", preset="moe-175b"))
