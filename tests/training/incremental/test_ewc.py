@@ -84,7 +84,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing may catch it."""
 
 
-@pytest.mark.parametrize("fatal", [2, 11, 16])
+@pytest.mark.parametrize("fatal", [7, 27])
 def test_killed_round_ends_with_the_same_bytes(
     finished: tuple[EWCJob, dict[str, Any]],
     tmp_path: Path,
@@ -108,7 +108,7 @@ def test_killed_round_ends_with_the_same_bytes(
         ewc(again)
     monkeypatch.undo()
     got = ewc(again)
-    assert got["resumed_from"] == (fatal - 1) // 4 * 4
+    assert got["resumed_from"] == min(want["steps"], (fatal - 1) // 4 * 4)
     assert got["metrics"] == want["metrics"] and got["course"] == want["course"]
     for name in ("export/model.safetensors", "metrics.jsonl", "evaluation/old_plain.parquet"):
         assert (tmp_path / name).read_bytes() == (Path(task.output) / name).read_bytes(), name
