@@ -44,9 +44,9 @@ def _sentence(entry: Mapping[str, Any], confidence: float) -> str:
     unit = f" {entry['unit']}" if entry["unit"] else ""
     way = "improves" if gain > 0 else "loses"
     asked = (
-        f"an improvement of more than {entry['margin']:.3g} was asked for"
+        f"wants an improvement of more than {entry['margin']:.3g}"
         if entry["require"] == "better"
-        else f"a loss of at most {entry['margin']:.3g} was allowed"
+        else f"allows a loss of {entry['margin']:.3g}"
     )
     by = "the whole interval" if entry["judge"] == "interval" else "the estimate"
     note = f" Note: {entry['note']}." if "note" in entry else ""
@@ -54,7 +54,7 @@ def _sentence(entry: Mapping[str, Any], confidence: float) -> str:
         f"{label} {way} by {abs(gain):.3f}{unit} ({entry['champion']:.3f} to "
         f"{entry['challenger']:.3f}, {entry['direction']} is better); improvement with "
         f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} documents. "
-        f"In {by} {asked}: {_VERDICT[entry['verdict']]}.{note}"
+        f"The policy {asked}, judged by {by}: {_VERDICT[entry['verdict']]}.{note}"
     )
 
 
