@@ -15,6 +15,7 @@ import argparse
 import random
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,17 @@ from headrace.spark_jobs.fit.corpora import Passage, excluded, passages
 from headrace.spark_jobs.fit.logistic import descend
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
-from headrace.spark_jobs.levels.l2_semantics import PIVOT, Fluency, features
+from headrace.spark_jobs.levels.l2_semantics import HAN_SHARE, PIVOT, Fluency, features
 
 MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"
 FOLDS = 4
 BELOW = 0.008
-"""Share of sound text of left-out sources that shall fall below the calibrated point."""
+"""Share of sound text of left-out sources that shall fall below the calibrated point of a head."""
+HEADS = (
+    [how.__name__ for how in damage.ORDER],
+    [how.__name__ for how in (*damage.LETTER, damage.machine_list)],
+)
+"""Kinds of damage that a mix of the families is fitted to each: order, and letters."""
 _NO_PROSE = {"akshare", "cnequity", "efinance", "PyCMeKG", "simple_icd_10_cm"}
 _PIECES = {"zh": 1800, "en": 700}
 """Pieces of a source: Chinese has fewer sources and more characters to learn."""
@@ -94,50 +100,51 @@ def pieces(all_passages: list[Passage], seed: int) -> Pieces:
 
 
 class Ids:
-    """Bucket ids of the pieces by column, to fit on and to measure any choice of them."""
+    """Bucket ids of the pieces by family, to fit on and to measure any choice of them."""
 
     def __init__(self, text: list[str]) -> None:
         held = base.Texts(pa.array(text, pa.string()), np.zeros(len(text), np.int8))
         starts, ends = held.offsets[:-1], held.offsets[1:]
         indptr, ids = fluency.buckets(held.data, starts, ends)
-        column = ids >> fluency.BITS
-        self.columns: list[tuple[Ints, npt.NDArray[np.int32]]] = []
-        for c in range(fluency.COLUMNS):
-            mine = column == c
+        self.families: list[tuple[Ints, npt.NDArray[np.int32]]] = []
+        for family in range(fluency.FAMILIES):
+            first = fluency.START[family]
+            mine = (ids >= first) & (ids < first + (1 << fluency.BITS[family]))
             before = np.concatenate([[0], np.cumsum(mine)])
-            self.columns.append((before[indptr], ids[mine] & ((1 << fluency.BITS) - 1)))
-        self.found = np.stack([p[1:] - p[:-1] for p, _ in self.columns], 1)
-        nothing = np.zeros((fluency.TABLES, 1 << fluency.BITS), np.int8)
-        self.repeated = fluency.measure(held.data, starts, ends, nothing)[2]
+            self.families.append((before[indptr], ids[mine] - np.int32(first)))
+        self.found = np.stack([p[1:] - p[:-1] for p, _ in self.families], 1)
+        self.repeated = fluency.measure(held.data, starts, ends, np.zeros(fluency.SIZE, np.int8))[2]
 
     def weights(
         self, rows: Ints, sound: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Weights (TABLES, 2^BITS), scale and bias (TABLES,) fitted on `rows`."""
-        weights = np.zeros((fluency.TABLES, 1 << fluency.BITS), np.int8)
-        scale, bias = np.ones(fluency.TABLES), np.zeros(fluency.TABLES)
-        for table in range(fluency.TABLES):
-            indptr, ids = self.columns[table]
-            chosen = rows[self.found[rows, table] >= 10]
-            part = np.concatenate([[0], np.cumsum(self.found[chosen, table])])
+        """Weights (SIZE,), scale and bias (FAMILIES,) fitted on `rows`."""
+        weights = np.zeros(fluency.SIZE, np.int8)
+        scale, bias = np.ones(fluency.FAMILIES), np.zeros(fluency.FAMILIES)
+        for family, (indptr, ids) in enumerate(self.families):
+            chosen = rows[self.found[rows, family] >= 10]
+            part = np.concatenate([[0], np.cumsum(self.found[chosen, family])])
             mine = np.concatenate([ids[indptr[i] : indptr[i + 1]] for i in chosen])
             target = sound[chosen].astype(np.float32)[:, None]
+            buckets = 1 << fluency.BITS[family]
             w, b = descend(
-                part, mine, 1 << fluency.BITS, target, np.ones_like(target),
+                part, mine, buckets, target, np.ones_like(target),
                 power=1.0, epochs=5, rate=1.0, l2=1e-4, seed=1,
             )  # fmt: skip
-            scale[table] = np.quantile(np.abs(w[w != 0]), 0.9995) / 127
-            weights[table] = np.clip(np.rint(w[:, 0] / scale[table]), -127, 127)
-            bias[table] = b[0]
+            scale[family] = np.quantile(np.abs(w[w != 0]), 0.9995) / 127
+            first = fluency.START[family]
+            whole = np.clip(np.rint(w[:, 0] / scale[family]), -127, 127)
+            weights[first : first + buckets] = whole
+            bias[family] = b[0]
         return weights, scale, bias
 
     def sums(self, rows: Ints, weights: npt.NDArray[np.int8]) -> Ints:
-        """(rows, COLUMNS) sums of weights, as the kernel makes them."""
-        out = np.zeros((rows.size, fluency.COLUMNS), np.int64)
-        for c, (indptr, ids) in enumerate(self.columns):
-            run = weights[fluency.TABLE_OF[c]][ids].astype(np.int64)
+        """(rows, FAMILIES) sums of weights, as the kernel makes them."""
+        out = np.zeros((rows.size, fluency.FAMILIES), np.int64)
+        for family, (indptr, ids) in enumerate(self.families):
+            run = weights[fluency.START[family] + ids].astype(np.int64)
             total = np.concatenate([[0], np.cumsum(run)])
-            out[:, c] = (total[indptr[1:]] - total[indptr[:-1]])[rows]
+            out[:, family] = (total[indptr[1:]] - total[indptr[:-1]])[rows]
         return out
 
 
@@ -167,7 +174,7 @@ def bound(
     """(a, b) with a - b / sqrt(size) the BELOW quantile of sound text, fitted over six sizes."""
     edges = np.quantile(size, np.linspace(0, 1, 7))
     rows, wanted = [], []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         mine = (size >= low) & (size <= high)
         rows.append([1.0, -1 / np.sqrt(size[mine].mean())])
         wanted.append(_quantile(margin[mine], weight[mine], BELOW))
@@ -193,7 +200,7 @@ def main() -> None:
     names = sorted(set(source))
     fold = np.array([names.index(s) % FOLDS for s in source])
     fitted = kind != "repeated"
-    x = np.zeros((len(kind), 8))
+    x = np.zeros((len(kind), 6))
     size = np.zeros(len(kind))
     with console.Progress("fit without a fold of sources", FOLDS, "folds") as progress:
         for k in range(FOLDS):
@@ -201,22 +208,25 @@ def main() -> None:
             rows = np.flatnonzero(fold == k)
             x[rows], size[rows] = features(ids.sums(rows, weights), ids.found[rows], scale, bias)
             progress.advance()
-    share = np.zeros(len(kind))  # every source weighs the same, sound as much as damaged
-    for name in names:
-        for side in (sound, ~sound & fitted):
-            mine = (source == name) & side
-            share[mine] = 1 / mine.sum()
-    use = share > 0
-    mix = mixed(x[use], sound[use], share[use])
-    margin, chinese = x @ mix, x[:, 3] > 0.5
-    bounds = np.stack(
-        [bound(margin[m], size[m], share[m]) for m in (sound & ~chinese, sound & chinese)]
-    )
-    point = np.where(chinese, bounds[1, 0], bounds[0, 0]) - np.where(
-        chinese, bounds[1, 1], bounds[0, 1]
-    ) / np.sqrt(np.maximum(size, 1))
+    chinese = x[:, HAN_SHARE] > 0.5
+    heads, bounds, low = [], [], np.zeros(len(kind), bool)
+    for kinds in HEADS:
+        share = np.zeros(len(kind))  # every source weighs the same, sound as much as damaged
+        for name in names:
+            for side in (sound, np.isin(kind, kinds)):
+                mine = (source == name) & side
+                share[mine] = 1 / max(1, mine.sum())
+        use = share > 0
+        mix = mixed(x[use], sound[use], share[use])
+        margin = x @ mix
+        sides = (sound & ~chinese, sound & chinese)
+        pair = np.stack([bound(margin[m], size[m], share[m]) for m in sides])
+        a, b = np.where(chinese[:, None], pair[1], pair[0]).T
+        low |= margin < a - b / np.sqrt(np.maximum(size, 1))
+        heads.append(mix)
+        bounds.append(pair)
     limit = float(max(0.5, _quantile(ids.repeated[sound], share[sound], 0.998)))
-    low = (margin < point) | (ids.repeated > limit)
+    low |= ids.repeated > limit
     console.say("| left-out source | sound below .7 | damaged below .7 |\n|---|---|---|")
     for name in names:
         mine = source == name
@@ -227,11 +237,12 @@ def main() -> None:
     for name in sorted(set(kind)):
         shares = [f"{low[(kind == name) & side].mean():.3f}" for side in (zh, ~zh)]
         console.say(f"| {name} | {' | '.join(shares)} |")
-    console.say(f"mix {mix.round(3).tolist()}, bounds {bounds.round(2).tolist()}, {limit=:.3f}")
+    mix, both = np.stack(heads), np.stack(bounds)
+    console.say(f"mix {mix.round(2).tolist()}, bounds {both.round(2).tolist()}, {limit=:.3f}")
     with console.Progress("fit on all sources"):
         weights, scale, bias = ids.weights(np.flatnonzero(fitted), sound)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    Fluency(weights, scale, bias, mix, bounds, limit).save(args.output)
+    Fluency(weights, scale, bias, mix, both, limit).save(args.output)
     console.say(f"{args.output}: {args.output.stat().st_size:,} bytes, point {PIVOT}")
 
 

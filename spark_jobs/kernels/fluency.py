@@ -7,10 +7,7 @@ One pass over the UTF-8 bytes gives, for every text, means of 8-bit weights by f
   word itself if it is short, else its ending, and whether it begins with a capital: function words,
   endings and stops show whether words stand in an order that a language has, whatever the topic;
 - LETTERS: 3- and 4-grams of the letters of each word with its borders;
-- SINGLE: Chinese characters one by one;
-- FAR_HAN, FAR_WORDS: pairs that stand 8 characters or 5 classes apart, with the weights of
-  neighbours. Neighbours of a sound text score above its own distant pairs; in shuffled text both
-  score the same, whatever the topic. So the text is its own control.
+- SINGLE: Chinese characters one by one.
 And it gives the share of stretches of 8 units (words, Chinese characters) that were seen before in
 the same text. Sums are integers: nothing depends on order, batch or machine.
 """
@@ -23,24 +20,19 @@ from numba import njit
 
 from headrace.spark_jobs.kernels.linear import Bytes, Ints
 
-HAN, WORDS, LETTERS, SINGLE, FAR_HAN, FAR_WORDS = range(6)
-COLUMNS = 6
-TABLES = 4
-"""Families with weights of their own, the first ones."""
-TABLE_OF = (HAN, WORDS, LETTERS, SINGLE, HAN, WORDS)
-"""Whose weights a column is summed with."""
-_FAR_HAN_STEPS, _FAR_WORDS_STEPS = 8, 5
-_RING = 16
-BITS = 17
-"""Base-2 logarithm of the number of buckets of one family."""
+HAN, WORDS, LETTERS, SINGLE = range(4)
+FAMILIES = 4
+BITS = (19, 18, 17, 14)
+"""Base-2 logarithm of the number of buckets of each family."""
+START = (0, 1 << 19, (1 << 19) + (1 << 18), (1 << 19) + (1 << 18) + (1 << 17))
+"""Where each family begins in one row of weights."""
+SIZE = START[-1] + (1 << BITS[-1])
 STRETCH = 8
 """Units in a stretch that is looked for again."""
 
-_SIZE = 1 << BITS
 _BLOCK = 2048
 _TABLE = 1 << 15
-_PER_BYTE = 9
-_SHIFT = np.uint64(64 - BITS)
+_PER_BYTE = 7
 _P = np.uint64(0x9E3779B97F4A7C15)
 _Q = np.uint64(0xD6E8FEB86659FD93)
 _FAR = np.uint64(29)
@@ -59,16 +51,13 @@ def _mix(a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _put(ids, n, family, h):  # type: ignore[no-untyped-def]
-    ids[n] = np.int32(family * _SIZE) + np.int32((h * _Q) >> _SHIFT)
+    ids[n] = np.int32(START[family]) + np.int32((h * _Q) >> np.uint64(64 - BITS[family]))
     return n + 1
 
 
 @njit(cache=True, nogil=True)
-def _han(s, past, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
-    """Take `unit` into the stream of Chinese n-grams.
-
-    s[0:2] are the last units, s[2:4] whether they are Han; past[0:2] a ring of both, s[9] its end.
-    """
+def _han(s, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
+    """Take `unit` into the stream of Chinese n-grams: s[0:2] last units, s[2:4] whether Han."""
     if is_han:
         n = _put(ids, n, SINGLE, unit)
     if s[0] != _ZERO:
@@ -76,24 +65,14 @@ def _han(s, past, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
             n = _put(ids, n, HAN, _mix(_mix(_ONE, s[0]), unit))
         if s[1] != _ZERO and (s[2] or is_han or s[3]):
             n = _put(ids, n, HAN, _mix(_mix(_mix(np.uint64(3), s[1]), s[0]), unit))
-    at = np.int64(s[9])
-    far = (at - _FAR_HAN_STEPS) % _RING
-    if at >= _FAR_HAN_STEPS and (past[1, far] or is_han):
-        n = _put(ids, n, FAR_HAN, _mix(_mix(_ONE, past[0, far]), unit))
-    past[0, at % _RING] = unit
-    past[1, at % _RING] = is_han
-    s[9] += _ONE
     s[1], s[3] = s[0], s[2]
     s[0], s[2] = unit, is_han
     return n
 
 
 @njit(cache=True, nogil=True)
-def _class(s, past, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
-    """Take a class into the stream of word-class n-grams.
-
-    s[4:6] are the last classes, s[6:8] whether words; past[2:4] a ring of both, s[10] its end.
-    """
+def _class(s, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
+    """Take a class into the stream of word-class n-grams: s[4:6] last classes, s[6:8] words."""
     if kind == s[4]:  # a rule of dashes is one dash
         return n
     if s[4] != _ZERO:
@@ -101,13 +80,6 @@ def _class(s, past, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
             n = _put(ids, n, WORDS, _mix(_mix(np.uint64(5), s[4]), kind))
         if s[5] != _ZERO and (s[6] or is_word or s[7]):
             n = _put(ids, n, WORDS, _mix(_mix(_mix(np.uint64(7), s[5]), s[4]), kind))
-    at = np.int64(s[10])
-    far = (at - _FAR_WORDS_STEPS) % _RING
-    if at >= _FAR_WORDS_STEPS and (past[3, far] or is_word):
-        n = _put(ids, n, FAR_WORDS, _mix(_mix(np.uint64(5), past[2, far]), kind))
-    past[2, at % _RING] = kind
-    past[3, at % _RING] = is_word
-    s[10] += _ONE
     s[5], s[7] = s[4], s[6]
     s[4], s[6] = kind, is_word
     return n
@@ -137,16 +109,16 @@ def _stretch(ring, counts, table, mark, every, unit):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _end_word(s, past, w, ids, n, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+def _end_word(s, w, ids, n, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
     """Close the word in `w`: hash, length, capital, digits only, last two letters."""
     word, size, capital, digits = w[0], w[1], w[2], w[3]
-    n = _han(s, past, _NUMBER if digits else _WORD, _ZERO, ids, n)
+    n = _han(s, _NUMBER if digits else _WORD, _ZERO, ids, n)
     if digits:
-        n = _class(s, past, _NUMBER, _ONE, ids, n)
+        n = _class(s, _NUMBER, _ONE, ids, n)
         word = _NUMBER
     else:
         kind = word if size <= _SHORT else _mix(_mix(np.uint64(13), w[4]), w[5])
-        n = _class(s, past, _mix(kind, capital + _ONE), _ONE, ids, n)
+        n = _class(s, _mix(kind, capital + _ONE), _ONE, ids, n)
         # Borders: the last letters with the end of the word.
         n = _put(ids, n, LETTERS, _mix(_mix(_mix(np.uint64(17), w[4]), w[5]), _ZERO))
     if s[8] != _ZERO:
@@ -158,7 +130,7 @@ def _end_word(s, past, w, ids, n, ring, counts, table, mark, every):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+def _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
     """Hash the n-grams of data[at:stop]; returns (next position, number of ids)."""
     n = 0
     while at < stop:
@@ -201,26 +173,21 @@ def _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, mark, every
             w[0] = _mix(w[0], code)
             w[1] += _ONE
             if at >= end:
-                n = _end_word(s, past, w, ids, n, ring, counts, table, mark, every)
+                n = _end_word(s, w, ids, n, ring, counts, table, mark, every)
             continue
         if w[1] > 0:
-            n = _end_word(s, past, w, ids, n, ring, counts, table, mark, every)
+            n = _end_word(s, w, ids, n, ring, counts, table, mark, every)
         if code <= 32 or code == 0x3000 or code == 0xA0:
             continue
         han = code >= 0x2E80 and not (0x3000 <= code <= 0x303F or 0xFE10 <= code <= 0xFE6F)
-        n = _han(s, past, code, _ONE if han else _ZERO, ids, n)
+        n = _han(s, code, _ONE if han else _ZERO, ids, n)
         if han:
-            n = _class(s, past, _OTHER, _ZERO, ids, n)
+            n = _class(s, _OTHER, _ZERO, ids, n)
             s[8] = _OTHER
             _stretch(ring, counts, table, mark, every, code)
         else:
-            n = _class(s, past, code, _ZERO, ids, n)
+            n = _class(s, code, _ZERO, ids, n)
     return at, n
-
-
-@njit(cache=True, nogil=True)
-def _state():  # type: ignore[no-untyped-def]
-    return np.empty(11, np.uint64), np.empty(7, np.uint64), np.zeros((4, _RING), np.uint64)
 
 
 @njit(cache=True, nogil=True)
@@ -232,7 +199,7 @@ def _every(size):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _measure(data, starts, ends, weights, sums, found, repeated):  # type: ignore[no-untyped-def]
     ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
-    s, w, past = _state()
+    s, w = np.empty(9, np.uint64), np.empty(7, np.uint64)
     ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
     table = np.zeros(_TABLE, np.uint64)
     for i in range(starts.size):
@@ -243,18 +210,23 @@ def _measure(data, starts, ends, weights, sums, found, repeated):  # type: ignor
         counts[:] = 0
         while at < end:
             stop = min(end, at + _BLOCK)
-            at, n = _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, mark, every)
+            at, n = _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every)
             for j in range(n):
-                column = ids[j] >> BITS
-                sums[i, column] += weights[TABLE_OF[column], ids[j] & (_SIZE - 1)]
-                found[i, column] += 1
+                bucket = ids[j]
+                family = (
+                    np.int64(bucket >= START[1])
+                    + np.int64(bucket >= START[2])
+                    + np.int64(bucket >= START[3])
+                )
+                sums[i, family] += weights[bucket]
+                found[i, family] += 1
         repeated[i, 0], repeated[i, 1] = counts[0], counts[1]
 
 
 @njit(cache=True, nogil=True)
 def _ids(data, starts, ends, indptr, out):  # type: ignore[no-untyped-def]
     ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
-    s, w, past = _state()
+    s, w = np.empty(9, np.uint64), np.empty(7, np.uint64)
     ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
     table = np.zeros(_TABLE, np.uint64)
     total = 0
@@ -265,7 +237,7 @@ def _ids(data, starts, ends, indptr, out):  # type: ignore[no-untyped-def]
         counts[:] = 0
         while at < end:
             stop = min(end, at + _BLOCK)
-            at, n = _walk(data, at, stop, end, s, past, w, ids, ring, counts, table, _ONE, _ONE)
+            at, n = _walk(data, at, stop, end, s, w, ids, ring, counts, table, _ONE, _ONE)
             if out.size:
                 out[total : total + n] = ids[:n]
             total += n
@@ -273,7 +245,7 @@ def _ids(data, starts, ends, indptr, out):  # type: ignore[no-untyped-def]
 
 
 def buckets(data: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
-    """Bucket ids of all columns (column * 2^BITS + bucket): (indptr (N + 1,), ids)."""
+    """Bucket ids, each family's from its START on: (indptr (N + 1,), ids)."""
     indptr = np.zeros(starts.size + 1, np.int64)
     _ids(data, starts, ends, indptr, np.empty(0, np.int32))
     out = np.empty(indptr[-1], np.int32)
@@ -284,12 +256,12 @@ def buckets(data: Bytes, starts: Ints, ends: Ints) -> tuple[Ints, npt.NDArray[np
 def measure(
     data: Bytes, starts: Ints, ends: Ints, weights: npt.NDArray[np.int8]
 ) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-    """Of every text: sums of weights (N, COLUMNS), n-grams found (N, COLUMNS), repeated share (N,).
+    """Of every text: sums of weights and n-grams found, each (N, FAMILIES), repeated share (N,).
 
-    `weights` is (TABLES, 2^BITS).
+    `weights` is (SIZE,).
     """
     n = starts.size
-    sums, found = np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.int64)
+    sums, found = np.zeros((n, FAMILIES), np.int64), np.zeros((n, FAMILIES), np.int64)
     repeated = np.zeros((n, 2), np.int64)
     _measure(data, starts, ends, weights, sums, found, repeated)
     return sums, found, repeated[:, 0] / np.maximum(repeated[:, 1], 1)

@@ -254,11 +254,9 @@ class LinearModel:
 
     def span_scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of the spans data[starts[i]:ends[i]]."""
-        margins = np.clip(self.margins(data, starts, ends), -40, 40)
-        scores: npt.NDArray[np.float32] = (1 / (1 + np.exp(-margins.astype(np.float64)))).astype(
-            np.float32
-        )
-        return scores
+        margins = np.clip(self.margins(data, starts, ends), -40, 40).astype(np.float64)
+        scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-margins))
+        return scores.astype(np.float32)
 
     def scores(self, texts: Texts) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of whole texts."""

@@ -1,11 +1,11 @@
 """Scores whether a text runs as language does: 1 sound, 0 shuffled, garbled or one piece repeated.
 
-Two parts, of which the lower is the score. Fluency: learned n-gram weights of neighbouring
-characters, words and letters, set against pairs further apart in the same text, so that shuffled
-text betrays itself whatever it is about. Repetition: the share of stretches of 8 words (Chinese:
-characters) that came before. Scores are scaled so that .7 is where about 1 % of clean text of
-sources not fitted on falls below, at any length. Order of whole sentences is beyond this level,
-and so is whether a statement is true (level 3).
+Three parts, of which the lowest is the score. Order and spelling: two mixes of learned weights of
+neighbouring characters, words, word classes and letters (kernels/fluency.py). Repetition: the
+share of stretches of 8 words (Chinese: characters) that came before. Scores are scaled so that .7
+is where about 2 % of sound text of sources not fitted on falls below, at any length, every source
+weighing the same. The order of whole sentences is beyond this level, and so is whether a statement
+is true (level 3).
 
 Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.semantics`
 (data/l2_semantics.md says from what).
@@ -45,21 +45,23 @@ class SemanticsSettings(Settings):
 
 
 def features(sums: Ints, found: Ints, scale: Floats, bias: Floats) -> tuple[Floats, Floats]:
-    """What fluency is computed from: (N, 8) means weighted by script, and (N,) sizes.
+    """What fluency is computed from: (N, 6) means weighted by script, and (N,) sizes.
 
-    Columns: neighbours, distant pairs and single characters of Chinese, its share h, neighbours,
-    distant pairs and letters of Latin script (times 1 - h), and 1. The size is in Chinese
-    characters; four letter n-grams count as one.
+    Columns: n-grams and single characters of Chinese times its share h, h, words and letters of
+    Latin script times 1 - h, and 1. The size is in Chinese characters; four letter n-grams count
+    as one.
     """
-    tables = list(fluency.TABLE_OF)
-    mean = sums / np.maximum(found, 1) * scale[tables] + bias[tables]
-    mean = np.where(found > 0, mean, 0.0)
+    mean = np.where(found > 0, sums / np.maximum(found, 1) * scale + bias, 0.0)
     han, latin = found[:, fluency.SINGLE], found[:, fluency.LETTERS] / 4
     size = han + latin
     h = han / np.maximum(size, 1)
-    left = [mean[:, c] * h for c in (fluency.HAN, fluency.FAR_HAN, fluency.SINGLE)]
-    right = [mean[:, c] * (1 - h) for c in (fluency.WORDS, fluency.FAR_WORDS, fluency.LETTERS)]
+    left = [mean[:, c] * h for c in (fluency.HAN, fluency.SINGLE)]
+    right = [mean[:, c] * (1 - h) for c in (fluency.WORDS, fluency.LETTERS)]
     return np.column_stack([*left, h, *right, np.ones_like(h)]), size
+
+
+HAN_SHARE = 2
+"""Column of `features` that holds h."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,15 @@ class Fluency:
     """The fitted model of this level."""
 
     weights: npt.NDArray[np.int8]
-    """(TABLES, 2^BITS) n-gram weights."""
+    """(SIZE,) n-gram weights."""
     scale: Floats
-    """(TABLES,) size of a unit of weight."""
+    """(FAMILIES,) size of a unit of weight."""
     bias: Floats
-    """(TABLES,) log-odds of a mean of 0."""
+    """(FAMILIES,) log-odds of a mean of 0."""
     mix: Floats
-    """(8,) coefficients of `features`."""
+    """(2, 6) coefficients of `features`: a head for damaged order, one for damaged letters."""
     bound: Floats
-    """(2, 2): Latin, Chinese; the calibrated point is bound[:, 0] - bound[:, 1] / sqrt(size)."""
+    """(2, 2, 2): head; Latin, Chinese; (a, b): the calibrated point is a - b / sqrt(size)."""
     repeated: float
     """Share of repeated stretches at the calibrated point."""
 
@@ -83,8 +85,14 @@ class Fluency:
     def load(cls, path: Path) -> Fluency:
         """The model in an .npz file that `save` wrote."""
         with np.load(path, allow_pickle=False) as f:
-            names = ("weights", "scale", "bias", "mix", "bound")
-            return cls(*(np.ascontiguousarray(f[n]) for n in names), float(f["repeated"]))
+            return cls(
+                np.ascontiguousarray(f["weights"]),
+                f["scale"],
+                f["bias"],
+                f["mix"],
+                f["bound"],
+                float(f["repeated"]),
+            )
 
     def save(self, path: Path) -> None:
         """Write the model as .npz without objects."""
@@ -94,11 +102,13 @@ class Fluency:
         """Of every span: log-odds of fluency and of repetition, .7 at PIVOT, and repeated share."""
         sums, found, repeated = fluency.measure(data, starts, ends, self.weights)
         x, size = features(sums, found, self.scale, self.bias)
-        latin, chinese = (b[0] - b[1] / np.sqrt(np.maximum(size, 1)) for b in self.bound)
-        h = x[:, 3]
-        point = h * chinese + (1 - h) * latin
+        h = x[:, HAN_SHARE]
+        fluent = np.full(size.size, np.inf)
+        for mix, bound in zip(self.mix, self.bound, strict=True):
+            latin, chinese = (a - b / np.sqrt(np.maximum(size, 1)) for a, b in bound)
+            fluent = np.minimum(fluent, x @ mix - h * chinese - (1 - h) * latin)
         # Without a letter there is nothing to judge: level 1 has its say on such text.
-        fluent = np.where(size > 0, x @ self.mix - point, 0.5)
+        fluent = np.where(size > 0, fluent, 0.5)
         return _LOGIT + fluent, _LOGIT + 14 * (self.repeated - repeated), repeated
 
 
