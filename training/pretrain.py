@@ -43,6 +43,8 @@ class PretrainSettings(Settings):
 
     preset: str = "local"
     """Shape and recipe: local, test, moe-175b."""
+    dense: bool = False
+    """Train the dense model of the same active parameters instead, to compare with."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps; past one epoch the rows come round again in the same order."""
     rows: int | None = Field(default=None, ge=1)
@@ -113,6 +115,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     recipe, asked = chosen.recipe, job.settings
     rows, steps = asked.rows or recipe.rows, asked.steps or recipe.steps
     config = shape(chosen, shards)
+    config = config.dense() if asked.dense else config
     total, active = count(config)
     if total > 2_000_000_000:
         raise UsageError(

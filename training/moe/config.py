@@ -74,6 +74,16 @@ class MoEConfig(Settings):
         """Number of layers with routed experts."""
         return max(0, self.num_hidden_layers - self.first_k_dense_replace)
 
+    def dense(self) -> MoEConfig:
+        """The shape without routed experts that has the same active parameters a layer."""
+        passed = self.num_experts_per_tok + self.n_shared_experts
+        return self.model_copy(
+            update={
+                "first_k_dense_replace": self.num_hidden_layers,
+                "intermediate_size": passed * self.moe_intermediate_size,
+            }
+        )
+
     def to_hf(self) -> dict[str, Any]:
         """The content of Hugging Face's config.json, without token ids."""
         shape = self.model_dump(exclude={"rope_theta"})
