@@ -250,7 +250,8 @@ class LinearModel:
         per_byte = len(self.ngrams.words) + len(self.ngrams.chars)
         sums, counts = _sums(data, starts, ends, words, chars, shift, per_byte, self.weights)
         size = np.maximum(counts, 1).astype(np.float64) ** self.power
-        return (self.bias + self.scale * (sums / size[:, None])).astype(np.float32)
+        margins: npt.NDArray[np.float64] = self.bias + self.scale * (sums / size[:, None])
+        return margins.astype(np.float32)
 
     def span_scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of the spans data[starts[i]:ends[i]]."""

@@ -1,0 +1,126 @@
+"""Figures of levels 2 and 5 on a folder of real text, as Markdown tables.
+
+    HEADRACE_BENCH_DATA=DIR make bench-levels
+
+DIR has Parquet files with the columns text, lang and domain. Files with an open licence among them
+served to fit the levels (data/*.md names them): their rows say how well the levels fit, the others
+how well they generalise.
+"""
+
+import os
+import random
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.spark_jobs.fit import damage
+from headrace.spark_jobs.fit.corpora import SETS
+from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.levels.l2_semantics import SEMANTICS, SemanticsSettings
+from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
+
+pytestmark = pytest.mark.bench
+ROWS = 1500
+KINDS = (*damage.ORDER, *damage.LETTER, damage.machine_list, damage.repeated)
+Floats = npt.NDArray[np.float32]
+
+
+def sets() -> list[tuple[str, str, str, list[str]]]:
+    """(file, language, domain, texts) of every file, at most ROWS texts of each, drawn."""
+    folder = os.environ.get("HEADRACE_BENCH_DATA")
+    if not folder:
+        pytest.skip("HEADRACE_BENCH_DATA names no folder")
+    out = []
+    for path in sorted(Path(folder).glob("*.parquet")):
+        rows = pq.read_table(path, columns=["text", "lang", "domain"]).to_pylist()
+        random.Random(5).shuffle(rows)
+        texts = [r["text"] for r in rows if r["text"]][:ROWS]
+        out.append((path.stem, rows[0]["lang"], rows[0]["domain"], texts))
+    return out
+
+
+def held(texts: list[str]) -> Texts:
+    return Texts(pa.array(texts, pa.string()), np.zeros(len(texts), np.int8))
+
+
+def semantic(texts: list[str]) -> Floats:
+    clean = [t.encode("utf-8", "replace").decode() for t in texts]
+    score = SEMANTICS.score(held(clean), SemanticsSettings())["semantic_score"]
+    return score.to_numpy(zero_copy_only=False)
+
+
+def auc(above: Floats, below: Floats) -> float:
+    """How often a score of the first kind stands above one of the second."""
+    both = np.concatenate([above, below])
+    rank = np.empty(len(both))
+    rank[np.argsort(both, kind="stable")] = np.arange(len(both))
+    n, m = len(above), len(below)
+    return float((rank[:n].sum() - n * (n - 1) / 2) / (n * m))
+
+
+def fitted(name: str) -> str:
+    return "yes" if name in SETS else "no"
+
+
+def test_level_2_on_sound_and_damaged_text() -> None:
+    sound: dict[str, list[str]] = defaultdict(list)
+    print("\n| lang | set | fitted on | texts of 100 characters or more | below .7 | MB/s |")
+    print("|---|---|---|---|---|---|")
+    for name, lang, _, texts in sets():
+        texts = [t for t in texts if len(t) >= 100]
+        if not texts:
+            continue
+        batch = held(texts)
+        SEMANTICS.score(held(["warm"]), SemanticsSettings())
+        began = time.process_time()
+        SEMANTICS.score(batch, SemanticsSettings())
+        speed = batch.data.size / 1e6 / (time.process_time() - began)
+        low = (semantic(texts) < 0.7).mean()
+        print(f"| {lang} | {name} | {fitted(name)} | {len(texts)} | {low:.3f} | {speed:.0f} |")
+        sound[lang] += [t for t in texts if len(t) >= 400][:150]
+    print("\n| lang | damage | AUC | below .7 |\n|---|---|---|---|")
+    for lang, texts in sorted(sound.items()):
+        clean = semantic(texts)
+        print(f"| {lang} | none ({len(texts)} texts) | | {(clean < 0.7).mean():.3f} |")
+        for how in (*KINDS, damage.sentences_shuffled):
+            rng = random.Random(6)
+            score = semantic([how(t, rng) for t in texts])
+            low = (score < 0.7).mean()
+            print(f"| {lang} | {how.__name__} | {auc(clean, score):.3f} | {low:.3f} |")
+        assert (clean < 0.7).mean() <= 0.03
+
+
+def test_level_5_on_sources() -> None:
+    chosen = DomainSettings()
+    seen: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    print(f"\n| lang | domain | set | fitted on | texts | {' | '.join(DOMAINS)} | none |")
+    print("|---" * (6 + len(DOMAINS)) + "|")
+    for name, lang, domain, texts in sets():
+        texts = [t for t in texts if len(t) >= 60]
+        if not texts:
+            continue
+        columns = DOMAIN.score(held(texts), chosen)
+        best = columns["domain"].to_pylist()
+        kept = np.array(columns["domain_score"]) >= 0.5
+        shares = [np.mean([b == d for b in best]) for d in DOMAINS]
+        row = " | ".join(f"{s:.3f}" for s in shares)
+        text = f"{fitted(name)} | {len(texts)} | {row} | {1 - kept.mean():.3f} |"
+        print(f"| {lang} | {domain} | {name} | {text}")
+        if name.startswith(DOMAINS) or name.startswith("wiki"):
+            seen[lang] += [(domain, b) for b in best[:500]]
+    print("\n| lang | macro-F1 |" + "".join(f" {d} |" for d in DOMAINS))
+    print("|---" * (2 + len(DOMAINS)) + "|")
+    for lang, pairs in sorted(seen.items()):
+        scores = []
+        for d in DOMAINS:
+            hit = sum(a == d == b for a, b in pairs)
+            wrong = sum((a == d) != (b == d) for a, b in pairs)
+            scores.append(2 * hit / max(1, 2 * hit + wrong))
+        print(f"| {lang} | {np.mean(scores):.3f} |" + "".join(f" {s:.3f} |" for s in scores))
+        assert np.mean(scores) >= 0.85
