@@ -2,33 +2,30 @@
 
 The critic reads the frozen reward model's states: they are computed for the score anyway, they
 know what it looks at, and a head on them costs no second backward pass, nor does it pull at the
-policy. It starts as the reward head itself, so that the first estimate of an unfinished answer's
-value is its score so far. Unlike Ouyang et al. 2022, whose critic is a whole model of its own that
-starts from the reward model, only this head learns.
+policy. It starts at zero: the reward head itself would take every unfinished answer for a broken
+one, and so praise whatever token ends it. Unlike Ouyang et al. 2022, whose critic is a whole model
+that starts from the reward model, only this head learns.
 
 Shapes: B answers, A tokens of an answer, D width.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import MuonAdamW, OptimizerSettings, build_optimizer
-from headrace.training.rlhf.scalar import ScalarModel
 
 
 class ActorCritic(nn.Module):
     """The policy, and a linear value head on the reward model's states."""
 
-    def __init__(self, policy: MoEForCausalLM, reward: ScalarModel) -> None:
+    def __init__(self, policy: MoEForCausalLM) -> None:
         super().__init__()
         self.policy = policy
         self.critic = nn.Linear(policy.config.hidden_size, 1)
-        with torch.no_grad():
-            self.critic.weight.copy_(reward.head.weight / reward.std)
-            self.critic.bias.copy_((reward.head.bias - reward.mean) / reward.std)
+        nn.init.zeros_(self.critic.weight)
+        nn.init.zeros_(self.critic.bias)
 
     def values(self, states: Tensor) -> Tensor:
         """Values (B, A) of the reward model's states (B, A, D)."""

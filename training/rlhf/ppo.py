@@ -204,7 +204,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
     with console.Progress("PPO: SFT policy on held-out prompts"):
         before = Judgement.from_json(stage.once("before", lambda: judged(None).to_json()))
         drift_before = stage.once("language", language)
-    trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, replay, job.seed)
+    trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, replay, job.seed)
     _train(job, stage, trainer, chat.prompts([r["prompt"] for r in data.train], s.max_new_tokens))
     with console.Progress("PPO: new policy on held-out prompts"):
         after, drift_after = judged(reference), language()

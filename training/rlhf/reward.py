@@ -1,11 +1,11 @@
 """The reward model: trained contrastively on preferences, and the scores that it gives.
 
 A scalar head on the SFT model, all of it trained with -log sigma(r_chosen - r_rejected)
-(Bradley-Terry; Ouyang et al. 2022, section 3.5). Beside the pairs of the data stand pairs of a
-chosen answer against the SFT model's own answer to the prompt: faults that only a model makes are
-in no data. The held-out accuracy is of the data's pairs alone; that of the others is given beside
-it (kind `sampled`). Scores are given out in standard deviations of
-the training pairs' scores, with their mean at 0, so that no later stage depends on their scale.
+(Bradley-Terry; Ouyang et al. 2022, section 3.5). A quarter of each step's pairs set a chosen answer
+against the SFT model's own answer to the prompt: faults that only a model makes are in no data. The
+held-out accuracy is of the data's pairs alone; that of the others stands beside it (kind
+`sampled`). Scores are given out in standard deviations of the training pairs' scores, with their
+mean at 0, so that no later stage depends on their scale.
 
 Run: python -m headrace.training.rlhf.reward job.json (a RewardJob).
 """
@@ -122,7 +122,7 @@ def reward(job: RewardJob) -> dict[str, Any]:
     pairs = list(zip(*_sides(chat, data.train), strict=True))
     own = list(zip(*held, strict=True))[: s.sampled]
     with console.Progress("reward model: the SFT model's own answers"):
-        pairs += _against_samples(language, chat, pairs[: s.sampled], s.max_new_tokens, job.seed)
+        sampled = _against_samples(language, chat, pairs[: s.sampled], s.max_new_tokens, job.seed)
         own = _against_samples(language, chat, own, s.max_new_tokens, job.seed + 1)
 
     with console.Progress("reward model: held-out pairs before"):
@@ -132,7 +132,7 @@ def reward(job: RewardJob) -> dict[str, Any]:
         before = stage.once(
             "before", lambda: right(*(score_dialogues(model, x, chat.pad) for x in held)).tolist()
         )
-    _train(job, stage, model, pairs, chat)
+    _train(job, stage, model, pairs, sampled, chat)
     with console.Progress("reward model: held-out pairs after"):
         _calibrate(model, pairs[:SCALE_PAIRS], chat.pad)
         scores = [score_dialogues(model, x, chat.pad) for x in held]
@@ -214,13 +214,24 @@ def _train(
     stage: Stage,
     model: ScalarModel,
     pairs: list[tuple[Dialogue, Dialogue]],
+    sampled: list[tuple[Dialogue, Dialogue]],
     chat: Chat,
 ) -> None:
     s = job.settings
     model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
     optimizer = build_optimizer(model, rates(s.optimizer))
     step, _ = stage.resume(model, optimizer)
-    batches = Batches([len(a.ids) + len(b.ids) for a, b in pairs], s.batch, job.seed)
+    # A quarter of a step's pairs are against samples, however few those are beside the data.
+    parts = (
+        [(pairs, s.batch - s.batch // 4), (sampled, s.batch // 4)]
+        if sampled
+        else [(pairs, s.batch)]
+    )
+    batches = [
+        (some, Batches([len(a.ids) + len(b.ids) for a, b in some], size, job.seed))
+        for some, size in parts
+        if size
+    ]
     with (
         Engine(model, optimizer, clip=s.clip) as engine,
         console.Progress("reward model", s.steps, "steps") as progress,
@@ -228,7 +239,8 @@ def _train(
         progress.done = step
         while step < s.steps:
             set_rate(optimizer, step, s.steps)
-            chosen, rejected = zip(*(pairs[i] for i in batches[step]), strict=True)
+            here = [some[i] for some, numbers in batches for i in numbers[step]]
+            chosen, rejected = zip(*here, strict=True)
             ids, last = padded([*chosen, *rejected], chat.pad)
             scores = model(ids, last)
             good, bad = scores.chunk(2)

@@ -76,10 +76,10 @@ class RewardSettings(Settings):
     """Optimiser steps."""
     batch: int = Field(default=24, ge=1)
     """Preference pairs a step."""
-    sampled: int = Field(default=384, ge=0)
-    """Prompts of the training pairs that the SFT model answers too: its answers are set against
-    the chosen ones as further pairs, so that the reward model has seen what it will judge. 0: none;
-    only for data whose chosen answers are better than the SFT model's own."""
+    sampled: int = Field(default=448, ge=0)
+    """Prompts of the training pairs that the SFT model answers too. Its answers are set against
+    the chosen ones in a quarter of each step's pairs, so that the reward model has seen what it
+    will judge. 0: none; for data whose chosen answers are no better than the SFT model's own."""
     max_new_tokens: int = Field(default=48, ge=1)
     """Longest of those answers, in tokens."""
     optimizer: Rates = Rates()
@@ -95,9 +95,9 @@ class RewardSettings(Settings):
 class KLSettings(Settings):
     """The penalty for leaving the SFT policy (Ziegler et al. 2019, section 2.2)."""
 
-    coefficient: float = Field(default=0.04, ge=0)
+    coefficient: float = Field(default=0.02, ge=0)
     """Weight of the per-token penalty at the start, in units of the reward's deviation a nat."""
-    target: float = Field(default=5.0, gt=0)
+    target: float = Field(default=8.0, gt=0)
     """Divergence of a whole response, in nats, that the controller steers to."""
     rate: float = Field(default=0.1, ge=0)
     """How fast the weight follows; 0 keeps it as it is."""
@@ -118,7 +118,7 @@ class PPOSettings(Settings):
     """Longest answer, in tokens."""
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of the rollouts; the update sees the same distribution."""
-    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=8e-4, final=0.3)
+    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=1e-3, final=0.5)
     """Learning rates of the policy; Muon's steps don't shrink with the gradient, so AdamW alone."""
     critic_learning_rate: float = Field(default=5e-3, gt=0)
     """Learning rate of the value head."""

@@ -93,7 +93,7 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
         optimizer=Rates(muon_lr=0.0, adamw_lr=1e-2), stop_kl=0.5, reward_clip=50.0,
     )  # fmt: skip
     chat = Chat.of(export.load_tokenizer(world.base), 64)
-    trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, None, 1)
+    trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
     optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-3)
     prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
     shares, divergence = [], 0.0
@@ -114,7 +114,7 @@ def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
     reward = scalar.load(judge)
     s = SETTINGS.model_copy(update={"stop_kl": 0.0, "replay_rows": 0})
     chat = Chat.of(export.load_tokenizer(world.base), 64)
-    trainer = Trainer(s, chat, ActorCritic(policy, reward), reference, reward, None, 1)
+    trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
     optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-3)
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
         e = trainer.explore(chat.prompts(["Go on"] * 12, 10), 0)
