@@ -51,6 +51,8 @@ def decide(
 ) -> pa.Table:
     """Columns SCORED and VERDICT of N records, in their order."""
     n = records.num_rows
+    if not n:
+        return pa.schema([*SCORED, *VERDICT]).empty_table()
     text = records["text"].combine_chunks()
     usable = _usable(text)
     where = np.cumsum(usable) - 1
