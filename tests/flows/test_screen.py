@@ -1,0 +1,35 @@
+from headrace.flows.screen import drift_screen, gate_screen, release_screen, round_screen
+
+RELEASE = {
+    "release_id": "abc", "release": "/r/abc", "read": 100, "kept": 90, "unreadable": 1,
+    "rejected": {"format": 2, "bias": 7}, "input_bytes": 2_500_000,
+}  # fmt: skip
+
+
+def test_the_ledger_is_shown_adding_up() -> None:
+    said = release_screen(RELEASE)
+    assert "100 = 90 + 9 + 1" in said and "format 2, bias 7" in said and "2.5 MB" in said
+
+
+def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
+    assert "101 ≠ 90 + 9 + 1" in release_screen({**RELEASE, "read": 101})
+
+
+def test_a_round_without_drift_says_that_nothing_is_trained() -> None:
+    assert "nothing is trained" in round_screen({"drift": False, "champion": "1", "report": "/d"})
+
+
+def test_a_gate_names_its_reasons() -> None:
+    metric = {"label": "New text", "champion": 2.0, "challenger": 1.9, "difference": -0.1,
+              "interval": [-0.2, -0.05], "verdict": "better"}  # fmt: skip
+    said = gate_screen({"decision": "inconclusive", "metrics": {"new": metric}, "report": "/g",
+                        "reasons": ["Reward: not measured"]})  # fmt: skip
+    assert "INCONCLUSIVE" in said and "-0.100 [-0.200, -0.050]: better" in said
+    assert "Reward: not measured" in said
+
+
+def test_drift_names_what_shifted() -> None:
+    said = drift_screen(
+        {"drift": True, "p_value": 0.0005, "effect": 0.4, "drifted": ["lang"], "report": "/d"}
+    )
+    assert "DRIFT" in said and "lang" in said

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from headrace.infra.errors import InputError, UsageError
+from headrace.infra.settings import Shared
+from headrace.tasks.models import lineage_of, resolve_model
+
+
+def test_a_run_folder_stands_for_its_export(tmp_path: Path) -> None:
+    export = tmp_path / "run" / "export"
+    export.mkdir(parents=True)
+    (export / "config.json").write_text("{}")
+    assert resolve_model(str(tmp_path / "run"), Shared()) == export
+    assert resolve_model(str(export), Shared()) == export
+    assert lineage_of(export) == {}
+    (export / "lineage.json").write_text('{"release_id": "r"}')
+    assert lineage_of(export) == {"release_id": "r"}
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path, state: Path) -> None:
+    with pytest.raises(InputError, match="no export"):
+        resolve_model(str(tmp_path), Shared())
+    with pytest.raises(UsageError, match="no champion"):
+        resolve_model("champion", Shared())
+    with pytest.raises(UsageError, match="no challenger"):
+        resolve_model("challenger", Shared())
