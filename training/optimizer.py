@@ -29,7 +29,9 @@ class OptimizerSettings(Settings):
     muon_lr: float = Field(default=0.02, ge=0)
     """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
     adamw_lr: float = Field(default=3e-3, gt=0)
-    """Peak learning rate of embeddings, norms, routers and other vectors."""
+    """Peak learning rate of norms, routers and heads."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Muon's momentum (Nesterov)."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -129,6 +131,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
     """
     plain: list[Tensor] = []
     paired: list[Tensor] = []
+    embedding: list[Tensor] = []
     rest: list[Tensor] = []
     for name, p in model.named_parameters():
         if not p.requires_grad:
@@ -137,11 +140,13 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
         if inner and settings.muon_lr:
             (paired if name.endswith("gate_up_proj") else plain).append(p)
         else:
-            rest.append(p)
+            (embedding if name.endswith("embed_tokens.weight") else rest).append(p)
+    tokens = settings.embedding_lr or settings.adamw_lr
     muon = {"kind": "muon", "peak": settings.muon_lr, "lr": settings.muon_lr}
     groups: list[dict[str, Any]] = [
         {"params": plain, "parts": 1, **muon},
         {"params": paired, "parts": 2, **muon},
+        {"params": embedding, "kind": "adamw", "peak": tokens, "lr": tokens},
         {"params": rest, "kind": "adamw", "peak": settings.adamw_lr, "lr": settings.adamw_lr},
     ]
     return MuonAdamW([g for g in groups if g["params"]], settings)

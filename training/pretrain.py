@@ -52,11 +52,14 @@ class PretrainSettings(Settings):
     muon_lr: float | None = Field(default=None, ge=0)
     """Peak learning rate of the matrices."""
     adamw_lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the rest."""
+    """Peak learning rate of norms and routers."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the embedding."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradients; 0 does not clip."""
-    balance_rate: float = Field(default=1e-3, ge=0)
-    """Move of the routers' selection biases a step (DeepSeek-V3's figure)."""
+    balance_rate: float = Field(default=0.01, ge=0)
+    """Move of the routers' selection biases a step. DeepSeek-V3's 0.001 is for far more
+    steps: in a run of some hundred, one expert had every token for half of it."""
     separate_documents: bool = True
     """Whether a token sees only its own document of a packed row."""
     heldout_rows: int = Field(default=32, ge=1)
@@ -137,6 +140,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         OptimizerSettings(
             muon_lr=recipe.muon_lr if asked.muon_lr is None else asked.muon_lr,
             adamw_lr=asked.adamw_lr or recipe.adamw_lr,
+            embedding_lr=asked.embedding_lr or recipe.embedding_lr,
         ),
     )
     answer: dict[str, Any] = {

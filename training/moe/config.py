@@ -49,7 +49,10 @@ class MoEConfig(Settings):
     rms_norm_eps: float = 1e-5
     """Added to the mean square in RMSNorm."""
     initializer_range: float = 0.02
-    """Standard deviation of the initial weights."""
+    """Standard deviation of the initial weights of matrices."""
+    embedding_range: float = 0.2
+    """Standard deviation of the initial embedding: large, so that what the layers add does not
+    drown the token."""
     tie_word_embeddings: bool = True
     """Whether the output head is the embedding."""
 

@@ -63,13 +63,21 @@ class MoEForCausalLM(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """Normal weights; those that write to the residual stream scaled by 1/√(2L) (GPT-2)."""
-        std = self.config.initializer_range
+        """Normal weights; those that write to the residual stream scaled by 1/√(2L) (GPT-2).
+
+        Where the head is the embedding, the last norm begins so small that the first logits have
+        a standard deviation of 1/2 whatever the embedding's is.
+        """
+        config = self.config
         for name, p in self.named_parameters():
-            if p.ndim > 1:
+            if p is self.model.embed_tokens.weight:
+                p.normal_(0.0, config.embedding_range)
+            elif p.ndim > 1:
                 into = name.endswith(("o_proj.weight", "down_proj.weight", "down_proj"))
-                scale = (2 * self.config.num_hidden_layers) ** -0.5 if into else 1.0
-                p.normal_(0.0, std * scale)
+                scale = (2 * config.num_hidden_layers) ** -0.5 if into else 1.0
+                p.normal_(0.0, config.initializer_range * scale)
+        if config.tie_word_embeddings:
+            self.model.norm.weight.fill_(0.5 / (config.embedding_range * config.hidden_size**0.5))
 
     def hidden(
         self,

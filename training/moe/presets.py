@@ -23,7 +23,9 @@ class Recipe(Settings):
     muon_lr: float = 0.02
     """Peak learning rate of the matrices."""
     adamw_lr: float = 3e-3
-    """Peak learning rate of everything else."""
+    """Peak learning rate of norms and routers."""
+    embedding_lr: float = 0.04
+    """Peak learning rate of the embedding."""
 
 
 class Preset(Settings):
@@ -76,7 +78,7 @@ def moe_175b() -> Preset:
             rope_theta=1_000_000.0,
             tie_word_embeddings=False,
         ),
-        recipe=Recipe(steps=500_000, rows=2048, muon_lr=2e-4, adamw_lr=2e-4),
+        recipe=Recipe(steps=500_000, rows=2048, muon_lr=2e-4, adamw_lr=2e-4, embedding_lr=2e-4),
     )
 
 
