@@ -40,7 +40,7 @@ REPEATED = "_semantics_repeated"
 class SemanticsSettings(Settings):
     """What level 2 lets pass."""
 
-    threshold: float = Field(PIVOT, ge=0, le=1)
+    threshold: float = Field(default=PIVOT, ge=0, le=1)
     """Smallest semantic score that is kept."""
 
 
