@@ -8,20 +8,22 @@ scaled by their naive-Bayes log-count ratio (Wang and Manning, 2012, "Baselines 
 NB-SVM), which a few thousand hostile sentences need. It has three outputs: `zh` and `en` tell
 hostile comments from others of the same sets; `foul` tells hostile comments from
 
-- clean sentences of every source, half of them such as name a group;
+- clean sentences of every source, many of which name a group or speak of hostility;
 - labelled hostile comments inside a frame that reports, punishes or rejects them;
-- bare lists of groups.
+- statements about groups, rights and hostility, and bare lists of groups.
 
 One output for both costs AUC in English (0.84 against 0.86): telling tweets from statutes is so
 easy that little weight is left for what is hard.
 
-`HELD_OUT` of each labelled set is not fitted on; the figures that are printed are of it.
+The figures that are printed are of a twin that was not fitted on `HELD_OUT` of each labelled set;
+the weights that are written are fitted on all of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import logging
 import random
 import re
@@ -39,8 +41,8 @@ from headrace.infra.lineage import is_heldout
 from headrace.spark_jobs.fit.corpora import content_key, excluded, passages
 from headrace.spark_jobs.kernels.groups import PLACEHOLDER, sentences
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
-from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.levels.l4_bias import DATA, lexicon
+from headrace.spark_jobs.levels.base import EN, ZH, Texts
+from headrace.spark_jobs.levels.l4_bias import DATA, document_scores, lexicon
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ LABELLED = {
 }
 """Parquet files with the columns text, label (1 hostile to a group or offensive) and lang."""
 HELD_OUT = 0.15
-"""Share of each labelled set that figures are made on."""
+"""Share of each labelled set that the twin is not fitted on."""
 NGRAMS = NGrams(words=(1, 2), chars=(5,), bits=19)
 POWER = 0.5
 SMOOTHING = 1.0
@@ -61,8 +63,14 @@ CLASS_WEIGHT = {"bias_zh_cold": 3000.0, "bias_en_tweets": 1000.0, "bias_en_forum
 CLEAN_WEIGHT = 6000.0
 FRAME_WEIGHT = 1500.0
 CLEAN_EACH = 1500
-"""Sentences of each clean source and language that name a group, and as many that don't."""
-OFFSET = {"zh": -0.9, "en": 0.0, "foul": 0.8}
+"""Sentences of each kind, clean source and language."""
+_ABOUT = re.compile(
+    "歧视|压迫|侮辱|仇恨|偏见|平等|种族|虐待|暴力|骚扰"
+    "|discriminat|racis|sexis|prejudic|stereotyp|equal|hate|hatred|harass|abus|violen|slave",
+    re.I,
+)
+"""Words of clean text about hostility: statutes on equality, news on racism, medicine on abuse."""
+OFFSET = {"zh": -1.1, "en": 0.0, "foul": 0.7}
 """Added to the margins; chosen on held-out comments and sources that were not fitted, see docs."""
 
 FRAMES = {
@@ -84,6 +92,39 @@ FRAMES = {
     ),
 }
 """Reports and counter-speech around a hostile comment. Written for headrace."""
+
+
+ABOUT = (
+    "国家保障各{}的合法权利和利益，{}禁止对任何{}的歧视和压迫。",
+    "{}规定，任何单位和个人不得歧视{}。",
+    "{}和{}在就业、教育和医疗方面享有平等的权利，{}予以保护。",
+    "用人单位招用人员，不得以性别、{}身份为由歧视{}。",
+    "{}呼吁消除一切形式的种族歧视，保护{}的权益。",
+    "{}表示，针对{}的仇恨犯罪今年有所上升，警方正在调查。",
+    "{}报道，一名{}在街头遭到种族主义者辱骂和殴打，嫌疑人已被逮捕。",
+    "联合国报告指出，{}在住房和就业方面仍然面临歧视，{}应当采取措施。",
+    "{}通过法案，对侮辱、诽谤{}的行为处以罚款。",
+    "历史上，{}曾经遭受奴役和迫害，{}的权利直到上世纪才得到承认。",
+    "侵害{}合法权益的，{}可以向人民法院提起诉讼。",
+    "{}为{}提供法律援助，帮助他们反抗性骚扰和家庭暴力。",
+    "研究发现，{}对{}的刻板印象会影响招聘决定。",
+    "研究比较了{}和{}的发病率，{}患糖尿病、癌症的风险较高。",
+    "这部电影讲述了一名{}在充满偏见的社会中成长的故事，{}很受感动。",
+    "学校教育学生尊重{}，反对欺凌和偏见，{}一律平等。",
+    "The law prohibits discrimination against {} and {} in housing and employment.",
+    "Police said that hate crimes against {} rose last year, and {} asked for protection.",
+    "{} were enslaved and persecuted for centuries before {} gained equal rights.",
+    "A study found that stereotypes about {} affect how {} are treated by doctors.",
+    "{} have a higher risk of diabetes, cancer and heart disease than {}.",
+    "Campaigners called on the government to protect {} from violence, abuse and harassment.",
+    "The novel follows {} who face prejudice and racism in a small town.",
+    "The court ruled that the company had discriminated against {} because of their race.",
+    "{} and {} are entitled to the same treatment regardless of sex, race or religion.",
+    "A man was jailed for shouting racist abuse at {} on a train, the BBC reported.",
+    "The senator said that {} pay taxes and that illegal immigration of {} has fallen.",
+    "The share of {} in prison is larger than that of {}, according to official figures.",
+)
+"""Sentences about groups, rights and hostility; {} is a group or an office. Written for headrace."""
 
 
 @dataclass(frozen=True)
@@ -130,21 +171,24 @@ def masked(texts: list[str]) -> list[str]:
 
 
 def clean_sentences(texts: list[tuple[str, str, str]], seed: int) -> list[str]:
-    """Up to 2 * CLEAN_EACH masked sentences of each (source, language) of (source, lang, text)."""
+    """Up to 3 * CLEAN_EACH masked sentences of each (source, language) of (source, lang, text)."""
     cells: dict[tuple[str, str], list[str]] = {}
     for source, lang, text in texts:
         cells.setdefault((source, lang), []).append(text[:3000])
     rng = random.Random(seed)
     out = []
     for _, found in sorted(cells.items()):
-        some = rng.sample(found, min(len(found), 4 * CLEAN_EACH))
+        some = rng.sample(found, min(len(found), 6 * CLEAN_EACH))
         held = Texts(pa.array(some, pa.string()), np.zeros(len(some), np.int8))
         s = sentences(held.data, held.offsets, lexicon())
         raw = s.data.tobytes()
-        for named in (True, False):  # half of them name a group: the hard ones
-            rows = np.flatnonzero(((s.groups > 0) == named) & (s.ends - s.starts > 32))
-            for i in rng.sample(rows.tolist(), min(len(rows), CLEAN_EACH)):
-                out.append(raw[s.starts[i] : s.ends[i]].decode())
+        cut = [raw[a:b].decode() for a, b in zip(s.starts, s.ends, strict=True)]
+        long = s.ends - s.starts > 32
+        about = np.array([bool(_ABOUT.search(x)) for x in cut])
+        # Two kinds of three are the hard ones: they name a group, or speak of hostility.
+        for kind in ((s.groups > 0) & ~about, (s.groups == 0) & ~about, about):
+            rows = np.flatnonzero(kind & long).tolist()
+            out += [cut[i] for i in rng.sample(rows, min(len(rows), CLEAN_EACH))]
     return out
 
 
@@ -172,6 +216,23 @@ def group_lists() -> list[str]:
         f"{p} or {p}",
     )
     return [x for x in lists for _ in range(20)]
+
+
+def statements(seed: int) -> list[str]:
+    """ABOUT with groups and other subjects in the gaps, masked."""
+    rng = random.Random(seed)
+    subjects = {
+        "zh": ("", "我们", "政府", "委员会", "本法", "有关部门", "学者"),
+        "en": ("", "the press"),
+    }
+    out = []
+    for line in ABOUT:
+        words = subjects["en" if line.isascii() else "zh"]
+        for _ in range(40):
+            gaps = [PLACEHOLDER if rng.random() < 0.6 else rng.choice(words) for _ in range(3)]
+            cut = [x for x in re.split("(?<=[，,。])", line.format(*gaps)) if x.strip()]
+            out.append("".join(cut if rng.random() < 0.5 else rng.sample(cut, 1)))
+    return out
 
 
 def features(texts: list[str]) -> Any:
@@ -204,28 +265,31 @@ def fit(x: Any, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -
     return model.coef_[0] * ratio, float(model.intercept_[0])
 
 
-def train(data: Path, packages: Path, exclude: frozenset[str], seed: int) -> LinearModel:
-    """The model, fitted on everything that is not held out."""
-    found = [c for c in comments(data, exclude) if not c.heldout]
+def train(
+    found: list[Comment], data: Path, packages: Path, exclude: frozenset[str], seed: int
+) -> LinearModel:
+    """The model, fitted on the comments that were found and on clean sentences."""
     sources = [
         (p.source, p.lang, p.text)
         for p in passages(packages, data, exclude)
         if p.source not in (*LABELLED, "preference_en_hhrlhf")
     ]
     clean = clean_sentences(sources, seed)
-    frames, lists = framed(found, seed), group_lists()
-    x = features(masked([c.text for c in found]) + clean + frames + lists)
+    frames, about, lists = framed(found, seed), statements(seed), group_lists()
+    x = features(masked([c.text for c in found]) + clean + frames + about + lists)
     labels = np.zeros(x.shape[0], np.int8)
     labels[: len(found)] = [c.label for c in found]
     weight = np.ones(x.shape[0])
-    source, lang = (np.array([getattr(c, k) for c in found]) for k in ("source", "lang"))
+    source, lang = (np.array([getattr(one, k) for one in found]) for k in ("source", "lang"))
     for name, total in CLASS_WEIGHT.items():
         for label in (0, 1):
             rows = np.flatnonzero((source == name) & (labels[: len(found)] == label))
             weight[rows] = total / max(1, len(rows))
     a, b = len(found), len(found) + len(clean)
     weight[a:b] = CLEAN_WEIGHT / max(1, len(clean))
-    weight[b : b + len(frames)] = FRAME_WEIGHT / max(1, len(frames))
+    c = b + len(frames)
+    weight[b:c] = FRAME_WEIGHT / max(1, len(frames))
+    weight[c : c + len(about)] = FRAME_WEIGHT / len(about)
     log.info("fit on %d comments, %d clean sentences, %d frames", a, len(clean), len(frames))
     commented = np.arange(x.shape[0]) < a
     wanted = {
@@ -250,8 +314,23 @@ def quantised(fitted: dict[str, Any]) -> LinearModel:
     )
 
 
+def figures(model: LinearModel, found: list[Comment]) -> None:
+    """Say how well the level's scores with `model` rank comments that it was not fitted on."""
+    from sklearn.metrics import roc_auc_score
+
+    texts = Texts(
+        pa.array([c.text for c in found], pa.string()),
+        np.array([ZH if c.lang == "zh" else EN for c in found], np.int8),
+    )
+    value = document_scores(texts, model)
+    for source in LABELLED:
+        rows = [i for i, c in enumerate(found) if c.source == source]
+        auc = roc_auc_score([found[i].label for i in rows], value[rows])
+        log.info("held out of %s: AUC %.3f of %d comments", source, auc, len(rows))
+
+
 def main() -> None:
-    """Fit and write l4_bias.npz."""
+    """Print figures of a model fitted without the held-out comments; write one fitted on all."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -260,13 +339,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DATA / "l4_bias.npz")
     parser.add_argument("--seed", type=int, default=20260101)
     args = parser.parse_args()
-    import json
-
     ban = set(excluded(args.exclude))
     for file in args.exclude:
         lines = file.read_text(encoding="utf-8").splitlines()
         ban |= {normal(json.loads(line)["text"]) for line in lines}
-    train(args.data, args.packages, frozenset(ban - {""}), args.seed).save(args.output)
+    exclude = frozenset(ban - {""})
+    found = comments(args.data, exclude)
+    rest = [c for c in found if not c.heldout]
+    twin = train(rest, args.data, args.packages, exclude, args.seed)
+    figures(twin, [c for c in found if c.heldout])
+    train(found, args.data, args.packages, exclude, args.seed).save(args.output)
 
 
 if __name__ == "__main__":

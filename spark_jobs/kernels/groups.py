@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-GROUP, TAIL, PRONOUN = 1, 2, 3
-"""Classes of a term. A tail ("people", "人") belongs to the group in front of it, else to none."""
+GROUP, TAIL, PRONOUN, SLUR = 1, 2, 3, 4
+"""Classes of a term. A tail ("people", "人") belongs to the group in front of it, else to none. A
+slur names a group and stays as it is: it says more than which group is meant."""
 PLACEHOLDER = "\ue000"
 """Stands for a group (private use, so no text has it by chance); U+E001 stands for a pronoun."""
 
@@ -29,7 +30,7 @@ _SEED = np.uint64(0x8A5CD789635D2DFF)
 _SHIFT = np.uint64(29)
 _LONGEST = 8
 """Characters of the longest Chinese term."""
-_LEAST, _LONG, _MOST = 48, 480, 960
+_LEAST, _LONG, _MOST = 144, 480, 960
 """Bytes: a shorter sentence is joined to the next; from _LONG on a comma or blank ends one too; at
 _MOST any character does."""
 
@@ -45,11 +46,16 @@ class Lexicon:
 
     @classmethod
     def load(cls, path: Path) -> Lexicon:
-        """The lexicon of a JSON file: {"en"|"zh": {"group"|"tail"|"pronoun": "term term …"}}."""
+        """The lexicon of a JSON file: {"en"|"zh": {class: "term term …"}}."""
         terms: dict[str, int] = {}
         for lists in json.loads(path.read_text(encoding="utf-8")).values():
-            for kind, code in (("tail", TAIL), ("pronoun", PRONOUN), ("group", GROUP)):
-                # A word that is a tail and a group ("women") is a group: it names one by itself.
+            # A word that is a tail and a group ("women") is a group: it names one by itself.
+            for kind, code in (
+                ("tail", TAIL),
+                ("pronoun", PRONOUN),
+                ("group", GROUP),
+                ("slur", SLUR),
+            ):
                 terms |= dict.fromkeys(lists.get(kind, "").split(), code)
         return cls.build(terms)
 
@@ -65,7 +71,7 @@ class Lexicon:
         first = np.zeros(65536, np.uint8)
         for term, code in terms.items():
             han = all(ord(c) >= 0x2E80 for c in term)
-            if not (han and len(term) <= _LONGEST or term.isascii() and term.isalpha()):
+            if not ((han and len(term) <= _LONGEST) or (term.isascii() and term.isalpha())):
                 raise ValueError(f"{term!r}: neither one word nor 1 to {_LONGEST} characters")
             if han:
                 first[ord(term[0])] = 1
@@ -91,7 +97,9 @@ class Sentences:
     owner: Ints
     """(S,) which text a sentence belongs to."""
     groups: Ints
-    """(S,) how many groups it names."""
+    """(S,) how many groups it names, slurs included."""
+    masked: Ints
+    """(S,) how many placeholders of groups are in it."""
     places: Ints
     """(S,) where it begins in the bytes of the batch, unmasked; (S + 1)th: where the last ends."""
 
@@ -127,18 +135,18 @@ def _letter(c):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
-    """(masked bytes, table (S, 5) of start, end, owner, groups, place)."""
+    """(masked bytes, table (S, 6) of start, end, owner, groups, masked, place)."""
     size = offsets[-1] - offsets[0]
     # A pronoun of two letters, and what parts it from the next, grow by a third.
     out = np.empty(size + size // 2 + 8, np.uint8)
-    table = np.empty((1024, 5), np.int64)
+    table = np.empty((1024, 6), np.int64)
     n = 0
     at_out = 0
     for doc in range(offsets.size - 1):
         at, end = offsets[doc], offsets[doc + 1]
         start = at_out
         place = at
-        groups = 0
+        groups = slurs = 0
         content = False
         melted = -1  # where `out` ended after the last placeholder of a group, while it may grow
         inside = False  # in a word that a term can't begin in, after its first letter
@@ -179,6 +187,7 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                             content = True
                             at = stop
                             continue
+                        slurs += kind == 4
                         while at < stop:
                             out[at_out] = data[at]
                             at_out += 1
@@ -193,9 +202,8 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                 elif c == 46:
                     if at + 1 == end or data[at + 1] <= 34 or data[at + 1] == 39:
                         ends = 1
-                elif c == 32 or c == 44:
-                    if at_out - start >= _LONG:
-                        ends = 2
+                elif (c == 32 or c == 44) and at_out - start >= _LONG:
+                    ends = 2
                 if c > 32:
                     content = True
                 inside = 48 <= c <= 57
@@ -211,7 +219,7 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                     stop = at
                     near = melted == at_out
                     there = at
-                    for k in range(_LONGEST):
+                    for _k in range(_LONGEST):
                         if there + 2 >= end or data[there] < 0xE0 or data[there] >= 0xF0:
                             break
                         x = (int(data[there] & 0x0F) << 12) | (int(data[there + 1] & 0x3F) << 6)
@@ -219,10 +227,11 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                         h = _step(h, np.uint64(x))
                         there += 3
                         found = _find(h, keys, classes)
-                        if found == 1 or found == 3 or (found == 2 and near):
+                        if found and (found != 2 or near):
                             kind = found
                             stop = there
-                    if kind:
+                    slurs += kind == 4
+                    if kind and kind != 4:
                         if kind == 3:
                             out[at_out] = 0xEE
                             out[at_out + 1] = 0x80
@@ -240,9 +249,8 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                         continue
                 if code == 0x3002 or code == 0xFF01 or code == 0xFF1F or code == 0xFF1B:
                     ends = 1
-                elif code == 0xFF0C or code == 0x3001:
-                    if at_out - start >= _LONG:
-                        ends = 2
+                elif (code == 0xFF0C or code == 0x3001) and at_out - start >= _LONG:
+                    ends = 2
             else:
                 content = True
                 inside = True
@@ -259,12 +267,13 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                     table[n, 0] = start
                     table[n, 1] = at_out
                     table[n, 2] = doc
-                    table[n, 3] = groups
-                    table[n, 4] = place
+                    table[n, 3] = groups + slurs
+                    table[n, 4] = groups
+                    table[n, 5] = place
                     n += 1
                 start = at_out
                 place = at
-                groups = 0
+                groups = slurs = 0
                 content = False
                 melted = -1
         if content:
@@ -273,8 +282,9 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
             table[n, 0] = start
             table[n, 1] = at_out
             table[n, 2] = doc
-            table[n, 3] = groups
-            table[n, 4] = place
+            table[n, 3] = groups + slurs
+            table[n, 4] = groups
+            table[n, 5] = place
             n += 1
     return out[:at_out], table[:n]
 
@@ -286,5 +296,68 @@ def sentences(data: Bytes, offsets: Ints, lexicon: Lexicon) -> Sentences:
     has at least 48 bytes, so that short ones stay with what follows.
     """
     masked, table = _mask(data, offsets, lexicon.keys, lexicon.classes, lexicon.first)
-    start, end, owner, groups, place = (np.ascontiguousarray(c) for c in table.T)
-    return Sentences(masked, start, end, owner, groups, place)
+    columns = (np.ascontiguousarray(column) for column in table.T)
+    return Sentences(masked, *columns)
+
+
+@njit(cache=True, nogil=True)
+def _quote(data, at, end):  # type: ignore[no-untyped-def]
+    """(kind, length) of a quotation mark at `at`: 1 opens, 2 closes, 3 does both, 0 is none."""
+    c = data[at]
+    if c == 34:
+        return 3, 1
+    if c == 0xE2 and at + 2 < end and data[at + 1] == 0x80:
+        if data[at + 2] == 0x9C:
+            return 1, 3
+        if data[at + 2] == 0x9D:
+            return 2, 3
+    if c == 0xE3 and at + 2 < end and data[at + 1] == 0x80:
+        if data[at + 2] == 0x8C or data[at + 2] == 0x8E:
+            return 1, 3
+        if data[at + 2] == 0x8D or data[at + 2] == 0x8F:
+            return 2, 3
+    return 0, 1
+
+
+@njit(cache=True, nogil=True)
+def _outside(data, starts, ends):  # type: ignore[no-untyped-def]
+    total = 0
+    for i in range(starts.size):
+        total += ends[i] - starts[i]
+    out = np.empty(total, np.uint8)
+    begins = np.zeros(starts.size + 1, np.int64)
+    n = 0
+    for i in range(starts.size):
+        at, end = starts[i], ends[i]
+        opened = -1  # where in `out` the open quotation began
+        while at < end:
+            kind, step = _quote(data, at, end)
+            if kind & 1 and opened < 0:
+                opened = n
+            elif kind & 2 and opened >= 0:
+                n = opened
+                opened = -1
+                at += step
+                continue
+            elif kind == 2:  # it was opened in a sentence before
+                n = begins[i]
+                at += step
+                continue
+            for _ in range(step):
+                out[n] = data[at]
+                n += 1
+                at += 1
+        if opened >= 0 and n - opened > 1 and out[opened] != 34:
+            n = opened  # it is closed in a sentence after
+        begins[i + 1] = n
+    return out[:n], begins
+
+
+def outside_quotes(data: Bytes, starts: Ints, ends: Ints) -> tuple[Bytes, Ints]:
+    """What the spans say outside of quotation marks: (bytes, (N + 1,) offsets).
+
+    A mark that only opens or only closes also takes what lies between it and the span's end or
+    beginning, because the quotation goes on in a neighbouring span; a single ASCII mark does not.
+    """
+    text, offsets = _outside(data, starts, ends)
+    return text, offsets

@@ -11,6 +11,7 @@ Fitted by `python -m headrace.spark_jobs.fit.bias`; figures and weaknesses: docs
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,13 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from headrace.infra.settings import Settings
-from headrace.spark_jobs.kernels.groups import PLACEHOLDER, Lexicon, Sentences, sentences
+from headrace.spark_jobs.kernels.groups import (
+    PLACEHOLDER,
+    Lexicon,
+    Sentences,
+    outside_quotes,
+    sentences,
+)
 from headrace.spark_jobs.kernels.linear import LinearModel
 from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
 
@@ -32,9 +39,23 @@ RATE = 1.0
 """Density to score: at the default threshold of 0.3 a mean probability of 0.36 rejects."""
 WHOLE = 24
 """Bytes besides names of groups from which on a sentence counts in full."""
+UNNAMED = 0.5
+"""What a sentence counts that names no group: abuse of goods, shares or one person is not bias."""
+REPORTED = 0.35
+"""What is left of a hostile quotation in a sentence that is not: it stays below the threshold."""
 GROUP_BYTES = len(PLACEHOLDER.encode())
 _SHOWN = 160
 """Bytes of the worst sentence in the detail."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The two questions that are asked about a sentence."""
+
+    foul: LinearModel
+    """Is it unlike clean text? One output."""
+    comment: LinearModel
+    """Is it hostile, as comments go? Outputs zh and en."""
 
 
 class BiasSettings(Settings):
@@ -51,35 +72,93 @@ def lexicon() -> Lexicon:
 
 
 @cache
-def model() -> LinearModel:
-    """The model of hostile sentences."""
-    return LinearModel.load(DATA / "l4_bias.npz")
+def shipped() -> Parts:
+    """The model that comes with headrace."""
+    return parts(LinearModel.load(DATA / "l4_bias.npz"))
 
 
-def hostility(found: Sentences, lang: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+def parts(model: LinearModel) -> Parts:
+    """A fitted model as one of hostile against clean text, and one of hostile comments."""
+    return Parts(_part(model, ("foul",)), _part(model, ("zh", "en")))
+
+
+def _part(model: LinearModel, names: tuple[str, ...]) -> LinearModel:
+    rows = [model.outputs.index(name) for name in names]
+    return LinearModel(
+        model.ngrams,
+        names,
+        np.ascontiguousarray(model.weights[:, rows]),
+        model.scale[rows],
+        model.bias[rows],
+        model.power,
+    )
+
+
+def _lower(
+    model: Parts,
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    lang: npt.NDArray[np.int8],
+) -> npt.NDArray[np.float64]:
+    """(S,) the lower of the two probabilities of each span; the second where it can matter."""
+    low = model.foul.span_scores(data, starts, ends)[:, 0].astype(np.float64)
+    rows = np.flatnonzero(low > FLOOR)
+    p = model.comment.span_scores(data, starts[rows], ends[rows])
+    column = np.where(lang[rows] == ZH, 0, 1)
+    low[rows] = np.minimum(low[rows], p[np.arange(rows.size), column])
+    return low
+
+
+def hostility(
+    found: Sentences, lang: npt.NDArray[np.int8], model: Parts
+) -> npt.NDArray[np.float64]:
     """(S,) how hostile each sentence is, 0 to 1.
 
-    It must look hostile among comments (by language) and unlike clean text and reports of
-    hostility: the lower of the two probabilities counts.
+    It must look unlike clean text and reports of hostility, and hostile among comments of its
+    language: the lower of the two probabilities counts.
     """
-    p = model().span_scores(found.data, found.starts, found.ends).astype(np.float64)
-    zh, en, foul = (p[:, model().outputs.index(name)] for name in ("zh", "en", "foul"))
-    low = np.minimum(np.where(lang[found.owner] == ZH, zh, en), foul)
+    low = _lower(model, found.data, found.starts, found.ends, lang[found.owner])
+    rows = np.flatnonzero(low > FLOOR)
+    # Reported speech: where enough is said around a quotation, that must be hostile too.
+    around, bounds = outside_quotes(found.data, found.starts[rows], found.ends[rows])
+    size = np.diff(bounds)
+    told = (size >= WHOLE) & (size < found.ends[rows] - found.starts[rows])
+    outer = _lower(
+        model, around, bounds[:-1][told], bounds[1:][told], lang[found.owner[rows[told]]]
+    )
+    low[rows[told]] = np.maximum(np.minimum(low[rows[told]], outer), REPORTED * low[rows[told]])
     # Names of groups alone say nothing: what is left without them counts in full from WHOLE on.
-    said = found.ends - found.starts - GROUP_BYTES * found.groups
+    said = found.ends - found.starts - GROUP_BYTES * found.masked
     out: npt.NDArray[np.float64] = np.maximum(0, (low - FLOOR) / (1 - FLOOR))
-    return out * np.clip((said - GROUP_BYTES) / WHOLE, 0, 1)
+    out *= np.clip((said - GROUP_BYTES) / WHOLE, 0, 1)
+    return np.where(found.groups > 0, out, UNNAMED * out)
 
 
-def score(texts: Texts, settings: BiasSettings) -> dict[str, pa.Array]:
-    """`bias_score`, and where the sentence that adds most to it stands."""
+def _densities(
+    texts: Texts, model: Parts
+) -> tuple[npt.NDArray[np.float64], Sentences, npt.NDArray[np.float64]]:
+    """(N,) densities, the sentences, and (S,) what each adds: hostility times length."""
     n = len(texts.text)
     found = sentences(texts.data, texts.offsets, lexicon())
     length = (found.ends - found.starts).astype(np.float64)
-    weighted = hostility(found, texts.lang) * length
+    weighted = hostility(found, texts.lang, model) * length
     density = np.bincount(found.owner, weighted, n) / np.maximum(
         1, np.bincount(found.owner, length, n)
     )
+    return density, found, weighted
+
+
+def document_scores(texts: Texts, model: LinearModel) -> npt.NDArray[np.float64]:
+    """(N,) scores by a model that was just fitted."""
+    density = _densities(texts, parts(model))[0]
+    out: npt.NDArray[np.float64] = 1 - np.exp(-RATE * density)
+    return out
+
+
+def score(texts: Texts, settings: BiasSettings) -> dict[str, pa.Array]:
+    """`bias_score`, and of what will be rejected the sentence that adds most and its groups."""
+    density, found, weighted = _densities(texts, shipped())
     value = (1 - np.exp(-RATE * density)).astype(np.float32)
     worst, groups = _worst(texts, found, weighted, value > settings.threshold)
     return {"bias_score": pa.array(value), "_bias_worst": worst, "_bias_groups": groups}
