@@ -105,8 +105,9 @@ def machine_list(text: str, rng: random.Random) -> str:
 
 
 ORDER: tuple[Damage, ...] = (salad, near_salad, half_salad)
-LETTER: tuple[Damage, ...] = (letter_salad, dropped, garbled, swapped, cut_words)
-ALL: tuple[Damage, ...] = (*ORDER, salad, *LETTER, machine_list)
+LOSS: tuple[Damage, ...] = (dropped, swapped, cut_words)
+NOISE: tuple[Damage, ...] = (garbled, letter_salad, machine_list)
+ALL: tuple[Damage, ...] = (*ORDER, salad, *LOSS, dropped, *NOISE)
 
 
 def repeated(text: str, rng: random.Random) -> str:

@@ -1,11 +1,11 @@
 """Scores whether a text runs as language does: 1 sound, 0 shuffled, garbled or one piece repeated.
 
-Three parts, of which the lowest is the score. Order and spelling: two mixes of learned weights of
-neighbouring characters, words, word classes and letters (kernels/fluency.py). Repetition: the
-share of stretches of 8 words (Chinese: characters) that came before. Scores are scaled so that .7
-is where about 2 % of sound text of sources not fitted on falls below, at any length, every source
-weighing the same. The order of whole sentences is beyond this level, and so is whether a statement
-is true (level 3).
+The lowest of four parts is the score. Lost order, lost letters, noise: a mix each of learned
+weights of neighbouring characters, words, word classes and letters (kernels/fluency.py).
+Repetition: the share of stretches of 8 words (Chinese: characters) that came before. Scores are
+scaled so that .7 is where about 2 % of sound text of sources not fitted on falls below, at any
+length, every source weighing the same. The order of whole sentences is beyond this level, and so
+is whether a statement is true (level 3).
 
 Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.semantics`
 (data/l2_semantics.md says from what).
@@ -75,9 +75,9 @@ class Fluency:
     bias: Floats
     """(FAMILIES,) log-odds of a mean of 0."""
     mix: Floats
-    """(2, 6) coefficients of `features`: a head for damaged order, one for damaged letters."""
+    """(heads, 6) coefficients of `features`: a head for lost order, lost letters, noise each."""
     bound: Floats
-    """(2, 2, 2): head; Latin, Chinese; (a, b): the calibrated point is a - b / sqrt(size)."""
+    """(heads, 2, 2): head; Latin, Chinese; (a, b): the calibrated point is a - b / sqrt(size)."""
     repeated: float
     """Share of repeated stretches at the calibrated point."""
 
