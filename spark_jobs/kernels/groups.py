@@ -32,7 +32,7 @@ _LONGEST = 8
 """Characters of the longest Chinese term."""
 _LEAST, _LONG, _MOST = 144, 480, 960
 """Bytes: a shorter sentence is joined to the next; from _LONG on a comma or blank ends one too; at
-_MOST any character does."""
+_MOST any character does that is not in a Latin word."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,8 @@ def sentences(data: Bytes, offsets: Ints, lexicon: Lexicon) -> Sentences:
     """The masked sentences of the texts data[offsets[i]:offsets[i + 1]].
 
     A line break always ends a sentence; a full stop, question or exclamation mark ends one that
-    has at least 48 bytes, so that short ones stay with what follows.
+    has at least 144 bytes, so that short ones stay with what follows: a comment of two or three
+    short sentences is judged as one.
     """
     masked, table = _mask(data, offsets, lexicon.keys, lexicon.classes, lexicon.first)
     columns = (np.ascontiguousarray(column) for column in table.T)

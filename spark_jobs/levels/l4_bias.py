@@ -43,7 +43,8 @@ UNNAMED = 0.5
 """What a sentence counts that names no group: abuse of goods, shares or one person is not bias."""
 REPORTED = 0.35
 """What is left of a hostile quotation in a sentence that is not: it stays below the threshold."""
-GROUP_BYTES = len(PLACEHOLDER.encode())
+GROUP_BYTES = len(PLACEHOLDER.encode()) + len(" and ")
+"""Bytes of a group's name and of what joins it to the next in a list."""
 _SHOWN = 160
 """Bytes of the worst sentence in the detail."""
 
@@ -131,7 +132,7 @@ def hostility(
     # Names of groups alone say nothing: what is left without them counts in full from WHOLE on.
     said = found.ends - found.starts - GROUP_BYTES * found.masked
     out: npt.NDArray[np.float64] = np.maximum(0, (low - FLOOR) / (1 - FLOOR))
-    out *= np.clip((said - GROUP_BYTES) / WHOLE, 0, 1)
+    out *= np.clip(said / WHOLE, 0, 1)
     return np.where(found.groups > 0, out, UNNAMED * out)
 
 
