@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW, OptimizerSettings, build_optimizer
+from headrace.training.optimizer import MuonAdamW, OptimizerSettings
 
 
 class ActorCritic(nn.Module):
@@ -39,15 +39,20 @@ class ActorCritic(nn.Module):
         for router in self.policy.routers():
             router.weight.requires_grad_(False)
 
-    def optimizer(self, settings: OptimizerSettings, critic_rate: float) -> MuonAdamW:
-        """One optimizer of both, with the critic's own peak rate."""
-        optimizer = build_optimizer(self.policy, settings)
-        optimizer.add_param_group(
-            {
-                "params": list(self.critic.parameters()),
-                "kind": "adamw",
-                "peak": critic_rate,
-                "lr": critic_rate,
-            }
+    def optimizer(
+        self, settings: OptimizerSettings, gain_rate: float, critic_rate: float
+    ) -> MuonAdamW:
+        """AdamW over both, with peak rates of their own for the norms' gains and the critic.
+
+        A round's gradient is mostly noise, and Adam makes full steps of noise. The few gains, each
+        an average over all tokens, are the least noisy; they may move fastest.
+        """
+        trained = [p for p in self.policy.parameters() if p.requires_grad]
+        groups = [
+            ([p for p in trained if p.ndim > 1], settings.adamw_lr),
+            ([p for p in trained if p.ndim == 1], gain_rate),
+            (list(self.critic.parameters()), critic_rate),
+        ]
+        return MuonAdamW(
+            [{"params": ps, "kind": "adamw", "peak": lr, "lr": lr} for ps, lr in groups], settings
         )
-        return optimizer

@@ -244,7 +244,9 @@ def ppo(job: PPOJob) -> dict[str, Any]:
 def _train(job: PPOJob, stage: Stage, trainer: Trainer, prompts: list[list[int]]) -> None:
     s = job.settings
     trainer.both.freeze_routing()
-    optimizer = trainer.both.optimizer(rates(s.optimizer), s.critic_learning_rate)
+    optimizer = trainer.both.optimizer(
+        rates(s.optimizer), s.gain_learning_rate, s.critic_learning_rate
+    )
     number, extra = stage.resume(trainer.both, optimizer)
     trainer.control.coefficient = extra.get("coefficient", trainer.control.coefficient)
     with (

@@ -118,8 +118,10 @@ class PPOSettings(Settings):
     """Longest answer, in tokens."""
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of the rollouts; the update sees the same distribution."""
-    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=1e-3, final=0.5)
+    optimizer: Rates = Rates(muon_lr=0.0, adamw_lr=5e-4, final=0.5)
     """Learning rates of the policy; Muon's steps don't shrink with the gradient, so AdamW alone."""
+    gain_learning_rate: float = Field(default=1e-2, gt=0)
+    """Learning rate of the policy's norm gains (critic.py says why they have their own)."""
     critic_learning_rate: float = Field(default=5e-3, gt=0)
     """Learning rate of the value head."""
     clip_ratio: float = Field(default=0.2, gt=0, lt=1)

@@ -18,7 +18,7 @@ def test_the_first_values_are_zero(model: MoEForCausalLM) -> None:
 def test_the_critic_learns_and_the_routers_stay(model: MoEForCausalLM) -> None:
     actor = ActorCritic(model)
     actor.freeze_routing()
-    optimizer = actor.optimizer(OptimizerSettings(muon_lr=0.0, adamw_lr=1e-3), 0.1)
+    optimizer = actor.optimizer(OptimizerSettings(muon_lr=0.0, adamw_lr=1e-3), 1e-2, 0.1)
     before = {n: p.detach().clone() for n, p in actor.named_parameters()}
     set_rate(optimizer, 5, 10)
     loss = actor.policy(torch.randint(5, 200, (2, 7))).square().mean()
