@@ -178,8 +178,8 @@ def left_out(rows: list[str], y: Floats, w: Floats, keys: list[Key]) -> list[Lef
 def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floats]:
     """Gain and offset (4,) of the margins: Platt scaling on left-out sources.
 
-    Every source weighs the same; texts of the domain weigh a third, others two thirds, as among
-    sources of several domains.
+    Every source weighs the same, and texts of the domain as much as all others, so that .5 is the
+    even point.
     """
     gain, offset = np.ones(len(DOMAINS), np.float32), np.zeros(len(DOMAINS), np.float32)
     x = np.concatenate([s.margins for s in left])
@@ -189,7 +189,7 @@ def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floa
         weight = equal * (w[rows, k] > 0)
         for side in (0, 1):
             mine = y[rows, k] == side
-            weight[mine] *= (1 / 3 if side else 2 / 3) / weight[mine].sum()
+            weight[mine] /= weight[mine].sum()
         g, o = 1.0, 0.0
         for _ in range(200):  # gradient descent on two numbers
             p = 1 / (1 + np.exp(-np.clip(g * x[:, k] + o, -30, 30)))

@@ -34,6 +34,8 @@ MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"
 FOLDS = 4
 BELOW = 0.006
 """Share of sound text of left-out sources that shall fall below the calibrated point of a head."""
+KNOTS = 6
+"""Sizes at which the calibrated point is found; between them it is interpolated."""
 HEADS = tuple(
     [how.__name__ for how in kinds] for kinds in (damage.ORDER, damage.LOSS, damage.NOISE)
 )
@@ -171,17 +173,17 @@ def _quantile(value: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], q
 def bound(
     margin: npt.NDArray[np.float64], size: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """(a, b) with a - b / sqrt(size) the BELOW quantile of sound text, fitted over six sizes."""
-    edges = np.quantile(size, np.linspace(0, 1, 7))
-    rows, wanted = [], []
+    """(2, KNOTS) log sizes, and the BELOW quantile of sound text of about that size.
+
+    Longer text is never judged more mildly than shorter text.
+    """
+    edges = np.quantile(size, np.linspace(0, 1, KNOTS + 1))
+    knots, points = [], []
     for low, high in pairwise(edges):
         mine = (size >= low) & (size <= high)
-        rows.append([1.0, -1 / np.sqrt(size[mine].mean())])
-        wanted.append(_quantile(margin[mine], weight[mine], BELOW))
-    a, b = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)[0]
-    if b < 0:  # longer text is never judged more mildly
-        a, b = float(np.mean(wanted)), 0.0
-    return np.array([a, b])
+        knots.append(np.log(size[mine].mean()))
+        points.append(_quantile(margin[mine], weight[mine], BELOW))
+    return np.array([knots, np.maximum.accumulate(points)])
 
 
 def main() -> None:
@@ -221,8 +223,9 @@ def main() -> None:
         margin = x @ mix
         sides = (sound & ~chinese, sound & chinese)
         pair = np.stack([bound(margin[m], size[m], share[m]) for m in sides])
-        a, b = np.where(chinese[:, None], pair[1], pair[0]).T
-        low |= margin < a - b / np.sqrt(np.maximum(size, 1))
+        log_size = np.log(np.maximum(size, 1))
+        point = np.where(chinese, np.interp(log_size, *pair[1]), np.interp(log_size, *pair[0]))
+        low |= margin < point
         heads.append(mix)
         bounds.append(pair)
     limit = float(max(0.5, _quantile(ids.repeated[sound], share[sound], 0.998)))

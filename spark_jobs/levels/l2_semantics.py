@@ -77,7 +77,7 @@ class Fluency:
     mix: Floats
     """(heads, 6) coefficients of `features`: a head for lost order, lost letters, noise each."""
     bound: Floats
-    """(heads, 2, 2): head; Latin, Chinese; (a, b): the calibrated point is a - b / sqrt(size)."""
+    """(heads, 2, 2, knots): head; Latin, Chinese; log size and the calibrated point there."""
     repeated: float
     """Share of repeated stretches at the calibrated point."""
 
@@ -103,9 +103,10 @@ class Fluency:
         sums, found, repeated = fluency.measure(data, starts, ends, self.weights)
         x, size = features(sums, found, self.scale, self.bias)
         h = x[:, HAN_SHARE]
+        log_size = np.log(np.maximum(size, 1))
         fluent = np.full(size.size, np.inf)
         for mix, bound in zip(self.mix, self.bound, strict=True):
-            latin, chinese = (a - b / np.sqrt(np.maximum(size, 1)) for a, b in bound)
+            latin, chinese = (np.interp(log_size, *side) for side in bound)
             fluent = np.minimum(fluent, x @ mix - h * chinese - (1 - h) * latin)
         # Without a letter there is nothing to judge: level 1 has its say on such text.
         fluent = np.where(size > 0, fluent, 0.5)
