@@ -15,7 +15,6 @@ from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import tokenizer as bpe
-from headrace.spark_jobs.sample import sample, shares
 from headrace.spark_jobs.tokenize_job import TokenizeJob, TokenizeSettings, tokenize
 
 SETTINGS = TokenizeSettings(vocabulary=300, sequence_length=32, shard_bytes=20_000)
@@ -187,18 +186,3 @@ def test_other_work_in_the_output(release: str, tmp_path: Path) -> None:
         tokenize(None, job.model_copy(update={"output": str(tmp_path / "other")}))
     with pytest.raises(InputError, match="not a release"):
         tokenize(None, job.model_copy(update={"release": str(tmp_path)}))
-
-
-def test_sample_is_balanced_and_never_held_out(release: str) -> None:
-    texts = list(sample([release], 6_000, seed=1))
-    assert texts == list(sample([release], 6_000, seed=1)) != list(sample([release], 6_000, seed=2))
-    sizes = [sum(len(t.encode()) for t in texts if (t[0] == "第") == zh) for zh in (True, False)]
-    assert all(2_950 <= s <= 3_000 for s in sizes)
-    everything = {t for cell in CELLS.values() for t in cell}
-    heldout = {t for t in everything if is_heldout(content_hash(t))}
-    assert heldout and not heldout & set(sample([release], 10**9, seed=1))
-
-
-def test_shares() -> None:
-    assert shares({"a": 10, "b": 100, "c": 1000}, 90) == {"a": 10, "b": 40, "c": 40}
-    assert shares({"a": 10, "b": 20}, 90) == {"a": 10, "b": 20}
