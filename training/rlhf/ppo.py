@@ -83,10 +83,9 @@ class Trainer:
             temperature=s.temperature, seed=int(dice.integers(2**62)),
         )  # fmt: skip
         mask = answers.mask
-        ids, last = padded(answers.closed(chat.end), chat.pad)
+        ids, start, last = padded(answers.closed(chat.end), chat.pad)
         hidden = self.reward.states(ids)
-        raw = self.reward.head(hidden[torch.arange(len(ids)), last]).squeeze(-1)
-        score = self.reward.scaled(raw)
+        score = self.reward.scaled(self.reward.pooled(hidden, start, last))
         states = rollout.at(hidden, answers.index)
         values = self.both.values(states) * mask
         old = answers.drawn

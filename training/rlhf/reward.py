@@ -57,13 +57,14 @@ def load_reward(folder: str | Path) -> ScalarModel:
     return scalar.load(Path(folder))
 
 
-def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor]:
-    """(ids (B, T) padded at the right, position (B,) of each last token)."""
+def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(ids (B, T) padded at the right, first and last position (B,) of each answer)."""
     longest = max(len(d.ids) for d in dialogues)
     ids = torch.full((len(dialogues), longest), pad, dtype=torch.int64)
     for row, d in enumerate(dialogues):
         ids[row, : len(d.ids)] = torch.tensor(d.ids)
-    return ids, torch.tensor([len(d.ids) - 1 for d in dialogues])
+    start = torch.tensor([d.start for d in dialogues])
+    return ids, start, torch.tensor([len(d.ids) - 1 for d in dialogues])
 
 
 @torch.inference_mode()
@@ -125,13 +126,12 @@ def reward(job: RewardJob) -> dict[str, Any]:
         sampled = _against_samples(language, chat, pairs[: s.sampled], s.max_new_tokens, job.seed)
         own = _against_samples(language, chat, own, s.max_new_tokens, job.seed + 1)
 
-    with console.Progress("reward model: held-out pairs before"):
+    with console.Progress("reward model: the SFT model's likelihoods"):
         # What the policy itself holds more likely a token: the judge that needs no training.
         likely = stage.once("likelihood", lambda: _likelihood(language, held, chat.pad))
         model = ScalarModel(language).eval()
-        before = stage.once(
-            "before", lambda: right(*(score_dialogues(model, x, chat.pad) for x in held)).tolist()
-        )
+    model = ScalarModel(language).eval()
+    before = np.full(len(data.heldout), 0.5)  # the head is zero: every pair is a tie
     _train(job, stage, model, pairs, sampled, chat)
     with console.Progress("reward model: held-out pairs after"):
         _calibrate(model, pairs[:SCALE_PAIRS], chat.pad)
@@ -152,9 +152,9 @@ def reward(job: RewardJob) -> dict[str, Any]:
     metrics = {
         "name": "pairwise_accuracy",
         "better": "higher",
-        "before": float(np.mean(before)),
+        "before": float(before.mean()),
         "after": float(after.mean()),
-        **paired(np.array(before), after, job.seed),
+        **paired(before, after, job.seed),
         "n": len(after),
         "margin": float((scores[0] - scores[1]).mean()),
         "likelihood_accuracy": likely,
@@ -241,9 +241,7 @@ def _train(
             set_rate(optimizer, step, s.steps)
             here = [some[i] for some, numbers in batches for i in numbers[step]]
             chosen, rejected = zip(*here, strict=True)
-            ids, last = padded([*chosen, *rejected], chat.pad)
-            scores = model(ids, last)
-            good, bad = scores.chunk(2)
+            good, bad = model(*padded([*chosen, *rejected], chat.pad)).chunk(2)
             loss = losses.preference(good, bad)
             figures = {
                 "loss": loss.item(),

@@ -1,8 +1,11 @@
 """A language model's body with a scalar head: the reward model.
 
-The score of an answer is the head's output at its last token, `<|end|>`. Saved as a folder of its
-own kind: config.json (the body's configuration, the head's scale), model.safetensors (body and
-head), tokenizer files, lineage.json and README.md. Nothing is pickled.
+The score of an answer is the head's output on two states side by side: the mean over the answer's
+tokens, which shows faults wherever they are, and that of the last token, `<|end|>`, which shows how
+it ends. (Ouyang et al. 2022 use the last alone; a small model misses there what lies far back.)
+
+Saved as a folder of its own kind: config.json (the body's configuration), model.safetensors (body,
+head and scale), tokenizer files, lineage.json and README.md. Nothing is pickled.
 
 Shapes: B answers, T tokens, D width.
 """
@@ -35,7 +38,7 @@ class ScalarModel(nn.Module):
     def __init__(self, backbone: MoEForCausalLM) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.config.hidden_size, 1)
+        self.head = nn.Linear(2 * backbone.config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.register_buffer("mean", torch.zeros(()))
@@ -50,11 +53,18 @@ class ScalarModel(nn.Module):
         """The body's states (B, T, D)."""
         return self.backbone.hidden(ids)
 
-    def forward(self, ids: Tensor, last: Tensor) -> Tensor:
-        """Raw scores (B,) of answers `ids` (B, T) whose last tokens stand at `last` (B,)."""
-        states = self.states(ids)
-        picked = states[torch.arange(len(ids), device=ids.device), last]
-        return self.head(picked).squeeze(-1)
+    def pooled(self, states: Tensor, start: Tensor, last: Tensor) -> Tensor:
+        """Raw scores (B,) from the body's states (B, T, D) of answers from `start` to `last`."""
+        positions = torch.arange(states.shape[1], device=states.device)
+        inside = (positions >= start[:, None]) & (positions <= last[:, None])
+        share = inside.to(states.dtype) / inside.sum(1, keepdim=True)
+        mean = torch.einsum("bt,btd->bd", share, states)
+        end = states[torch.arange(len(states), device=states.device), last]
+        return self.head(torch.cat([mean, end], dim=1)).squeeze(-1)
+
+    def forward(self, ids: Tensor, start: Tensor, last: Tensor) -> Tensor:
+        """Raw scores (B,) of dialogues `ids` (B, T) with answers from `start` to `last` (B,)."""
+        return self.pooled(self.states(ids), start, last)
 
     def scaled(self, raw: Tensor) -> Tensor:
         """Scores in standard deviations of the training pairs' scores, 0 at their mean."""

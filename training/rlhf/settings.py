@@ -38,7 +38,7 @@ class DeriveSettings(Settings):
     """Most preference pairs for the reward model."""
     ppo: int = Field(default=3000, ge=1)
     """Most prompts for PPO."""
-    heldout: int = Field(default=320, ge=1)
+    heldout: int = Field(default=240, ge=1)
     """Most held-out items of each stage."""
     per_document: int = Field(default=6, ge=1)
     """Most items taken from one document."""
@@ -53,13 +53,13 @@ class DeriveSettings(Settings):
 class SFTSettings(Settings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
-    steps: int = Field(default=100, ge=1)
+    steps: int = Field(default=90, ge=1)
     """Optimiser steps."""
     batch: int = Field(default=24, ge=1)
     """Pairs a step."""
     replay_rows: int = Field(default=4, ge=0)
     """Rows of pretraining text mixed into each step, so that the language model stays one."""
-    optimizer: Rates = Rates()
+    optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=1e-3)
     """Learning rates and their course."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient."""
@@ -72,11 +72,11 @@ class SFTSettings(Settings):
 class RewardSettings(Settings):
     """The reward model: a scalar head on the SFT model, trained on preference pairs."""
 
-    steps: int = Field(default=75, ge=1)
+    steps: int = Field(default=70, ge=1)
     """Optimiser steps."""
     batch: int = Field(default=24, ge=1)
     """Preference pairs a step."""
-    sampled: int = Field(default=448, ge=0)
+    sampled: int = Field(default=256, ge=0)
     """Prompts of the training pairs that the SFT model answers too. Its answers are set against
     the chosen ones in a quarter of each step's pairs, so that the reward model has seen what it
     will judge. 0: none; for data whose chosen answers are no better than the SFT model's own."""
@@ -106,7 +106,7 @@ class KLSettings(Settings):
 class PPOSettings(Settings):
     """PPO (Schulman et al. 2017) as in InstructGPT (Ouyang et al. 2022)."""
 
-    iterations: int = Field(default=18, ge=1)
+    iterations: int = Field(default=16, ge=1)
     """Rounds of rollouts and updates."""
     rollouts: int = Field(default=64, ge=1)
     """Prompts answered in a round."""

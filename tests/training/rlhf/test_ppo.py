@@ -87,7 +87,7 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
     prepare(1)
     policy, reference = export.load(world.base), export.load(world.base)
     reward = Counts(export.load(world.base))
-    torch.nn.init.constant_(reward.head.weight, 1 / 32)
+    torch.nn.init.constant_(reward.head.weight[:, 32:], 1 / 32)  # of the last state alone
     s = PPOSettings(
         rollouts=64, minibatch=32, max_new_tokens=10, replay_rows=0, kl=KLSettings(coefficient=0.0),
         optimizer=Rates(muon_lr=0.0, adamw_lr=1e-2), stop_kl=0.5, reward_clip=50.0,

@@ -29,9 +29,12 @@ def saved(model: MoEForCausalLM, world, tmp_path: Path) -> tuple[ScalarModel, Pa
 def test_the_same_scores_after_loading(saved: tuple[ScalarModel, Path]) -> None:
     reward, folder = saved
     again = scalar.load(folder)
-    ids, last = torch.randint(5, 200, (3, 9)), torch.tensor([8, 4, 0])
+    ids, last = torch.randint(5, 200, (3, 9)), torch.tensor([8, 4, 2])
+    first = torch.tensor([3, 4, 0])
     with torch.no_grad():
-        assert torch.equal(again.scaled(again(ids, last)), reward.scaled(reward(ids, last)))
+        assert torch.equal(
+            again.scaled(again(ids, first, last)), reward.scaled(reward(ids, first, last))
+        )
     assert json.loads((folder / "lineage.json").read_text()) == {"release_id": "r1"}
     assert (folder / "tokenizer.json").exists()
 
@@ -42,13 +45,26 @@ def test_the_score_reads_nothing_behind_the_last_token(saved: tuple[ScalarModel,
     other = ids.clone()
     other[:, 5:] = 7
     with torch.no_grad():
-        torch.testing.assert_close(reward(ids, torch.tensor([4])), reward(other, torch.tensor([4])))
+        torch.testing.assert_close(
+            reward(ids, torch.tensor([2]), torch.tensor([4])),
+            reward(other, torch.tensor([2]), torch.tensor([4])),
+        )
+
+
+def test_the_score_is_of_the_mean_and_the_last_state(saved: tuple[ScalarModel, Path]) -> None:
+    reward, _ = saved
+    ids = torch.randint(5, 200, (1, 9))
+    with torch.no_grad():
+        states = reward.states(ids)[0]
+        expected = reward.head(torch.cat([states[3:8].mean(0), states[7]]))
+        got = reward(ids, torch.tensor([3]), torch.tensor([7]))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_new_head_ties_everything(model: MoEForCausalLM) -> None:
     ids = torch.randint(5, 200, (4, 6))
     with torch.no_grad():
-        assert (ScalarModel(model)(ids, torch.full((4,), 5)) == 0).all()
+        assert (ScalarModel(model)(ids, torch.full((4,), 2), torch.full((4,), 5)) == 0).all()
 
 
 def test_other_folders_are_refused(
