@@ -129,7 +129,6 @@ def reward(job: RewardJob) -> dict[str, Any]:
     with console.Progress("reward model: the SFT model's likelihoods"):
         # What the policy itself holds more likely a token: the judge that needs no training.
         likely = stage.once("likelihood", lambda: _likelihood(language, held, chat.pad))
-        model = ScalarModel(language).eval()
     model = ScalarModel(language).eval()
     before = np.full(len(data.heldout), 0.5)  # the head is zero: every pair is a tie
     _train(job, stage, model, pairs, sampled, chat)
