@@ -24,7 +24,6 @@ from headrace.training.scoring.baselines import Bigram, Unigram, read_rows
 pytestmark = pytest.mark.bench
 
 PRESET = os.environ.get("HEADRACE_BENCH_PRESET", "local")
-HELDOUT_ROWS = 256
 # At import: each test has a state folder of its own.
 _MADE = sorted(home().tokens.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime)
 DATA = os.environ.get("HEADRACE_BENCH_DATA") or (str(_MADE[-1].parent) if _MADE else "")
@@ -34,7 +33,9 @@ DATA = os.environ.get("HEADRACE_BENCH_DATA") or (str(_MADE[-1].parent) if _MADE 
 def test_moe_beside_dense_of_the_same_active_parameters(tmp_path: Path) -> None:
     shards, said = Shards(DATA), {}
     for name, dense in (("MoE", False), ("dense", True)):
-        settings = PretrainSettings(preset=PRESET, dense=dense, heldout_rows=HELDOUT_ROWS)
+        settings = PretrainSettings(
+            preset=PRESET, dense=dense, heldout_rows=shards.heldout.rows, heldout_every=10**9
+        )
         job = PretrainJob(data=DATA, output=str(tmp_path / name), settings=settings)
         said[name] = pretrain(job)
         r = said[name]
@@ -44,7 +45,7 @@ def test_moe_beside_dense_of_the_same_active_parameters(tmp_path: Path) -> None:
             f"{r['heldout_loss']:.4f} nats a token, {r['heldout_bits_per_byte']:.4f} bits a byte"
         )
     rows = read_rows(f"{DATA}/train", said["MoE"]["tokens"])
-    seen = shards.heldout.take(0, min(HELDOUT_ROWS, shards.heldout.rows)).ids.astype(np.int64)
+    seen = shards.heldout.take(0, shards.heldout.rows).ids.astype(np.int64)
     for model in (Unigram.fit(rows, shards.vocabulary), Bigram.fit(rows, shards.vocabulary)):
         nats = -float(model.log_probability(seen[:, :-1], seen[:, 1:]).mean())
         print(f"{type(model).__name__.lower()}: {nats:.4f} nats a token")
