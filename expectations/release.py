@@ -172,7 +172,8 @@ def _repeats(hashes: Sequence[str], config: Mapping[str, Any]) -> pd.DataFrame:
 def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
     """Shares, and by how much they are below or above what is plausible."""
     read = max(1, totals["read"])
-    rows = [("kept", totals["kept"] / read, 1 / read, 1.0)]
+    # A release may keep nothing: all of an input can be of another domain than asked for.
+    rows = [("kept", totals["kept"] / read, 0.0, 1.0)]
     known = [h for h in set(hashes) if re.fullmatch("[0-9a-f]{32}", h)]
     if len(known) >= _LEAST_FOR_HELDOUT:
         # Five standard deviations of a fair hash: once in two million releases by chance.

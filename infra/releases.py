@@ -103,7 +103,7 @@ def read_scored(release: str, columns: Sequence[str], most: int = SAMPLE) -> pa.
     want = [c for c in dict.fromkeys([*columns, "content_hash"]) if c not in ("lang", "domain")]
     tables = []
     for file in manifest(release)["files"]:
-        kind, *folders, _ = file["path"].split("/")
+        kind, *folders = file["path"].split("/")[:-1] or [""]
         keys = dict(p.split("=", 1) for p in folders if "=" in p)
         if kind not in ("documents", "rejected") or keys.get("level") == "duplicate":
             continue

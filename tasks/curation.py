@@ -93,9 +93,9 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     Raises:
         ValidationError: an expectation failed; nothing is published.
     """
-    from headrace.expectations import release
+    from headrace.expectations.release import validate
 
-    held = release.validate(draft.release, totals=draft.totals, config=job.settings.model_dump())
+    held = validate(draft.release, totals=draft.totals, config=job.settings.model_dump())
     _refuse_failed(held.success, held.failed, draft.release)
 
 
@@ -111,10 +111,10 @@ def validate_finished(folder: str) -> dict[str, Any]:
     Raises:
         ValidationError: an expectation failed.
     """
-    from headrace.expectations import release
+    from headrace.expectations.release import validate
 
     manifest = releases.manifest(folder)
-    held = release.validate(folder, write=False)
+    held = validate(folder, write=False)
     _refuse_failed(held.success, held.failed, folder)
     return {
         "release": folder,

@@ -46,11 +46,11 @@ def tokenize_corpus(
 
 
 def _tokenize(job: TokenizeJob) -> dict[str, Any]:
-    from headrace.expectations import tokens
+    from headrace.expectations.tokens import validate
 
     answer = tokenize_job.tokenize(lambda: spark.session(job.spark), job)
     if not answer["reused"]:
-        held = tokens.validate(storage.display(job.output))
+        held = validate(storage.display(job.output))
         if not held.success:
             raise ValidationError(f"{job.output}: {held.failed[0]}", "tokenize to a new folder")
     return answer

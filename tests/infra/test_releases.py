@@ -28,6 +28,7 @@ def release(root: Path, name: str, parent: str | None, texts: list[str]) -> str:
     for level in ("bias", "duplicate"):
         row = {"text": level, "content_hash": "f" * 32, "lang": "en", "domain": "general"}
         put(f"rejected/level={level}/a.parquet", [row])
+    files.append({"path": "report.html", "rows": None})
     manifest = {"release_id": name, "parent": parent, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder)
