@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from headrace.infra.settings import Shared
-from headrace.tasks.evidence import compare_exports, evidence_of_baselines, evidence_of_text
+from headrace.tasks.evidence import compare_exports, evidence_of_text, rival_of
 from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
 from headrace.tasks.settings import GateSettings, GateVerb
 
@@ -22,15 +22,15 @@ def gate_first(
     shared: Shared,
     chain: str | None = None,
 ) -> dict[str, Any]:
-    """The first model against the n-gram baselines: promoted over them, or not at all."""
+    """The first model ever against the n-gram baselines, a later one against the champion."""
     pretrained = score_heldout(base["export"], corpus, shared)
     challenger = score_heldout(aligned["export"], corpus, shared)
     baselines = score_baselines(tokens, corpus, base["tokens"], shared)
-    best = evidence_of_baselines(baselines, corpus)
+    rival, version = rival_of(aligned, baselines, corpus, shared)
     ours = evidence_of_text(aligned["export"], challenger, corpus)
-    decision = decide(best, ours, aligned["folder"], settings, "first", shared.seed)
+    decision = decide(rival, ours, aligned["folder"], settings, "first", shared.seed, version)
     moved = promote(
-        aligned["export"], corpus[-1], decision, None, settings, shared, aligned["tags"], chain
+        aligned["export"], corpus[-1], decision, settings, shared, aligned["tags"], chain
     )
     return {
         **decision,

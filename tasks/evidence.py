@@ -10,8 +10,10 @@ from headrace.infra import releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
+from headrace.infra.settings import Shared
 from headrace.tasks.judging import decide, read_scores, release_folder, score_heldout
 from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import GateVerb
 from headrace.tasks.step import once, run_folder, step
 from headrace.training.scoring.gate import Evidence, Sample
@@ -31,6 +33,21 @@ def evidence_of_baselines(baselines: dict[str, Any], corpus: list[str]) -> Evide
     """The evidence of the best baseline: what a first model has to beat."""
     best = min(baselines, key=lambda n: baselines[n]["metrics"]["bits_per_byte"]["value"])
     return evidence_of_text(f"baseline {best}", baselines[best], corpus)
+
+
+def rival_of(
+    aligned: dict[str, Any], baselines: dict[str, Any], corpus: list[str], shared: Shared
+) -> tuple[Evidence, str | None]:
+    """(evidence, version) of what a whole chain's model has to beat.
+
+    That is the champion on the same held-out records, or the best baseline where there is none.
+    """
+    decided = (Path(aligned["folder"]) / "decision.json").exists()
+    standing = None if decided else registry(shared.model.name).current()
+    if standing is None:
+        return evidence_of_baselines(baselines, corpus), None
+    scored = score_heldout(str(standing.export), corpus, shared)
+    return evidence_of_text(f"version {standing.number}", scored, corpus), standing.number
 
 
 @step("score rewards")
@@ -91,4 +108,12 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     policy = settings.policy or ("default" if new else "first")
     identity = [Path(e).parent.name for e in exports] + [policy, code_version("training")]
     folder = run_folder("gate", identity)
-    return decide(evidence[0], evidence[1], folder, settings, policy, settings.seed)
+    decision = decide(evidence[0], evidence[1], folder, settings, policy, settings.seed)
+    run = record_stage(
+        "gate", folder, {"difference": _differences(decision)}, {"policy": policy}, {}
+    )
+    return {**decision, "run_id": run}
+
+
+def _differences(decision: dict[str, Any]) -> dict[str, Any]:
+    return {name: m["difference"] for name, m in decision["metrics"].items()}

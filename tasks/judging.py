@@ -158,12 +158,17 @@ def decide(
     settings: GateSettings,
     default_policy: str,
     seed: int,
+    compared_with: str | None = None,
 ) -> dict[str, Any]:
-    """The decision of the policy, stored as decision.json in the challenger's run folder."""
+    """The decision of the policy, stored as decision.json in the challenger's run folder.
+
+    `compared_with` is the champion's version, None where there was none; it is stored as well.
+    """
     policy = read_policy(settings.policy or default_policy)
 
     def make() -> dict[str, Any]:
         decision = gate.decide(champion, challenger, policy, seed)
+        decision["compared_with"] = compared_with
         storage.write_bytes(folder / "gate.html", gate_report.render(decision).encode())
         return decision
 
@@ -176,7 +181,6 @@ def promote(
     export: str,
     release: str,
     decision: dict[str, Any],
-    expected: str | None,
     settings: GateSettings,
     shared: Shared,
     tags: dict[str, Any],
@@ -188,6 +192,7 @@ def promote(
     """
     folder = Path(export).parent
     models = registry(shared.model.name)
+    expected = decision["compared_with"]
     known = {**tags, "gate_decision": decision["decision"], "parent_version": expected}
     run = record_stage(
         GATE, folder, _figures(decision), {"policy": decision["policy"]}, known, parent

@@ -150,7 +150,13 @@ def decide_round(
         measures = trained.get("measures", {}) if when == "after" else {}
         sides.append(Evidence(name, samples, measures=measures, data=data))
     return decide(
-        sides[0], sides[1], Path(trained["folder"]), settings.gate, "default", settings.seed
+        sides[0],
+        sides[1],
+        Path(trained["folder"]),
+        settings.gate,
+        "default",
+        settings.seed,
+        champion["version"],
     )
 
 
@@ -168,7 +174,6 @@ def promote_round(
         trained["export"],
         child["release"],
         decision,
-        champion["version"],
         settings.gate,
         settings,
         tags,
