@@ -218,7 +218,12 @@ def _train(
 ) -> None:
     s = job.settings
     model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
-    optimizer = build_optimizer(model, rates(s.optimizer))
+    optimizer = build_optimizer(model.backbone, rates(s.optimizer))
+    # The head starts at zero, and until it has grown the body gets no gradient to speak of.
+    lr = s.head_learning_rate
+    optimizer.add_param_group(
+        {"params": list(model.head.parameters()), "kind": "adamw", "peak": lr, "lr": lr}
+    )
     step, _ = stage.resume(model, optimizer)
     # A quarter of a step's pairs are against samples, however few those are beside the data.
     parts = (

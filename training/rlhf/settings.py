@@ -82,8 +82,10 @@ class RewardSettings(Settings):
     will judge. 0: none; for data whose chosen answers are no better than the SFT model's own."""
     max_new_tokens: int = Field(default=48, ge=1)
     """Longest of those answers, in tokens."""
-    optimizer: Rates = Rates()
+    optimizer: Rates = Rates(muon_lr=0.01, adamw_lr=3e-3, warmup=0.05)
     """Learning rates and their course."""
+    head_learning_rate: float = Field(default=2e-2, gt=0)
+    """Peak learning rate of the scalar head."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient."""
     checkpoint: Saving = Saving()
