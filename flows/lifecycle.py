@@ -42,7 +42,7 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     aligned = align(base, release, tokens, s.align, s, chain["run_id"])
     first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
     again = None
-    if window and first["decision"] == "promote":
+    if window and first["decision"] == "promote" and first["champion"]:
         again = chain["once"](
             "round.json",
             lambda: retrain(
