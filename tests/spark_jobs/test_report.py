@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.spark_jobs.report import render
+from headrace.spark_jobs.report import render, sections
 from headrace.spark_jobs.settings import CurateSettings
 
 MANIFEST: dict[str, Any] = {
@@ -30,7 +30,8 @@ HISTOGRAMS = {("bias_score", "zh"): [3, *[0] * 48, 1], ("semantic_score", "en"):
 
 
 def page(**changes: Any) -> str:
-    return render({**MANIFEST, **changes}, LINES, HISTOGRAMS, {"bias": [EXAMPLE]})
+    manifest = {**MANIFEST, **changes}
+    return render(manifest, sections(manifest, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}))
 
 
 def test_everything_from_the_input_is_escaped() -> None:
@@ -53,7 +54,8 @@ def test_it_is_the_same_each_time_and_loads_nothing() -> None:
 
 
 def test_nothing_rejected_and_repeated_ids() -> None:
-    html = render({**MANIFEST, "warnings": {"repeated_ids": 1234}}, LINES[:1], {}, {})
+    manifest = {**MANIFEST, "warnings": {"repeated_ids": 1234}}
+    html = render(manifest, sections(manifest, LINES[:1], {}, {}))
     assert "Nothing was rejected." in html and "1,234 records repeat" in html
 
 
