@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from headrace.flows.command import NOT_BUILT, Answer, Call, finish, not_built, start_prefect, verb
+from headrace.flows.command import Answer, Call, finish, not_built, start_prefect, verb
 from headrace.infra import console, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
@@ -333,8 +333,6 @@ def main(argv: list[str] | None = None) -> None:
 def _usage(message: str) -> Answer:
     raise UsageError(message, "see `headrace --help` and `headrace VERB --help`")
 
-
-__all__ = ["NOT_BUILT", "cli", "main"]
 
 if __name__ == "__main__":
     main()

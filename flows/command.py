@@ -9,7 +9,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from headrace.infra.home import home
 from headrace.infra.settings import Shared, load, read_config
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
-NOT_BUILT = "{} is not built yet"
 logger = logging.getLogger(__name__)
 
 
@@ -41,7 +40,6 @@ class Call:
     config: Path | None
     sets: tuple[str, ...]
     profile: str
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, model: type[Shared], **given: Any) -> Any:
         """Validated settings of a verb; `given` (an option's value) wins over the profile only."""
@@ -123,4 +121,4 @@ def start_prefect() -> None:
 
 def not_built(name: str) -> Answer:
     """The answer of a verb that comes later."""
-    raise UsageError(NOT_BUILT.format(name), "see CHANGELOG.md for what there is")
+    raise UsageError(f"{name} is not built yet", "see CHANGELOG.md for what there is")
