@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 
 from headrace.infra import lineage, storage
@@ -135,6 +136,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
 
     prepare(job.seed)
     model = MoEForCausalLM(config).train()
+    _rest(model, shards.marks)
     optimizer = build_optimizer(
         model,
         OptimizerSettings(
@@ -175,6 +177,17 @@ def _finished(output: Path, identity: str, steps: int) -> dict[str, Any] | None:
         return None
     said: dict[str, Any] = storage.read_json(output / "result.json")
     return said | {"resumed_from": steps} if said.get("identity") == identity else None
+
+
+def _rest(model: MoEForCausalLM, ids: list[int]) -> None:
+    """Keep the embedding's rows of tokens that don't occur as they began.
+
+    As outputs they are only ever pushed away, all the same way, and Adam makes full steps of the
+    smallest push: after 785 steps the chat marks were three times as long as other tokens, alike
+    to within 1 - 0.9998 in cosine, and no fine-tuning told them apart again.
+    """
+    table = model.model.embed_tokens.weight
+    table.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(ids), 0.0))
 
 
 def _train(

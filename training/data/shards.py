@@ -120,6 +120,12 @@ class Shards:
         """Folder of the tokenizer's files."""
         return storage.join(self.folder, "tokenizer")
 
+    @property
+    def marks(self) -> list[int]:
+        """Ids of the special tokens that no text holds: all but `<|endoftext|>`."""
+        special: dict[str, int] = self.manifest.get("special", {})
+        return sorted(i for token, i in special.items() if token != "<|endoftext|>")
+
     @cached_property
     def heldout_bytes_per_token(self) -> float | None:
         """Text bytes that a held-out token stands for, None where the manifest doesn't say."""
