@@ -81,6 +81,7 @@ def write_shards(folder: Path, count: int, length: int = 64, per_file: int = 40)
             )
     manifest = {
         "release_id": "r1",
+        "special": {t: i for i, t in enumerate(SPECIAL)},
         "vocabulary": core.get_vocab_size(),
         "sequence_length": length,
         "files": files,

@@ -16,7 +16,10 @@ import torch
 
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.training.callbacks.metrics import read
+from headrace.training.data.shards import Shards
+from headrace.training.engine import prepare
 from headrace.training.moe import export
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.pretrain import PretrainJob, PretrainSettings, pretrain
 
 STEPS = 24
@@ -54,6 +57,20 @@ def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Pa
     ]
     assert export.load(output / "export").config.vocab_size == 320
     assert json.loads((output / "export/lineage.json").read_text())["release_id"] == "r1"
+
+
+def test_rows_of_tokens_that_no_text_holds_stay_as_they_began(
+    done: tuple[Path, Any], shards_folder: Path
+) -> None:
+    output, _ = done
+    marks = Shards(str(shards_folder)).marks
+    model = export.load(output / "export")
+    prepare(7)
+    began = MoEForCausalLM(model.config).model.embed_tokens.weight
+    ended = model.model.embed_tokens.weight
+    same = (began == ended).all(dim=1)
+    assert marks and same[marks].all()
+    assert not same[[i for i in range(5, 200) if i not in marks]].any()
 
 
 def test_a_finished_run_answers_at_once(done: tuple[Path, Any], shards_folder: Path) -> None:

@@ -14,6 +14,8 @@ class Rates(Settings):
     """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
     adamw_lr: float = Field(default=2e-3, gt=0)
     """Peak learning rate of everything else (AdamW)."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.1, ge=0, le=1)
@@ -59,7 +61,7 @@ class SFTSettings(Settings):
     """Pairs a step."""
     replay_rows: int = Field(default=4, ge=0)
     """Rows of pretraining text mixed into each step, so that the language model stays one."""
-    optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=2e-3)
+    optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=2e-3, embedding_lr=0.01)
     """Learning rates and their course."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient."""
