@@ -1,8 +1,10 @@
 """The whole chain on a little real text: the command, its answer, its second run, its models."""
 
+import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +140,39 @@ def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path) -> None:
     from headrace.infra.tracking import Tracking
 
     assert Registry(Tracking(Home(chain["home"])), "headrace").champion().number == "2"
+
+
+def _bytes(answer: dict[str, Any]) -> dict[str, str]:
+    """Hashes of all that a chain leaves for good: release, both models, the page of the round."""
+    release, export = Path(answer["release"]), Path(answer["export"])
+    challenger = Path(answer["round"]["export"])
+    files = [*release.rglob("*.parquet"), release / "manifest.json"]
+    files += [folder / "model.safetensors" for folder in (export, challenger)]
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_the_same(chain: Any, tmp_path: Path) -> None:
+    dice = random.Random()
+    home, killed = tmp_path / "home", 0
+    line = [sys.executable, "-m", "headrace.flows.cli", *chain["args"], "--json"]
+    for _ in range(8):
+        process = subprocess.Popen(
+            line, env={**os.environ, "HEADRACE_HOME": str(home)}, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            process.wait(dice.uniform(8, 60))
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+    code, answer, err = headrace(home, *chain["args"])
+    assert killed and code == 0, err[-2000:]
+    for key in ("release_id", "kept", "rejected", "alignment", "decision"):
+        assert answer[key] == chain["answer"][key], key
+    assert _bytes(answer) == _bytes(chain["answer"])
+    assert str(answer["round"]["champion"]) == "2"
+    moves = [json.loads(x) for x in (home / "audit.jsonl").read_text().splitlines()]
+    assert [str(m["to"]) for m in moves if m["to"]] == ["1", "2"], "a move was made twice"
