@@ -33,8 +33,9 @@ def gate_first(
         aligned["export"], corpus[-1], decision, settings, shared, aligned["tags"], chain
     )
     return {
-        **decision,
         **moved,
+        "decision": decision["decision"],
+        "gate": decision,
         "evaluation": {"pretrained": pretrained, "aligned": challenger, **baselines},
     }
 

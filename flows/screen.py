@@ -121,7 +121,7 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
 def run_screen(data: dict[str, Any]) -> str:
     """The end of `headrace run`: the whole chain on one screen."""
     gate = data["gate"]
-    scored = gate["evaluation"]
+    scored = data["evaluation"]
     base = data["pretrain"]
     total, active = data["total_parameters"], data["active_parameters"]
     lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]

@@ -133,20 +133,30 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def _column(values: Sequence[Any]) -> list[str]:
+    """A column's values; its fractions with as many decimals as four digits of the largest take."""
+    largest = max((abs(v) for v in values if isinstance(v, float)), default=0.0)
+    decimals = max(0, 4 - len(f"{largest:.0f}"))
+    if 0 < largest < 0.1:
+        decimals = 4
+    return [f"{v:,.{decimals}f}" if isinstance(v, float) else cell(v) for v in values]
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Markup:
-    """A table; numbers stand to the right."""
+    """A table; numbers stand to the right, those of a column with the same decimals."""
     rows = [list(r) for r in rows]
+    shown = [_column([r[i] for r in rows]) for i in range(len(columns))]
     numeric = [
         bool(rows) and all(r[i] is None or isinstance(r[i], int | float) for r in rows)
         for i in range(len(columns))
     ]
 
-    def line(tag: str, values: Sequence[Any]) -> Markup:
+    def line(tag: str, values: Sequence[str | Markup]) -> Markup:
         cells = Markup("").join(
             Markup("<{0}{1}>{2}</{0}>").format(
                 Markup(tag),
                 Markup(' class="n"') if numeric[i] else Markup(""),
-                v if isinstance(v, Markup) else cell(v),
+                v,
             )
             for i, v in enumerate(values)
         )
@@ -155,7 +165,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
     return Markup("<table>{}<thead>{}</thead><tbody>{}</tbody></table>").format(
         Markup("<caption>{}</caption>").format(caption) if caption else Markup(""),
         line("th", columns),
-        Markup("").join(line("td", r) for r in rows),
+        Markup("").join(
+            line("td", [v if isinstance(v, Markup) else shown[i][n] for i, v in enumerate(r)])
+            for n, r in enumerate(rows)
+        ),
     )
 
 

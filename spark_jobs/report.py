@@ -72,19 +72,26 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
 _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG = range(5)
 
 
+def _colours(lines: Sequence[Line]) -> dict[str, str]:
+    """A colour for each of the commonest languages, the same in all plots."""
+    common = sorted(_by(lines, _LANG).items(), key=lambda i: (-i[1], str(i[0][0])))
+    return {lang: colour(name) for ((lang,), _), name in zip(common, CYCLE, strict=False)}
+
+
 def _levels(lines: Sequence[Line]) -> Section:
     rejected = [line for line in lines if line[_OUTCOME] == "rejected"]
     cells = _by(rejected, _LEVEL, _LANG)
-    langs = [lang for (lang,), _ in _by(rejected, _LANG).most_common(6)]
-    levels = [level for level in LEVELS if any(level == key[0] for key in cells)]
-    if not levels:
+    colours = _colours(lines)
+    langs = [lang for lang in colours if any(lang == key[1] for key in cells)]
+    levels = LEVELS
+    if not rejected:
         return Section("Rejected by level and language", paragraph("Nothing was rejected."))
 
     def draw(axes: Any) -> None:
         left = np.zeros(len(levels))
-        for lang, name in zip(langs, CYCLE, strict=False):
+        for lang in langs:
             width = np.array([cells[level, lang] for level in levels])
-            axes.barh(levels, width, left=left, color=colour(name), label=lang)
+            axes.barh(levels, width, left=left, color=colours[lang], label=lang)
             left += width
         axes.invert_yaxis()
         axes.set_xlabel("records")
@@ -122,7 +129,9 @@ def _thresholds(config: Mapping[str, Any], score: str) -> dict[str, float]:
 
 
 def _scores(
-    histograms: Mapping[tuple[str, str], Sequence[int]], config: Mapping[str, Any]
+    histograms: Mapping[tuple[str, str], Sequence[int]],
+    config: Mapping[str, Any],
+    colours: Mapping[str, str],
 ) -> Section:
     parts: list[Markup] = []
     for score, title in _TITLES.items():
@@ -130,13 +139,13 @@ def _scores(
         mine = {lang: h for lang, h in mine.items() if sum(h)}
         if not mine:
             continue
-        shown = sorted(mine, key=lambda lang: -sum(mine[lang]))[:4]
+        shown = [lang for lang in colours if lang in mine][:4]
 
         def draw(axes: Any, score: str = score, mine: Any = mine, shown: Any = shown) -> None:
-            for lang, name in zip(shown, CYCLE, strict=False):
+            for lang in shown:
                 share = np.array(mine[lang]) / sum(mine[lang])
                 edges = np.linspace(0, 1, len(share) + 1)
-                axes.stairs(share, edges, color=colour(name), label=lang, linewidth=1.5)
+                axes.stairs(share, edges, color=colours[lang], label=lang, linewidth=1.5)
             for value in sorted(set(_thresholds(config, score).values())):
                 axes.axvline(value, color=colour("red"), linewidth=1, linestyle="--")
             axes.set_xlim(0, 1)
@@ -195,7 +204,7 @@ def sections(
         _kept(lines),
         _levels(lines),
         _reasons(lines),
-        _scores(histograms, manifest["config"]),
+        _scores(histograms, manifest["config"], _colours(lines)),
         _examples(examples),
     ]
 

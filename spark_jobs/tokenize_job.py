@@ -3,8 +3,10 @@
 The order of training is a seeded shuffle of documents over all domains and languages: each
 document has a key, the keyed hash of its content hash; the keys' range is cut into shards of about
 `shard_bytes` of text; a shard holds its documents by key and is packed by itself. So nothing
-depends on partitions, and shards that a killed run finished are kept. The last partial row of each
-shard is left out and counted in the manifest, so that every token of a row is a real one.
+depends on partitions, and shards that a killed run finished are kept. The rows of a shard are then
+shuffled too: left in order, a batch of neighbouring rows would be pieces of one long document. The
+last partial row of each shard is left out and counted in the manifest, so that every token of a row
+is a real one.
 
 Run by itself: `python -m headrace.spark_jobs.tokenize_job job.json`.
 """
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -199,7 +202,8 @@ def _run(
     encoded.repartition(min(len(left), 4096), "shard").sortWithinPartitions(
         "shard", "key"
     ).mapInArrow(
-        _packer(storage.display(job.output), shards, job.settings.sequence_length), "shard int"
+        _packer(storage.display(job.output), shards, job.settings.sequence_length, job.seed),
+        "shard int",
     ).collect()
 
 
@@ -262,8 +266,13 @@ def _encode(
     )
 
 
+def row_order(seed: int, shard: int, rows: int) -> npt.NDArray[np.int64]:
+    """(rows,) where each row of shard number `shard` stood before its rows were shuffled."""
+    return np.random.default_rng([seed % 2**63, shard]).permutation(rows)
+
+
 def _packer(
-    output: str, shards: list[str], length: int
+    output: str, shards: list[str], length: int, seed: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The mapInArrow function from documents, sorted by shard and key, to shards written."""
 
@@ -295,7 +304,8 @@ def _packer(
             "bytes": packed.bytes,
             "document_bytes": sum(int(lengths[d].sum()) for d in documents),
         }
-        rows = packed.rows.replace_schema_metadata({_NOTE: json.dumps(note).encode()})
+        order = pa.array(row_order(seed, shard, packed.rows.num_rows))
+        rows = packed.rows.take(order).replace_schema_metadata({_NOTE: json.dumps(note).encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd", row_group_size=4096)
         storage.write_bytes(

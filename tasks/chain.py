@@ -75,6 +75,7 @@ def chain_answer(
         "alignment": {stage: a["metrics"] for stage, a in aligned["stages"].items()},
         "stages": aligned["stages"],
         "decision": first["decision"],
-        "gate": first,
+        "gate": first["gate"],
+        "evaluation": first["evaluation"],
         "round": again,
     }

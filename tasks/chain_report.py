@@ -76,7 +76,7 @@ def _exports(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def _summary(answer: dict[str, Any]) -> Section:
-    scored = answer["gate"]["evaluation"]
+    scored = answer["evaluation"]
     bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in scored.items()}
     rejected = sum(answer["rejected"].values())
     adds = answer["kept"] + rejected + answer["unreadable"]
@@ -169,7 +169,7 @@ def _pretraining(answer: dict[str, Any]) -> Section:
 
 
 def _quality(answer: dict[str, Any]) -> Section:
-    scored = answer["gate"]["evaluation"]
+    scored = answer["evaluation"]
     names = list(scored["aligned"]["metrics"])
     rows = []
     for name in names:

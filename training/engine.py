@@ -50,7 +50,7 @@ def prepare(seed: int) -> None:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory finds programs that read it before they write; it costs a twentieth.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 (untyped)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

@@ -15,7 +15,7 @@ from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import tokenizer as bpe
-from headrace.spark_jobs.tokenize_job import TokenizeJob, TokenizeSettings, tokenize
+from headrace.spark_jobs.tokenize_job import TokenizeJob, TokenizeSettings, row_order, tokenize
 
 SETTINGS = TokenizeSettings(vocabulary=300, sequence_length=32, shard_bytes=20_000)
 
@@ -69,14 +69,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def documents(folder: Path, part: str) -> list[str]:
-    """Texts of all documents of a part, in the order of its rows; the last may be cut."""
+    """Texts of the documents of a part, in their order before the shuffle; the last may be cut.
+
+    For folders with one shard for training, number 0, and one held out, number 1.
+    """
     tokenizer = bpe.load(str(folder / "tokenizer"))
-    ids = [
-        x
-        for file in sorted((folder / part).glob("*.parquet"))
-        for row in pq.read_table(file)["input_ids"].to_pylist()
-        for x in row
-    ]
+    (file,) = (folder / part).glob("*.parquet")
+    shuffled = pq.read_table(file)["input_ids"].to_pylist()
+    order = row_order(
+        TokenizeJob.model_fields["seed"].default, int(part == "heldout"), len(shuffled)
+    )
+    rows = dict(zip(order.tolist(), shuffled, strict=True))
+    assert list(rows) != sorted(rows)
+    ids = [x for at in sorted(rows) for x in rows[at]]
     text = tokenizer.decode(ids, skip_special_tokens=False)
     return text.split(bpe.END_OF_TEXT)[1:]
 
