@@ -16,7 +16,6 @@ from typing import Any
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, sentence, stated
 from headrace.spark_jobs.kernels.anchors import Search
-from headrace.spark_jobs.levels import base
 
 _PAST = re.compile(
     r"\b(?:former|once|was|were|had been|until|then|historic\w*|ancient|medieval|colonial|first"
@@ -29,7 +28,7 @@ _PAST = re.compile(
 
 @cache
 def _knowledge() -> dict[str, Any]:
-    path = Path(base.__file__).with_name("data") / "l3_facts.json"
+    path = Path(__file__).parents[1] / "levels" / "data" / "l3_facts.json"
     packed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     packed["code"] = {
         name: code
@@ -40,10 +39,16 @@ def _knowledge() -> dict[str, Any]:
     return packed
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """`name` in lower case without accents and without `the`."""
     folded = unicodedata.normalize("NFKD", name)
     bare = "".join(c for c in folded if not unicodedata.combining(c)).strip().lower()
     return bare.removeprefix("the ")
+
+
+def _code(know: dict[str, Any], name: str) -> Any:
+    """The code of a country by one of its names; None where no country has it."""
+    return know["code"].get(plain(name)) or know["code"].get(name)
 
 
 @cache
@@ -76,7 +81,7 @@ def _capital_patterns() -> tuple[tuple[re.Pattern[str], bool], ...]:
 def _city(run: str, known: frozenset[str], capital: list[str], first: bool) -> str:
     """The city at the beginning (or the end) of a run of words or Han characters; "" if none."""
     if not re.match(r"[\u4e00-\u9fff]", run):
-        return _plain(run.rstrip("."))
+        return plain(run.rstrip("."))
     parts = range(min(8, len(run)), 1, -1)
     for part in (run[:n] if first else run[-n:] for n in parts):
         if part in capital or part in known:
@@ -90,7 +95,7 @@ def capital(text: str) -> Iterator[Finding]:
     for pattern, present in _capital_patterns():
         for match in pattern.finditer(text):
             name = match["country"]
-            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            code = _code(know, name)
             right = know["countries"].get(code, {}).get("capital", [])
             city = _city(
                 match["city"], know["cities"], right, match.start("country") < match.start("city")
@@ -138,12 +143,12 @@ def currency(text: str) -> Iterator[Finding]:
     for pattern in _currency_patterns():
         for match in pattern.finditer(text):
             name = match["country"]
-            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            code = _code(know, name)
             had = know["countries"].get(code, {}).get("currency")
             if not had or not (had["en"] or had["zh"]):
                 continue
             if match["unit"].isascii():
-                words = _plain(match["unit"]).split()
+                words = plain(match["unit"]).split()
                 said = next((w for w in reversed(words) if w in nouns), "")
                 own = {word for n in had["en"] for word in n.split()}
                 if not said:
@@ -186,7 +191,7 @@ def continent(text: str) -> Iterator[Finding]:
                 name = subject["country"] if subject else ""
             else:
                 name = match["country"]
-            code = know["code"].get(_plain(name)) or know["code"].get(name)
+            code = _code(know, name)
             true = know["countries"].get(code, {}).get("continent")
             if not true:
                 continue

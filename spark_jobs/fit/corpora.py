@@ -9,6 +9,7 @@ is used, and the fit says what it found.
 
 from __future__ import annotations
 
+import argparse
 import bz2
 import gzip
 import hashlib
@@ -302,6 +303,16 @@ def _archives(folder: Path, name: str) -> list[Path]:
     loose = re.sub(r"[-_]", "[-_]", name)
     found = re.compile(rf"{loose}[-_]\d.*\.(whl|tar\.gz|deb)$")
     return sorted(p for p in folder.iterdir() if found.match(p.name))
+
+
+def arguments(description: str | None, output: Path) -> argparse.Namespace:
+    """What a fit over `passages` is called with; `output` is where the model goes by default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
+    parser.add_argument("--output", type=Path, default=output)
+    return parser.parse_args()
 
 
 def excluded(files: Iterable[Path]) -> frozenset[str]:

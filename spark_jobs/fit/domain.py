@@ -11,7 +11,6 @@ domain is left out once (six folds of sources) and measured on.
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 from collections import defaultdict
@@ -23,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.infra import console
-from headrace.spark_jobs.fit.corpora import Passage, excluded, passages
+from headrace.spark_jobs.fit.corpora import Passage, arguments, excluded, passages
 from headrace.spark_jobs.fit.finance_zh import texts as made_finance
 from headrace.spark_jobs.fit.logistic import calibrated, fit
 from headrace.spark_jobs.fit.seeds import SEEDS
@@ -202,12 +201,7 @@ def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floa
 
 def main() -> None:
     """Fit, measure on left-out sources, write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packages", type=Path, required=True)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
-    parser.add_argument("--output", type=Path, default=MODEL)
-    args = parser.parse_args()
+    args = arguments(__doc__, MODEL)
     with console.Progress("read texts"):
         rows, y, w, keys = examples(passages(args.packages, args.data, excluded(args.exclude)), 7)
     left = left_out(rows, y, w, keys)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from headrace.spark_jobs.facts.relations import plain
 from headrace.spark_jobs.levels import base
 
 OUTPUT = Path(base.__file__).with_name("data") / "l3_facts.json"
@@ -45,13 +45,6 @@ _HAN = re.compile(r"[\u4e00-\u9fff]{2,8}")
 _LATIN = re.compile(r"[A-Z][A-Za-z' .-]{2,28}")
 
 
-def _plain(name: str) -> str:
-    """`name` in lower case without accents and without `the`."""
-    folded = unicodedata.normalize("NFKD", name)
-    bare = "".join(c for c in folded if not unicodedata.combining(c)).strip().lower()
-    return bare.removeprefix("the ")
-
-
 def knowledge() -> dict[str, Any]:
     """All that is packed, in a fixed order."""
     import countryinfo
@@ -70,7 +63,7 @@ def knowledge() -> dict[str, Any]:
     names_of: dict[str, dict[str, list[str]]] = {}
     for code, country in countries.items():
         other = _OTHER_NAMES.get(code, [])
-        names = {_plain(n) for n in (country["name"], en.territories[code], *other)}
+        names = {plain(n) for n in (country["name"], en.territories[code], *other)}
         names_of[code] = {
             "en": [] if code in _AMBIGUOUS else sorted(names),
             "zh": sorted({re.sub(r"（.*）|特别行政区", "", zh.territories[code])}),
@@ -80,18 +73,18 @@ def knowledge() -> dict[str, Any]:
         spelt = {country["capital"].strip()}
         with suppress(countryinfo.CountryNotFoundError):
             spelt.add(countryinfo.CountryInfo(code).capital() or "")
-        plain = {_plain(n) for n in spelt if n}
+        bare = {plain(n) for n in spelt if n}
         for city in cities:
-            if city["countrycode"] == code and _plain(city["name"]) in plain:
+            if city["countrycode"] == code and plain(city["name"]) in bare:
                 spelt |= set(city["alternatenames"]) | {city["name"]}
-        forms = {_plain(n) for n in spelt if _LATIN.fullmatch(n)}
-        forms |= {n for n in spelt if _HAN.fullmatch(n)} | plain
+        forms = {plain(n) for n in spelt if _LATIN.fullmatch(n)}
+        forms |= {n for n in spelt if _HAN.fullmatch(n)} | bare
         capitals[code] = sorted(forms)
     shown = {c: next((f for f in fs if _HAN.fullmatch(f)), "") for c, fs in capitals.items()}
     for zone, parts in zh.time_zones.items():
-        name = _plain(zone.split("/")[-1].replace("_", " "))
+        name = plain(zone.split("/")[-1].replace("_", " "))
         for code, forms_ in capitals.items():
-            if name == _plain(countries[code]["capital"]) and "city" in parts:
+            if name == plain(countries[code]["capital"]) and "city" in parts:
                 shown[code] = parts["city"]
                 forms_.append(parts["city"])
     elsewhere = {
@@ -99,11 +92,11 @@ def knowledge() -> dict[str, Any]:
         for city in cities
         if city["population"] >= _LARGE
         for form in (
-            _plain(city["name"]),
+            plain(city["name"]),
             *(n for n in city["alternatenames"] if _HAN.fullmatch(n)),
         )
     }
-    elsewhere |= {_plain(countries[code]["capital"]) for code in capitals}
+    elsewhere |= {plain(countries[code]["capital"]) for code in capitals}
     elsewhere |= {form for forms_ in capitals.values() for form in forms_ if _HAN.fullmatch(form)}
     in_country = {n for c in names_of.values() for n in (*c["en"], *c["zh"])}
     history = get_global("territory_currencies")
@@ -117,7 +110,7 @@ def knowledge() -> dict[str, Any]:
                 if code in _TWO_CONTINENTS
                 else _CONTINENTS.get(countries[code]["continentcode"], ""),
                 "currency": {
-                    "en": sorted({_plain(en.currencies.get(c[0], c[0])) for c in history.get(code, [])}),
+                    "en": sorted({plain(en.currencies.get(c[0], c[0])) for c in history.get(code, [])}),
                     "zh": sorted({zh.currencies.get(c[0], c[0]) for c in history.get(code, [])}),
                 },
             }
@@ -125,7 +118,7 @@ def knowledge() -> dict[str, Any]:
         },
         "cities": sorted(elsewhere - in_country),
         "currencies": {
-            "en": sorted({_plain(n) for n in en.currencies.values()}),
+            "en": sorted({plain(n) for n in en.currencies.values()}),
             "zh": sorted(set(zh.currencies.values())),
         },
         "elements": [

@@ -11,7 +11,6 @@ what the level says of them is not promised.
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import defaultdict
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import pyarrow as pa
 
 from headrace.infra import console
 from headrace.spark_jobs.fit import damage
-from headrace.spark_jobs.fit.corpora import Passage, excluded, passages
+from headrace.spark_jobs.fit.corpora import Passage, arguments, excluded, passages
 from headrace.spark_jobs.fit.logistic import descend
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
@@ -188,12 +187,7 @@ def bound(
 
 def main() -> None:
     """Fit, calibrate on left-out sources, print their figures, write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packages", type=Path, required=True)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--exclude", type=Path, nargs="*", default=[])
-    parser.add_argument("--output", type=Path, default=MODEL)
-    args = parser.parse_args()
+    args = arguments(__doc__, MODEL)
     with console.Progress("read texts"):
         all_pieces = pieces(passages(args.packages, args.data, excluded(args.exclude)), 3)
     with console.Progress("hash n-grams"):

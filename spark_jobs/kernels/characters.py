@@ -9,6 +9,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from headrace.spark_jobs.kernels.utf8 import character
+
 CHARACTERS = 0
 """Code points, without a byte order mark at the start."""
 VISIBLE = 1
@@ -127,15 +129,7 @@ def _text(data: npt.NDArray[np.uint8], at: int, end: int, out: npt.NDArray[np.in
         if byte < 0x80:
             at += 1
         else:
-            if byte < 0xE0:
-                size, point = 2, np.int64(byte & 0x1F)
-            elif byte < 0xF0:
-                size, point = 3, np.int64(byte & 0x0F)
-            else:
-                size, point = 4, np.int64(byte & 0x07)
-            for k in range(1, size):
-                if at + k < end:
-                    point = point << 6 | np.int64(data[at + k] & 0x3F)
+            point, size = character(data, at, end)
             at += size
         out[CHARACTERS] += 1
         if tag_from >= 0:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from headrace.spark_jobs.kernels.linear import Bytes, Ints
+from headrace.spark_jobs.kernels.linear import Bytes, Ints, mix
+from headrace.spark_jobs.kernels.utf8 import character
 
 HAN, WORDS, LETTERS, SINGLE = range(4)
 FAMILIES = 4
@@ -33,20 +34,12 @@ STRETCH = 8
 _BLOCK = 2048
 _TABLE = 1 << 15
 _PER_BYTE = 7
-_P = np.uint64(0x9E3779B97F4A7C15)
 _Q = np.uint64(0xD6E8FEB86659FD93)
-_FAR = np.uint64(29)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 _WORD, _NUMBER, _OTHER = np.uint64(0x110001), np.uint64(0x110002), np.uint64(0x110003)
 """Stand-ins, outside Unicode: a Latin word and a number among Chinese; Chinese among Latin."""
 _SHORT = 4
 """Letters up to which a word is its own class."""
-
-
-@njit(cache=True, nogil=True)
-def _mix(a, b):  # type: ignore[no-untyped-def]
-    """Hash of the pair (a, b), never 0."""
-    return (((a ^ b) * _P) ^ (a >> _FAR)) | _ONE
 
 
 @njit(cache=True, nogil=True)
@@ -62,9 +55,9 @@ def _han(s, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
         n = _put(ids, n, SINGLE, unit)
     if s[0] != _ZERO:
         if s[2] or is_han:
-            n = _put(ids, n, HAN, _mix(_mix(_ONE, s[0]), unit))
+            n = _put(ids, n, HAN, mix(mix(_ONE, s[0]), unit))
         if s[1] != _ZERO and (s[2] or is_han or s[3]):
-            n = _put(ids, n, HAN, _mix(_mix(_mix(np.uint64(3), s[1]), s[0]), unit))
+            n = _put(ids, n, HAN, mix(mix(mix(np.uint64(3), s[1]), s[0]), unit))
     s[1], s[3] = s[0], s[2]
     s[0], s[2] = unit, is_han
     return n
@@ -77,9 +70,9 @@ def _class(s, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
         return n
     if s[4] != _ZERO:
         if s[6] or is_word:
-            n = _put(ids, n, WORDS, _mix(_mix(np.uint64(5), s[4]), kind))
+            n = _put(ids, n, WORDS, mix(mix(np.uint64(5), s[4]), kind))
         if s[5] != _ZERO and (s[6] or is_word or s[7]):
-            n = _put(ids, n, WORDS, _mix(_mix(_mix(np.uint64(7), s[5]), s[4]), kind))
+            n = _put(ids, n, WORDS, mix(mix(mix(np.uint64(7), s[5]), s[4]), kind))
     s[5], s[7] = s[4], s[6]
     s[4], s[6] = kind, is_word
     return n
@@ -95,7 +88,7 @@ def _stretch(ring, counts, table, mark, every, unit):  # type: ignore[no-untyped
         return
     h = np.uint64(11)
     for k in range(STRETCH):
-        h = _mix(h, ring[(at + 1 + k) % STRETCH])
+        h = mix(h, ring[(at + 1 + k) % STRETCH])
     h *= _Q
     if (h >> np.uint64(40)) % every != 0:
         return
@@ -117,12 +110,12 @@ def _end_word(s, w, ids, n, ring, counts, table, mark, every):  # type: ignore[n
         n = _class(s, _NUMBER, _ONE, ids, n)
         word = _NUMBER
     else:
-        kind = word if size <= _SHORT else _mix(_mix(np.uint64(13), w[4]), w[5])
-        n = _class(s, _mix(kind, capital + _ONE), _ONE, ids, n)
+        kind = word if size <= _SHORT else mix(mix(np.uint64(13), w[4]), w[5])
+        n = _class(s, mix(kind, capital + _ONE), _ONE, ids, n)
         # Borders: the last letters with the end of the word.
-        n = _put(ids, n, LETTERS, _mix(_mix(_mix(np.uint64(17), w[4]), w[5]), _ZERO))
+        n = _put(ids, n, LETTERS, mix(mix(mix(np.uint64(17), w[4]), w[5]), _ZERO))
     if s[8] != _ZERO:
-        n = _put(ids, n, WORDS, _mix(_mix(np.uint64(19), s[8]), word))
+        n = _put(ids, n, WORDS, mix(mix(np.uint64(19), s[8]), word))
     s[8] = word
     _stretch(ring, counts, table, mark, every, word)
     w[:] = _ZERO
@@ -137,15 +130,8 @@ def _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every):  # 
         code = np.uint64(data[at])
         step = 1
         if code >= 0xC0:
-            if code < 0xE0:
-                step, code = 2, code & np.uint64(0x1F)
-            elif code < 0xF0:
-                step, code = 3, code & np.uint64(0x0F)
-            else:
-                step, code = 4, code & np.uint64(0x07)
-            for k in range(1, step):
-                if at + k < end:
-                    code = (code << np.uint64(6)) | (np.uint64(data[at + k]) & np.uint64(0x3F))
+            point, step = character(data, at, end)
+            code = np.uint64(point)
             if 0xFF01 <= code <= 0xFF5E:
                 code -= np.uint64(0xFEE0)
         at += step
@@ -163,14 +149,14 @@ def _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every):  # 
             if not digit:
                 w[3] = _ZERO
                 before = w[5] if w[1] > 0 else _OTHER
-                h = _mix(_mix(_mix(np.uint64(23), w[4]), before), code)
+                h = mix(mix(mix(np.uint64(23), w[4]), before), code)
                 n = _put(ids, n, LETTERS, h)
                 if w[1] >= 3:
-                    n = _put(ids, n, LETTERS, _mix(_mix(np.uint64(29), w[6]), h))
+                    n = _put(ids, n, LETTERS, mix(mix(np.uint64(29), w[6]), h))
             w[6] = w[4]
             w[4] = w[5]
             w[5] = code
-            w[0] = _mix(w[0], code)
+            w[0] = mix(w[0], code)
             w[1] += _ONE
             if at >= end:
                 n = _end_word(s, w, ids, n, ring, counts, table, mark, every)

@@ -25,6 +25,8 @@ PLACEHOLDER = "\ue000"
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
+_GROUP, _PRONOUN = 0x80, 0x81
+"""The last bytes of the two placeholders."""
 _P = np.uint64(0x9E3779B97F4A7C15)
 _SEED = np.uint64(0x8A5CD789635D2DFF)
 _SHIFT = np.uint64(29)
@@ -122,10 +124,24 @@ def _find(h, keys, classes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _grown(table):  # type: ignore[no-untyped-def]
-    bigger = np.empty((table.shape[0] * 2, table.shape[1]), np.int64)
-    bigger[: table.shape[0]] = table
-    return bigger
+def _with(table, n, row):  # type: ignore[no-untyped-def]
+    """`table` with `row` as its nth; twice as long where it was full."""
+    if n == table.shape[0]:
+        bigger = np.empty((2 * n, table.shape[1]), np.int64)
+        bigger[:n] = table
+        table = bigger
+    for k in range(table.shape[1]):
+        table[n, k] = row[k]
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _placed(out, at, last):  # type: ignore[no-untyped-def]
+    """Write the placeholder whose last byte is `last`; returns where it ends."""
+    out[at] = 0xEE
+    out[at + 1] = 0x80
+    out[at + 2] = last
+    return at + 3
 
 
 @njit(cache=True, nogil=True)
@@ -170,20 +186,14 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                             if near:
                                 at_out = melted
                             else:
-                                out[at_out] = 0xEE
-                                out[at_out + 1] = 0x80
-                                out[at_out + 2] = 0x80
-                                at_out += 3
+                                at_out = _placed(out, at_out, _GROUP)
                                 groups += 1
                             melted = at_out
                             content = True
                             at = stop
                             continue
                         if kind == 3:
-                            out[at_out] = 0xEE
-                            out[at_out + 1] = 0x80
-                            out[at_out + 2] = 0x81
-                            at_out += 3
+                            at_out = _placed(out, at_out, _PRONOUN)
                             content = True
                             at = stop
                             continue
@@ -233,16 +243,10 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                     slurs += kind == 4
                     if kind and kind != 4:
                         if kind == 3:
-                            out[at_out] = 0xEE
-                            out[at_out + 1] = 0x80
-                            out[at_out + 2] = 0x81
-                            at_out += 3
+                            at_out = _placed(out, at_out, _PRONOUN)
                         else:
                             if not near:
-                                out[at_out] = 0xEE
-                                out[at_out + 1] = 0x80
-                                out[at_out + 2] = 0x80
-                                at_out += 3
+                                at_out = _placed(out, at_out, _GROUP)
                                 groups += 1
                             melted = at_out
                         at = stop
@@ -262,14 +266,7 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                 ends = 2
             if ends == 2 or (ends == 1 and at_out - start >= _LEAST):
                 if content:
-                    if n == table.shape[0]:
-                        table = _grown(table)
-                    table[n, 0] = start
-                    table[n, 1] = at_out
-                    table[n, 2] = doc
-                    table[n, 3] = groups + slurs
-                    table[n, 4] = groups
-                    table[n, 5] = place
+                    table = _with(table, n, (start, at_out, doc, groups + slurs, groups, place))
                     n += 1
                 start = at_out
                 place = at
@@ -277,14 +274,7 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                 content = False
                 melted = -1
         if content:
-            if n == table.shape[0]:
-                table = _grown(table)
-            table[n, 0] = start
-            table[n, 1] = at_out
-            table[n, 2] = doc
-            table[n, 3] = groups + slurs
-            table[n, 4] = groups
-            table[n, 5] = place
+            table = _with(table, n, (start, at_out, doc, groups + slurs, groups, place))
             n += 1
     return out[:at_out], table[:n]
 

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from headrace.spark_jobs.kernels.utf8 import character
+
 if TYPE_CHECKING:  # at run time the package of levels imports this module
     from headrace.spark_jobs.levels.base import Texts
 
@@ -67,6 +69,12 @@ class NGrams:
 
 
 @njit(cache=True, nogil=True)
+def mix(a, b):  # type: ignore[no-untyped-def]
+    """Hash of the pair (a, b), never 0."""
+    return (((a ^ b) * _P) ^ (a >> np.uint64(29))) | _ONE
+
+
+@njit(cache=True, nogil=True)
 def _push(rolling, seed, unit, orders, shift, ids, n):  # type: ignore[no-untyped-def]
     """Move the rolling hashes on by one unit and add the wanted orders to `ids`; the new count."""
     for k in range(_TOP, 0, -1):
@@ -75,7 +83,7 @@ def _push(rolling, seed, unit, orders, shift, ids, n):  # type: ignore[no-untype
         before = seed if k == 1 else rolling[k - 1]
         if before == 0:  # fewer than k units so far
             continue
-        rolling[k] = (((before ^ unit) * _P) ^ (before >> np.uint64(29))) | _ONE
+        rolling[k] = mix(before, unit)
         if (orders >> k) & 1:
             ids[n] = np.int32((rolling[k] * _Q) >> shift)
             n += 1
@@ -96,15 +104,8 @@ def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore
         code = np.uint64(data[at])
         step = 1
         if code >= 0xC0:  # the first byte of a character of two to four bytes
-            if code < 0xE0:
-                step, code = 2, code & np.uint64(0x1F)
-            elif code < 0xF0:
-                step, code = 3, code & np.uint64(0x0F)
-            else:
-                step, code = 4, code & np.uint64(0x07)
-            for k in range(1, step):
-                if at + k < end:
-                    code = (code << np.uint64(6)) | (np.uint64(data[at + k]) & np.uint64(0x3F))
+            point, step = character(data, at, end)
+            code = np.uint64(point)
             if 0xFF01 <= code <= 0xFF5E:  # full-width forms of ASCII
                 code -= np.uint64(0xFEE0)
         at += step
@@ -130,7 +131,7 @@ def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore
                 n = _push(state[0], _WORD_SEED, word, words, shift, ids, n)
                 word = _ZERO
             if letter:
-                word = (((word ^ code) * _P) ^ (word >> np.uint64(29))) | _ONE
+                word = mix(word, code)
                 if at >= end:
                     n = _push(state[0], _WORD_SEED, word, words, shift, ids, n)
                     word = _ZERO

@@ -9,6 +9,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from headrace.spark_jobs.kernels.utf8 import character
+
 LATIN, ACCENTED, HAN, KANA, HANGUL, CYRILLIC, GREEK, ARABIC, HEBREW, INDIC, THAI, OTHER = range(12)
 """Columns 0 to 11 of `count`: letters of a script (ACCENTED: Latin beyond ASCII)."""
 WORDS, ENGLISH = 12, 13
@@ -63,50 +65,47 @@ def _known(word: np.uint64, table: npt.NDArray[np.uint64]) -> bool:
     return False
 
 
+_BLOCKS = (
+    # Later rows write over earlier ones.
+    (0x00C0, 0x024F, ACCENTED), (0x00D7, 0x00D7, -1), (0x00F7, 0x00F7, -1),
+    (0x0370, 0x1FFF, OTHER), (0x0370, 0x03FF, GREEK), (0x0400, 0x052F, CYRILLIC),
+    (0x0590, 0x05FF, HEBREW), (0x0600, 0x077F, ARABIC), (0x0900, 0x0DFF, INDIC),
+    (0x0E00, 0x0E7F, THAI), (0x1100, 0x11FF, HANGUL), (0x1E00, 0x1EFF, ACCENTED),
+    (0x1F00, 0x1FFF, GREEK), (0x3007, 0x3007, HAN), (0x3041, 0x30FA, KANA),
+    (0x3130, 0x318F, HANGUL), (0x3400, 0x4DBF, HAN), (0x4E00, 0x9FFF, HAN),
+    (0xA000, 0xABFF, OTHER), (0xAC00, 0xD7AF, HANGUL), (0xF900, 0xFAFF, HAN),
+    (0xFB50, 0xFDFF, ARABIC), (0xFE70, 0xFEFF, ARABIC), (0xFF21, 0xFF3A, LATIN),
+    (0xFF41, 0xFF5A, LATIN), (0xFF66, 0xFF9D, KANA),
+)  # fmt: skip
+"""(first, last, column) of code points from U+0080 to U+FFFF."""
+
+
+def _columns() -> npt.NDArray[np.int8]:
+    """(65536,) column of each code point from U+0080 on; -1 where it is no letter."""
+    columns = np.full(1 << 16, -1, np.int8)
+    for first, last, column in _BLOCKS:
+        columns[first : last + 1] = column
+    return columns
+
+
+_SCRIPTS = _columns()
+
+
 @nb.njit(cache=True, nogil=True)
 def _script(point: int) -> int:
     """Column of a code point from U+0080 on; -1 where it is no letter."""
-    if 0x4E00 <= point <= 0x9FFF or 0x3400 <= point <= 0x4DBF or point == 0x3007:
-        return HAN
-    if point < 0x250:
-        return ACCENTED if point >= 0xC0 and point != 0xD7 and point != 0xF7 else -1
-    if point < 0x370:
-        return -1
-    if point < 0x400:
-        return GREEK
-    if point < 0x530:
-        return CYRILLIC
-    if 0x590 <= point < 0x600:
-        return HEBREW
-    if 0x600 <= point < 0x780:
-        return ARABIC
-    if 0x900 <= point < 0xE00:
-        return INDIC
-    if 0xE00 <= point < 0xE80:
-        return THAI
-    if 0x1100 <= point < 0x1200:
-        return HANGUL
-    if 0x1E00 <= point < 0x1F00:
-        return ACCENTED
-    if 0x1F00 <= point < 0x2000:
-        return GREEK
-    if point < 0x2000:
-        return OTHER
-    if 0x3041 <= point <= 0x30FA:
-        return KANA
-    if 0x3130 <= point < 0x3190 or 0xAC00 <= point < 0xD7B0:
-        return HANGUL
-    if 0xF900 <= point < 0xFB00 or 0x20000 <= point < 0x40000:
-        return HAN
-    if 0xFB50 <= point < 0xFE00 or 0xFE70 <= point < 0xFF00:
-        return ARABIC
-    if 0xFF21 <= point <= 0xFF3A or 0xFF41 <= point <= 0xFF5A:
-        return LATIN
-    if 0xFF66 <= point <= 0xFF9D:
-        return KANA
-    if 0xA000 <= point < 0xAC00:
-        return OTHER
-    return -1
+    if point < _SCRIPTS.size:
+        return _SCRIPTS[point]
+    return HAN if 0x20000 <= point < 0x40000 else -1
+
+
+@nb.njit(cache=True, nogil=True)
+def _end_word(
+    counts: npt.NDArray[np.int64], word: np.uint64, length: int, table: npt.NDArray[np.uint64]
+) -> None:
+    counts[WORDS] += 1
+    if length <= 8 and _known(word, table):
+        counts[ENGLISH] += 1
 
 
 @nb.njit(cache=True, nogil=True)
@@ -128,22 +127,12 @@ def count(
                     length += 1
                     word = word << np.uint64(8) | np.uint64(lower)
                 elif length:
-                    out[n, WORDS] += 1
-                    if length <= 8 and _known(word, table):
-                        out[n, ENGLISH] += 1
+                    _end_word(out[n], word, length, table)
                     length = 0
                     word = np.uint64(0)
                 at += 1
                 continue
-            if byte < 0xE0:
-                size, point = 2, byte & 0x1F
-            elif byte < 0xF0:
-                size, point = 3, byte & 0x0F
-            else:
-                size, point = 4, byte & 0x07
-            for k in range(1, size):
-                if at + k < end:
-                    point = point << 6 | data[at + k] & 0x3F
+            point, size = character(data, at, end)
             at += size
             script = _script(point)
             if script >= 0:
@@ -152,13 +141,9 @@ def count(
                 # A word with an accent is no function word: longer than any in the table.
                 length += 9
             elif length:
-                out[n, WORDS] += 1
-                if length <= 8 and _known(word, table):
-                    out[n, ENGLISH] += 1
+                _end_word(out[n], word, length, table)
                 length = 0
                 word = np.uint64(0)
         if length:
-            out[n, WORDS] += 1
-            if length <= 8 and _known(word, table):
-                out[n, ENGLISH] += 1
+            _end_word(out[n], word, length, table)
     return out

@@ -1,4 +1,4 @@
-"""UTF-8 checks over byte buffers: which slices are valid, and which hold anything but space."""
+"""UTF-8 in byte buffers: which slices are valid, which hold anything but space, and characters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
-Index = npt.NDArray[np.int64]
+Index = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -68,18 +68,39 @@ def _blank(data: Bytes, i: int, stop: int) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def valid_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
-    """(N,) whether each slice of `data` is well-formed UTF-8."""
+def _slices(data: Bytes, starts: Index, stops: Index, blank: bool) -> npt.NDArray[np.bool_]:
     out = np.empty(starts.size, np.bool_)
     for k in range(starts.size):
-        out[k] = _valid(data, starts[k], stops[k])
+        at, stop = starts[k], stops[k]
+        out[k] = _blank(data, at, stop) if blank else _valid(data, at, stop)
     return out
+
+
+def valid_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
+    """(N,) whether each slice of `data` is well-formed UTF-8."""
+    return _slices(data, starts, stops, False)
+
+
+def blank_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
+    """(N,) whether each slice holds nothing but white space, control characters and marks."""
+    return _slices(data, starts, stops, True)
 
 
 @numba.njit(cache=True, nogil=True)
-def blank_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.bool_]:
-    """(N,) whether each slice holds nothing but white space, control characters and marks."""
-    out = np.empty(starts.size, np.bool_)
-    for k in range(starts.size):
-        out[k] = _blank(data, starts[k], stops[k])
-    return out
+def character(data: Bytes, at: int, end: int) -> tuple[np.int64, int]:
+    """(code point, bytes) of the character of two to four bytes at `at`; `end` ends the text.
+
+    Numba's cache only sees changes of a kernel's own file: after a change here, clear the caches
+    of the kernels that call it.
+    """
+    byte = np.int64(data[at])
+    if byte < 0xE0:
+        size, point = 2, byte & 0x1F
+    elif byte < 0xF0:
+        size, point = 3, byte & 0x0F
+    else:
+        size, point = 4, byte & 0x07
+    for k in range(1, size):
+        if at + k < end:
+            point = point << 6 | np.int64(data[at + k] & 0x3F)
+    return point, size
