@@ -22,6 +22,7 @@ from headrace.training.scoring import evaluate as scoring
 from headrace.training.scoring import gate, gate_report
 from headrace.training.scoring.gate import Evidence, Sample
 from headrace.training.scoring.policy import read_policy
+from headrace.training.settings import EvaluateSettings
 
 _TEXT = ("text", "content_hash")
 GATE = "gate"
@@ -86,11 +87,11 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         else:
             release = release_folder(str(lineage_of(export).get("release_id")))
         table = heldout_documents(releases.lineage(release))
-        settings = scoring.EvaluateSettings()
+        settings = EvaluateSettings()
     else:
         table = read_suite(str(suite))
         # A suite is scored whole: the caller chose its size.
-        settings = scoring.EvaluateSettings(documents=table.num_rows)
+        settings = EvaluateSettings(documents=table.num_rows)
     result = scoring.evaluate(str(export), table, shared.seed, settings)
     return {"model": str(export), "metrics": result.metrics}
 

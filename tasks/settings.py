@@ -9,8 +9,8 @@ from headrace.infra.settings import Settings, Shared
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.tokenize_job import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
-from headrace.training.pretrain import PretrainSettings
 from headrace.training.rlhf.settings import AlignSettings as AlignSettings
+from headrace.training.settings import PretrainSettings
 
 C = TypeVar("C", bound=Settings)
 

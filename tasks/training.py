@@ -15,9 +15,9 @@ from headrace.tasks.recording import record_stage
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
 from headrace.tasks.step import run_folder, step
 from headrace.training.pretrain import PretrainJob as PretrainJob
-from headrace.training.pretrain import PretrainSettings
 from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import AlignSettings
+from headrace.training.settings import PretrainSettings
 
 AlignJob = SFTJob | RewardJob | PPOJob
 """A stage of alignment: which one, its class says."""

@@ -1,6 +1,8 @@
 """Imports go one way: flows > tasks > (spark_jobs, training, expectations) > infra."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,13 @@ def test_jobs_know_nothing_of_the_scheduler(path: Path) -> None:
         assert "torch" not in tops
     if layer == "training":
         assert "pyspark" not in tops
+
+
+def test_a_command_starts_without_what_is_slow_to_import() -> None:
+    code = "import sys, headrace.flows.cli, headrace.tasks.settings; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"torch", "pyspark", "deepspeed", "mlflow", "prefect", "transformers", "matplotlib"}
+    assert not slow & set(said.stdout.split())
 
 
 def test_a_seeded_fault_is_seen() -> None:

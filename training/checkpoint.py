@@ -24,24 +24,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
-
-
-class CheckpointSettings(Settings):
-    """When to save, and how many to keep."""
-
-    every: int = Field(default=100, ge=1)
-    """Steps between two checkpoints; the last step always has one."""
-    keep: int = Field(default=2, ge=1)
-    """Newest checkpoints kept."""
 
 
 @dataclass(frozen=True)

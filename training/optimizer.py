@@ -14,34 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from headrace.infra.settings import Settings
+from headrace.training.settings import OptimizerSettings
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Jordan's coefficients: the steepest slope at 0 that still keeps all of [0, 1] near 1."""
-
-
-class OptimizerSettings(Settings):
-    """Learning rates and their course."""
-
-    muon_lr: float = Field(default=0.02, ge=0)
-    """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
-    adamw_lr: float = Field(default=3e-3, gt=0)
-    """Peak learning rate of norms, routers and heads."""
-    embedding_lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
-    momentum: float = Field(default=0.95, ge=0, lt=1)
-    """Muon's momentum (Nesterov)."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled decay of everything with two dimensions or more."""
-    warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of the steps in which the rates climb from 0."""
-    final: float = Field(default=0.0, ge=0, le=1)
-    """Share of the peak at the last step; the way there is a straight line."""
 
 
 def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:

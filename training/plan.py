@@ -20,8 +20,8 @@ from headrace.infra.errors import UsageError
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.moe.presets import count, preset
-from headrace.training.optimizer import OptimizerSettings, build_optimizer
-from headrace.training.pretrain import PretrainSettings
+from headrace.training.optimizer import build_optimizer
+from headrace.training.settings import OptimizerSettings, PretrainSettings
 
 GPUS = {
     "a100-40": 40e9,

@@ -28,7 +28,7 @@ from headrace.training.callbacks.experts import Balance
 from headrace.training.callbacks.heldout import Heldout
 from headrace.training.callbacks.metrics import Metrics
 from headrace.training.callbacks.speed import Speed
-from headrace.training.checkpoint import Checkpoint, CheckpointSettings
+from headrace.training.checkpoint import Checkpoint
 from headrace.training.data.batches import batch
 from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
@@ -36,39 +36,8 @@ from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.export import Card, save
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
 from headrace.training.moe.presets import Preset, count, preset
-from headrace.training.optimizer import MuonAdamW, OptimizerSettings, build_optimizer, set_rate
-
-
-class PretrainSettings(Settings):
-    """What pretraining can be told; None takes the preset's figure."""
-
-    preset: str = "local"
-    """Shape and recipe: local, test, moe-175b."""
-    dense: bool = False
-    """Train the dense model of the same active parameters instead, to compare with."""
-    steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps; past one epoch the rows come round again in the same order."""
-    rows: int | None = Field(default=None, ge=1)
-    """Sequences in a batch."""
-    muon_lr: float | None = Field(default=None, ge=0)
-    """Peak learning rate of the matrices."""
-    adamw_lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of norms and routers."""
-    embedding_lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the embedding."""
-    clip: float = Field(default=1.0, ge=0)
-    """Largest norm of the gradients; 0 does not clip."""
-    balance_rate: float = Field(default=0.01, ge=0)
-    """Move of the routers' selection biases a step. DeepSeek-V3's 0.001 is for far more
-    steps: in a run of some hundred, one expert had every token for half of it."""
-    separate_documents: bool = True
-    """Whether a token sees only its own document of a packed row."""
-    heldout_rows: int = Field(default=32, ge=1)
-    """Held-out rows measured during training."""
-    heldout_every: int | None = Field(default=None, ge=1)
-    """Steps between two such measurements; None: eight in a run."""
-    checkpoint: CheckpointSettings = CheckpointSettings()
-    """When to save."""
+from headrace.training.optimizer import MuonAdamW, build_optimizer, set_rate
+from headrace.training.settings import OptimizerSettings, PretrainSettings
 
 
 class PretrainJob(Settings):

@@ -18,8 +18,9 @@ import pytest
 
 from headrace.infra.home import home
 from headrace.training.data.shards import Shards
-from headrace.training.pretrain import PretrainJob, PretrainSettings, pretrain
+from headrace.training.pretrain import PretrainJob, pretrain
 from headrace.training.scoring.baselines import Bigram, Unigram, read_rows
+from headrace.training.settings import PretrainSettings
 
 pytestmark = pytest.mark.bench
 

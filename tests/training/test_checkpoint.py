@@ -7,7 +7,8 @@ from headrace.infra.errors import UsageError
 from headrace.training import checkpoint
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW, OptimizerSettings, build_optimizer
+from headrace.training.optimizer import MuonAdamW, build_optimizer
+from headrace.training.settings import OptimizerSettings
 
 CONFIG = MoEConfig(
     vocab_size=40,

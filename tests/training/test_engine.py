@@ -4,7 +4,8 @@ import torch
 from headrace.training.engine import DivergedError, Engine, prepare
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
-from headrace.training.optimizer import OptimizerSettings, build_optimizer
+from headrace.training.optimizer import build_optimizer
+from headrace.training.settings import OptimizerSettings
 
 CONFIG = MoEConfig(
     vocab_size=40,

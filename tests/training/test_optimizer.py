@@ -6,13 +6,8 @@ from torch import nn
 
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import (
-    MuonAdamW,
-    OptimizerSettings,
-    build_optimizer,
-    orthogonalise,
-    set_rate,
-)
+from headrace.training.optimizer import MuonAdamW, build_optimizer, orthogonalise, set_rate
+from headrace.training.settings import OptimizerSettings
 
 CONFIG = MoEConfig(
     vocab_size=40,

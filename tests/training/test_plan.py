@@ -2,7 +2,7 @@ import pytest
 
 from headrace.infra.errors import UsageError
 from headrace.training.plan import plan
-from headrace.training.pretrain import PretrainSettings
+from headrace.training.settings import PretrainSettings
 
 LARGE = PretrainSettings(preset="moe-175b")
 

@@ -20,7 +20,8 @@ from headrace.training.data.shards import Shards
 from headrace.training.engine import prepare
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.pretrain import PretrainJob, PretrainSettings, pretrain
+from headrace.training.pretrain import PretrainJob, pretrain
+from headrace.training.settings import PretrainSettings
 
 STEPS = 24
 SETTINGS: dict[str, Any] = {"preset": "test", "steps": STEPS, "checkpoint": {"every": 6}}

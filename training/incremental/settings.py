@@ -7,9 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from headrace.infra.settings import Settings
-from headrace.training.checkpoint import CheckpointSettings
-from headrace.training.optimizer import OptimizerSettings
-from headrace.training.scoring.evaluate import EvaluateSettings
+from headrace.training.settings import CheckpointSettings, EvaluateSettings, OptimizerSettings
 
 
 class MaterialSettings(Settings):

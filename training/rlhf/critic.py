@@ -14,7 +14,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW, OptimizerSettings
+from headrace.training.optimizer import MuonAdamW
+from headrace.training.settings import OptimizerSettings
 
 
 class ActorCritic(nn.Module):

@@ -22,9 +22,10 @@ from headrace.infra.errors import UsageError
 from headrace.infra.settings import Settings
 from headrace.training import checkpoint
 from headrace.training.moe import export
-from headrace.training.optimizer import MuonAdamW, OptimizerSettings
+from headrace.training.optimizer import MuonAdamW
 from headrace.training.rlhf.settings import Rates, Saving
 from headrace.training.scoring import bootstrap
+from headrace.training.settings import OptimizerSettings
 
 Floats = npt.NDArray[np.float64]
 RESAMPLES, CONFIDENCE = 2000, 0.95

@@ -19,24 +19,11 @@ import pyarrow.compute as pc
 
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
-from headrace.infra.settings import Settings
 from headrace.training.scoring import bootstrap, nll
+from headrace.training.settings import EvaluateSettings
 
 SLICES = ("lang", "domain")
 """Columns by whose values the metric is also given."""
-
-
-class EvaluateSettings(Settings):
-    """What of each document is scored, and how sure the interval is to be."""
-
-    documents: int = 300
-    """Most documents that are scored: those of the lowest content hash, a fixed random sample."""
-    max_bytes: int = 1536
-    """Bytes (UTF-8) of the start of a document that are scored."""
-    resamples: int = 1000
-    """Bootstrap samples."""
-    confidence: float = 0.95
-    """Of the two-sided interval."""
 
 
 @dataclass(frozen=True)

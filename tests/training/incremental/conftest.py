@@ -19,8 +19,9 @@ from headrace.training.incremental import replay
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
-from headrace.training.optimizer import OptimizerSettings, build_optimizer, set_rate
+from headrace.training.optimizer import build_optimizer, set_rate
 from headrace.training.scoring import nll
+from headrace.training.settings import OptimizerSettings
 
 
 def content_hash(text: str) -> str:

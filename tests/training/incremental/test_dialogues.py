@@ -13,8 +13,9 @@ from headrace.infra.errors import InputError
 from headrace.training.incremental import dialogues
 from headrace.training.moe import export
 from headrace.training.moe.model import next_token_loss
-from headrace.training.optimizer import OptimizerSettings, build_optimizer
+from headrace.training.optimizer import build_optimizer
 from headrace.training.rlhf.chat import Chat
+from headrace.training.settings import OptimizerSettings
 
 PROMPTS = ["aa", "bb", "cc", "dd"]
 

@@ -13,7 +13,6 @@ import pytest
 
 from headrace.infra.errors import InputError, UsageError
 from headrace.training import checkpoint
-from headrace.training.checkpoint import CheckpointSettings
 from headrace.training.incremental.course import Trainer
 from headrace.training.incremental.ewc import ewc
 from headrace.training.incremental.settings import (
@@ -23,7 +22,7 @@ from headrace.training.incremental.settings import (
     MaterialSettings,
 )
 from headrace.training.moe import export
-from headrace.training.optimizer import OptimizerSettings
+from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
 SETTINGS = EWCSettings(
     material=MaterialSettings(tokens=5120, fisher_tokens=512),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import OptimizerSettings, set_rate
+from headrace.training.optimizer import set_rate
 from headrace.training.rlhf.critic import ActorCritic
+from headrace.training.settings import OptimizerSettings
 
 
 def test_the_first_values_are_zero(model: MoEForCausalLM) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.infra.errors import ValidationError
 from headrace.training.scoring import evaluate, nll
-from headrace.training.scoring.evaluate import EvaluateSettings
+from headrace.training.settings import EvaluateSettings
 
 DOCUMENTS = pa.table(
     {

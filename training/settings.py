@@ -1,0 +1,85 @@
+"""Settings that several parts of training share, and those of pretraining.
+
+They stand apart from what they set, so that a command can read its settings without torch.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from headrace.infra.settings import Settings
+
+
+class OptimizerSettings(Settings):
+    """Learning rates and their course."""
+
+    muon_lr: float = Field(default=0.02, ge=0)
+    """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
+    adamw_lr: float = Field(default=3e-3, gt=0)
+    """Peak learning rate of norms, routers and heads."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Muon's momentum (Nesterov)."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled decay of everything with two dimensions or more."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the steps in which the rates climb from 0."""
+    final: float = Field(default=0.0, ge=0, le=1)
+    """Share of the peak at the last step; the way there is a straight line."""
+
+
+class CheckpointSettings(Settings):
+    """When to save, and how many to keep."""
+
+    every: int = Field(default=100, ge=1)
+    """Steps between two checkpoints; the last step always has one."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints kept."""
+
+
+class PretrainSettings(Settings):
+    """What pretraining can be told; None takes the preset's figure."""
+
+    preset: str = "local"
+    """Shape and recipe: local, test, moe-175b."""
+    dense: bool = False
+    """Train the dense model of the same active parameters instead, to compare with."""
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps; past one epoch the rows come round again in the same order."""
+    rows: int | None = Field(default=None, ge=1)
+    """Sequences in a batch."""
+    muon_lr: float | None = Field(default=None, ge=0)
+    """Peak learning rate of the matrices."""
+    adamw_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of norms and routers."""
+    embedding_lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the embedding."""
+    clip: float = Field(default=1.0, ge=0)
+    """Largest norm of the gradients; 0 does not clip."""
+    balance_rate: float = Field(default=0.01, ge=0)
+    """Move of the routers' selection biases a step. DeepSeek-V3's 0.001 is for far more
+    steps: in a run of some hundred, one expert had every token for half of it."""
+    separate_documents: bool = True
+    """Whether a token sees only its own document of a packed row."""
+    heldout_rows: int = Field(default=32, ge=1)
+    """Held-out rows measured during training."""
+    heldout_every: int | None = Field(default=None, ge=1)
+    """Steps between two such measurements; None: eight in a run."""
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    """When to save."""
+
+
+class EvaluateSettings(Settings):
+    """What of each document is scored, and how sure the interval is to be."""
+
+    documents: int = 300
+    """Most documents that are scored: those of the lowest content hash, a fixed random sample."""
+    max_bytes: int = 1536
+    """Bytes (UTF-8) of the start of a document that are scored."""
+    resamples: int = 1000
+    """Bootstrap samples."""
+    confidence: float = 0.95
+    """Of the two-sided interval."""
