@@ -20,9 +20,8 @@ import os
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +91,7 @@ def _deepspeed() -> Any:
     return deepspeed
 
 
-class Engine:
+class Engine(AbstractContextManager["Engine"]):
     """A DeepSpeed engine around a model and its optimizer, both in float32.
 
     Args:
@@ -155,13 +154,6 @@ class Engine:
         """Let go of what DeepSpeed holds; the model stays usable."""
         self._engine.destroy()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Close, whatever ended the block."""
         self.close()

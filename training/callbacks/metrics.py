@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from headrace.infra import storage
 from headrace.training.callbacks.base import Callback, Step
@@ -27,7 +27,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-class Metrics(Callback):
+class Metrics(Callback, AbstractContextManager["Metrics"]):
     """Appends to `path` from step `done` on, after dropping what lies beyond that step."""
 
     def __init__(self, path: Path, done: int) -> None:
@@ -53,13 +53,6 @@ class Metrics(Callback):
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Close, whatever ended the block."""
         self.close()

@@ -10,55 +10,40 @@ from headrace.infra.settings import Settings
 from headrace.training.rlhf.settings import PPOSettings, RewardSettings, SFTSettings
 
 
-class SFTJob(Settings):
-    """One run of supervised fine-tuning."""
+class StageJob(Settings):
+    """What every stage is told; `model` is the SFT model but for SFT itself."""
 
     model: str
-    """Export folder of the base model."""
+    """Export folder of the model to begin with."""
     data: str
-    """File or folder with `prompt` and `response` (examples.py)."""
+    """File or folder with the stage's columns (examples.py)."""
     output: str
     """Folder of the run."""
+    seed: int = 0
+    """Seed of everything random."""
+    lineage: dict[str, Any] = Field(default_factory=dict)
+    """Goes into the export's lineage.json and card."""
+
+
+class SFTJob(StageJob):
+    """One run of supervised fine-tuning."""
+
     replay: str | None = None
     """Token folder to mix pretraining text from; None: none."""
     settings: SFTSettings = SFTSettings()
-    seed: int = 0
-    """Seed of everything random."""
-    lineage: dict[str, Any] = Field(default_factory=dict)
-    """Goes into the export's lineage.json and card."""
 
 
-class RewardJob(Settings):
+class RewardJob(StageJob):
     """One training of a reward model."""
 
-    model: str
-    """Export folder of the SFT model."""
-    data: str
-    """File or folder with `prompt`, `chosen`, `rejected` (examples.py)."""
-    output: str
-    """Folder of the run."""
     settings: RewardSettings = RewardSettings()
-    seed: int = 0
-    """Seed of everything random."""
-    lineage: dict[str, Any] = Field(default_factory=dict)
-    """Goes into the export's lineage.json and card."""
 
 
-class PPOJob(Settings):
-    """One run of PPO."""
+class PPOJob(StageJob):
+    """One run of PPO; `model` is the policy at the start, and what it is held to."""
 
-    model: str
-    """Export folder of the SFT model: the policy at the start, and what it is held to."""
     reward: str
     """Export folder of the reward model."""
-    data: str
-    """File or folder with `prompt` (examples.py)."""
-    output: str
-    """Folder of the run."""
     replay: str | None = None
     """Token folder to mix pretraining text from; None: none."""
     settings: PPOSettings = PPOSettings()
-    seed: int = 0
-    """Seed of everything random."""
-    lineage: dict[str, Any] = Field(default_factory=dict)
-    """Goes into the export's lineage.json and card."""
