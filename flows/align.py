@@ -9,13 +9,18 @@ from prefect import flow
 from headrace.infra.settings import Shared
 from headrace.tasks.alignment import aligned_model, derive_data
 from headrace.tasks.settings import AlignSettings
-from headrace.tasks.training import AlignJob, align_of, run_alignment
+from headrace.tasks.training import AlignJob, align_of, run_alignment, validate_examples
 
 
 @flow(name="align-stage", flow_run_name="align-{stage}")
 def align_stage(stage: str, job: AlignJob) -> dict[str, Any]:
     """One stage on a user's own data; the answer of `headrace align`."""
-    return run_alignment(stage, job)
+    return _stage(stage, job)
+
+
+def _stage(stage: str, job: AlignJob, chain: str | None = None) -> dict[str, Any]:
+    validate_examples(stage, job)
+    return run_alignment(stage, job, chain)
 
 
 @flow(name="align", flow_run_name="align")
@@ -30,17 +35,17 @@ def align(
     """The three stages on data derived from the release, each judged on held-out prompts."""
     data = derive_data(release, settings, shared)
     replay = {"replay": tokens["output"]}
-    sft = run_alignment(
+    sft = _stage(
         "sft",
         align_of("sft", settings, shared, base["export"], data["sft"]["data"], extra=replay),
         chain,
     )
-    reward = run_alignment(
+    reward = _stage(
         "reward",
         align_of("reward", settings, shared, sft["export"], data["reward"]["data"]),
         chain,
     )
-    ppo = run_alignment(
+    ppo = _stage(
         "ppo",
         align_of(
             "ppo",

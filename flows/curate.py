@@ -13,6 +13,7 @@ from headrace.tasks.curation import (
     publish_release,
     score_levels,
     take_inventory,
+    validate_input,
     validate_release,
     write_release,
 )
@@ -24,6 +25,7 @@ def curate(job: CurateJob) -> dict[str, Any]:
     inventory = take_inventory(job)
     if done := finished_release(job, inventory):
         return done
+    validate_input(inventory)
     score_levels(job, inventory)
     find_duplicates(job, inventory)
     draft = write_release(job, inventory)

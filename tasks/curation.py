@@ -7,7 +7,6 @@ from typing import Any
 
 from headrace.infra import releases, spark
 from headrace.infra.corpora.base import Corpus, as_jsonl
-from headrace.infra.errors import ValidationError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
@@ -17,7 +16,9 @@ from headrace.spark_jobs.settings import CurateJob as CurateJob
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
 from headrace.tasks.settings import CurateVerb, component
-from headrace.tasks.step import step
+from headrace.tasks.step import refuse_failed, step
+
+SEE = "see validation/ there; mend the input or the settings"
 
 
 def curate_job(
@@ -63,6 +64,19 @@ def take_inventory(job: CurateJob) -> Inventory:
     return inventory_job.take(job)
 
 
+@step("validate input")
+def validate_input(inventory: Inventory) -> None:
+    """Hold the list of input files against the expectations.
+
+    Raises:
+        ValidationError: an expectation failed; no record has been read.
+    """
+    from headrace.expectations.raw import validate
+
+    files = [{"uri": f.source, "bytes": f.bytes, "sha256": f.sha256} for f in inventory.files]
+    refuse_failed(validate(files), "input")
+
+
 def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
     """The release that this very work has made before, None where there is work to do."""
     return release_job.finished(job, inventory)
@@ -96,7 +110,7 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     from headrace.expectations.release import validate
 
     held = validate(draft.release, totals=draft.totals, config=job.settings.model_dump())
-    _refuse_failed(held.success, held.failed, draft.release)
+    refuse_failed(held, draft.release, SEE)
 
 
 @step("publish release")
@@ -115,18 +129,10 @@ def validate_finished(folder: str) -> dict[str, Any]:
 
     manifest = releases.manifest(folder)
     held = validate(folder, write=False)
-    _refuse_failed(held.success, held.failed, folder)
+    refuse_failed(held, folder, SEE)
     return {
         "release": folder,
         "release_id": manifest["release_id"],
         "success": True,
         "expectations": held.evaluated,
     }
-
-
-def _refuse_failed(success: bool, failed: list[str], folder: str) -> None:
-    if not success:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise ValidationError(
-            f"{folder}: {failed[0]}{more}", "see validation/ there; mend the input or the settings"
-        )

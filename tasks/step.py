@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from headrace.infra import storage
-from headrace.infra.errors import HeadraceError
+from headrace.infra.errors import HeadraceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+
+
+class Held(Protocol):
+    """What a validation gives (expectations.validation.ValidationResult)."""
+
+    @property
+    def success(self) -> bool:
+        """Whether every expectation held."""
+
+    @property
+    def failed(self) -> list[str]:
+        """A sentence for each that didn't."""
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +60,17 @@ def step(name: str, retries: int = 1) -> Callable[[F], F]:
         return wrapped
 
     return wrap
+
+
+def refuse_failed(held: Held, what: str, hint: str = "mend the input or the settings") -> None:
+    """Raise what an unsuccessful validation says first.
+
+    Raises:
+        ValidationError: an expectation on `what` failed.
+    """
+    if not held.success:
+        more = f" (and {len(held.failed) - 1} more)" if len(held.failed) > 1 else ""
+        raise ValidationError(f"{what}: {held.failed[0]}{more}", hint)
 
 
 def run_folder(stage: str, identity: Any) -> Path:

@@ -13,8 +13,9 @@ from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
-from headrace.tasks.step import run_folder, step
+from headrace.tasks.step import refuse_failed, run_folder, step
 from headrace.training.pretrain import PretrainJob as PretrainJob
+from headrace.training.rlhf import examples
 from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import AlignSettings
 from headrace.training.settings import PretrainSettings
@@ -144,6 +145,27 @@ def _align(
     if stage == "reward":
         return RewardJob(**common)
     return PPOJob(**common, reward=str(reward))
+
+
+COLUMNS = {"sft": examples.SFT, "reward": examples.REWARD, "ppo": examples.PPO}
+"""What the data of each stage have."""
+
+
+@step("validate alignment data")
+def validate_examples(stage: str, job: AlignJob) -> None:
+    """Hold a stage's data against the expectations, before a process trains on them.
+
+    Raises:
+        InputError: a line can't be read.
+        ValidationError: a row lacks text, or an expectation failed.
+    """
+    from headrace.expectations.preferences import validate
+
+    if storage.exists(storage.join(job.output, "result.json")):
+        return
+    data = examples.read(job.data, COLUMNS[stage], job.settings.heldout, least=1)
+    for part, rows in (("training", data.train), ("held-out", data.heldout)):
+        refuse_failed(validate(rows, COLUMNS[stage]), f"{job.data}, {part} rows")
 
 
 @step("align")
