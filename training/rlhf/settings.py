@@ -55,11 +55,11 @@ class DeriveSettings(Settings):
 class SFTSettings(Settings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
-    steps: int = Field(default=80, ge=1)
+    steps: int = Field(default=120, ge=1)
     """Optimiser steps."""
     batch: int = Field(default=24, ge=1)
     """Pairs a step."""
-    replay_rows: int = Field(default=4, ge=0)
+    replay_rows: int = Field(default=6, ge=0)
     """Rows of pretraining text mixed into each step, so that the language model stays one."""
     optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=2e-3, embedding_lr=0.01)
     """Learning rates and their course."""
@@ -110,7 +110,7 @@ class KLSettings(Settings):
 class PPOSettings(Settings):
     """PPO (Schulman et al. 2017) as in InstructGPT (Ouyang et al. 2022)."""
 
-    iterations: int = Field(default=14, ge=1)
+    iterations: int = Field(default=22, ge=1)
     """Rounds of rollouts and updates."""
     rollouts: int = Field(default=64, ge=1)
     """Prompts answered in a round."""
