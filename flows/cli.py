@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from headrace.flows.command import Answer, Call, finish, not_built, start_prefect, verb
+from headrace.flows.command import Answer, Call, Stopped, finish, not_built, start_prefect, verb
 from headrace.infra import console, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+
+log = logging.getLogger("command")
+"""Not below `headrace`, whose lines go to the screen as well."""
 
 
 class _Headrace(click.Group):
@@ -312,13 +318,34 @@ def doctor(call: Call) -> Answer:
     return Answer(data, "\n".join(lines), 0 if data["ok"] else 2)
 
 
+def spread(arguments: Sequence[str], option: str = "--input") -> list[str]:
+    """The arguments with `option a b` as `option a option b`: what a shell makes of a glob."""
+    out: list[str] = []
+    following = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            following = argument == option
+            out.append(argument)
+        else:
+            if following and out[-1] != option:
+                out.append(option)
+            out.append(argument)
+    return out
+
+
+def _stop(*_: Any) -> None:
+    raise Stopped
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = spread(sys.argv[1:] if argv is None else argv)
     wants_help = not arguments or "--help" in arguments or "-h" in arguments
     if not wants_help:
         # Help needs no log file, and a state folder is not made by asking for it.
         console.open_console(Path(home().logs) / "headrace.log")
+        signal.signal(signal.SIGTERM, _stop)
+        log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
@@ -328,6 +355,16 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(done.exit_code)
     except click.Abort:
         sys.exit(130)
+    except Stopped:
+        sys.exit(143)
+
+
+def without_values(arguments: Sequence[str]) -> list[str]:
+    """The arguments as they may be logged: of `--set` the key, for the value may be a secret."""
+    return [
+        a.split("=", 1)[0] + "=…" if before == "--set" and "=" in a else a
+        for before, a in zip(["", *arguments], arguments, strict=False)
+    ]
 
 
 def _usage(message: str) -> Answer:

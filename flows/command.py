@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 import logging
 import sys
@@ -22,6 +23,11 @@ from headrace.infra.settings import Shared, load, read_config
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
 logger = logging.getLogger(__name__)
+log = logging.getLogger("command")
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM came: a scheduler or a time limit wants the command to end."""
 
 
 @dataclass
@@ -57,7 +63,7 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
         ) -> None:
             finish(as_json, lambda: function(Call(config, sets, profile), **options))
 
-        doc = (function.__doc__ or "").strip() + f"\n\n\b\nExample:\n  {example}"
+        doc = inspect.cleandoc(function.__doc__ or "") + f"\n\n\b\nExample:\n  {example}"
         command = click.command(name, help=doc)(run)
         for option in reversed(_COMMON):
             command.params.append(option)
@@ -87,12 +93,14 @@ def finish(as_json: bool, body: Callable[[], Answer]) -> None:
             console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
         elif answer.text:
             console.result(answer.text)
+        log.info("ends with %d", answer.code)
         sys.exit(answer.code)
     except HeadraceError as error:
         logger.debug("refused", exc_info=True)
         _refuse(as_json, error.code, error.message, error.hint, error.counts)
-    except KeyboardInterrupt:
-        _refuse(as_json, 130, "stopped", "run the same command again to go on", {})
+    except KeyboardInterrupt as error:
+        code = 143 if isinstance(error, Stopped) else 130
+        _refuse(as_json, code, "stopped", "run the same command again to go on", {})
     except Exception as error:
         traceback.print_exc()
         first = (str(error).splitlines() or [""])[0][:200]
@@ -101,6 +109,7 @@ def finish(as_json: bool, body: Callable[[], Answer]) -> None:
 
 
 def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:
+    log.info("ends with %d: %s", code, message)
     console.say(f"error: {message}")
     if hint:
         console.say(f"  what to do: {hint}")

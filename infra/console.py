@@ -63,6 +63,8 @@ def open_console(log: Path, debug: bool = False) -> None:
     to_user.addFilter(logging.Filter("headrace"))
     to_user.setFormatter(_OneLine())
     root.handlers[:] = [to_file, to_user]
+    for chatty in ("httpx", "httpcore", "py4j"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     threading.Thread(target=_heartbeat, daemon=True).start()
 
 

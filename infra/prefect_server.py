@@ -81,6 +81,9 @@ class OwnServer:
                 "10",
             ],
             stdin=subprocess.DEVNULL,
+            # What is sent to the command's group (Ctrl-C, a time limit) is for the command: it
+            # still has to tell the server how the flow ended.
+            start_new_session=True,
             preexec_fn=die_with_parent,
         )
 
