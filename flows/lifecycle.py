@@ -12,7 +12,13 @@ from headrace.flows.gate import gate_first
 from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
 from headrace.infra.settings import Settings
-from headrace.tasks.chain import begin_chain, chain_answer, chain_sources, round_settings
+from headrace.tasks.chain import (
+    begin_chain,
+    chain_answer,
+    chain_sources,
+    check_beforehand,
+    round_settings,
+)
 from headrace.tasks.chain_report import write_report
 from headrace.tasks.curation import release_of
 from headrace.tasks.settings import RunVerb
@@ -34,6 +40,7 @@ class LifecycleJob(Settings):
 def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     """Text in, a gated model out, and once round through drift."""
     s = job.settings
+    check_beforehand(job.window, s.gate)
     sources, window, home = chain_sources(job.inputs, job.window)
     release = curate(release_of(sources, home, s.curate, s))
     chain = begin_chain(release, s)

@@ -8,6 +8,7 @@ from prefect import flow
 
 from headrace.flows.curate import curate
 from headrace.infra.settings import Settings
+from headrace.tasks.chain import check_beforehand
 from headrace.tasks.curation import Source
 from headrace.tasks.drift import compare_texts
 from headrace.tasks.retraining import (
@@ -39,6 +40,7 @@ class RetrainJob(Settings):
 def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
     """The champion taught a window it did not know, or refused to be."""
     settings = job.settings
+    check_beforehand(job.window if isinstance(job.window, str) else None, settings.gate)
     champion = starting_point(job.champion, settings)
     verdict = None
     if not job.force:

@@ -9,10 +9,12 @@ from typing import Any
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
+from headrace.spark_jobs.inventory_job import list_inputs
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.curation import fetch_corpora
+from headrace.tasks.judging import policy_of
 from headrace.tasks.recording import open_chain
-from headrace.tasks.settings import RetrainVerb, RunVerb
+from headrace.tasks.settings import GateSettings, RetrainVerb, RunVerb
 from headrace.tasks.step import once, run_folder
 
 Window = str | tuple[Source, ...] | None
@@ -32,11 +34,24 @@ def chain_sources(
     return fetch_corpora(BASE), window or fetch_corpora((WINDOW,)), output
 
 
+def check_beforehand(window: str | None, gate: GateSettings) -> None:
+    """Look at what is needed only hours later, so that a slip in it is told now.
+
+    Raises:
+        InputError: the window isn't there.
+        UsageError: the gate's policy isn't there, or breaks its schema.
+    """
+    policy_of(gate, "default")
+    if window is not None:
+        list_inputs((Source(uri=window),))
+
+
 def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     """{run_id, folder, once}: the chain's parent run in MLflow and its run folder."""
     identity = [
         release["release_id"],
         settings.model_dump(exclude={"spark", "notify"}),
+        policy_of(settings.gate, "default").model_dump(),
         [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
     ]
     folder = run_folder("chain", identity)

@@ -11,7 +11,14 @@ from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.settings import Shared
-from headrace.tasks.judging import decide, read_scores, release_folder, score_heldout
+from headrace.tasks.judging import (
+    decide,
+    decided_before,
+    policy_of,
+    read_scores,
+    release_folder,
+    score_heldout,
+)
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import GateVerb
@@ -42,8 +49,10 @@ def rival_of(
 
     That is the champion on the same held-out records, or the best baseline where there is none.
     """
-    decided = (Path(aligned["folder"]) / "decision.json").exists()
-    standing = None if decided else registry(shared.model.name).current()
+    before = decided_before(Path(aligned["folder"]))
+    models = registry(shared.model.name)
+    number = before["compared_with"] if before else None
+    standing = models.version(number) if number else None if before else models.current()
     if standing is None:
         return evidence_of_baselines(baselines, corpus), None
     scored = score_heldout(str(standing.export), corpus, shared)
@@ -105,12 +114,14 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         data = {"old": ",".join(Path(r).name for r in corpora[0])}
         data |= {"new": ",".join(Path(r).name for r in new)} if new else {}
         evidence.append(Evidence(export, samples, data=data))
-    policy = settings.policy or ("default" if new else "first")
-    identity = [Path(e).parent.name for e in exports] + [policy, code_version("training")]
+    default = "default" if new else "first"
+    policy = policy_of(settings, default)
+    folders = [Path(e).parent.name for e in exports]
+    identity = [*folders, policy.model_dump(), settings.seed, code_version("training")]
     folder = run_folder("gate", identity)
-    decision = decide(evidence[0], evidence[1], folder, settings, policy, settings.seed)
+    decision = decide(evidence[0], evidence[1], folder, settings, default, settings.seed)
     run = record_stage(
-        "gate", folder, {"difference": _differences(decision)}, {"policy": policy}, {}
+        "gate", folder, {"difference": _differences(decision)}, {"policy": policy.name}, {}
     )
     return {**decision, "run_id": run}
 

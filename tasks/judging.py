@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from headrace.infra import releases, storage
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version
+from headrace.infra.lineage import code_version, digest
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage, registry, tracking
@@ -21,7 +21,7 @@ from headrace.tasks.step import once, relative, run_folder, step
 from headrace.training.scoring import evaluate as scoring
 from headrace.training.scoring import gate, gate_report
 from headrace.training.scoring.gate import Evidence, Sample
-from headrace.training.scoring.policy import read_policy
+from headrace.training.scoring.policy import Policy, read_policy
 from headrace.training.settings import EvaluateSettings
 
 _TEXT = ("text", "content_hash")
@@ -151,6 +151,35 @@ def _run_of(export: str) -> str:
     return Path(export).parent.name
 
 
+def policy_of(settings: GateSettings, default: str) -> Policy:
+    """The policy that the settings name, or a shipped one.
+
+    Raises:
+        UsageError: there is no such policy, or it breaks its schema.
+    """
+    return read_policy(settings.policy or default)
+
+
+def decision_file(folder: Path, settings: GateSettings) -> Path:
+    """Where a decision is stored: a policy of the user's own by what it says, so that one that was
+    edited decides anew and the old decision stays."""
+    if settings.policy is None:
+        return folder / "decision.json"
+    content = digest(read_policy(settings.policy).model_dump())
+    return folder / f"decision-{content[:8]}.json"
+
+
+def _page(decision: Path) -> Path:
+    return decision.with_name(decision.name.replace("decision", "gate")).with_suffix(".html")
+
+
+def decided_before(folder: Path) -> dict[str, Any] | None:
+    """A decision on this challenger that is stored, under whatever policy; None without one."""
+    found = sorted(folder.glob("decision*.json"))
+    value: dict[str, Any] | None = storage.read_json(found[0]) if found else None
+    return value
+
+
 @step("decide")
 def decide(
     champion: Evidence,
@@ -161,20 +190,20 @@ def decide(
     seed: int,
     compared_with: str | None = None,
 ) -> dict[str, Any]:
-    """The decision of the policy, stored as decision.json in the challenger's run folder.
+    """The decision of the policy, stored in the challenger's run folder (`decision_file`).
 
     `compared_with` is the champion's version, None where there was none; it is stored as well.
     """
-    policy = read_policy(settings.policy or default_policy)
+    policy = policy_of(settings, default_policy)
+    path = decision_file(folder, settings)
 
     def make() -> dict[str, Any]:
         decision = gate.decide(champion, challenger, policy, seed)
         decision["compared_with"] = compared_with
-        storage.write_bytes(folder / "gate.html", gate_report.render(decision).encode())
+        storage.write_bytes(_page(path), gate_report.render(decision).encode())
         return decision
 
-    decision = once(folder, "decision.json", make)
-    return {**decision, "report": str(folder / "gate.html")}
+    return {**once(folder, path.name, make), "report": str(_page(path))}
 
 
 @step("register and promote")
@@ -199,8 +228,9 @@ def promote(
         GATE, folder, _figures(decision), {"policy": decision["policy"]}, known, parent
     )
     store = tracking()
-    for name in ("decision.json", "gate.html"):
-        store.log_file(run, folder / name)
+    path = decision_file(folder, settings)
+    for file in (path, _page(path)):
+        store.log_file(run, file)
     version = models.register(run, Path(export), release, known)
     if decision["decision"] == "promote" and settings.promote == "auto":
         why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
