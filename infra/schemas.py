@@ -63,6 +63,3 @@ DOCUMENTS_FILE = _without(SCORED, "lang", "domain")
 """A file below documents/lang=…/domain=…/."""
 REJECTED_FILE = pa.schema([*SCORED, *_without(VERDICT, "level")])
 """A file below rejected/level=…/."""
-
-PREFERENCES = pa.schema([(c, pa.string()) for c in ("prompt", "chosen", "rejected")])
-INSTRUCTIONS = pa.schema([(c, pa.string()) for c in ("prompt", "response")])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import Any
 
 from headrace.infra import console
+from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.java import java_home
 from headrace.infra.settings import SparkSettings
@@ -25,8 +27,38 @@ appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
+_ANSWER_SECONDS = 3.0
+
+
+def check_master(master: str) -> None:
+    """Knock at a standalone master, which Spark itself would try for two minutes.
+
+    Raises:
+        UsageError: none of the addresses of `spark://host:port,host:port` answers.
+    """
+    if not master.startswith("spark://"):
+        return
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+        except (OSError, ValueError):
+            continue
+        return
+    raise UsageError(
+        f"no Spark master answers at {master}",
+        "start it, give its address by --set spark.master=spark://HOST:PORT, or use "
+        "--profile local",
+    )
+
+
 def session(settings: SparkSettings) -> Any:
-    """The Spark session of this process (pyspark.sql.SparkSession), started at the first call."""
+    """The Spark session of this process (pyspark.sql.SparkSession), started at the first call.
+
+    Raises:
+        UsageError: the settings name a master that doesn't answer.
+    """
+    check_master(settings.master)
     os.environ["JAVA_HOME"] = java_home()[0]
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

@@ -119,7 +119,14 @@ def list_files(uri: str | Path) -> list[str]:
             raise InputError(f"{path}: no file matches", "check the pattern")
         return [f for g in found for f in list_files(g)]
     fs, at = filesystem(uri)
-    info = fs.get_file_info(at)
+    try:
+        info = fs.get_file_info(at)
+    except OSError as error:
+        first = (str(error).splitlines() or ["no answer"])[0]
+        raise InputError(
+            f"{display(uri)}: {first}",
+            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
+        ) from None
     if info.type == pafs.FileType.NotFound:
         raise InputError(f"{display(uri)}: no such file or folder", "check the path")
     if info.type == pafs.FileType.File:

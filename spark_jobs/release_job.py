@@ -20,6 +20,9 @@ from headrace.spark_jobs.release_writer import group_file, smallest, write_group
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
+LOST_EXAMPLES = 10
+"""Unreadable records that the report shows."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -178,7 +181,11 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
         }
         ledger = _ledger_table(merged["ledger"])
         parts = report.sections(
-            manifest, merged["ledger"], merged["histograms"], merged["examples"]
+            manifest,
+            merged["ledger"],
+            merged["histograms"],
+            merged["examples"],
+            scan_job.first_lost(inventory, LOST_EXAMPLES) if totals["unreadable"] else (),
         )
         manifest["files"] = [
             *merged["files"],

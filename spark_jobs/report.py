@@ -179,11 +179,20 @@ def _examples(examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
     return Section("Rejected examples", *(parts or [paragraph("Nothing was rejected.")]))
 
 
+def _unreadable(lost: Sequence[Mapping[str, Any]], total: int) -> list[Section]:
+    if not lost:
+        return []
+    rows = [[f"{x['source']}:{x['position']}", x["error"]] for x in lost]
+    note = f"{len(rows)} of {total:,}; all of them with their first 4 KiB are in unreadable/."
+    return [Section("Unreadable", table(["where", "what was wrong"], rows, note))]
+
+
 def sections(
     manifest: Mapping[str, Any],
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
     examples: Mapping[str, Sequence[Mapping[str, Any]]],
+    lost: Sequence[Mapping[str, Any]] = (),
 ) -> list[Section]:
     """The parts of the report, for a page that holds more than this.
 
@@ -192,6 +201,7 @@ def sections(
         lines: ledger lines (source, outcome, level, reason, lang, records, bytes).
         histograms: {(score, lang): counts of equal bins between 0 and 1}.
         examples: {level: rejected records}.
+        lost: `source`, `position`, `error` of the first unreadable records.
     """
     repeated = manifest["warnings"]["repeated_ids"]
     said = [_tiles(manifest["totals"])]
@@ -206,6 +216,7 @@ def sections(
         _reasons(lines),
         _scores(histograms, manifest["config"], _colours(lines)),
         _examples(examples),
+        *_unreadable(lost, manifest["totals"]["unreadable"]),
     ]
 
 

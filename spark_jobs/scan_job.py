@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -204,7 +204,23 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         lambda: len(finished_units(work)),
         "pieces",
     )
-    return check_readable(counted(inventory), job)
+    counts = counted(inventory)
+    return check_readable(counts, job, first_lost(inventory, 5) if counts["unreadable"] else ())
+
+
+def first_lost(inventory: Inventory, most: int) -> list[dict[str, Any]]:
+    """The first unreadable records of a finished scan: `source`, `position`, `error` of each."""
+    found: list[dict[str, Any]] = []
+    for n in range(len(inventory.units)):
+        if len(found) >= most:
+            break
+        with storage.open_input(UnitFiles(inventory.work, n).lost) as f:
+            found += _named(pa.ipc.open_stream(f).read_all())
+    return found[:most]
+
+
+def _named(lost: pa.Table) -> list[dict[str, Any]]:
+    return list(lost.select(["source", "position", "error"]).to_pylist())
 
 
 def counted(inventory: Inventory) -> dict[str, Any]:
@@ -224,8 +240,10 @@ def counted(inventory: Inventory) -> dict[str, Any]:
     }
 
 
-def check_readable(counts: dict[str, Any], job: CurateJob) -> dict[str, Any]:
-    """`counts`, where few enough records are unreadable.
+def check_readable(
+    counts: dict[str, Any], job: CurateJob, lost: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """`counts`, where few enough records are unreadable; otherwise `lost` are named, some of them.
 
     Raises:
         InputError: more than `input.max_unreadable` of them are; the error carries the counts.
@@ -233,10 +251,12 @@ def check_readable(counts: dict[str, Any], job: CurateJob) -> dict[str, Any]:
     most = job.settings.input.max_unreadable
     bad, read = counts["unreadable"], counts["read"]
     if bad > most * read:
+        named = "; ".join(f"{x['source']}:{x['position']}: {x['error']}" for x in lost)
         raise InputError(
-            f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})",
+            f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})"
+            + (f", the first: {named}" if named else ""),
             "mend the input, or allow more with --max-unreadable; nothing was published",
-            counts,
+            {**counts, "unreadable_examples": list(lost)} if lost else counts,
         )
     return counts
 
@@ -249,20 +269,21 @@ def scan_here(job: CurateJob) -> pa.Table:
     """
     files, chunks = inventory_job.survey_all(inventory_job.list_inputs(job.inputs))
     tables = [RESULT.empty_table()]
-    lost = 0
+    lost = []
     for unit in inventory_job.pack(chunks):
         for window in read_unit(files, unit, job):
             tables.append(decide(window.records, job.settings, job.seed))
-            lost += window.lost.num_rows
+            lost += _named(window.lost)
     table = pa.concat_tables(tables).combine_chunks()
     levels = Counter(table["level"].drop_null().to_pylist())
     check_readable(
         {
-            "read": table.num_rows + lost,
+            "read": table.num_rows + len(lost),
             "kept": table.num_rows - levels.total(),
             "rejected": dict(sorted(levels.items())),
-            "unreadable": lost,
+            "unreadable": len(lost),
         },
         job,
+        lost[:5],
     )
     return table
