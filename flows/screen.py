@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from headrace.tasks.chain import MEASURES, verdict
+
 WIDTH = 78
 
 
@@ -51,13 +53,16 @@ def metrics_screen(data: dict[str, Any]) -> str:
     return "\n".join(_rows((name, _figure(m)) for name, m in data["metrics"].items()))
 
 
-def _mark(decision: str) -> str:
-    return {"promote": "PROMOTED", "reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
+def _mark(decision: str, moved: bool) -> str:
+    """The verdict of the policy; `moved`: that version is the champion now."""
+    if decision == "promote":
+        return "PROMOTED" if moved else "PROMOTE (no champion was moved)"
+    return {"reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
 
 
 def gate_screen(data: dict[str, Any]) -> str:
     """The end of `headrace gate`."""
-    rows = [("decision", _mark(data["decision"]))]
+    rows = [("decision", _mark(data["decision"], moved=False))]
     for name, m in data["metrics"].items():
         if m["difference"] is not None:
             low, high = m["interval"]
@@ -94,7 +99,8 @@ def _round_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         m = data["metrics"][side]
         plain = f"   (plain fine-tuning {m['plain']:.3f})" if m.get("plain") is not None else ""
         rows.append((label, f"{m['before']:.3f} -> {m['after']:.3f}{plain}"))
-    rows.append(("gate", f"{_mark(data['decision'])}: {'; '.join(data['reasons'][:2])}"))
+    mark = _mark(data["decision"], data["moved"])
+    rows.append(("gate", f"{mark}: {'; '.join(data['reasons'][:2])}"))
     rows.append(("champion", f"version {data['champion']}"))
     return rows
 
@@ -111,8 +117,8 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             stage,
-            f"{m.get('name', 'metric')}: {m['before']:.3f} -> {m['after']:.3f}   gain "
-            f"{m['gain']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]",
+            f"{MEASURES.get(m.get('name'), m.get('name'))}: {m['before']:.3f} -> {m['after']:.3f}, "
+            f"gain {m['gain']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]: {verdict(m)}",
         )
         for stage, m in alignment.items()
     ]
@@ -147,12 +153,13 @@ def run_screen(data: dict[str, Any]) -> str:
         _rule("alignment, on held-out prompts"),
         *_rows(_gains(data["alignment"])),
         _rule("gate"),
-        *_rows([("first model", f"{_mark(data['decision'])}: {'; '.join(gate['reasons'][:2])}")]),
+        *_rows([("first model", f"{_mark(data['decision'], data['moved'])}: "
+                 f"{'; '.join(gate['reasons'][:2])}")]),
         _rule("drift round"),
     ]  # fmt: skip
     if data["round"]:
         lines += _rows(_round_rows(data["round"]))
-    elif data["decision"] != "promote":
+    elif not data["champion"]:
         lines += _rows([("left out", "there is no champion to retrain")])
     else:
         lines += _rows([("left out", "no --window was given")])

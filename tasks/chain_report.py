@@ -12,6 +12,7 @@ from markupsafe import Markup
 from headrace.infra import pages, storage
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.pages import Section
+from headrace.tasks.chain import MEASURES, verdict
 from headrace.tasks.speech import PROMPTS, speak
 from headrace.tasks.step import step
 from headrace.training.scoring import gate_report
@@ -107,6 +108,11 @@ def _summary(answer: dict[str, Any]) -> Section:
                     f"{bits['aligned']:.3f}",
                     f"bigram {bits['kneser_ney_bigram']:.3f}, unigram {bits['unigram']:.3f}",
                 ),
+                (
+                    "alignment",
+                    ", ".join(f"{s} {verdict(m)}" for s, m in answer["alignment"].items()),
+                    "by the interval of each stage's gain",
+                ),
                 ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
                 (
                     "drift round",
@@ -144,6 +150,15 @@ def _curves(lines: Lines, keys: dict[str, str], ylabel: str, caption: str) -> Ma
     return pages.plot(draw, caption)
 
 
+def _passes(trained: int, corpus: int) -> str:
+    if trained <= corpus:
+        return "No token is seen twice, so both curves are of unseen text."
+    return (
+        f"The corpus was passed {trained / corpus:.1f} times: after the first pass the training "
+        "loss is of text that was seen before."
+    )
+
+
 def _pretraining(answer: dict[str, Any]) -> Section:
     base = answer["pretrain"]
     lines = read_lines(Path(base["export"]).parent / "metrics.jsonl")
@@ -157,7 +172,7 @@ def _pretraining(answer: dict[str, Any]) -> Section:
             lines,
             {"loss": "training batch", "heldout_loss": "held-out rows"},
             "nats a token",
-            "Loss. Every token is seen once, so both curves are of unseen text.",
+            "Loss. " + _passes(base["tokens"], answer["tokens"]["tokens"]),
         ),
         _curves(
             lines,
@@ -203,13 +218,19 @@ def _quality(answer: dict[str, Any]) -> Section:
 def _alignment(answer: dict[str, Any]) -> Section:
     rows = []
     for stage, m in answer["alignment"].items():
-        rows.append([stage, m.get("name"), m["before"], m["after"], m["gain"], m["low"], m["high"],
-                     m.get("n")])  # fmt: skip
+        name = str(m.get("name"))
+        rows.append([stage, MEASURES.get(name, name), m["before"], m["after"], m["gain"], m["low"],
+                     m["high"], verdict(m), m.get("n")])  # fmt: skip
+        if "likelihood_accuracy" in m:
+            known = m["likelihood_accuracy"]
+            rows.append(["", "the same by the SFT model's likelihood", known, m["after"],
+                         m["after"] - known, None, None, "", m.get("n")])  # fmt: skip
     parts = [
         pages.table(
-            ["stage", "measured by", "before", "after", "gain", "low", "high", "n"],
+            ["stage", "measured by", "before", "after", "gain", "low", "high", "verdict", "n"],
             rows,
-            "Held-out prompts; low and high bound the gain (95 % bootstrap interval).",
+            "Held-out prompts; low and high bound the gain (95 % bootstrap interval). An untrained "
+            "reward model is at 0.5 by construction: the order by likelihood is what it must beat.",
         )
     ]
     for stage, keys, label in (

@@ -218,7 +218,7 @@ def promote(
 ) -> dict[str, Any]:
     """The challenger as a version of the model; the alias moves where the gate says promote.
 
-    {`version`, `champion` (the version after), `run_id`}.
+    {`version`, `champion` (the version after), `moved` (whether this gate moves it), `run_id`}.
     """
     folder = Path(export).parent
     models = registry(shared.model.name)
@@ -232,11 +232,13 @@ def promote(
     for file in (path, _page(path)):
         store.log_file(run, file)
     version = models.register(run, Path(export), release, known)
-    if decision["decision"] == "promote" and settings.promote == "auto":
+    moves = decision["decision"] == "promote" and settings.promote == "auto"
+    if moves:
         why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
         models.move_champion(version, expected, "gate", why, run_id=run, decision="promote")
     now = models.current()
-    return {"version": version, "champion": now.number if now else None, "run_id": run}
+    champion = now.number if now else None
+    return {"version": version, "champion": champion, "moved": moves, "run_id": run}
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:

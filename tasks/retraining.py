@@ -203,5 +203,6 @@ def round_answer(
         "gate": decision,
         "version": moved["version"],
         "champion": moved["champion"],
+        "moved": moved["moved"],
         "run_id": moved["run_id"],
     }

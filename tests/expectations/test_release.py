@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.expectations import release
-from headrace.infra.errors import InputError
+from headrace.infra.errors import InputError, ValidationError
 
 
 def test_right_release_passes_and_docs_are_written(made: Any) -> None:
@@ -153,3 +153,13 @@ def test_duplicates_stay_where_deduplication_is_off(made: Any) -> None:
     made.config = {**made.config, "dedup": {"enabled": False}}
     made.kept.append(made.record(0, id="ff"))
     assert release.validate(str(made.save())).failed == []
+
+
+@pytest.mark.parametrize("name", ["ledger.parquet", "documents"])
+def test_a_damaged_file_is_named(made: Any, name: str) -> None:
+    folder = made.save()
+    below = sorted((folder / name).rglob("*.parquet"))
+    file = below[0] if below else folder / name
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(ValidationError, match=str(file)):
+        release.validate(str(folder), write=False)

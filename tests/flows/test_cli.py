@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from headrace.flows.cli import cli
+from headrace.flows.cli import cli, spread
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
@@ -83,3 +84,55 @@ def test_doctor_says_what_is_there(tmp_path: Path) -> None:
     assert names == {c["name"] for c in checks}
     assert answer["home"] == str(tmp_path) and str(answer["tracking_uri"]).startswith("sqlite:///")
     assert answer["prefect_api"] is None and "Java" in str(answer["java"])
+
+
+def test_a_glob_that_the_shell_expands_is_several_inputs() -> None:
+    assert spread(["curate", "--input", "a", "b", "--output", "o", "--input", "c"]) == [
+        "curate", "--input", "a", "--input", "b", "--output", "o", "--input", "c",
+    ]  # fmt: skip
+    assert spread(["align", "sft", "--model", "m"]) == ["align", "sft", "--model", "m"]
+
+
+def test_the_log_holds_no_value_of_a_setting(tmp_path: Path) -> None:
+    code, _, _ = headrace("doctor", "--set", "notify.webhook=https://x/secret", home=tmp_path)
+    log = (tmp_path / "logs/headrace.log").read_text()
+    assert "doctor --set notify.webhook=…" in log and "secret" not in log
+    assert f"ends with {code}" in log
+
+
+def test_a_slip_in_what_comes_last_is_told_first(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "x"}\n')
+    given = ("run", "--input", str(tmp_path / "in.jsonl"))
+    code, said, err = headrace(*given, "--window", str(tmp_path / "gone"), home=tmp_path / "h")
+    assert code == 3 and "gone" in str(said["error"]) and "inventory" not in err
+    code, said, err = headrace(*given, "--set", "gate.policy=gone.yaml", home=tmp_path / "h")
+    assert code == 2 and "gone.yaml" in str(said["error"]) and "inventory" not in err
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    given = ("--profile", "cluster", "--set", "spark.master=spark://127.0.0.1:1")
+    code, said, _ = headrace("doctor", *given, home=tmp_path)
+    assert code == 2 and not said["ok"]
+    (tmp_path / "in.jsonl").write_text('{"text": "x"}\n')
+    files = ("--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out"))
+    code, said, _ = headrace("curate", *files, *given, home=tmp_path)
+    assert code == 2 and "127.0.0.1:1" in str(said["error"])
+
+
+@pytest.mark.server
+def test_sigterm_is_a_stop_and_not_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "x"}\n')
+    args = ["curate", "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "HEADRACE_HOME": str(tmp_path / "h")},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("inventory"):
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert json.loads(out.splitlines()[-1])["error"]["message"] == "stopped"

@@ -33,3 +33,12 @@ def test_drift_names_what_shifted() -> None:
         {"drift": True, "p_value": 0.0005, "effect": 0.4, "drifted": ["lang"], "report": "/d"}
     )
     assert "DRIFT" in said and "lang" in said
+
+
+def test_only_a_moved_champion_is_called_promoted() -> None:
+    window = {"read": 9, "kept": 9}
+    side = {"before": 2.0, "after": 1.9}
+    round_ = {"decision": "promote", "window": window, "metrics": {"new": side, "old": side},
+              "reasons": ["all holds"], "champion": "1", "report": "/r"}  # fmt: skip
+    assert "PROMOTED:" in round_screen({**round_, "moved": True})
+    assert "no champion was moved" in round_screen({**round_, "moved": False})

@@ -42,3 +42,12 @@ def test_a_write_replaces_whole_and_leaves_nothing_beside(tmp_path: Path) -> Non
     storage.write_json(path, {"a": "二"})
     assert storage.read_json(path) == {"a": "二"}
     assert [p.name for p in path.parent.iterdir()] == ["f.json"]
+
+
+def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with pytest.raises(InputError, match="s3://bucket/x") as error:
+        storage.list_files("s3://bucket/x")
+    assert "AWS_ENDPOINT_URL" in error.value.hint

@@ -1,9 +1,13 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from headrace.infra.errors import InputError, UsageError, ValidationError
-from headrace.tasks.judging import read_suite, release_folder
+from headrace.tasks.judging import decide, decided_before, read_suite, release_folder
+from headrace.tasks.settings import GateSettings
+from headrace.training.scoring.gate import Evidence, Sample
 
 
 def test_a_suite_is_read_with_language_and_domain_where_given(tmp_path: Path) -> None:
@@ -36,3 +40,30 @@ def test_a_release_that_is_gone_says_what_to_give(state: Path) -> None:
     with pytest.raises(UsageError) as e:
         release_folder("0" * 32)
     assert "--suite" in e.value.hint
+
+
+def evidence(name: str, bits: float) -> Evidence:
+    size = np.full(40, 100.0)
+    rates = np.linspace(1.8, 2.2, 40) + bits
+    ids = tuple(map(str, range(40)))
+    sample = Sample(ids, rates * size, size, {"lang": ("en",) * 40})
+    return Evidence(name, {"old.bits_per_byte": sample}, data={"old": "r"})
+
+
+def test_an_edited_policy_decides_anew_and_the_old_decision_stays(tmp_path: Path) -> None:
+    text = "name: {}\nmetrics:\n  - {{name: old.bits_per_byte, require: {}, margin: {}}}\n"
+    policy, folder = tmp_path / "p.yaml", tmp_path / "run"
+    folder.mkdir()
+    sides = evidence("champion", 0.0), evidence("challenger", 0.1)
+    settings = GateSettings(policy=str(policy))
+
+    def said() -> dict[str, Any]:
+        return decide.fn(*sides, folder, settings, "first", 1, "7")
+
+    policy.write_text(text.format("strict", "better", 0))
+    assert said()["decision"] != "promote"
+    policy.write_text(text.format("lax", "not_worse", 9))
+    assert said()["decision"] == "promote" and said()["policy"] == "lax"
+    assert len(list(folder.glob("decision-*.json"))) == 2
+    before = decided_before(folder)
+    assert before and before["compared_with"] == "7"

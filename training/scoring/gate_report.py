@@ -14,9 +14,9 @@ from markupsafe import Markup
 from headrace.infra import pages
 
 _SAID = {
-    "promote": "Promoted: the challenger takes the champion's place.",
-    "reject": "Rejected: the champion stays.",
-    "inconclusive": "Not promoted: the evidence does not suffice. The champion stays.",
+    "promote": "Promote: the challenger meets every rule of the policy.",
+    "reject": "Reject: the challenger breaks a rule of the policy; the champion stays.",
+    "inconclusive": "Inconclusive: the evidence does not suffice; the champion stays.",
 }
 _VERDICT = {
     "better": "better",
@@ -35,14 +35,17 @@ def _gain(entry: Mapping[str, Any]) -> tuple[float, float, float]:
     return entry["difference"], low, high
 
 
-def _sentence(entry: Mapping[str, Any], confidence: float) -> str:
-    """One comparison in words."""
+def _sentence(entry: Mapping[str, Any], confidence: float, things: str) -> str:
+    """One comparison in words; `things` are what was resampled."""
     label, n = entry["label"], entry["n"]
     if entry["difference"] is None:
         return f"{label}: no figure, {entry.get('note', 'no evidence')}."
     gain, low, high = _gain(entry)
     unit = f" {entry['unit']}" if entry["unit"] else ""
-    way = "improves" if gain > 0 else "loses"
+    if low > 0 or high < 0:
+        way = f"{'improves' if gain > 0 else 'loses'} by {abs(gain):.3f}{unit}"
+    else:
+        way = f"is unchanged within noise, at {gain:+.3f}{unit}"
     asked = (
         f"wants an improvement of more than {entry['margin']:.3g}"
         if entry["require"] == "better"
@@ -51,9 +54,9 @@ def _sentence(entry: Mapping[str, Any], confidence: float) -> str:
     by = "the whole interval" if entry["judge"] == "interval" else "the estimate"
     note = f" Note: {entry['note']}." if "note" in entry else ""
     return (
-        f"{label} {way} by {abs(gain):.3f}{unit} ({entry['champion']:.3f} to "
+        f"{label} {way} ({entry['champion']:.3f} to "
         f"{entry['challenger']:.3f}, {entry['direction']} is better); improvement with "
-        f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} documents. "
+        f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} {things}. "
         f"The policy {asked}, judged by {by}: {_VERDICT[entry['verdict']]}.{note}"
     )
 
@@ -87,8 +90,9 @@ def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | No
 
 def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
     entry = decision["metrics"][name]
-    tone = {"better": "good", "not worse": "good", "worse": "bad"}.get(entry["verdict"], "muted")
-    parts = [pages.paragraph(_sentence(entry, decision["confidence"]), tone)]
+    things = "prompts" if name == "reward" else "documents"
+    tone = {"better": "good", "worse": "bad"}.get(entry["verdict"], "")
+    parts = [pages.paragraph(_sentence(entry, decision["confidence"], things), tone)]
     slices = decision["slices"].get(name, {})
     rows = [
         (label, {**entry, **part})
@@ -100,15 +104,21 @@ def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
         parts.append(_intervals(rows, margin))
         parts.append(
             pages.table(
-                ("documents", "n", "champion", "challenger", "improvement", "from", "to", "p"),
+                (things, "n", "champion", "challenger", "improvement", "from", "to", "p"),
                 [
-                    (label, e["n"], e["champion"], e["challenger"], *_gain(e), e["p"])
+                    (label, e["n"], e["champion"], e["challenger"], *_gain(e), _p(e["p"]))
                     for label, e in rows
                 ],
-                "p: of an improvement no better than the margin, by bootstrap, one-sided.",
+                f"p: share of resamples with an improvement of no more than {margin:+.3g}, which "
+                "is what the policy asks for (bootstrap, one-sided).",
             )
         )
     return pages.Section(entry["label"], *parts)
+
+
+def _p(value: float) -> str:
+    """A p-value; thousandths are as fine as the resamples can tell."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:

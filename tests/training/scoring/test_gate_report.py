@@ -30,14 +30,18 @@ def decision(change: float, name: str = "version 2") -> dict[str, object]:
 
 def test_page_says_the_decision_and_the_improvement_in_words() -> None:
     page = render(decision(-0.25))
-    assert "Promoted" in page and "New text improves by 0.250 bits a byte" in page
+    assert "Promote: the challenger" in page and "New text improves by 0.250 bits a byte" in page
     assert "lower is better" in page and "lang=zh" in page and "not measured" in page
     assert page.count("<svg") == 2
 
 
 def test_page_of_a_refusal() -> None:
     page = render(decision(0.25))
-    assert "Rejected" in page and "New text loses by 0.250" in page and "Promoted" not in page
+    assert (
+        "Reject: the challenger" in page
+        and "New text loses by 0.250" in page
+        and "Promote: the challenger" not in page
+    )
 
 
 def test_page_escapes_names_and_is_deterministic() -> None:
@@ -54,4 +58,4 @@ def test_plots_are_well_formed() -> None:
 
 def test_page_without_any_figure() -> None:
     empty = decide(Evidence("a", {}), Evidence("b", {}), read_policy("first"), seed=1)
-    assert "Not promoted" in render(empty)
+    assert "Inconclusive" in render(empty)
