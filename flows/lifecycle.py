@@ -21,6 +21,7 @@ from headrace.tasks.chain import (
 )
 from headrace.tasks.chain_report import write_report
 from headrace.tasks.curation import release_of
+from headrace.tasks.recording import record_chain
 from headrace.tasks.settings import RunVerb
 from headrace.tasks.tokens import tokenize_corpus
 from headrace.tasks.training import pretrain_of
@@ -58,4 +59,5 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
             ),
         )
     answer = chain_answer(release, tokens, base, aligned, first, again)
+    chain["once"]("glance.json", lambda: record_chain(chain["run_id"], answer))
     return write_report(answer, chain["folder"])

@@ -175,3 +175,6 @@ class Registry:
     def _point(self, number: str) -> None:
         self.client.set_model_version_tag(self.name, number, "gate_decision", "promote")
         self.client.set_registered_model_alias(self.name, CHAMPION, number)
+        if self._alias(CHALLENGER) == number:
+            # It isn't one any more; left, comparing the two aliases would compare it with itself.
+            self.client.delete_registered_model_alias(self.name, CHALLENGER)

@@ -121,7 +121,12 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     folder = run_folder("gate", identity)
     decision = decide(evidence[0], evidence[1], folder, settings, default, settings.seed)
     run = record_stage(
-        "gate", folder, {"difference": _differences(decision)}, {"policy": policy.name}, {}
+        "gate",
+        folder,
+        {"difference": _differences(decision)},
+        {"policy": policy.name},
+        {},
+        curves=False,
     )
     return {**decision, "run_id": run}
 

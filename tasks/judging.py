@@ -225,7 +225,13 @@ def promote(
     expected = decision["compared_with"]
     known = {**tags, "gate_decision": decision["decision"], "parent_version": expected}
     run = record_stage(
-        GATE, folder, _figures(decision), {"policy": decision["policy"]}, known, parent
+        GATE,
+        folder,
+        _figures(decision),
+        {"policy": decision["policy"]},
+        known,
+        parent,
+        curves=False,
     )
     store = tracking()
     path = decision_file(folder, settings)

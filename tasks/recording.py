@@ -32,6 +32,23 @@ def open_chain(name: str, identity: Any, tags: dict[str, Any]) -> str:
     return run
 
 
+def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The chain's figures at a glance on its parent run; they are returned."""
+    bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in answer["evaluation"].items()}
+    figures = {
+        **{k: answer[k] for k in ("read", "kept", "rejected", "unreadable")},
+        **{k: answer[k] for k in ("total_parameters", "active_parameters")},
+        "bits_per_byte": bits,
+        "gain": {stage: m["gain"] for stage, m in answer["alignment"].items()},
+    }
+    store = tracking()
+    store.log_values(run, figures)
+    again = answer["round"] or {}
+    decisions = {"decision": answer["decision"], "round_decision": again.get("decision")}
+    store.log_params(run, {k: v for k, v in decisions.items() if v})
+    return figures
+
+
 def record_stage(
     stage: str,
     folder: str | Path,
@@ -39,8 +56,12 @@ def record_stage(
     settings: dict[str, Any],
     tags: dict[str, Any],
     parent: str | None = None,
+    curves: bool = True,
 ) -> str:
-    """The MLflow run of a finished stage; recording it again gives the same run."""
+    """The MLflow run of a finished stage; recording it again gives the same run.
+
+    `curves`: whether the folder's metrics.jsonl is the stage's own.
+    """
     store = tracking()
     key = digest([stage, home().relative(Path(folder)), parent])
     if found := store.find_run(key):
@@ -48,7 +69,8 @@ def record_stage(
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.
     run = store.start_run(stage, {"headrace.key": key, "stage": stage, **tags}, parent)
     store.log_params(run, settings)
-    store.log_curve(run, Path(folder) / "metrics.jsonl")
+    if curves:
+        store.log_curve(run, Path(folder) / "metrics.jsonl")
     store.log_values(run, {k: v for k, v in answer.items() if k != "job"})
     store.finish(run)
     return run

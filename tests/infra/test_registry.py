@@ -41,6 +41,7 @@ def test_the_life_of_a_champion(store: Tracking) -> None:
         models.move_champion(v2, None, "gate", "against nobody", run2)
     assert models.champion().number == v1
     models.move_champion(v2, v1, "gate", "better", run2)
+    assert models.current("challenger") is None, "a champion is no challenger any more"
     # Asking again for the first decision changes nothing: it was made, and others followed.
     models.move_champion(v1, None, "gate", "better", run1)
     assert models.champion().number == v2
