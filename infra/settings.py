@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from headrace.infra.errors import UsageError
 
@@ -16,7 +17,9 @@ from headrace.infra.errors import UsageError
 class Settings(BaseModel):
     """Base of every settings model: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
 
 class SparkSettings(Settings):
@@ -121,15 +124,36 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return data
 
 
-def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Names of the fields where a location of an error in `model` points."""
-    for part in loc[:-1]:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+def _inner(kind: Any) -> type[BaseModel] | None:
+    """The model that a field holds, by itself, as an option, or as the items of a collection."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next(filter(None, map(_inner, get_args(kind))), None)
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """(dotted key, field) of every setting below a model, those of inner models included."""
+    for name, field in model.model_fields.items():
+        inner = _inner(field.annotation)
+        if inner is None:
+            yield prefix + name, field
+        else:
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+def _meant(model: type[BaseModel], key: str) -> str:
+    """What to say of a key that isn't there: the key that was meant, as far as it can be told."""
+    known = [name for name, _ in fields(model)]
+    verb, _, rest = key.partition(".")
+    if rest in known:
+        return f"here it stands without its verb: leave out `{verb}.`"
+    if deeper := [name for name in known if name.endswith(f".{key}")]:
+        return f"here it stands under its verb: {' or '.join(deeper[:3])}"
+    sections = {name.rpartition(".")[0] for name in known} - {""}
+    if near := difflib.get_close_matches(key, [*known, *sorted(sections)], 1, 0.6):
+        return f"did you mean {near[0]}?"
+    top = ", ".join(model.model_fields)
+    return f"known here: {top}; docs/settings.md has all"
 
 
 def build(model: type[S], data: Mapping[str, Any], where: str = "settings") -> S:
@@ -146,16 +170,19 @@ def build(model: type[S], data: Mapping[str, Any], where: str = "settings") -> S
         )
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            known = _keys(model, first["loc"])
-            near = difflib.get_close_matches(str(first["loc"][-1]), known, 1, 0.5)
-            prefix = ".".join(map(str, first["loc"][:-1]))
-            said = ".".join(filter(None, [prefix, near[0]])) if near else ", ".join(known)
-            raise UsageError(
-                f"{where}: unknown setting {key}",
-                f"did you mean {said}?" if near else f"known: {said}",
-            ) from None
+            # A place in a list says nothing about the key; what stands below an unknown one does.
+            path = [p for p in first["loc"] if isinstance(p, str)]
+            below = first.get("input")
+            while isinstance(below, Mapping) and below:
+                step, below = next(iter(below.items()))
+                path.append(str(step))
+            named = ".".join(path)
+            raise UsageError(f"{where}: unknown setting {key}", _meant(model, named)) from None
         shown = repr(first.get("input"))[:80]
-        raise UsageError(f"{where}: {key} = {shown}: {first['msg']}", "see --help") from None
+        raise UsageError(
+            f"{where}: {key} = {shown}: {first['msg']}",
+            "docs/settings.md has its kind and its default",
+        ) from None
 
 
 def load(

@@ -1,12 +1,13 @@
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings, Shared, load, parse_sets
+from headrace.infra.settings import Settings, Shared, build, load, parse_sets
 
 
 class Inner(Settings):
@@ -76,3 +77,27 @@ def test_a_dotted_key_nests(parts: list[str], value: int) -> None:
     for part in parts:
         found = found[part]
     assert found == value
+
+
+class _Verb(Settings):
+    threshold: float = 0.5
+
+
+class _Rules(Settings):
+    rules: tuple[_Verb, ...] = ()
+    curate: _Verb = _Verb()
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "hint"),
+    [
+        (_Verb, {"curate": {"threshold": 1}}, "leave out `curate.`"),
+        (_Rules, {"threshold": 1}, "rules.threshold or curate.threshold"),
+        (_Rules, {"rules": [{"treshold": 1}]}, "did you mean rules.threshold?"),
+        (_Rules, {"curate": {"treshold": 1}}, "did you mean curate.threshold?"),
+    ],
+)
+def test_the_key_that_was_meant_is_named(model: Any, data: dict[str, Any], hint: str) -> None:
+    with pytest.raises(UsageError) as error:
+        build(model, data)
+    assert hint in error.value.hint
