@@ -11,7 +11,7 @@ import pyarrow as pa
 from headrace.expectations import drift, drift_report
 from headrace.expectations.drift import DriftSettings
 from headrace.infra import events, releases, storage
-from headrace.infra.errors import ValidationError
+from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.settings import Shared
@@ -25,8 +25,17 @@ _COLUMNS = ("text", "semantic_score", "bias_score", "domain_score", "content_has
 
 
 def reference_of(reference: str | None, shared: Shared) -> str:
-    """The reference that is meant: the champion's corpus unless one is given."""
-    return reference or registry(shared.model.name).champion().release
+    """The reference that is meant: the champion's corpus unless one is given.
+
+    Raises:
+        UsageError: none is given and there is no champion yet.
+    """
+    if reference:
+        return reference
+    try:
+        return registry(shared.model.name).champion().release
+    except UsageError as error:
+        raise UsageError(error.message, f"give --reference URI, or {error.hint}") from None
 
 
 @step("compare with the reference")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def resolve_model(model: str, shared: Shared) -> Path:
     """The export folder of a path, or of an alias of the registered model.
 
     Raises:
-        UsageError: no model has that alias.
+        UsageError: no model has that alias, or it is nearly one.
         InputError: the path holds no export.
     """
     if model in _ALIASES and not Path(model).exists():
@@ -30,6 +31,9 @@ def resolve_model(model: str, shared: Shared) -> Path:
     for folder in [path, path / "export"] if path else []:
         if (folder / "config.json").exists():
             return folder
+    near = difflib.get_close_matches(model, _ALIASES, 1, 0.7)
+    if near:
+        raise UsageError(f"{model}: no such alias or path", f"did you mean {near[0]}?")
     raise InputError(
         f"{model}: no export (config.json, model.safetensors)",
         f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",

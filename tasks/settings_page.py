@@ -14,7 +14,7 @@ _HEAD = """# Settings
 
 `--config FILE` (YAML) and `--set a.b=value`; the later wins. The keys are those of `headrace run`.
 Under a verb of its own a key stands without that verb's name: `run --set curate.bias.threshold=0.2`
-is `curate --set bias.threshold=0.2`. Under `retrain` the keys of `curate`, `gate` and `monitor` keep
+is `curate --set bias.threshold=0.2`. Under `retrain` those of `curate`, `gate` and `monitor` keep
 theirs. An unknown key is an error that names the nearest one.
 
 This page is made by `python -m headrace.tasks.settings_page`; a test holds it against the models.

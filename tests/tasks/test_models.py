@@ -4,6 +4,7 @@ import pytest
 
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.settings import Shared
+from headrace.tasks.drift import reference_of
 from headrace.tasks.models import lineage_of, resolve_model
 
 
@@ -25,3 +26,16 @@ def test_what_is_no_model_is_refused(tmp_path: Path, state: Path) -> None:
         resolve_model("champion", Shared())
     with pytest.raises(UsageError, match="no challenger"):
         resolve_model("challenger", Shared())
+
+
+def test_a_slip_in_an_alias_names_the_alias(state: Path) -> None:
+    with pytest.raises(UsageError) as e:
+        resolve_model("champoin", Shared())
+    assert e.value.hint == "did you mean champion?"
+
+
+def test_a_comparison_without_a_champion_names_the_option(state: Path) -> None:
+    assert reference_of("r", Shared()) == "r"
+    with pytest.raises(UsageError) as e:
+        reference_of(None, Shared())
+    assert "--reference" in e.value.hint
