@@ -18,5 +18,5 @@ def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[s
         against, window, component(settings, DriftSettings), settings.curate, settings
     )
     if verdict["drift"]:
-        emit_alert(window, against, verdict, settings)
+        verdict = {**verdict, "outbox": emit_alert(window, against, verdict, settings)}
     return verdict

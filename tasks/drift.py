@@ -101,10 +101,17 @@ def _of_releases(corpus: list[str]) -> pa.Table:
     return table
 
 
+def _release_id(reference: str) -> str | None:
+    """The id of a release; raw text has none."""
+    if not releases.is_release(reference):
+        return None
+    return str(releases.manifest(reference)["release_id"])
+
+
 def emit_alert(window: str, reference: str, verdict: dict[str, Any], shared: Shared) -> str:
     """Leave the drift event for the server; the path of the file in the outbox."""
     event = events.drift_event(
         shared.model.name,
-        {**verdict, "window": window, "reference": Path(reference).name},
+        {**verdict, "window": window, "reference": _release_id(reference)},
     )
     return str(events.to_outbox(home(), event))
