@@ -144,16 +144,12 @@ def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> A
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     """Memory a device, speed and cost of a preset before you rent anything."""
+    from headrace.flows.screen import plan_screen
     from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import plan_preset
 
     data = plan_preset(call.settings(PretrainVerb, preset=preset), gpus, gpu)
-    per_device = data["bytes_per_device"] / 2**30
-    return Answer(
-        data,
-        f"{preset}: {data['total_parameters']:,} parameters, {data['active_parameters']:,} active; "
-        f"{per_device:.1f} GiB a device on {gpus} {gpu}",
-    )
+    return Answer(data, plan_screen(data, preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -211,7 +207,8 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
 @verb(cli, "evaluate", "headrace evaluate --model champion --suite heldout.jsonl")
 @click.option("--model", required=True, metavar="URI|ALIAS")
 @click.option("--suite", metavar="NAME|FILE",
-              help="JSONL with `text`; default: held-out records of its corpus.")  # fmt: skip
+              help="JSONL with `text`, and `lang` and `domain` for figures by language and domain; "
+              "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
     start_prefect()

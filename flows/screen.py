@@ -50,7 +50,24 @@ def _figure(metric: dict[str, Any]) -> str:
 
 def metrics_screen(data: dict[str, Any]) -> str:
     """The end of `headrace evaluate`."""
-    return "\n".join(_rows((name, _figure(m)) for name, m in data["metrics"].items()))
+    rows = [(name, _figure(m)) for name, m in data["metrics"].items()]
+    if not any("=" in name for name in data["metrics"]):
+        rows.append(("no slices", "the documents carry neither `lang` nor `domain`"))
+    return "\n".join(_rows(rows))
+
+
+def plan_screen(data: dict[str, Any], preset: str, devices: str) -> str:
+    """The end of `headrace plan`."""
+    need, has = data["bytes_per_device"] / 2**30, data["device_bytes"] / 2**30
+    total, active = data["total_parameters"], data["active_parameters"]
+    rows = [
+        ("parameters", f"{total:,}, of which {active:,} active"),
+        ("memory a device", f"{need:.1f} of {has:.1f} GiB: "
+                            f"{'fits' if data['fits'] else 'does not fit'}"),
+    ]  # fmt: skip
+    if data["tokens_per_second"] is None:
+        rows.append(("speed, cost", "not measured"))
+    return "\n".join([_rule(f"{preset} on {devices}"), *_rows(rows)])
 
 
 def _mark(decision: str, moved: bool) -> str:
@@ -82,6 +99,8 @@ def drift_screen(data: dict[str, Any]) -> str:
     rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
     if data["drifted"]:
         rows.append(("what shifted", ", ".join(data["drifted"])))
+    if data.get("outbox"):
+        rows.append(("alert", f"waits in {data['outbox']}"))
     rows.append(("report", data["report"]))
     return "\n".join([_rule("monitor"), *_rows(rows)])
 

@@ -91,7 +91,8 @@ class Registry:
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
 
-        The same run registers once.
+        The same run registers once, and so does the same export: judged again by other rules it
+        is still one model.
         """
         from mlflow.exceptions import MlflowException
 
@@ -101,7 +102,7 @@ class Registry:
         except MlflowException:
             logger.debug("%s is registered already", self.name)
         for found in self.client.search_model_versions(f"name='{self.name}'"):
-            if found.run_id == run:
+            if found.run_id == run or found.tags.get("export") == home.relative(export):
                 return str(found.version)
         self.tracking.log_file(run, export, "model")
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}

@@ -1,4 +1,11 @@
-from headrace.flows.screen import drift_screen, gate_screen, release_screen, round_screen
+from headrace.flows.screen import (
+    drift_screen,
+    gate_screen,
+    metrics_screen,
+    plan_screen,
+    release_screen,
+    round_screen,
+)
 
 RELEASE = {
     "release_id": "abc", "release": "/r/abc", "read": 100, "kept": 90, "unreadable": 1,
@@ -42,3 +49,17 @@ def test_only_a_moved_champion_is_called_promoted() -> None:
               "reasons": ["all holds"], "champion": "1", "report": "/r"}  # fmt: skip
     assert "PROMOTED:" in round_screen({**round_, "moved": True})
     assert "no champion was moved" in round_screen({**round_, "moved": False})
+
+
+def test_a_plan_says_whether_it_fits() -> None:
+    data = {"total_parameters": 9, "active_parameters": 4, "tokens_per_second": None,
+            "bytes_per_device": 2**34, "device_bytes": 2**33, "fits": False}  # fmt: skip
+    said = plan_screen(data, "big", "8 h100")
+    assert "16.0 of 8.0 GiB: does not fit" in said and "not measured" in said
+
+
+def test_an_evaluation_without_slices_says_why() -> None:
+    m = {"value": 2.0, "low": 1.9, "high": 2.1, "n": 9}
+    assert "neither `lang` nor `domain`" in metrics_screen({"metrics": {"bits_per_byte": m}})
+    both = {"bits_per_byte": m, "bits_per_byte.lang=zh": m}
+    assert "no slices" not in metrics_screen({"metrics": both})
