@@ -47,6 +47,7 @@ figure svg{max-width:100%;height:auto}figcaption{color:#6b7785;font-size:13px}
 .excerpt{background:#f6f8fa;border-left:3px solid #d9dee5;padding:6px 10px;margin:5px 0;
 white-space:pre-wrap;overflow-wrap:anywhere;font-size:13px;max-height:11em;overflow:auto}
 .good{color:#2e8b57;font-weight:600}.bad{color:#c0392b;font-weight:600}.muted{color:#6b7785}
+nav{font-size:14px}nav a{color:#2f6fb3;text-decoration:none}
 details{margin:6px 0}summary{cursor:pointer}
 """
 
@@ -71,16 +72,28 @@ class Section:
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """A whole page as HTML text."""
     body = Markup("").join(
-        Markup("<h2>{}</h2>{}").format(s.title, Markup("").join(s.parts)) for s in sections
+        Markup('<h2 id="s{}">{}</h2>{}').format(n, s.title, Markup("").join(s.parts))
+        for n, s in enumerate(sections)
     )
     return str(
         Markup(
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             "<title>{}</title><style>{}</style></head>\n"
-            '<body><h1>{}</h1><p class="sub">{}</p>{}</body></html>\n'
-        ).format(title, Markup(_CSS), title, subtitle, body)
+            '<body><h1>{}</h1><p class="sub">{}</p>{}{}</body></html>\n'
+        ).format(title, Markup(_CSS), title, subtitle, _contents(sections), body)
     )
+
+
+def _contents(sections: Sequence[Section]) -> Markup:
+    """Links to the parts of a long page; sections `Part: title` are one part."""
+    first: dict[str, int] = {}
+    for n, section in enumerate(sections):
+        first.setdefault(section.title.partition(":")[0], n)
+    if len(first) < 6:
+        return Markup("")
+    links = (Markup('<a href="#s{}">{}</a>').format(n, part) for part, n in first.items())
+    return Markup("<nav>{}</nav>").format(Markup(" · ").join(links))
 
 
 def dump_sections(sections: Sequence[Section]) -> str:

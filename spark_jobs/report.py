@@ -165,17 +165,21 @@ def _kept(lines: Sequence[Line]) -> Section:
     return Section("Kept", table(["language", "records"], rows))
 
 
-def _examples(examples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
+def _examples(
+    examples: Mapping[str, Sequence[Mapping[str, Any]]], totals: Mapping[str, int]
+) -> Section:
     parts: list[Markup] = []
     for level in LEVELS:
         found = examples.get(level, [])
         if not found:
             continue
-        parts.append(heading(f"{level}: {len(found)} of the rejected"))
+        shown: list[Markup] = []
         for e in found:
             where = f"{e['reason']} · {e['lang']} · {e['source']}:{e['position']} · id {e['id']}"
             seen = [paragraph(str(e["detail"]), "muted")] if e["detail"] else []
-            parts.append(details(where, *seen, excerpt(e["text"])))
+            shown.append(details(where, *seen, excerpt(e["text"])))
+        summary = f"{level}: {len(found)} of {totals.get(level, len(found)):,}"
+        parts.append(details(summary, *shown))
     return Section("Rejected examples", *(parts or [paragraph("Nothing was rejected.")]))
 
 
@@ -215,7 +219,7 @@ def sections(
         _levels(lines),
         _reasons(lines),
         _scores(histograms, manifest["config"], _colours(lines)),
-        _examples(examples),
+        _examples(examples, manifest["totals"]["rejected"]),
         *_unreadable(lost, manifest["totals"]["unreadable"]),
     ]
 

@@ -45,11 +45,11 @@ def render(answer: dict[str, Any]) -> str:
         _pretraining(answer),
         _quality(answer),
         _alignment(answer),
-        _speech(exports),
         *_prefixed("First gate", gate_report.sections(answer["gate"])),
     ]
     if answer["round"]:
         sections += _round(answer["round"])
+    sections.append(_speech(exports))
     return pages.page(
         "headrace: the whole chain",
         f"release {answer['release_id']}, {answer['total_parameters'] / 1e6:.2f} M parameters",
@@ -210,7 +210,8 @@ def _quality(answer: dict[str, Any]) -> Section:
         pages.table(
             ["documents", "n", *(label for _, label in _MODELS)],
             rows,
-            "Bits a byte of held-out documents by language and domain.",
+            "Bits a byte of held-out documents by language and domain: a fixed sample, and of each "
+            "the first 1,536 bytes.",
         ),
     )
 
@@ -275,7 +276,9 @@ def _round(round_: dict[str, Any]) -> list[Section]:
             pages.table(
                 ["held-out text", "before", "EWC", "change", "plain fine-tuning", "change"],
                 rows,
-                "Bits a byte (lower is better): what was learned of the new, forgotten of the old.",
+                "Bits a byte (lower is better): what was learned of the new, forgotten of the old. "
+                "A sample of its own, at most 200 documents of either kind and of each the first "
+                "1,024 bytes, so the figures differ from those above.",
             ),
             _curves(
                 lines,

@@ -89,6 +89,7 @@ def learn_window(
         **lineage_of(Path(champion["export"])),
         **carried,
         "release_id": child["release_id"],
+        "releases": [Path(r).name for r in corpus],
         "parent_version": champion["version"],
         "code_version": code_version("training"),
     }

@@ -77,7 +77,7 @@ def _tokens_lineage(data: str) -> dict[str, Any]:
     value = storage.read_json(manifest)
     return {
         "release_id": value["release_id"],
-        "tokenizer": value.get("tokenizer_sha256"),
+        "tokenizer": value.get("tokenizer", {}).get("sha256"),
         "code_version": code_version("training"),
     }
 

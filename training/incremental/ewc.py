@@ -39,6 +39,9 @@ from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.scoring import evaluate, nll, order
 
+SIDES = {"plain": "after plain fine-tuning (for comparison)"}
+"""Columns of the figures as the model card calls them."""
+
 
 def _identity(job: EWCJob) -> str:
     """What the result depends on: weights, releases, settings and seed, wherever they lie."""
@@ -163,7 +166,9 @@ def ewc(job: EWCJob) -> dict[str, Any]:
         stage="ewc",
         lineage=job.lineage,
         metrics={
-            f"{k} text, bits a byte, {s}": v for k, m in metrics.items() for s, v in m.items()
+            f"{k} text, bits a byte, {SIDES.get(s, s)}": v
+            for k, m in metrics.items()
+            for s, v in m.items()
         },
         settings=settings.model_dump(mode="json"),
     )

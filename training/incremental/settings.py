@@ -42,7 +42,9 @@ class MaterialSettings(Settings):
 class CourseSettings(Settings):
     """How a round trains."""
 
-    optimizer: OptimizerSettings = OptimizerSettings(muon_lr=0.005, adamw_lr=1e-3, warmup=0.1)
+    optimizer: OptimizerSettings = OptimizerSettings(
+        muon_lr=0.01, adamw_lr=1e-3, embedding_lr=0.004, warmup=0.1
+    )
     """Rates, a fraction of those of pretraining (docs/continual.md has the trials)."""
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradients."""
@@ -59,7 +61,7 @@ class CourseSettings(Settings):
 class EWCSettings(Settings):
     """How a window is learned."""
 
-    strength: float = Field(default=100.0, ge=0)
+    strength: float = Field(default=30.0, ge=0)
     """λ: what a nat a token of movement away on old text costs against one of the new text's loss
     (to second order, diagonal)."""
     answers: float = Field(default=2.0, ge=0)

@@ -95,7 +95,8 @@ def _card(model: MoEForCausalLM, card: Card) -> str:
 
     total, active = count(model.config)
     figures = {"total parameters": f"{total:,}", "active parameters": f"{active:,}", **card.metrics}
-    rows = "\n".join(f"| {k} | {v} |" for k, v in figures.items())
+    shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in figures.items()}
+    rows = "\n".join(f"| {k} | {v} |" for k, v in shown.items())
     lineage = "\n".join(f"- {k}: {v}" for k, v in sorted(card.lineage.items()))
     return f"""---
 library_name: transformers
