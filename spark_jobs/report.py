@@ -83,7 +83,8 @@ def _levels(lines: Sequence[Line]) -> Section:
     cells = _by(rejected, _LEVEL, _LANG)
     colours = _colours(lines)
     langs = [lang for lang in colours if any(lang == key[1] for key in cells)]
-    levels = LEVELS
+    # Contamination is a level of its own only where it is looked for.
+    levels = [n for n in LEVELS if n != "contamination" or any(n == key[0] for key in cells)]
     if not rejected:
         return Section("Rejected by level and language", paragraph("Nothing was rejected."))
 

@@ -76,6 +76,14 @@ def _exports(answer: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def _gained(alignment: dict[str, Any]) -> tuple[str, str]:
+    """How many stages are better by their interval, and which are not."""
+    others = {stage: v for stage, m in alignment.items() if (v := verdict(m)) != "better"}
+    told = ", ".join(f"{stage}: {v}" for stage, v in others.items())
+    better = len(alignment) - len(others)
+    return f"{better} of {len(alignment)} better", told or "SFT, reward model, PPO"
+
+
 def _summary(answer: dict[str, Any]) -> Section:
     scored = answer["evaluation"]
     bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in scored.items()}
@@ -110,8 +118,8 @@ def _summary(answer: dict[str, Any]) -> Section:
                 ),
                 (
                     "alignment",
-                    ", ".join(f"{s} {verdict(m)}" for s, m in answer["alignment"].items()),
-                    "by the interval of each stage's gain",
+                    _gained(answer["alignment"])[0],
+                    _gained(answer["alignment"])[1],
                 ),
                 ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
                 (
