@@ -153,7 +153,12 @@ def _plot(d: Distribution) -> Markup:
                     color=pages.colour(colour),
                     label=name,
                 )
-            axes.set_xlabel("bytes of a document, log10" if d.name == LENGTH else d.name)
+            if d.name == LENGTH:
+                axes.set_xlabel("bytes of a document, log10")
+            else:
+                # Nearly all scores lie at one end: what is rare would not be seen beside it.
+                axes.set_xlabel(d.name)
+                axes.set_yscale("symlog", linthresh=0.01)
         else:
             axes.bar(at - 0.2, d.reference, 0.4, color=pages.colour("blue"), label="reference")
             axes.bar(at + 0.2, d.window, 0.4, color=pages.colour("amber"), label="window")
