@@ -6,6 +6,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c infra/constraints.tx
 .PHONY: run test test-all lint format install install-dev bench bench-levels bench-model clean
 
 run: install
+	@echo "headrace run: the whole chain, some 12 minutes the first time"
 	@$(BIN)/headrace run --profile local
 
 test: install-dev
