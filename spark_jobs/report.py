@@ -26,6 +26,8 @@ from headrace.infra.schemas import LEVELS
 
 _SOURCES = 40
 """Lines of the table of inputs; of more files only the largest are shown."""
+_COMMON = 20
+"""Least records of a language whose scores are drawn."""
 _TITLES = {
     "lang_score": "Certainty of the language",
     "semantic_score": "Semantics: how likely the text is sound",
@@ -140,13 +142,17 @@ def _scores(
         mine = {lang: h for lang, h in mine.items() if sum(h)}
         if not mine:
             continue
-        shown = [lang for lang in colours if lang in mine][:4]
+        # Shares of a handful of records would be tall bars that say nothing.
+        common = [lang for lang in colours if sum(mine.get(lang, ())) >= _COMMON]
+        shown = common[:4] or sorted(mine, key=lambda lang: -sum(mine[lang]))[:1]
 
         def draw(axes: Any, score: str = score, mine: Any = mine, shown: Any = shown) -> None:
             for lang in shown:
                 share = np.array(mine[lang]) / sum(mine[lang])
                 edges = np.linspace(0, 1, len(share) + 1)
-                axes.stairs(share, edges, color=colours[lang], label=lang, linewidth=1.5)
+                axes.stairs(
+                    share, edges, color=colours.get(lang, colour("grey")), label=lang, linewidth=1.5
+                )
             for value in sorted(set(_thresholds(config, score).values())):
                 axes.axvline(value, color=colour("red"), linewidth=1, linestyle="--")
             axes.set_xlim(0, 1)

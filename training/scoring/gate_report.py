@@ -133,12 +133,6 @@ def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:
     return [pages.Section("Guards", pages.table(("guard", "value", "bound", "verdict"), rows))]
 
 
-def _rival(decision: Mapping[str, Any]) -> str:
-    """The champion's version and export, or the baseline that stands in where there is none."""
-    version = decision.get("compared_with")
-    return f"version {version}, {decision['champion']}" if version else str(decision["champion"])
-
-
 def render(decision: Mapping[str, Any]) -> str:
     """The page of a decision (`gate.decide`), self-contained HTML."""
     return pages.page(
@@ -166,12 +160,12 @@ def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
     if decision["notes"]:
         head.append(pages.paragraph("Left out: " + "; ".join(decision["notes"]) + ".", "muted"))
     facts = [
-        ("champion", _rival(decision)),
+        ("champion", decision["champion"]),
         ("challenger", decision["challenger"]),
         ("policy", decision["policy"]),
         ("confidence", decision["confidence"]),
         ("bootstrap samples", decision["resamples"]),
-        ("seed", decision["seed"]),
+        ("seed", str(decision["seed"])),
         *((f"data: {k}", v) for k, v in decision["data"].items()),
     ]
     return [
