@@ -43,7 +43,7 @@ def run_job(module: str, job: BaseModel, folder: Path) -> dict[str, Any]:
     answer.unlink(missing_ok=True)
     storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())
     # Said before the child's imports, which are silent for seconds.
-    console.say(f"{module.rsplit('.', 1)[-1]}: start")
+    console.say(f"starting the process of {module.rsplit('.', 1)[-1]}")
     rc = subprocess.run(
         [sys.executable, "-m", module, str(folder / "job.json")],
         pass_fds=console.progress_fds(),
