@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,13 +10,19 @@ from typing import Any
 
 import click
 
-from headrace.flows.command import Answer, Call, Stopped, finish, not_built, start_prefect, verb
+from headrace.flows.command import (
+    Answer,
+    Call,
+    Stopped,
+    finish,
+    log,
+    not_built,
+    start_prefect,
+    verb,
+)
 from headrace.infra import console, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
-
-log = logging.getLogger("command")
-"""Not below `headrace`, whose lines go to the screen as well."""
 
 
 class _Headrace(click.Group):

@@ -24,6 +24,7 @@ from headrace.infra.settings import Shared, load, read_config
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
 logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
+"""Not below `headrace`, whose lines go to the screen as well."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.tasks.chain import MEASURES, verdict
+from headrace.tasks.stages import MEASURES, verdict
 
 WIDTH = 78
 

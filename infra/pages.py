@@ -146,13 +146,19 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def _column(values: Sequence[Any]) -> list[str]:
+def _column(values: Sequence[Any]) -> list[str | Markup]:
     """A column's values; its fractions with as many decimals as four digits of the largest take."""
     largest = max((abs(v) for v in values if isinstance(v, float)), default=0.0)
     decimals = max(0, 4 - len(f"{largest:.0f}"))
     if 0 < largest < 0.1:
         decimals = 4
-    return [f"{v:,.{decimals}f}" if isinstance(v, float) else cell(v) for v in values]
+
+    def shown(v: Any) -> str | Markup:
+        if isinstance(v, Markup):
+            return v
+        return f"{v:,.{decimals}f}" if isinstance(v, float) else cell(v)
+
+    return [shown(v) for v in values]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Markup:
@@ -178,10 +184,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
     return Markup("<table>{}<thead>{}</thead><tbody>{}</tbody></table>").format(
         Markup("<caption>{}</caption>").format(caption) if caption else Markup(""),
         line("th", columns),
-        Markup("").join(
-            line("td", [v if isinstance(v, Markup) else shown[i][n] for i, v in enumerate(r)])
-            for n, r in enumerate(rows)
-        ),
+        Markup("").join(line("td", r) for r in zip(*shown, strict=True)),
     )
 
 

@@ -58,7 +58,6 @@ def session(settings: SparkSettings) -> Any:
     Raises:
         UsageError: the settings name a master that doesn't answer.
     """
-    check_master(settings.master)
     os.environ["JAVA_HOME"] = java_home()[0]
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -91,6 +90,7 @@ def session(settings: SparkSettings) -> Any:
     )
     if SparkSession.getActiveSession() is not None:
         return builder.getOrCreate()
+    check_master(settings.master)
     with console.Progress("spark: start"):
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")

@@ -60,21 +60,6 @@ def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     return {"run_id": run, "folder": folder, "once": remember}
 
 
-MEASURES = {
-    "bits_per_byte": "bits a byte of responses",
-    "pairwise_accuracy": "pairs in the right order",
-    "gold_pass": "answers that pass the gold rule",
-}
-"""What the stages of alignment are judged by, in words."""
-
-
-def verdict(metrics: dict[str, Any]) -> str:
-    """What the interval of a stage's gain says: better, worse or no change."""
-    if metrics["low"] > 0:
-        return "better"
-    return "worse" if metrics["high"] < 0 else "no change"
-
-
 def round_settings(settings: RunVerb) -> RetrainVerb:
     """The settings of the drift round within a run."""
     return RetrainVerb(

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from headrace.infra import pages, storage
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.pages import Section
-from headrace.tasks.chain import MEASURES, verdict
 from headrace.tasks.speech import PROMPTS, speak
+from headrace.tasks.stages import MEASURES, verdict
 from headrace.tasks.step import step
 from headrace.training.scoring import gate_report
 
@@ -116,11 +116,7 @@ def _summary(answer: dict[str, Any]) -> Section:
                     f"{bits['aligned']:.3f}",
                     f"bigram {bits['kneser_ney_bigram']:.3f}, unigram {bits['unigram']:.3f}",
                 ),
-                (
-                    "alignment",
-                    _gained(answer["alignment"])[0],
-                    _gained(answer["alignment"])[1],
-                ),
+                ("alignment", *_gained(answer["alignment"])),
                 ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
                 (
                     "drift round",

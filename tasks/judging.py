@@ -160,17 +160,9 @@ def policy_of(settings: GateSettings, default: str) -> Policy:
     return read_policy(settings.policy or default)
 
 
-def decision_file(folder: Path, settings: GateSettings) -> Path:
-    """Where a decision is stored: a policy of the user's own by what it says, so that one that was
-    edited decides anew and the old decision stays."""
-    if settings.policy is None:
-        return folder / "decision.json"
-    content = digest(read_policy(settings.policy).model_dump())
-    return folder / f"decision-{content[:8]}.json"
-
-
-def _page(decision: Path) -> Path:
-    return decision.with_name(decision.name.replace("decision", "gate")).with_suffix(".html")
+def _stored(folder: Path, key: str) -> tuple[Path, Path]:
+    """Where a decision and its page are stored; `key` tells policies of the user's own apart."""
+    return folder / f"decision{key}.json", folder / f"gate{key}.html"
 
 
 def decided_before(folder: Path) -> dict[str, Any] | None:
@@ -190,20 +182,23 @@ def decide(
     seed: int,
     compared_with: str | None = None,
 ) -> dict[str, Any]:
-    """The decision of the policy, stored in the challenger's run folder (`decision_file`).
+    """The decision of the policy, stored in the challenger's run folder.
 
+    A policy of the user's own is stored by what it says, so that one that was edited decides anew
+    and the old decision stays.
     `compared_with` is the champion's version, None where there was none; it is stored as well.
     """
     policy = policy_of(settings, default_policy)
-    path = decision_file(folder, settings)
+    own = "" if settings.policy is None else f"-{digest(policy.model_dump())[:8]}"
+    path, page = _stored(folder, own)
 
     def make() -> dict[str, Any]:
         decision = gate.decide(champion, challenger, policy, seed)
         decision["compared_with"] = compared_with
-        storage.write_bytes(_page(path), gate_report.render(decision).encode())
+        storage.write_bytes(page, gate_report.render(decision).encode())
         return decision
 
-    return {**once(folder, path.name, make), "report": str(_page(path))}
+    return {**once(folder, path.name, make), "report": str(page)}
 
 
 @step("register and promote")
@@ -234,8 +229,8 @@ def promote(
         curves=False,
     )
     store = tracking()
-    path = decision_file(folder, settings)
-    for file in (path, _page(path)):
+    own = Path(decision["report"]).stem.removeprefix("gate")
+    for file in _stored(folder, own):
         store.log_file(run, file)
     version = models.register(run, Path(export), release, known)
     moves = decision["decision"] == "promote" and settings.promote == "auto"

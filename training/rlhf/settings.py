@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from headrace.infra.settings import Settings
+from headrace.training.settings import CheckpointSettings
 
 
 class Rates(Settings):
@@ -22,13 +23,11 @@ class Rates(Settings):
     """Share of the peak at the last step."""
 
 
-class Saving(Settings):
+class Saving(CheckpointSettings):
     """When to save a checkpoint, and how many to keep."""
 
     every: int = Field(default=50, ge=1)
     """Steps between two checkpoints; the last step always has one."""
-    keep: int = Field(default=2, ge=1)
-    """Newest checkpoints kept."""
 
 
 class DeriveSettings(Settings):

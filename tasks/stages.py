@@ -1,0 +1,22 @@
+"""The stages of alignment in words: what each is judged by, and what its gain says.
+
+Light to import: a command's last screen needs no more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MEASURES = {
+    "bits_per_byte": "bits a byte of responses",
+    "pairwise_accuracy": "pairs in the right order",
+    "gold_pass": "answers that pass the gold rule",
+}
+"""What the stages of alignment are judged by, in words."""
+
+
+def verdict(metrics: dict[str, Any]) -> str:
+    """What the interval of a stage's gain says: better, worse or no change."""
+    if metrics["low"] > 0:
+        return "better"
+    return "worse" if metrics["high"] < 0 else "no change"

@@ -1,0 +1,13 @@
+"""What a stage's gain says."""
+
+import pytest
+
+from headrace.tasks.stages import verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "no change"), (0, 0.1, "no change")],
+)
+def test_the_interval_decides(low: float, high: float, said: str) -> None:
+    assert verdict({"low": low, "high": high}) == said
