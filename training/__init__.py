@@ -2,6 +2,7 @@
 
 import os
 
-# Read when torch loads OpenMP, hence here. Threads that spin while they wait for each other made
-# training 13 times slower on two busy cores (293 against 3,955 tokens a second).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Read when torch loads OpenMP, hence here. How long a thread spins for the others before it sleeps:
+# GNU OpenMP's 300,000 turns halt training where the cores have other work, and without any every
+# parallel loop pays for waking its threads (figures in docs/model.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")

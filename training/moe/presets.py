@@ -16,7 +16,7 @@ from headrace.training.moe.model import MoEForCausalLM
 class Recipe(Settings):
     """How a preset is trained unless the settings say otherwise."""
 
-    steps: int = Field(default=785, ge=1)
+    steps: int = Field(default=1200, ge=1)
     """Optimizer steps."""
     rows: int = Field(default=8, ge=1)
     """Sequences in a batch."""
