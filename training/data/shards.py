@@ -23,6 +23,8 @@ from headrace.infra import storage
 from headrace.infra.errors import InputError, ValidationError
 
 Tokens = npt.NDArray[np.int32]
+END_OF_TEXT = "<|endoftext|>"
+"""The token before each document."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Shards:
     def marks(self) -> list[int]:
         """Ids of the special tokens that no text holds: all but `<|endoftext|>`."""
         special: dict[str, int] = self.manifest.get("special", {})
-        return sorted(i for token, i in special.items() if token != "<|endoftext|>")
+        return sorted(i for token, i in special.items() if token != END_OF_TEXT)
 
     @cached_property
     def heldout_bytes_per_token(self) -> float | None:

@@ -14,14 +14,10 @@ import torch
 from torch import Tensor
 
 from headrace.infra.errors import ValidationError
+from headrace.training.data.shards import END_OF_TEXT
 
-USER, ASSISTANT, END, BEGIN, PAD = (
-    "<|user|>",
-    "<|assistant|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|pad|>",
-)
+BEGIN = END_OF_TEXT
+USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from headrace.training.rlhf.rollout import Answers
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import PPOSettings
 from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS, replay_identity
-from headrace.training.rlhf.stage import Stage, content, local_folder, paired, rates, weights
+from headrace.training.rlhf.stage import Stage, content, local_folder, paired, weights
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
 def _train(job: PPOJob, stage: Stage, trainer: Trainer, prompts: list[list[int]]) -> None:
     s = job.settings
     trainer.both.freeze_routing()
-    optimizer = trainer.both.optimizer(
-        rates(s.optimizer), s.gain_learning_rate, s.critic_learning_rate
-    )
+    optimizer = trainer.both.optimizer(s.optimizer, s.gain_learning_rate, s.critic_learning_rate)
     number, extra = stage.resume(trainer.both, optimizer)
     trainer.control.coefficient = extra.get("coefficient", trainer.control.coefficient)
     with (

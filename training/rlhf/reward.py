@@ -39,7 +39,6 @@ from headrace.training.rlhf.stage import (
     content,
     local_folder,
     paired,
-    rates,
     weights,
 )
 
@@ -218,7 +217,7 @@ def _train(
 ) -> None:
     s = job.settings
     model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
-    optimizer = build_optimizer(model.backbone, rates(s.optimizer))
+    optimizer = build_optimizer(model.backbone, s.optimizer)
     # The head starts at zero, and until it has grown the body gets no gradient to speak of.
     lr = s.head_learning_rate
     optimizer.add_param_group(

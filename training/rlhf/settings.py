@@ -5,18 +5,16 @@ from __future__ import annotations
 from pydantic import Field
 
 from headrace.infra.settings import Settings
-from headrace.training.settings import CheckpointSettings
+from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
 
-class Rates(Settings):
-    """Learning rates of a stage for MuonAdamW (training/optimizer.py), below pretraining's."""
+class Rates(OptimizerSettings):
+    """Those of pretraining, slower and not down to 0."""
 
     muon_lr: float = Field(default=0.005, ge=0)
     """Peak learning rate of the matrices (Muon); 0 gives them to AdamW."""
     adamw_lr: float = Field(default=2e-3, gt=0)
     """Peak learning rate of everything else (AdamW)."""
-    embedding_lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.1, ge=0, le=1)

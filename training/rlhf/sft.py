@@ -31,7 +31,6 @@ from headrace.training.rlhf.stage import (
     content,
     local_folder,
     paired_ratio,
-    rates,
     weights,
 )
 
@@ -130,7 +129,7 @@ def _train(
     replay: Replay | None,
 ) -> None:
     s = job.settings
-    optimizer = build_optimizer(model, rates(s.optimizer))
+    optimizer = build_optimizer(model, s.optimizer)
     step, _ = stage.resume(model, optimizer)
     batches = Batches([len(d.ids) for d in train], s.batch, job.seed)
     with (

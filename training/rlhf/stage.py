@@ -23,9 +23,8 @@ from headrace.infra.settings import Settings
 from headrace.training import checkpoint
 from headrace.training.moe import export
 from headrace.training.optimizer import MuonAdamW
-from headrace.training.rlhf.settings import Rates, Saving
+from headrace.training.rlhf.settings import Saving
 from headrace.training.scoring import bootstrap
-from headrace.training.settings import OptimizerSettings
 
 Floats = npt.NDArray[np.float64]
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -60,11 +59,6 @@ def weights(folder: Path) -> str:
     if not export_file.is_file():
         export.read_tensors(export_file)  # raises with the message that says what to do
     return lineage.sha256(export_file)
-
-
-def rates(settings: Rates) -> OptimizerSettings:
-    """The optimizer's settings of a stage: no decay, which would pull at the language model."""
-    return OptimizerSettings(**settings.model_dump())
 
 
 class Stage:

@@ -21,7 +21,6 @@ from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.ppo import Trainer, ppo
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
-from headrace.training.rlhf.stage import rates
 
 SETTINGS = PPOSettings(
     iterations=4, rollouts=12, minibatch=6, max_new_tokens=10, replay_rows=1,
@@ -94,7 +93,7 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
     )  # fmt: skip
     chat = Chat.of(export.load_tokenizer(world.base), 64)
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
-    optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-2, 1e-3)
+    optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
     shares, divergence = [], 0.0
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
@@ -115,7 +114,7 @@ def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
     s = SETTINGS.model_copy(update={"stop_kl": 0.0, "replay_rows": 0})
     chat = Chat.of(export.load_tokenizer(world.base), 64)
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
-    optimizer = trainer.both.optimizer(rates(s.optimizer), 1e-2, 1e-3)
+    optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
         e = trainer.explore(chat.prompts(["Go on"] * 12, 10), 0)
         figures = trainer.learn(e, engine, 0)

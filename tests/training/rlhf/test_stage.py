@@ -18,7 +18,6 @@ from headrace.training.rlhf.stage import (
     local_folder,
     paired,
     paired_ratio,
-    rates,
     weights,
 )
 
@@ -46,7 +45,7 @@ def test_once_keeps_the_first_value(tmp_path: Path) -> None:
 
 
 def test_metrics_are_cut_to_the_checkpoint(tmp_path: Path, model: MoEForCausalLM) -> None:
-    optimizer = build_optimizer(model, rates(Rates()))
+    optimizer = build_optimizer(model, Rates())
     one = stage(tmp_path)
     for step in range(1, 6):
         one.record(step, loss=step / 3)
@@ -61,7 +60,7 @@ def test_metrics_are_cut_to_the_checkpoint(tmp_path: Path, model: MoEForCausalLM
 def test_without_a_checkpoint_metrics_begin_anew(tmp_path: Path, model: MoEForCausalLM) -> None:
     one = stage(tmp_path)
     one.record(1, loss=0.5)
-    assert one.resume(model, build_optimizer(model, rates(Rates()))) == (0, {})
+    assert one.resume(model, build_optimizer(model, Rates())) == (0, {})
     assert one.metrics.read_bytes() == b""
 
 
