@@ -54,6 +54,8 @@ class InputFile:
     """When it was changed (ns, local files only), to notice a change between two steps."""
     error: str = ""
     """Why it can't be opened: then it counts as one unreadable record."""
+    licence: str = ""
+    """That of its `Source`."""
 
     def check(self) -> None:
         """Nothing; raises InputError where the file is no longer the one that was counted."""
@@ -155,8 +157,9 @@ def list_inputs(inputs: Sequence[Source]) -> list[InputFile]:
         for uri in uris:
             size, changed = _stat(uri)
             kind, codec = _kind(uri)
+            name, licence = _source_of(source, uri), source.licence
             found.setdefault(
-                uri, InputFile(uri, _source_of(source, uri), kind, codec, size, "", changed)
+                uri, InputFile(uri, name, kind, codec, size, "", changed, licence=licence)
             )
     files = sorted(found.values(), key=lambda f: f.source)
     for a, b in pairwise(files):

@@ -171,6 +171,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
                     "bytes": f.bytes,
                     "sha256": f.sha256,
                     "records": records[f.source],
+                    **({"licence": f.licence} if f.licence else {}),
                 }
                 for f in inventory.files
             ],

@@ -58,9 +58,13 @@ def _tiles(totals: Mapping[str, Any]) -> Markup:
 def _inputs(manifest: Mapping[str, Any]) -> Section:
     largest = sorted(manifest["inputs"], key=lambda i: (-i["bytes"], i["uri"]))
     rows = [[i["uri"], i["bytes"], i["records"]] for i in largest[:_SOURCES]]
+    head = ["source", "bytes", "records"]
+    if any("licence" in i for i in largest):
+        head.append("licence")
+        rows = [[*r, i.get("licence", "")] for r, i in zip(rows, largest, strict=False)]
     more = len(largest) - len(rows)
     note = f"and {more:,} smaller files" if more > 0 else ""
-    return Section("What came in", table(["source", "bytes", "records"], rows, note))
+    return Section("What came in", table(head, rows, note))
 
 
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:

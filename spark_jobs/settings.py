@@ -29,6 +29,8 @@ class Source(Settings):
     identity: str | None = None
     """What stands for the URI in `source`, in the manifest and in the release id (such as
     `pypi:NAME==VERSION/PATH`); files below a folder add their path to it."""
+    licence: str = ""
+    """What its text may be used for, where that is known; stands in the manifest and the report."""
 
 
 class InputSettings(Settings):

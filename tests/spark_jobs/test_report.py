@@ -48,6 +48,16 @@ def test_it_shows_reasons_scores_and_thresholds() -> None:
     assert html.count("<svg") == 3
 
 
+def test_it_names_the_licences_that_are_known() -> None:
+    known = [
+        {"uri": "pypi:p==1/x", "bytes": 10, "records": 7, "licence": "CC BY-SA & more"},
+        {"uri": "own.jsonl", "bytes": 5, "records": 1},
+    ]
+    html = page(inputs=known)
+    assert "<th>licence" in html and "CC BY-SA &amp; more" in html and "own.jsonl" in html
+    assert "licence" not in page()
+
+
 def test_it_is_the_same_each_time_and_loads_nothing() -> None:
     html = page()
     assert html == page() and 'src="http' not in html and 'href="http' not in html

@@ -233,9 +233,11 @@ def ppo(job: PPOJob) -> dict[str, Any]:
             "reward_sha256": weights(judge_folder),
             "seed": job.seed,
         },
-        metrics={k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n", "kl")},
+        metrics={
+            k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n", "kl")
+        },
         settings=s.model_dump(mode="json"),
-    )  # fmt: skip
+    )
     export.save(policy, stage.export, base, card)
     return stage.finish(metrics)
 

@@ -108,7 +108,7 @@ def sft(job: SFTJob) -> dict[str, Any]:
     card = export.Card(
         stage="sft",
         lineage={**job.lineage, "model_sha256": weights(base), "seed": job.seed},
-        metrics={k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")},
+        metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
         settings=s.model_dump(mode="json"),
     )
     export.save(model, stage.export, base, card)
