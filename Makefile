@@ -3,11 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c infra/constraints.txt
 
-.PHONY: run test test-all lint format install install-dev bench bench-levels bench-model clean
+.PHONY: run up down test test-all lint format install install-dev bench bench-levels bench-model clean
 
 run: install
 	@echo "headrace run: the whole chain, some 12 minutes the first time"
 	@$(BIN)/headrace run --profile local
+
+up: install
+	@$(BIN)/headrace up
+
+down: install
+	@$(BIN)/headrace down
 
 test: install-dev
 	$(BIN)/python -m pytest -q

@@ -15,12 +15,13 @@ from headrace.flows.command import (
     Call,
     Stopped,
     finish,
+    join_stack,
     log,
     not_built,
     start_prefect,
     verb,
 )
-from headrace.infra import console, storage
+from headrace.infra import console, releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 
@@ -100,26 +101,31 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
-@click.option("--release", required=True, metavar="URI", help="Folder of a release.")
+@click.option(
+    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+)
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
     from headrace.tasks.curation import validate_finished
     from headrace.tasks.settings import CurateVerb
 
     call.settings(CurateVerb)
-    data = validate_finished(_uri(release))
+    data = validate_finished(releases.newest(_uri(release)))
     return Answer(data, f"{data['release']}: all {data['expectations']} expectations hold")
 
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
-@click.option("--release", required=True, metavar="URI", help="Folder of a release.")
+@click.option(
+    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+)
 @click.option("--output", required=True, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
     from headrace.tasks.settings import TokenizeVerb
     from headrace.tasks.tokens import tokenize_release
 
-    data = tokenize_release(_uri(release), _uri(output), call.settings(TokenizeVerb))
+    source = releases.newest(_uri(release))
+    data = tokenize_release(source, _uri(output), call.settings(TokenizeVerb))
     return Answer(
         data, f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
     )
@@ -244,23 +250,27 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
 @verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
 @click.option("--reference", metavar="URI", help="Release or raw text; default: the champion's.")
 @click.option("--window", metavar="URI", help="Release or raw text.")
-@click.option("--inbox", metavar="URI", help="Makes windows of new files (not built yet).")
+@click.option("--inbox", metavar="URI", help="Folder or s3:// prefix: its new files make a window.")
 @click.option("--exit-code", is_flag=True, help="Exit with 6 where drift is found.")
 def monitor(
     call: Call, reference: str | None, window: str | None, inbox: str | None, exit_code: bool
 ) -> Answer:
     """Whether a window of text has drifted; emits the event on an alert."""
-    if inbox:
-        return not_built("monitor --inbox")
-    if not window:
-        raise UsageError("monitor lacks --window", "give --window URI")
+    if bool(inbox) == bool(window):
+        raise UsageError("monitor takes --window or --inbox", "give one of them")
     start_prefect()
-    from headrace.flows.monitor import monitor as flow
+    from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
+    from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import MonitorVerb
 
-    settings = call.settings(MonitorVerb)
-    data: dict[str, Any] = flow(_uri(reference) if reference else None, _uri(window), settings)
+    settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
+    send_outbox()
+    data: dict[str, Any] = (
+        flows.monitor(against, _uri(window), settings)
+        if window
+        else flows.monitor_inbox(against, _uri(str(inbox)), settings)
+    )
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -281,6 +291,70 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     return Answer(data, round_screen(data), 5 if refused else 0)
 
 
+@verb(cli, "up", "headrace up --set ports.prefect=4300")
+def up(call: Call) -> Answer:
+    """Start the local stack: Prefect and its workers, MLflow, a Spark cluster; all on loopback.
+
+    A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
+    """
+    from headrace.flows.screen import stack_screen
+    from headrace.tasks.settings import UpVerb
+    from headrace.tasks.stack import start_stack
+
+    data = start_stack(call.settings(UpVerb))
+    return Answer(data, stack_screen(data))
+
+
+@verb(cli, "down", "headrace down")
+def down(call: Call) -> Answer:
+    """Stop the local stack; a flow that runs goes on where it was when it is started again."""
+    from headrace.infra.settings import Shared
+    from headrace.infra.stack import down as stop
+
+    call.settings(Shared)
+    stopped = stop(home())
+    text = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
+    return Answer({"stopped": stopped}, text)
+
+
+@verb(cli, "deploy", "headrace deploy --set inbox=s3://corpus/incoming")
+def deploy(call: Call) -> Answer:
+    """Register deployments, schedules and automations with the Prefect server of `headrace up`.
+
+    Deploying again changes nothing; with other settings it changes what they say.
+    """
+    up = join_stack()
+    from headrace.flows.deployments import deploy as register
+    from headrace.flows.screen import deployments_screen
+    from headrace.tasks.settings import DeployVerb
+
+    data = register(call.settings(DeployVerb), up)
+    return Answer(data, deployments_screen(data))
+
+
+@verb(cli, "alert", "headrace alert --window news-of-may.jsonl")
+@click.option("--window", required=True, metavar="URI", help="The text that drifted.")
+def alert(call: Call, window: str) -> Answer:
+    """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
+    from headrace.infra.settings import Shared
+    from headrace.tasks.alerts import raise_alert
+
+    data = raise_alert(_uri(window), {}, call.settings(Shared))
+    said = "sent" if data["sent"] else f"no server is up: it waits in {data['outbox']}"
+    return Answer(data, f"alert for {data['window']}: {said}")
+
+
+@verb(cli, "status", "headrace status")
+def status(call: Call) -> Answer:
+    """Champion, what waits for a decision, last window, what runs and comes next, disk."""
+    from headrace.flows.screen import status_screen
+    from headrace.infra.settings import Shared
+    from headrace.tasks.status import status as look
+
+    data = look(call.settings(Shared))
+    return Answer(data, status_screen(data))
+
+
 def _later(name: str, about: str, *options: click.Option) -> None:
     def body(call: Call, **_: Any) -> Answer:
         return not_built(name)
@@ -291,14 +365,9 @@ def _later(name: str, about: str, *options: click.Option) -> None:
 
 
 _who = [click.Option(["--by"], metavar="NAME"), click.Option(["--why"], metavar="TEXT")]
-_later("up", "Start the local stack")
-_later("down", "Stop the local stack")
-_later("deploy", "Register deployments, schedules and automations")
-_later("alert", "Emit the drift event of another monitor", click.Option(["--window"]))
 _later("decide", "A person's decision", click.Option(["--version"]),
        click.Option(["--promote/--refuse"]), *_who)  # fmt: skip
 _later("rollback", "Back to the champion before", *_who)
-_later("status", "Champion, what waits, what runs")
 _later("gc", "Remove what no model version refers to", click.Option(["--keep"], type=int))
 
 

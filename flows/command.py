@@ -7,21 +7,25 @@ import importlib
 import inspect
 import json
 import logging
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headrace.infra import console
-from headrace.infra.errors import HeadraceError, UsageError
+from headrace.infra.errors import HeadraceError, NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared, load, read_config
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
+if TYPE_CHECKING:
+    from headrace.infra.stack import Stack
+
 logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
@@ -47,11 +51,14 @@ class Call:
     config: Path | None
     sets: tuple[str, ...]
     profile: str
+    made: Shared | None = None
+    """The settings that the verb asked for, once it has."""
 
     def settings(self, model: type[Shared], **given: Any) -> Any:
         """Validated settings of a verb; `given` (an option's value) wins over the profile only."""
         base = read_config(PROFILES / f"{self.profile}.yaml")
-        return load(model, self.config, self.sets, {**base, **given})
+        self.made = load(model, self.config, self.sets, {**base, **given})
+        return self.made
 
 
 def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
@@ -62,7 +69,8 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
         def run(
             config: Path | None, sets: tuple[str, ...], profile: str, as_json: bool, **options: Any
         ) -> None:
-            finish(as_json, lambda: function(Call(config, sets, profile), **options))
+            call = Call(config, sets, profile)
+            finish(as_json, lambda: function(call, **options), lambda: call.made)
 
         doc = inspect.cleandoc(function.__doc__ or "") + f"\n\n\b\nExample:\n  {example}"
         command = click.command(name, help=doc)(run)
@@ -86,18 +94,28 @@ _COMMON: list[click.Parameter] = [
 ]  # fmt: skip
 
 
-def finish(as_json: bool, body: Callable[[], Answer]) -> None:
-    """Run a verb and end the process with its exit code; whatever happens, say it in one line."""
+def finish(
+    as_json: bool,
+    body: Callable[[], Answer],
+    settings: Callable[[], Shared | None] = lambda: None,
+) -> None:
+    """Run a verb and end the process with its exit code; whatever happens, say it in one line.
+
+    What fails or is refused is told by webhook too, where the verb's settings name one.
+    """
     try:
         answer = body()
         if as_json:
             console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
         elif answer.text:
             console.result(answer.text)
+        if answer.code == NotPromotedError.code:
+            _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
     except HeadraceError as error:
         logger.debug("refused", exc_info=True)
+        _tell(settings(), "Failed", error.message)
         _refuse(as_json, error.code, error.message, error.hint, error.counts)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
@@ -105,8 +123,20 @@ def finish(as_json: bool, body: Callable[[], Answer]) -> None:
     except Exception as error:
         traceback.print_exc()
         first = (str(error).splitlines() or [""])[0][:200]
+        _tell(settings(), "Failed", first)
         _refuse(as_json, 1, f"{type(error).__name__}: {first}",
                 f"an unexpected fault; the trace is in {console.log_path()}", {})  # fmt: skip
+
+
+def _tell(settings: Shared | None, state: str, reason: str) -> None:
+    """The notice of a command that somebody may have scheduled: the same command resumes it."""
+    if settings is None or not settings.notify.webhook:
+        return
+    from headrace.tasks.notices import notify
+
+    verb = sys.argv[1] if len(sys.argv) > 1 else ""
+    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {shlex.join(sys.argv[1:])}"
+    notify(settings.notify, verb, state, reason, said, {"log": str(console.log_path())})
 
 
 def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:
@@ -121,12 +151,34 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
 
 
 def start_prefect() -> None:
-    """A Prefect server for the flows of this command; it boots while the flows are imported."""
+    """A Prefect server for the flows of this command: the stack's, or one of its own.
+
+    Its own boots while the flows are imported.
+    """
+    from headrace.infra import stack
     from headrace.infra.prefect_server import OwnServer
 
+    if up := stack.running(home()):
+        stack.join(up)
+        return
     server = OwnServer(home())
     importlib.import_module("headrace.flows.lifecycle")
     server.wait()
+
+
+def join_stack() -> Stack:
+    """The stack, which Prefect in this process speaks to from here on; before Prefect's import.
+
+    Raises:
+        UsageError: it isn't up.
+    """
+    from headrace.infra import stack
+
+    up = stack.running(home())
+    if up is None:
+        raise UsageError("no Prefect server is up", "start it: `headrace up`")
+    stack.join(up)
+    return up
 
 
 def not_built(name: str) -> Answer:

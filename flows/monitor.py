@@ -1,4 +1,4 @@
-"""Window -> drift verdict -> event."""
+"""Inbox or window -> drift verdict -> event."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.tasks.drift import compare_texts, emit_alert, reference_of
+from headrace.infra.errors import ValidationError
+from headrace.tasks.alerts import emit
+from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
+from headrace.tasks.windows import dissolve, judged, next_windows
 
 
 @flow(name="monitor", flow_run_name="monitor-{window}")
@@ -18,5 +21,31 @@ def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[s
         against, window, component(settings, DriftSettings), settings.curate, settings
     )
     if verdict["drift"]:
-        verdict = {**verdict, "outbox": emit_alert(window, against, verdict, settings)}
+        waits = emit(alert_payload(window, against, verdict), settings)
+        verdict = {**verdict, "outbox": waits}
+    judged(window, verdict)
     return verdict
+
+
+@flow(name="monitor-inbox", flow_run_name="monitor-inbox")
+def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> dict[str, Any]:
+    """The verdict on each window that an inbox has come to hold; the last one's stands for all."""
+    nothing: dict[str, Any] = {
+        "drift": False,
+        "p_value": None,
+        "effect": None,
+        "drifted": [],
+        "report": None,
+    }
+    verdicts = []
+    for window in next_windows(inbox, settings.inbox):
+        try:
+            verdict = monitor.fn(reference, window, settings)
+        except ValidationError as error:
+            # Too little text for a test: with what comes next it may be enough.
+            dissolve(window)
+            nothing["waits"] = error.message
+            continue
+        verdicts.append({"window": window, **verdict})
+    last = next((v for v in reversed(verdicts) if v["drift"]), verdicts[-1] if verdicts else {})
+    return {**nothing, **last, "inbox": inbox, "windows": verdicts}

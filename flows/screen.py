@@ -95,14 +95,64 @@ def gate_screen(data: dict[str, Any]) -> str:
 
 def drift_screen(data: dict[str, Any]) -> str:
     """The end of `headrace monitor`."""
+    if data["report"] is None:
+        rows = [("windows", "no new one"), *([("waits", data["waits"])] if "waits" in data else [])]
+        return "\n".join([_rule("monitor"), *_rows(rows)])
     said = "DRIFT" if data["drift"] else "no drift"
     rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
+    if "windows" in data:
+        rows.append(("windows", ", ".join(w["window"] for w in data["windows"])))
     if data["drifted"]:
         rows.append(("what shifted", ", ".join(data["drifted"])))
     if data.get("outbox"):
         rows.append(("alert", f"waits in {data['outbox']}"))
     rows.append(("report", data["report"]))
     return "\n".join([_rule("monitor"), *_rows(rows)])
+
+
+def stack_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace up`: what runs, and where."""
+    rows = [f"  {'what':<16}{'address':<32}{'pid':<9}state"]
+    rows += [
+        f"  {s['name']:<16}{s['address']:<32}{s['pid']:<9}{s['state']}" for s in data["services"]
+    ]
+    if data["alerts_sent"]:
+        rows.append(f"  {data['alerts_sent']} alerts that waited were sent")
+    return "\n".join([_rule("stack"), *rows])
+
+
+def deployments_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace deploy`."""
+    rows = [
+        (d["name"], ", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
+         "on demand")
+        for d in data["deployments"]
+    ]  # fmt: skip
+    return "\n".join([_rule("deployments"), *_rows([*rows, ("see", data["prefect"])])])
+
+
+def _or(value: str | None) -> str:
+    return value if value else "none"
+
+
+def status_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace status`."""
+    c, w, d = data["champion"], data["window"], data["decision"]
+    rows = [
+        ("champion", f"version {c['version']}, release {c['release_id']}, since {c['since']}"
+         if c else "none yet: `headrace run`"),
+        ("waits for a decision", _or(", ".join(f"version {v['version']}" for v in data["waiting"]))),
+        ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
+         if w else "none"),
+        ("last decision", f"{d['action']} {d['from']} -> {d['to']} by {d['who']}, {d['time']}"
+         if d else "none"),
+        ("runs", _or(", ".join(f"{r['name']} ({r['flow']})" for r in data["running"]))),
+        ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
+        ("stack", _or(data["stack"])),
+        ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
+         f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),
+    ]  # fmt: skip
+    return "\n".join([_rule("status"), *_rows(rows)])
 
 
 def _round_rows(data: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from headrace.infra import storage
+from headrace.infra import stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.java import java_home
@@ -22,7 +22,7 @@ DISK_GIB, MEMORY_GIB = 5.0, 6.0
 
 def examine(home: Home, settings: Shared) -> dict[str, Any]:
     """The answer of `headrace doctor`, as the contract has it."""
-    java = _java()
+    java, up = _java(), stack.running(home)
     checks = [java, *map(_package, ("pyspark", "deepspeed", "torch", "prefect", "mlflow"))]
     checks += [_s3(), _disk(home), _memory()]
     if settings.spark.master.startswith("spark://"):
@@ -30,8 +30,8 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
-        "tracking_uri": home.mlflow_uri,
-        "prefect_api": None,
+        "tracking_uri": stack.tracking_uri(home),
+        "prefect_api": up.prefect_api if up else None,
         "java": java["mend"],
         "checks": checks,
     }

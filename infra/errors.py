@@ -36,6 +36,10 @@ class ValidationError(HeadraceError):
     code = 4
 
 
+class DamagedWindowError(ValidationError):
+    """A window leaves too little text, or too small a share of it, to learn from."""
+
+
 class NotPromotedError(HeadraceError):
     """The gate's decision is reject or inconclusive."""
 

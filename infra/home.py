@@ -44,6 +44,16 @@ class Home:
         return self.root / "outbox"
 
     @property
+    def inbox(self) -> Path:
+        """Where new text is put for the monitor, unless another place is configured."""
+        return self.root / "inbox"
+
+    @property
+    def windows(self) -> Path:
+        """Windows that were made of an inbox, and the verdicts on them."""
+        return self.root / "windows"
+
+    @property
     def audit(self) -> Path:
         """The hash-chained file of recorded decisions."""
         return self.root / "audit.jsonl"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import urllib.request
 from headrace.infra import console
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
+from headrace.infra.ports import free_port
 from headrace.infra.process import die_with_parent
 
 BOOT_SECONDS = 120.0
@@ -30,13 +30,6 @@ _OFF = (
     "REPOSSESSOR",
     "TRIGGERS",
 )
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses just now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 class OwnServer:

@@ -25,6 +25,9 @@ from headrace.infra.home import home
 
 J = TypeVar("J", bound=BaseModel)
 
+DEADLINE = "HEADRACE_DEADLINE"
+"""Environment variable: when a job must have ended, in seconds since 1970."""
+
 
 def die_with_parent() -> None:
     """To be run in a child before exec: the kernel ends it when its parent ends (Linux)."""

@@ -88,6 +88,15 @@ class Registry:
             )
         return found
 
+    def waiting(self):
+        return []
+
+    def last_decision(self):
+        return None
+
+    def since(self, number):
+        return None
+
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
 

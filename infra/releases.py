@@ -13,6 +13,14 @@ from headrace.infra.errors import InputError, UsageError
 from headrace.infra.lineage import is_heldout
 
 
+def newest(uri: str) -> str:
+    """The newest release of an output folder; what is no output folder is given back."""
+    latest = storage.join(uri, "latest.json")
+    if is_release(uri) or not storage.exists(latest):
+        return uri
+    return storage.join(uri, "releases", str(storage.read_json(latest)["release_id"]))
+
+
 def is_release(uri: str) -> bool:
     """Whether a folder holds a finished release (its manifest is written last)."""
     return storage.exists(storage.join(uri, "manifest.json"))

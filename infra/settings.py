@@ -29,6 +29,8 @@ class SparkSettings(Settings):
     """Spark master URL."""
     partitions: int | None = None
     """Number of partitions of every Spark stage; None: one a core and chunk."""
+    event_log: str | None = None
+    """Folder for what the history server shows; None: nothing is kept."""
     driver_memory: str = "3g"
     """Memory of the driver's Java process, as Spark writes it."""
 

@@ -87,6 +87,12 @@ def size(uri: str | Path) -> int:
     return int(fs.get_file_info(path).size or 0)
 
 
+def changed(uri: str | Path) -> float:
+    """When a file was last written, in seconds since 1970."""
+    fs, path = filesystem(uri)
+    return (fs.get_file_info(path).mtime_ns or 0) / 1e9
+
+
 def open_input(uri: str | Path) -> Any:
     """A file for random reads (pyarrow NativeFile)."""
     fs, path = filesystem(uri)
@@ -131,14 +137,23 @@ def list_files(uri: str | Path) -> list[str]:
         raise InputError(f"{display(uri)}: no such file or folder", "check the path")
     if info.type == pafs.FileType.File:
         return [display(uri)]
-    prefix = "" if path is not None else "s3://"
-    below = fs.get_file_info(pafs.FileSelector(at, recursive=True))
-    return sorted(
-        prefix + f.path
+    return sorted(f for f, _, _ in listing(uri))
+
+
+def listing(uri: str | Path) -> list[tuple[str, int, float]]:
+    """(URI, bytes, time of the last change in seconds since 1970) of all files below a folder.
+
+    Hidden ones (`.`, `_` first) are left out; a folder that isn't there holds none.
+    """
+    fs, at = filesystem(uri)
+    prefix = "" if local_path(uri) is not None else "s3://"
+    below = fs.get_file_info(pafs.FileSelector(at, allow_not_found=True, recursive=True))
+    return [
+        (prefix + f.path, int(f.size or 0), (f.mtime_ns or 0) / 1e9)
         for f in below
         if f.type == pafs.FileType.File
         and not any(x[:1] in "._" for x in f.path[len(at) :].strip("/").split("/"))
-    )
+    ]
 
 
 def write_bytes(uri: str | Path, data: bytes) -> None:

@@ -62,6 +62,9 @@ class Tracking:
         run = self.client.create_run(self.experiment(), tags=all_tags, run_name=name)
         return str(run.info.run_id)
 
+    def run_url(self, run):
+        return None
+
     def tag(self, run: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a run; None is left out."""
         for key, value in tags.items():

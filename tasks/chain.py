@@ -16,6 +16,7 @@ from headrace.tasks.judging import policy_of
 from headrace.tasks.recording import open_chain
 from headrace.tasks.settings import GateSettings, RetrainVerb, RunVerb
 from headrace.tasks.step import once, run_folder
+from headrace.tasks.windows import window_sources
 
 Window = str | tuple[Source, ...] | None
 
@@ -43,7 +44,7 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
     """
     policy_of(gate, "default")
     if window is not None:
-        list_inputs((Source(uri=window),))
+        list_inputs(window_sources(window))
 
 
 def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.expectations import drift, drift_report
 from headrace.expectations.drift import DriftSettings
-from headrace.infra import events, releases, storage
+from headrace.infra import releases, storage
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
@@ -20,6 +21,7 @@ from headrace.spark_jobs.settings import CurateSettings, Source
 from headrace.tasks.curation import release_of
 from headrace.tasks.recording import registry
 from headrace.tasks.step import once, run_folder, step
+from headrace.tasks.windows import window_sources
 
 _COLUMNS = ("text", "semantic_score", "bias_score", "domain_score", "content_hash")
 
@@ -72,6 +74,11 @@ def _compare(
     }
 
 
+def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.Array:
+    """The distinct content hashes of a release with its ancestors, or of raw text."""
+    return pc.unique(_side(text, curate, shared).table()["content_hash"].combine_chunks())
+
+
 class _Side:
     """One of the two texts: a release with its ancestors, or raw input."""
 
@@ -84,7 +91,7 @@ def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared
         corpus = releases.lineage(what)
         name = f"release {releases.manifest(what)['release_id'][:12]}"
         return _Side(name, [Path(r).name for r in corpus], lambda: _of_releases(corpus))
-    sources = (Source(uri=what),) if isinstance(what, str) else what
+    sources = window_sources(what)
     # Nothing is written: the output only completes the job.
     job = release_of(sources, str(home().root / "windows"), curate, shared)
     inventory = inventory_job.take(job)
@@ -108,10 +115,6 @@ def _release_id(reference: str) -> str | None:
     return str(releases.manifest(reference)["release_id"])
 
 
-def emit_alert(window: str, reference: str, verdict: dict[str, Any], shared: Shared) -> str:
-    """Leave the drift event for the server; the path of the file in the outbox."""
-    event = events.drift_event(
-        shared.model.name,
-        {**verdict, "window": window, "reference": _release_id(reference)},
-    )
-    return str(events.to_outbox(home(), event))
+def alert_payload(window: str, reference: str, verdict: dict[str, Any]) -> dict[str, Any]:
+    """What the drift event says of a verdict."""
+    return {**verdict, "window": window, "reference": _release_id(reference)}

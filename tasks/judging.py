@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from headrace.infra import releases, storage
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version, digest
+from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage, registry, tracking
@@ -86,14 +86,28 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
             release = registry(shared.model.name).champion().release
         else:
             release = release_folder(str(lineage_of(export).get("release_id")))
-        table = heldout_documents(releases.lineage(release))
+        corpus = releases.lineage(release)
+        table, suite_id = heldout_documents(corpus), str([Path(r).name for r in corpus])
         settings = EvaluateSettings()
     else:
-        table = read_suite(str(suite))
+        table, suite_id = read_suite(str(suite)), sha256(str(suite))
         # A suite is scored whole: the caller chose its size.
         settings = EvaluateSettings(documents=table.num_rows)
-    result = scoring.evaluate(str(export), table, shared.seed, settings)
-    return {"model": str(export), "metrics": result.metrics}
+    identity = [
+        sha256(export / "model.safetensors"),
+        suite_id,
+        settings.model_dump(),
+        shared.seed,
+        code_version("training"),
+    ]
+    folder = run_folder("evaluate", identity)
+
+    def make() -> dict[str, Any]:
+        found = scoring.evaluate(str(export), table, shared.seed, settings)
+        return {"metrics": found.metrics}
+
+    metrics = once(folder, "metrics.json", make)["metrics"]
+    return {"model": str(export), "metrics": metrics, "file": str(folder / "metrics.json")}
 
 
 @step("evaluate on held-out records")

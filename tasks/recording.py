@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from headrace.infra import stack
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.registry import Registry
@@ -12,8 +13,8 @@ from headrace.infra.tracking import Tracking
 
 
 def tracking() -> Tracking:
-    """The tracking store of this state folder."""
-    return Tracking(home())
+    """The tracking store of this state folder: the stack's server while that is up."""
+    return Tracking(home(), stack.tracking_uri(home()))
 
 
 def registry(name: str) -> Registry:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from headrace.infra import releases
-from headrace.infra.errors import ValidationError
+from headrace.infra.errors import DamagedWindowError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.spark_jobs.settings import CurateJob, Source
 from headrace.tasks.curation import release_of
+from headrace.tasks.drift import content_hashes
 from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
 from headrace.tasks.judging import decide, promote, read_scores
 from headrace.tasks.models import lineage_of
 from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import run_folder, step
+from headrace.tasks.windows import window_sources
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
 
+KNOWN = 0.01
+"""Share of a window's distinct texts up to which being new makes no new window of it."""
 CARRIED = ("reward", "prompts")
 """Tags of a model version that its successors inherit."""
 
@@ -43,6 +49,24 @@ def starting_point(version: str | None, shared: Shared) -> dict[str, Any]:
     }
 
 
+@step("compare with what the champion knows")
+def unknown_windows(windows: list[str], settings: RetrainVerb) -> list[str]:
+    """Those of the windows that hold text which the champion's corpus doesn't.
+
+    Raises:
+        UsageError: there is no champion yet.
+    """
+    release = registry(settings.model.name).champion().release
+    known = content_hashes(release, settings.curate, settings)
+    unknown = []
+    for window in windows:
+        hashes = content_hashes(window, settings.curate, settings).drop_null()
+        new = len(hashes) - (pc.sum(pc.is_in(hashes, known)).as_py() or 0)
+        if new > KNOWN * len(hashes):
+            unknown.append(window)
+    return unknown
+
+
 def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:
     """The answer of a round that had nothing to learn."""
     now = registry(shared.model.name).champion()
@@ -53,7 +77,7 @@ def window_job(
     window: str | tuple[Source, ...], champion: dict[str, Any], settings: RetrainVerb
 ) -> CurateJob:
     """The curation of the window into a child release of the champion's."""
-    sources = (Source(uri=window),) if isinstance(window, str) else window
+    sources = window_sources(window)
     # A child lies beside its parent, so that the corpus is found from the child alone.
     output = str(Path(champion["release"]).parents[1])
     return release_of(sources, output, settings.curate, settings, champion["release"])
@@ -63,14 +87,14 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     """Nothing, where the window left enough text to learn from.
 
     Raises:
-        ValidationError: too few records kept, or too small a share of them: a damaged window.
+        DamagedWindowError: too few records kept, or too small a share of them: a damaged window.
     """
     kept, read = child["kept"], child["read"]
     low, share = settings.minimum_records, settings.minimum_kept
     if kept >= low and kept >= share * read:
         return
     worst = max(child["rejected"], key=lambda level: child["rejected"][level], default="no level")
-    raise ValidationError(
+    raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "
         f"most are rejected at {worst}",
         f"see {child['release']}/report.html; mend the window or collect more text",
@@ -201,6 +225,7 @@ def round_answer(
         "decision": decision["decision"],
         "reasons": decision["reasons"],
         "metrics": trained["metrics"],
+        "tokens": trained["tokens"],
         "gate": decision,
         "version": moved["version"],
         "champion": moved["champion"],

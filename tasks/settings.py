@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
+from pydantic import Field
+
 from headrace.expectations.drift import DriftSettings as DriftSettings
 from headrace.infra.settings import Settings, Shared
-from headrace.spark_jobs.settings import CurateSettings
+from headrace.infra.stack import StackSettings
+from headrace.spark_jobs.settings import CurateSettings as CurateSettings
 from headrace.spark_jobs.tokenize_job import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.rlhf.settings import AlignSettings as AlignSettings
@@ -24,8 +27,31 @@ class GateSettings(Settings):
     """Whether the gate moves the champion itself, or leaves it to a person."""
 
 
+class InboxSettings(Settings):
+    """How new files become a window."""
+
+    settle_seconds: float = Field(default=30.0, ge=0)
+    """A file that changed within this time may still be written: it waits."""
+
+
+class BudgetSettings(Settings):
+    """What alert-driven retrainings may use; what is over waits until there is room again."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Most tokens trained on in a period; None: no limit."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Most minutes in a period; None: no limit. A training over it is ended and can be resumed."""
+    hours: float = Field(default=24.0, gt=0)
+    """Length of the period, counted back from now."""
+
+
 class RetrainSettings(Settings):
     """How the champion learns a new window."""
+
+    cooldown_minutes: float = Field(default=0.0, ge=0)
+    """Alerts within this time after the last alert-driven retraining wait until it is over."""
+    budget: BudgetSettings = BudgetSettings()
+    """What alert-driven retrainings may use."""
 
     ewc: EWCSettings = EWCSettings()
     minimum_records: int = 20
@@ -59,6 +85,9 @@ class GateVerb(Shared, GateSettings):
 class MonitorVerb(Shared, DriftSettings):
     """Settings of `headrace monitor`."""
 
+    inbox: InboxSettings = InboxSettings()
+    """How new files become a window."""
+
     curate: CurateSettings = CurateSettings()
 
 
@@ -80,6 +109,25 @@ class RunVerb(Shared):
     gate: GateSettings = GateSettings()
     monitor: DriftSettings = DriftSettings()
     retrain: RetrainSettings = RetrainSettings()
+
+
+class UpVerb(Shared, StackSettings):
+    """Settings of `headrace up`."""
+
+
+class DeployVerb(RunVerb):
+    """Settings of `headrace deploy`: those of `run`, as the deployments' defaults, and where."""
+
+    file: str | None = None
+    """YAML file of the deployments; None: the one that headrace ships."""
+    input: tuple[str, ...] = ()
+    """Text that `curate/daily` reads; none: that of pinned packages."""
+    output: str | None = None
+    """Where `curate/daily` writes; None: the state folder."""
+    inbox: str | None = None
+    """Folder or s3:// prefix that `monitor/hourly` watches; None: `inbox` in the state folder."""
+    settle_seconds: float = Field(default=30.0, ge=0)
+    """A file of the inbox that changed within this time may still be written: it waits."""
 
 
 def component(verb: Shared, model: type[C]) -> C:

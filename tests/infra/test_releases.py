@@ -60,3 +60,10 @@ def test_raw_text_is_kept_and_rejected_but_no_duplicates(tmp_path: Path) -> None
 def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a release"):
         releases.manifest(str(tmp_path))
+
+
+def test_an_output_folder_stands_for_its_newest_release(tmp_path: Path) -> None:
+    made = release(tmp_path, "r", None, ["a"])
+    assert releases.newest(str(tmp_path)) == str(tmp_path)
+    (tmp_path / "latest.json").write_text('{"release_id": "r"}')
+    assert releases.newest(str(tmp_path)) == made == releases.newest(made)

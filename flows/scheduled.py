@@ -1,0 +1,211 @@
+"""The flows that deployments run: the chain's own, with forms, pages and notices around them.
+
+Each takes parameters that Prefect shows as a form, runs the flow of the same name in this very run,
+and ends in a state that says what came of it: Refused is a finished run, not a failed one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from headrace.flows import notices
+from headrace.flows.notices import ended
+from headrace.infra.home import home
+from headrace.infra.settings import Settings, Shared
+from headrace.tasks.settings import (
+    CurateSettings,
+    CurateVerb,
+    MonitorVerb,
+    RetrainVerb,
+    RunVerb,
+    component,
+)
+
+HOUR = 3600
+_TOLD: dict[str, Any] = {
+    "on_failure": [notices.failed],
+    "on_crashed": [notices.failed],
+    "on_cancellation": [notices.failed],
+}
+
+
+CURATE, MONITOR, RETRAIN, RUN, SHARED = (
+    CurateVerb(),
+    MonitorVerb(),
+    RetrainVerb(),
+    RunVerb(),
+    Shared(),
+)
+
+
+class Alert(Settings):
+    """The payload of a drift event; what a monitor doesn't know is null."""
+
+    model_config = Settings.model_config | {"extra": "ignore"}
+
+    window: str | None = None
+    """Where the text is that drifted."""
+    reference: str | None = None
+    """Release that it was compared with."""
+    p_value: float | None = None
+    """Of the test."""
+    effect: float | None = None
+    """Share of the window that differs."""
+    drifted: list[str] | None = None
+    """What shifted."""
+    report: str | None = None
+    """Page about it."""
+
+
+@flow(name="curate", flow_run_name="curate", timeout_seconds=48 * HOUR, **_TOLD)
+def curate(
+    input: list[str] | None = None,
+    output: str | None = None,
+    settings: CurateVerb = CURATE,
+) -> State[Any]:
+    """Raw text -> five levels -> duplicates -> release.
+
+    Args:
+        input: Files, folders or globs, also s3://; none: the text of pinned packages.
+        output: Gets releases/ID and latest.json; none: the state folder.
+        settings: Those of `headrace curate`.
+    """
+    from headrace.flows.curate import curate as chain
+    from headrace.tasks import run_page
+    from headrace.tasks.chain import chain_sources
+    from headrace.tasks.curation import release_of
+
+    began = time.time()
+    with run_page.live():
+        sources, _, folder = chain_sources(tuple(input or ()), None)
+        chosen = component(settings, CurateSettings)
+        release = chain.fn(release_of(sources, output or folder, chosen, settings))
+        run_page.rename(f"curate-{release['release_id'][:12]}")
+        run_page.show_ledger(release)
+        run_page.show_links({"report": f"{release['release']}/report.html"})
+    name = release["release_id"][:12]
+    if run_page.older(f"{release['release']}/manifest.json", began):
+        return ended("Cached", f"release {name} was there already: nothing was read")
+    return ended("Completed", f"release {name}: {release['kept']} of {release['read']} kept")
+
+
+@flow(name="monitor", flow_run_name="monitor", timeout_seconds=2 * HOUR, **_TOLD)
+def monitor(
+    inbox: str | None = None,
+    window: str | None = None,
+    reference: str | None = None,
+    settings: MonitorVerb = MONITOR,
+) -> State[Any]:
+    """Inbox or window -> drift verdict -> event.
+
+    Args:
+        inbox: Folder or s3:// prefix whose new files form windows; none: `inbox` in the state
+            folder.
+        window: One window instead of an inbox.
+        reference: Release or raw text to compare with; none: the champion's corpus.
+        settings: Those of `headrace monitor`.
+    """
+    from headrace.flows.monitor import monitor as judge
+    from headrace.flows.monitor import monitor_inbox
+    from headrace.tasks import alerts, run_page
+
+    with run_page.live():
+        alerts.send_outbox()
+        if window:
+            verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
+        else:
+            verdicts = monitor_inbox.fn(reference, inbox or str(home().inbox), settings)["windows"]
+        run_page.show_verdicts(verdicts)
+    if not verdicts:
+        return ended("Cached", "no new window: nothing was compared")
+    found = [v for v in verdicts if v["drift"]]
+    if found:
+        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: "
+                      f"{', '.join(found[-1]['drifted'])}")  # fmt: skip
+    return ended("NoDrift", f"{len(verdicts)} windows compared")
+
+
+@flow(name="retrain", flow_run_name="retrain", timeout_seconds=48 * HOUR, **_TOLD)
+def retrain(
+    window: str | None = None,
+    force: bool = False,
+    alert: Alert | None = None,
+    settings: RetrainVerb = RETRAIN,
+) -> State[Any]:
+    """Drift -> curate window -> EWC -> gate -> promote or refuse.
+
+    Args:
+        window: Release or raw text; none: what the windows of the inboxes hold that the champion
+            doesn't know yet.
+        force: Skip the drift test.
+        alert: The drift event's payload: the alert is trusted as `force` is.
+        settings: Those of `headrace retrain`.
+    """
+    from headrace.flows import rounds
+    from headrace.tasks import run_page
+
+    with run_page.live():
+        if alert is not None:
+            return rounds.on_alert(alert.model_dump(), settings)
+        return rounds.on_window(window, force, settings)
+
+
+@flow(name="evaluate", flow_run_name="evaluate-{model}", timeout_seconds=12 * HOUR, **_TOLD)
+def evaluate(
+    model: str = "champion", suite: str | None = None, settings: Shared = SHARED
+) -> State[Any]:
+    """Model -> metrics.
+
+    Args:
+        model: Export folder, or an alias: champion, challenger.
+        suite: JSONL with `text`, `lang`, `domain`; none: the held-out records of its corpus.
+        settings: Those of `headrace evaluate`.
+    """
+    from headrace.flows.evaluate import evaluate as chain
+    from headrace.tasks import run_page
+
+    began = time.time()
+    with run_page.live():
+        answer = chain.fn(model, suite, settings)
+        run_page.show_metrics(answer["metrics"])
+    bits = answer["metrics"]["bits_per_byte"]["value"]
+    if run_page.older(answer["file"], began):
+        return ended("Cached", f"measured before: {bits:.3f} bits a byte")
+    return ended("Completed", f"{bits:.3f} bits a byte")
+
+
+@flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_TOLD)
+def lifecycle(
+    input: list[str] | None = None,
+    window: str | None = None,
+    settings: RunVerb = RUN,
+) -> State[Any]:
+    """All of the chain: text in, a gated model out, and once round through drift.
+
+    Args:
+        input: Files, folders or globs, also s3://; none: the text of pinned packages.
+        window: Raw text for the drift round; none: the packages', or no round with own input.
+        settings: Those of `headrace run`.
+    """
+    from headrace.flows.lifecycle import LifecycleJob
+    from headrace.flows.lifecycle import lifecycle as chain
+    from headrace.tasks import run_page
+
+    began = time.time()
+    with run_page.live():
+        answer = chain.fn(LifecycleJob(inputs=tuple(input or ()), window=window, settings=settings))
+        run_page.rename(f"lifecycle-{answer['release_id'][:12]}")
+        run_page.show_ledger(answer)
+        run_page.show_decision({**answer, "metrics": {}, "reasons": answer["gate"]["reasons"]})
+        run_page.show_links({"report": answer["report"]})
+    reason = "; ".join(answer["gate"]["reasons"])
+    if answer["decision"] != "promote":
+        notices.tell(settings, "lifecycle", "Refused", reason, "headrace status")
+        return ended("Refused", reason)
+    if run_page.older(answer["report"], began):
+        return ended("Cached", f"all was there already: {answer['report']}")
+    return ended("Completed", reason)

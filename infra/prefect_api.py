@@ -1,0 +1,38 @@
+"""Prefect's HTTP API where importing Prefect's client would cost seconds."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from headrace.infra.errors import HeadraceError
+
+
+def request(api: str, method: str, path: str, body: Any, allow: tuple[int, ...] = ()) -> Any:
+    """What the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
+
+    Raises:
+        HeadraceError: it doesn't answer, or refuses.
+    """
+    call = urllib.request.Request(
+        api + path,
+        None if body is None else json.dumps(body).encode(),
+        {"content-type": "application/json"},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(call, timeout=30) as answer:
+            said = answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code in allow:
+            return None
+        raise HeadraceError(
+            f"Prefect answers {error.code} to {method} {path}", "see logs/stack/prefect.log"
+        ) from None
+    except OSError as error:
+        raise HeadraceError(
+            f"Prefect at {api} does not answer: {error}", "see `headrace status`, then try again"
+        ) from None
+    return json.loads(said) if said else None

@@ -1,0 +1,94 @@
+"""Alerts: each is left in the outbox first, then sent where a server is up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
+
+from headrace.infra import events, releases, stack
+from headrace.infra.errors import UsageError
+from headrace.infra.home import home
+from headrace.infra.settings import Shared
+from headrace.spark_jobs.inventory_job import list_inputs
+from headrace.tasks.recording import registry
+from headrace.tasks.windows import window_sources
+
+
+def send_outbox() -> int:
+    """Send the alerts that wait, if the stack is up; how many were sent."""
+    up = stack.running(home())
+    return events.send_outbox(home(), up.prefect_api) if up else 0
+
+
+def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = None) -> str | None:
+    """Emit the drift event; the file in the outbox where it waits, None where it was sent."""
+    event = events.drift_event(shared.model.name, payload)
+    path = events.to_outbox(home(), event, not_before)
+    send_outbox()
+    return str(path) if path.exists() else None
+
+
+def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str, Any]:
+    """The answer of `headrace alert`: another monitor's alert on a window.
+
+    Raises:
+        InputError: the window isn't there.
+    """
+    if not releases.is_release(window):
+        list_inputs(window_sources(window))
+    payload = {"reference": _corpus(shared), **known, "window": window}
+    waits = emit(payload, shared)
+    return {"window": window, "sent": waits is None, "outbox": waits}
+
+
+def _corpus(shared: Shared) -> str | None:
+    """Id of the champion's release, None before there is a champion."""
+    try:
+        release = registry(shared.model.name).champion().release
+    except UsageError:
+        return None
+    return str(releases.manifest(release)["release_id"])
+
+
+def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
+    """This run's alert and all that wait for a run of the same deployment.
+
+    While one retraining runs, every alert makes a run that waits. The first to begin takes the
+    others over: their windows into its own parameters, so that a retry knows them too, then their
+    runs are cancelled as merged.
+    """
+    client, own = get_client(sync_client=True), UUID(str(flow_run.id))
+    me = client.read_flow_run(own)
+    waiting = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter.model_validate(
+            {
+                "deployment_id": {"any_": [me.deployment_id]},
+                "state": {"type": {"any_": [StateType.SCHEDULED, StateType.PENDING]}},
+            }
+        )
+    )
+    others = [r for r in waiting if r.id != own and (r.parameters.get("alert") or {})]
+    more = [*alert.get("more", ()), *(r.parameters["alert"]["window"] for r in others)]
+    found = list(dict.fromkeys(w for w in [alert["window"], *more] if w))
+    if others:
+        merged = {**me.parameters, "alert": {**alert, "more": [w for w in more if w]}}
+        client.update_flow_run(own, parameters=merged)
+        for run in others:
+            gone: State[Any] = Cancelled(
+                name="Merged", message=f"run {me.name} learns this window too"
+            )
+            client.set_flow_run_state(run.id, gone, force=True)
+    return [{**alert, "window": w} if w == alert["window"] else {"window": w} for w in found]
+
+
+def put_off(payloads: list[dict[str, Any]], until: datetime, shared: Shared) -> None:
+    """Leave alerts in the outbox until they may be sent again."""
+    for payload in payloads:
+        emit(payload, shared, not_before=until)

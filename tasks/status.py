@@ -1,0 +1,97 @@
+"""Where everything stands: the answer of `headrace status`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import releases, stack
+from headrace.infra.home import home
+from headrace.infra.settings import Shared
+from headrace.tasks.recording import registry
+from headrace.tasks.windows import last_verdict
+
+SOON = 8
+"""Flows to come that are shown."""
+
+
+def status(shared: Shared) -> dict[str, Any]:
+    """The answer of `headrace status`, as the contract has it.
+
+    `running` and `next` are what the stack's Prefect server says, and empty without one.
+    """
+    models, up = registry(shared.model.name), stack.running(home())
+    champion = models.current()
+    return {
+        "champion": None if champion is None else {
+            "version": champion.number,
+            "release_id": releases.manifest(champion.release)["release_id"],
+            "since": models.since(champion.number),
+        },
+        "waiting": [{"version": v.number, "run_id": v.run_id} for v in models.waiting()],
+        "window": last_verdict(),
+        **(_flows(up) if up else {"running": [], "next": []}),
+        "decision": models.last_decision(),
+        "stack": up.prefect_api.removesuffix("/api") if up else None,
+        "disk": {"state_bytes": _bytes(home().root), "free_bytes": _free()},
+    }  # fmt: skip
+
+
+def _flows(up: stack.Stack) -> dict[str, Any]:
+    """What runs and what comes next."""
+    stack.join(up)
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    def in_state(*types: StateType) -> FlowRunFilter:
+        return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}})
+
+    with get_client(sync_client=True) as client:
+        names = {f.id: f.name for f in client.read_flows(limit=200)}
+        now = client.read_flow_runs(
+            flow_run_filter=in_state(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+        )
+        later = client.read_flow_runs(
+            flow_run_filter=in_state(StateType.SCHEDULED),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=SOON,
+        )
+    deployed = [r for r in now if r.parent_task_run_id is None]
+    return {
+        "running": [
+            {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
+            for r in deployed
+        ],
+        "next": [
+            {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
+            for r in later
+        ],
+    }
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
+
+
+def _bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; links are not followed."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size
+            except OSError:  # it went while we looked
+                continue
+    return total
+
+
+def _free() -> int:
+    place = home().root
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free

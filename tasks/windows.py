@@ -1,0 +1,140 @@
+"""Windows of an inbox: new files form the next one, and each file belongs to exactly one.
+
+    HOME/windows/<inbox>/<number>.window.json    the files of a window; never changed
+    HOME/windows/<inbox>/<number>.verdict.json   what the monitor found, once the alert is out
+    HOME/windows/last.json                       the newest verdict of any window
+
+A window is its first file: once that is there, its files are taken. A window without a verdict is
+judged again, so a kill between both loses nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import releases, storage
+from headrace.infra.errors import InputError
+from headrace.infra.home import home
+from headrace.infra.lineage import digest
+from headrace.spark_jobs.settings import Source
+from headrace.tasks.settings import InboxSettings
+
+WINDOW, VERDICT = ".window.json", ".verdict.json"
+_WRITING = "tmp temp part partial crdownload filepart download swp lock inprogress _copying_"
+_TEMPORARY = re.compile(rf"(\.({_WRITING.replace(' ', '|')})|~)$", re.IGNORECASE)
+_SECOND_LOOK = 0.5
+
+
+def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
+    """The inputs of a window: its files where it was made of an inbox, a release's documents.
+
+    Raises:
+        InputError: the window's file isn't there or is none.
+    """
+    if not isinstance(window, str):
+        return window
+    if releases.is_release(window):
+        return (Source(uri=storage.join(window, "documents")),)
+    if not window.endswith(WINDOW):
+        return (Source(uri=window),)
+    try:
+        files = storage.read_json(window)["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{window}: no window of an inbox", "`headrace monitor --inbox URI` makes them"
+        ) from None
+    return tuple(Source(uri=f["uri"]) for f in files)
+
+
+def joined(windows: list[str]) -> str | tuple[Source, ...]:
+    """Several windows as one."""
+    if len(windows) == 1:
+        return windows[0]
+    return tuple(source for window in windows for source in window_sources(window))
+
+
+def all_windows() -> list[str]:
+    """The windows of all inboxes, in the order of their making."""
+    made = [(storage.read_json(p)["made"], str(p)) for p in home().windows.glob(f"*/*{WINDOW}")]
+    return [path for _, path in sorted(made)]
+
+
+def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
+    """The windows of an inbox that have no verdict yet, a new one of what has arrived included.
+
+    Files that still grow, or have a name that programs give while they write, wait.
+
+    Raises:
+        InputError: the inbox isn't there.
+    """
+    if not storage.exists(inbox) and not inbox.startswith("s3://"):
+        raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
+    folder = home().windows / digest(inbox)[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = sorted(folder.glob(f"*{WINDOW}"))
+        taken = {f["uri"] for path in made for f in storage.read_json(path)["files"]}
+        if new := _arrived(inbox, taken, settings):
+            number = int(made[-1].name.split(".")[0]) + 1 if made else 1
+            said = {
+                "inbox": inbox,
+                "number": number,
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "files": new,
+            }
+            storage.write_json(folder / f"{number:06d}{WINDOW}", said)
+    return [str(p) for p in sorted(folder.glob(f"*{WINDOW}")) if not _verdict(str(p)).exists()]
+
+
+def _arrived(inbox: str, taken: set[str], settings: InboxSettings) -> list[dict[str, Any]]:
+    """The files that no window has and that nobody writes any more, in the order of names."""
+
+    def look() -> dict[str, tuple[int, float]]:
+        return {
+            uri: (size, changed)
+            for uri, size, changed in storage.listing(inbox)
+            if uri not in taken and not _TEMPORARY.search(uri)
+        }
+
+    before, now = look(), time.time()
+    quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds}
+    if quiet:
+        # A program that copies the time of change along betrays itself by the size.
+        time.sleep(_SECOND_LOOK)
+        after = look()
+        quiet = {u: s for u, s in quiet.items() if after.get(u) == s}
+    return [{"uri": uri, "bytes": quiet[uri][0]} for uri in sorted(quiet)]
+
+
+def dissolve(window: str) -> None:
+    """Give the files of a window that can't be judged yet back: they join the next one."""
+    Path(window).unlink(missing_ok=True)
+
+
+def judged(window: str, verdict: dict[str, Any]) -> None:
+    """Keep the verdict on a window; last, when its alert is out."""
+    said = {
+        "window": window,
+        "judged": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{k: verdict[k] for k in ("drift", "p_value", "effect", "drifted", "report")},
+    }
+    if window.endswith(WINDOW):
+        storage.write_json(_verdict(window), said)
+    storage.write_json(home().windows / "last.json", said)
+
+
+def last_verdict() -> dict[str, Any] | None:
+    """The newest verdict on any window, None before there is one."""
+    path = home().windows / "last.json"
+    said: dict[str, Any] | None = storage.read_json(path) if path.exists() else None
+    return said
+
+
+def _verdict(window: str) -> Path:
+    return Path(window.removesuffix(WINDOW) + VERDICT)

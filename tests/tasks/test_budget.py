@@ -1,0 +1,70 @@
+"""Cool-down and budget of alert-driven retrainings."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from headrace.infra.home import home
+from headrace.infra.process import DEADLINE
+from headrace.tasks.budget import Allowance, Later, accounted, allowance, limited
+from headrace.tasks.settings import BudgetSettings, RetrainSettings, RetrainVerb
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def past(*entries: tuple[float, float, int]) -> None:
+    """(hours ago, seconds, tokens) of retrainings, the oldest first."""
+    home().root.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"ended": (NOW - timedelta(hours=h)).isoformat(), "seconds": s, "tokens": t})
+        for h, s, t in entries
+    ]
+    (home().root / "alerts.jsonl").write_text("".join(f"{x}\n" for x in lines) + '{"torn')
+
+
+def test_nothing_is_limited_by_default() -> None:
+    past((0.001, 1e6, 10**9))
+    assert allowance(RetrainSettings(), NOW) == Allowance()
+
+
+def test_a_cool_down_counts_from_the_last_retraining() -> None:
+    past((3, 1, 1), (0.5, 1, 1))
+    later = allowance(RetrainSettings(cooldown_minutes=60), NOW)
+    assert isinstance(later, Later) and later.at == NOW + timedelta(minutes=30)
+    assert allowance(RetrainSettings(cooldown_minutes=30), NOW) == Allowance()
+
+
+def test_a_budget_is_what_the_period_leaves() -> None:
+    past((30, 900, 900), (5, 60, 300), (1, 60, 300))
+    budget = BudgetSettings(tokens=1000, minutes=10, hours=24)
+    assert allowance(RetrainSettings(budget=budget), NOW) == Allowance(400, 480)
+
+
+@pytest.mark.parametrize("used", [(5, 60, 1000), (5, 700, 1)])
+def test_a_budget_that_is_used_waits_for_its_oldest_part(used: tuple[float, float, int]) -> None:
+    past(used, (1, 1, 1))
+    later = allowance(RetrainSettings(budget=BudgetSettings(tokens=1000, minutes=10)), NOW)
+    assert isinstance(later, Later) and later.at == NOW + timedelta(hours=19)
+    assert "budget" in later.why
+
+
+def test_what_is_left_cuts_the_training() -> None:
+    settings = RetrainVerb()
+    assert limited(settings, Allowance()) is settings
+    assert limited(settings, Allowance(tokens=5000)).ewc.material.tokens == 5000
+    assert limited(settings, Allowance(tokens=10**9)) is settings
+
+
+def test_a_retraining_is_recorded_also_where_it_fails() -> None:
+    home().root.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(ValueError), accounted(Allowance(seconds=60)) as used:
+        assert float(os.environ[DEADLINE]) > 0
+        used["tokens"] = 7
+        raise ValueError
+    assert DEADLINE not in os.environ
+    entry = json.loads((home().root / "alerts.jsonl").read_text())
+    assert entry["tokens"] == 7 and entry["seconds"] < 60
+    later = allowance(RetrainSettings(budget=BudgetSettings(tokens=7)))
+    assert isinstance(later, Later)

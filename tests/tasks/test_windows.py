@@ -1,0 +1,143 @@
+"""Files of an inbox become windows, each file of exactly one, whatever happens in between."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.infra.errors import InputError
+from headrace.infra.home import home
+from headrace.spark_jobs.settings import Source
+from headrace.tasks import windows
+from headrace.tasks.settings import InboxSettings
+from headrace.tasks.windows import (
+    WINDOW,
+    all_windows,
+    dissolve,
+    joined,
+    judged,
+    last_verdict,
+    next_windows,
+    window_sources,
+)
+
+NOW = InboxSettings(settle_seconds=0)
+VERDICT = {"drift": False, "p_value": 0.5, "effect": 0.0, "drifted": [], "report": None}
+
+
+def put(inbox: Path, *names: str, age: float = 60) -> None:
+    inbox.mkdir(exist_ok=True)
+    for name in names:
+        path = inbox / name
+        path.write_text('{"text": "one"}\n')
+        os.utime(path, (time.time() - age,) * 2)
+
+
+def files(window: str) -> list[str]:
+    return [Path(s.uri).name for s in window_sources(window)]
+
+
+def test_new_files_form_the_next_window(tmp_path: Path) -> None:
+    put(tmp_path, "b.jsonl", "a.jsonl")
+    (first,) = next_windows(str(tmp_path), NOW)
+    assert files(first) == ["a.jsonl", "b.jsonl"]
+    judged(first, VERDICT)
+    assert next_windows(str(tmp_path), NOW) == []
+    put(tmp_path, "c.jsonl")
+    (second,) = next_windows(str(tmp_path), NOW)
+    assert files(second) == ["c.jsonl"] and all_windows() == [first, second]
+    last = last_verdict()
+    assert last is not None and last["window"] == first and last["drift"] is False
+
+
+def test_what_is_still_written_waits(tmp_path: Path) -> None:
+    put(tmp_path, "done.jsonl", ".hidden", "_SUCCESS", "x.jsonl.tmp", "y.part", "z.jsonl~",
+        "w.jsonl._COPYING_")  # fmt: skip
+    put(tmp_path, "young.jsonl", age=5)
+    (window,) = next_windows(str(tmp_path), InboxSettings(settle_seconds=30))
+    assert files(window) == ["done.jsonl"]
+
+
+def test_a_file_that_grows_with_an_old_time_waits(tmp_path: Path) -> None:
+    put(tmp_path, "grows.jsonl", "still.jsonl")
+    code = (
+        "import os, time\n"
+        "while True:\n"
+        f"    f = open({str(tmp_path / 'grows.jsonl')!r}, 'a'); f.write('x'); f.close()\n"
+        f"    os.utime({str(tmp_path / 'grows.jsonl')!r}, (1, 1)); time.sleep(.05)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        while (tmp_path / "grows.jsonl").stat().st_mtime > 1:
+            time.sleep(0.05)
+        (window,) = next_windows(str(tmp_path), NOW)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert files(window) == ["still.jsonl"]
+
+
+def test_a_window_without_a_verdict_is_judged_again_and_stays_as_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    (first,) = next_windows(str(tmp_path), NOW)
+    put(tmp_path, "b.jsonl")  # a kill came before the verdict
+    again = next_windows(str(tmp_path), NOW)
+    assert again[0] == first and [files(w) for w in again] == [["a.jsonl"], ["b.jsonl"]]
+
+
+def test_too_little_text_joins_what_comes_next(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    dissolve(next_windows(str(tmp_path), NOW)[0])
+    put(tmp_path, "b.jsonl")
+    assert [files(w) for w in next_windows(str(tmp_path), NOW)] == [["a.jsonl", "b.jsonl"]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=8))
+def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as place, mock.patch.object(windows, "_SECOND_LOOK", 0.0):
+        inbox, number = Path(place), 0
+        for new, verdict in steps:
+            put(inbox, *(f"{number + i}.jsonl" for i in range(new)))
+            number += new
+            for window in next_windows(place, NOW):
+                if verdict:
+                    judged(window, VERDICT)
+        mine = [w for w in all_windows() if json.loads(Path(w).read_text())["inbox"] == place]
+        taken = [name for w in mine for name in files(w)]
+        assert sorted(taken) == sorted(f"{i}.jsonl" for i in range(number))
+
+
+def test_two_monitors_at_once_make_one_window(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{i}.jsonl" for i in range(40)))
+    code = (
+        "import sys; from headrace.tasks.windows import next_windows\n"
+        "from headrace.tasks.settings import InboxSettings\n"
+        "next_windows(sys.argv[1], InboxSettings(settle_seconds=0))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [p.wait() for p in both] == [0, 0]
+    assert sorted(n for w in all_windows() for n in files(w)) == sorted(
+        f"{i}.jsonl" for i in range(40)
+    )
+
+
+def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    (window,) = next_windows(str(tmp_path), NOW)
+    assert window.endswith(WINDOW) and str(home().windows) in window
+    assert window_sources("x.jsonl") == (Source(uri="x.jsonl"),)
+    assert joined([window]) == window
+    both = joined([window, "x.jsonl"])
+    assert [s.uri for s in both if isinstance(s, Source)] == [str(tmp_path / "a.jsonl"), "x.jsonl"]
+    with pytest.raises(InputError, match="no window"):
+        window_sources(str(tmp_path / f"1{WINDOW}"))
+    with pytest.raises(InputError, match="no such folder"):
+        next_windows(str(tmp_path / "none"), NOW)
