@@ -14,13 +14,11 @@ from headrace.flows.cli import cli, spread
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
-    "gate", "monitor", "retrain", "doctor",
+    "gate", "monitor", "retrain", "decide", "rollback", "gc", "audit", "doctor",
 )  # fmt: skip
 LATER = (
     ["replay"], ["align", "dpo"], ["align", "grpo"], ["up"], ["down"], ["deploy"],
-    ["alert", "--window", "x"], ["decide", "--version", "1", "--promote", "--by", "a"],
-    ["rollback", "--by", "a", "--why", "b"], ["status"], ["audit", "verify"], ["gc", "--keep", "1"],
-    ["monitor", "--inbox", "x"],
+    ["alert", "--window", "x"], ["status"], ["monitor", "--inbox", "x"],
 )  # fmt: skip
 
 
