@@ -299,14 +299,17 @@ _later("status", "Champion, what waits, what runs")
 
 @verb(cli, "decide", 'headrace decide --version 3 --refuse --by "A. Lead" --why "too curt"')
 @click.option("--version", required=True, metavar="N", help="Version of the registered model.")
-@click.option("--promote/--refuse", default=None, required=True, help="What is decided.")
+@click.option("--promote", is_flag=True, help="Make it the champion.")
+@click.option("--refuse", is_flag=True, help="Leave the champion where it is.")
 @click.option("--by", required=True, metavar="NAME", help="Who decides.")
 @click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
-def decide(call: Call, version: str, promote: bool, by: str, why: str) -> Answer:
+def decide(call: Call, version: str, promote: bool, refuse: bool, by: str, why: str) -> Answer:
     """A person's decision on a version: overrides the gate, or decides what it left waiting.
 
     It is a line of audit.jsonl first. A refusal moves nothing.
     """
+    if promote == refuse:
+        raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
     from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
     from headrace.tasks.decisions import decide_version

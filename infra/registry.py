@@ -50,6 +50,11 @@ class Registry:
         found = found_or_none(lambda: self.client.get_model_version_by_alias(self.name, alias))
         return None if found is None else str(found.version)
 
+    def _versions(self) -> list[Any]:
+        """All versions as MLflow has them, oldest first."""
+        found = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(found, key=lambda v: int(v.version))
+
     def version(self, number: str) -> Version:
         """A version by its number.
 
@@ -58,7 +63,10 @@ class Registry:
         """
         found = found_or_none(lambda: self.client.get_model_version(self.name, number))
         if found is None:
-            raise UsageError(f"{self.name} has no version {number}", "see `headrace status`")
+            known = ", ".join(str(v.version) for v in self._versions()[-10:])
+            raise UsageError(
+                f"{self.name} has no version {number}", f"its last versions: {known or 'none yet'}"
+            )
         home = self.tracking.home
         tags = dict(found.tags)
         return Version(
@@ -104,7 +112,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        for found in self.client.search_model_versions(f"name='{self.name}'"):
+        for found in self._versions():
             if found.run_id == run or found.tags.get("export") == home.relative(export):
                 number = str(found.version)
                 if verdict := tags.get("gate_decision"):
@@ -226,9 +234,7 @@ class Registry:
     def waiting(self) -> list[Version]:
         """The versions that wait for a person's decision, oldest first."""
         self.repair()
-        found = self.client.search_model_versions(f"name='{self.name}'")
-        numbers = [int(v.version) for v in found if WAITING in v.tags]
-        return [self.version(str(n)) for n in sorted(numbers)]
+        return [self.version(str(v.version)) for v in self._versions() if WAITING in v.tags]
 
     def last_decision(self) -> dict[str, Any] | None:
         """The last audit line of this model, None before the first."""
