@@ -211,7 +211,7 @@ def audit_screen(data: dict[str, Any]) -> str:
 
 def litter_screen(data: dict[str, Any]) -> str:
     """The end of `headrace gc`."""
-    said = "would go" if data["dry_run"] else "removed"
+    said, freed = ("would go", "would free") if data["dry_run"] else ("removed", "freed")
     rows = [(said, name) for name in data["removed"]]
-    rows.append(("freed", f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
+    rows.append((freed, f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
     return "\n".join([_rule("gc"), *_rows(rows)])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import busy, storage
+from headrace.infra import busy, console, storage
 from headrace.infra.home import Home, home
 from headrace.tasks.recording import tracking
 from headrace.tasks.step import OF
@@ -74,6 +74,8 @@ def collect(keep: int, dry_run: bool = False) -> dict[str, Any]:
         folders = survey(here)
         kept = to_keep(folders, _roots(), keep)
         gone = [f for f in folders if f.name not in kept]
+        for folder in gone:
+            console.say(f"gc: {folder.shown}, {folder.bytes / 1e6:,.1f} MB")
         if not dry_run:
             remove(here, gone)
     return {

@@ -16,6 +16,8 @@ from headrace.infra.corpora import bbc_news, china_laws, hpo, wiki_leads
 from headrace.infra.corpora.base import as_jsonl
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
+from headrace.infra.registry import Registry
+from headrace.infra.tracking import Tracking
 
 SMALL = (
     "pretrain.preset=test",
@@ -100,6 +102,39 @@ def test_the_report_is_self_contained(chain: Any) -> None:
     assert Path(chain["answer"]["release"], "report.html").exists()
 
 
+def test_mlflow_shows_the_chain(chain: Any) -> None:
+    store = Tracking(Home(chain["home"]))
+    (parent,) = store.client.search_runs([store.experiment()], "tags.mlflow.runName = 'chain'")
+    tags = parent.data.tags
+    assert (tags["decision"], tags["round_decision"], tags["champion"]) == (
+        "promote", "promote", "2",
+    )  # fmt: skip
+    those = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    children = store.client.search_runs([store.experiment()], those)
+    stages = {c.data.tags["stage"]: c for c in children}
+    assert set(stages) == {"pretrain", "sft", "reward", "ppo", "gate", "ewc"} and len(children) == 7
+    for run in (parent, *(stages[s] for s in ("pretrain", "ewc"))):
+        assert len(store.client.get_run(run.info.run_id).inputs.dataset_inputs) == 1
+
+    def artifacts(run: Any, folder: str = "") -> set[str]:
+        return {f.path for f in store.client.list_artifacts(run.info.run_id, folder)}
+
+    assert "report.html" in artifacts(parent)
+    assert artifacts(stages["pretrain"], "plots") == {"plots/loss.svg", "plots/expert-load.svg"}
+    assert {"gate.html", "decision.json", "plots"} <= artifacts(stages["gate"])
+    version = store.client.get_model_version("headrace", "2")
+    assert version.description.startswith("# A headrace model") and version.tags["parent_version"]
+    assert version.tags["gate_decision"] == "promote" and version.tags["release_id"]
+
+
+def test_all_of_a_chain_that_led_to_a_version_is_referred_to(chain: Any) -> None:
+    """So gc finds nothing, and the second run below finds everything."""
+    code, answer, err = headrace(chain["home"], "gc", "--keep", "0")
+    assert code == 0 and answer["removed"] == [] and len(answer["kept"]) > 10, err
+    code, answer, _ = headrace(chain["home"], "audit", "verify")
+    assert code == 0 and answer["lines"] == 2
+
+
 def test_a_second_run_reuses_all_and_says_the_same(chain: Any) -> None:
     code, answer, err = headrace(chain["home"], *chain["args"])
     assert code == 0 and "pretrain:" not in err and "scan:" not in err
@@ -136,9 +171,6 @@ def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path) -> None:
     code, answer, err = headrace(chain["home"], "retrain", "--window", str(bad), "--force")
     assert code in (4, 5), err[-500:]
     assert code == 5 or answer["error"]["code"] == 4
-    from headrace.infra.registry import Registry
-    from headrace.infra.tracking import Tracking
-
     assert Registry(Tracking(Home(chain["home"])), "headrace").champion().number == "2"
 
 
