@@ -355,27 +355,73 @@ def status(call: Call) -> Answer:
     return Answer(data, status_screen(data))
 
 
-def _later(name: str, about: str, *options: click.Option) -> None:
-    def body(call: Call, **_: Any) -> Answer:
-        return not_built(name)
+@verb(cli, "decide", 'headrace decide --version 3 --refuse --by "A. Lead" --why "too curt"')
+@click.option("--version", required=True, metavar="N", help="Version of the registered model.")
+@click.option("--promote", is_flag=True, help="Make it the champion.")
+@click.option("--refuse", is_flag=True, help="Leave the champion where it is.")
+@click.option("--by", required=True, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+def decide(call: Call, version: str, promote: bool, refuse: bool, by: str, why: str) -> Answer:
+    """A person's decision on a version: overrides the gate, or decides what it left waiting.
 
-    body.__doc__ = f"{about} (not built yet)."
-    command = verb(cli, name, f"headrace {name}")(body)
-    command.params.extend(options)
+    It is a line of audit.jsonl first. A refusal moves nothing.
+    """
+    if promote == refuse:
+        raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
+    from headrace.flows.screen import decision_screen
+    from headrace.infra.settings import Shared
+    from headrace.tasks.decisions import decide_version
+
+    data = decide_version(version, promote, by, why, call.settings(Shared))
+    return Answer(data, decision_screen(data))
 
 
-_who = [click.Option(["--by"], metavar="NAME"), click.Option(["--why"], metavar="TEXT")]
-_later("decide", "A person's decision", click.Option(["--version"]),
-       click.Option(["--promote/--refuse"]), *_who)  # fmt: skip
-_later("rollback", "Back to the champion before", *_who)
-_later("gc", "Remove what no model version refers to", click.Option(["--keep"], type=int))
+@verb(cli, "rollback", 'headrace rollback --by "A. Lead" --why "slower"')
+@click.option("--by", required=True, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+def rollback(call: Call, by: str, why: str) -> Answer:
+    """Back to the champion before; a second rollback goes one further back."""
+    from headrace.flows.screen import decision_screen
+    from headrace.infra.settings import Shared
+    from headrace.tasks.decisions import roll_back
+
+    data = roll_back(by, why, call.settings(Shared))
+    return Answer(data, decision_screen(data))
+
+
+@verb(cli, "gc", "headrace gc --keep 3 --dry-run")
+@click.option("--keep", type=click.IntRange(0), required=True, metavar="N",
+              help="Releases, and likewise runs, that stay though nothing refers to them: the "
+              "newest.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only list them.")
+def gc(call: Call, keep: int, dry_run: bool) -> Answer:
+    """List, then remove releases, runs and tokens that no model version refers to.
+
+    What a version was made of stays, and so does all of the chain that led to it. Nothing is
+    removed while another command or a flow is at work in the state folder (exit 2); an interrupted
+    chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
+    first. Nothing outside the state folder is touched; links are not followed.
+    """
+    from headrace.flows.screen import litter_screen
+    from headrace.infra.settings import Shared
+    from headrace.tasks.litter import collect
+
+    call.settings(Shared)
+    data = collect(keep, dry_run)
+    return Answer(data, litter_screen(data))
 
 
 @verb(cli, "audit", "headrace audit verify")
 @click.argument("action", type=click.Choice(["verify"]))
 def audit(call: Call, action: str) -> Answer:
-    """Check the chain of recorded decisions (not built yet)."""
-    return not_built(f"audit {action}")
+    """Check the chain of recorded decisions; exit 4 on any edit, gap or reorder."""
+    from headrace.flows.screen import audit_screen
+    from headrace.infra.settings import Shared
+    from headrace.tasks.decisions import verify_decisions
+
+    call.settings(Shared)
+    data = verify_decisions()
+    return Answer(data, audit_screen(data))
 
 
 @verb(cli, "doctor", "headrace doctor")

@@ -59,5 +59,8 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
             ),
         )
     answer = chain_answer(release, tokens, base, aligned, first, again)
-    chain["once"]("glance.json", lambda: record_chain(chain["run_id"], answer))
-    return write_report(answer, chain["folder"])
+    answer = write_report(answer, chain["folder"])
+    # Once without the round and once with it: a person may promote the first model in between.
+    glance = "glance-with-round.json" if again else "glance.json"
+    chain["once"](glance, lambda: record_chain(chain["run_id"], answer))
+    return answer

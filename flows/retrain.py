@@ -12,8 +12,10 @@ from headrace.tasks.chain import check_beforehand
 from headrace.tasks.curation import Source
 from headrace.tasks.drift import compare_texts
 from headrace.tasks.retraining import (
+    begin_round,
     check_enough,
     decide_round,
+    end_round,
     learn_window,
     no_drift,
     promote_round,
@@ -51,7 +53,11 @@ def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
             return no_drift(verdict, champion, settings)
     child = curate(window_job(job.window, champion, settings))
     check_enough(child, settings)
-    trained = learn_window(champion, child, settings, chain)
+    parent = chain or begin_round(champion, child, verdict, settings)
+    trained = learn_window(champion, child, settings, parent)
     decision = decide_round(champion, child, trained, settings)
-    moved = promote_round(champion, child, trained, decision, settings, chain)
-    return round_answer(verdict, child, trained, decision, moved)
+    moved = promote_round(champion, child, trained, decision, settings, parent)
+    answer = round_answer(verdict, child, trained, decision, moved)
+    if chain is None:
+        end_round(parent, answer)
+    return answer

@@ -141,7 +141,7 @@ def status_screen(data: dict[str, Any]) -> str:
     rows = [
         ("champion", f"version {c['version']}, release {c['release_id']}, since {c['since']}"
          if c else "none yet: `headrace run`"),
-        ("waits for a decision", _or(", ".join(f"version {v['version']}" for v in data["waiting"]))),
+        ("waits for a person", _or(", ".join(f"version {v['version']}" for v in data["waiting"]))),
         ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
          if w else "none"),
         ("last decision", f"{d['action']} {d['from']} -> {d['to']} by {d['who']}, {d['time']}"
@@ -233,3 +233,35 @@ def run_screen(data: dict[str, Any]) -> str:
     else:
         lines += _rows([("left out", "no --window was given")])
     return "\n".join([*lines, _rule(), f"  report: {data['report']}"])
+
+
+_DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
+
+
+def decision_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace decide` and `rollback`."""
+    rows = [
+        (f"version {data['version']}", f"{_DECIDED[data['decision']]}, by {data['by']}"),
+        ("because", data["why"]),
+        ("champion", f"version {data['champion']}" if data["champion"] else "none"),
+    ]
+    return "\n".join([_rule("decision"), *_rows(rows)])
+
+
+def audit_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace audit verify`."""
+    rows = [("recorded decisions", f"{data['lines']:,}, the chain holds")]
+    if data["last"]:
+        rows.append(("last hash", data["last"]))
+    if data["torn"]:
+        rows.append(("torn last line", "a decision that a kill cut short; it was never made"))
+    rows.append(("file", data["file"]))
+    return "\n".join([_rule("audit"), *_rows(rows)])
+
+
+def litter_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace gc`."""
+    said, freed = ("would go", "would free") if data["dry_run"] else ("removed", "freed")
+    rows = [(said, name) for name in data["removed"]]
+    rows.append((freed, f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
+    return "\n".join([_rule("gc"), *_rows(rows)])

@@ -44,11 +44,36 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise _broken(path, number, f"it says that it is number {entry.get('number')}")
         if entry.get("previous") != previous:
             raise _broken(path, number, "it does not follow the line before")
-        if digest(entry) != stated:
+        whole = {**entry, "hash": stated}
+        if digest(entry) != stated or _line(whole) != line:
             raise _broken(path, number, "its content is not what was hashed")
         previous = stated
-        entries.append({**entry, "hash": stated})
+        entries.append(whole)
     return entries
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`}.
+
+    `torn`: the file ends in a piece of a line, which a kill left of a decision that was never
+    committed. A last line that is gone as a whole can't be told from one that never was: keep
+    `last` elsewhere to see that too.
+
+    Raises:
+        ValidationError: a line was edited, is missing or stands elsewhere.
+    """
+    entries = read(path)
+    torn = path.exists() and path.read_bytes().rpartition(b"\n")[2] != b""
+    return {
+        "file": str(path),
+        "lines": len(entries),
+        "last": entries[-1]["hash"] if entries else None,
+        "torn": torn,
+    }
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode()
 
 
 def _broken(path: Path, number: int, why: str) -> ValidationError:
@@ -80,7 +105,7 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         f.seek(0)
         whole = f.read()
         f.truncate(whole.rfind(b"\n") + 1)
-        f.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        f.write(_line(entry) + b"\n")
         f.flush()
         os.fsync(f.fileno())
     return entry

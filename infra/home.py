@@ -59,6 +59,11 @@ class Home:
         return self.root / "audit.jsonl"
 
     @property
+    def trash(self) -> Path:
+        """What `gc` has taken out and not deleted yet."""
+        return self.root / ".trash"
+
+    @property
     def mlflow_uri(self) -> str:
         """The tracking store: SQLite in the state folder."""
         return f"sqlite:///{self.root / 'mlflow.db'}"

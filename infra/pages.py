@@ -200,6 +200,17 @@ def tiles(items: Iterable[tuple[str, Any, str]]) -> Markup:
     )
 
 
+def drawings(sections: Iterable[Section]) -> dict[str, str]:
+    """{file name: SVG} of the plots in finished sections, named by their section."""
+    out = {}
+    for section in sections:
+        name = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") or "plot"
+        found = re.findall(r"<svg.*?</svg>", "".join(section.parts), re.S)
+        for n, svg in enumerate(found, 1):
+            out[f"{name}.svg" if n == 1 else f"{name}-{n}.svg"] = svg + "\n"
+    return out
+
+
 def plot(
     draw: Callable[[Any], None], caption: str = "", width: float = 7.2, height: float = 3.0
 ) -> Markup:

@@ -1,4 +1,8 @@
-"""The registered model: versions, and the one function that moves the alias `champion`."""
+"""The registered model: versions, decisions on them, and the one place that moves `champion`.
+
+A decision is a line of the audit file first; alias and tags follow from the last line, at once or,
+after a kill between both, when the model is next asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,18 @@ from typing import Any
 
 from headrace.infra import audit
 from headrace.infra.errors import NotPromotedError, UsageError
-from headrace.infra.tracking import Tracking
+from headrace.infra.tracking import Tracking, found_or_none
 
 logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+WAITING = "waiting"
+"""Tag of a version that a person has to decide on."""
+_LINE = "audit_line"
+"""Tag: the number of the last audit line that was carried out on a version."""
+_DESCRIPTION = 5_000
+"""Characters that MLflow's tables hold of a description."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,13 @@ class Registry:
         self.client = tracking.client
 
     def _alias(self, alias: str) -> str | None:
-        from mlflow.exceptions import MlflowException
+        found = found_or_none(lambda: self.client.get_model_version_by_alias(self.name, alias))
+        return None if found is None else str(found.version)
 
-        try:
-            return str(self.client.get_model_version_by_alias(self.name, alias).version)
-        except MlflowException:
-            return None
+    def _versions(self) -> list[Any]:
+        """All versions as MLflow has them, oldest first."""
+        found = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(found, key=lambda v: int(v.version))
 
     def version(self, number: str) -> Version:
         """A version by its number.
@@ -49,14 +61,12 @@ class Registry:
         Raises:
             UsageError: there is none.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self.client.get_model_version(self.name, number)
-        except MlflowException:
+        found = found_or_none(lambda: self.client.get_model_version(self.name, number))
+        if found is None:
+            known = ", ".join(str(v.version) for v in self._versions()[-10:])
             raise UsageError(
-                f"{self.name} has no version {number}", "see `headrace status`"
-            ) from None
+                f"{self.name} has no version {number}", f"its last versions: {known or 'none yet'}"
+            )
         home = self.tracking.home
         tags = dict(found.tags)
         return Version(
@@ -88,15 +98,6 @@ class Registry:
             )
         return found
 
-    def waiting(self):
-        return []
-
-    def last_decision(self):
-        return None
-
-    def since(self, number):
-        return None
-
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
 
@@ -108,11 +109,15 @@ class Registry:
         home = self.tracking.home
         try:
             self.client.create_registered_model(self.name)
-        except MlflowException:
-            logger.debug("%s is registered already", self.name)
-        for found in self.client.search_model_versions(f"name='{self.name}'"):
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for found in self._versions():
             if found.run_id == run or found.tags.get("export") == home.relative(export):
-                return str(found.version)
+                number = str(found.version)
+                if verdict := tags.get("gate_decision"):
+                    self.client.set_model_version_tag(self.name, number, "gate_decision", verdict)
+                return number
         self.tracking.log_file(run, export, "model")
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
         made = self.client.create_model_version(
@@ -120,6 +125,7 @@ class Registry:
             source=f"{self.client.get_run(run).info.artifact_uri}/model",
             run_id=run,
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
+            description=_card(export),
         )
         self.client.set_registered_model_alias(self.name, CHALLENGER, str(made.version))
         return str(made.version)
@@ -133,12 +139,15 @@ class Registry:
         run_id: str,
         **evidence: Any,
     ) -> None:
-        """Make a version the champion: the audit line first, synced; the alias follows from it.
+        """A gate's promotion: the audit line first, synced; the alias follows from it.
+
+        A verdict that is decided already moves nothing: what came after it stands, and so does a
+        person's refusal.
 
         Args:
             number: the version to promote.
             expected: the champion that it was compared against (None: there was none).
-            who: a person, or the gate.
+            who: the gate.
             why: one sentence.
             run_id: the gate's run, which makes the decision one of its kind.
             evidence: more fields of the line.
@@ -150,41 +159,200 @@ class Registry:
         with audit.locked(self.tracking.home.audit):
             self._repair()
             now = self._alias(CHAMPION)
-            done = audit.read(self.tracking.home.audit)
-            same = [e for e in done if e["to"] == number and e.get("run_id") == run_id]
-            if now == number or same:
-                # This very decision is recorded; what came after it stands.
+            if now == number or self._decided(number, run_id):
                 return
             if now != expected:
                 raise NotPromotedError(
                     f"the champion is version {now}, but the gate compared with {expected}",
                     "run the gate again against the new champion",
                 )
-            audit.append(
-                self.tracking.home.audit,
-                action="promote",
-                model=self.name,
-                who=who,
-                why=why,
-                run_id=run_id,
-                **{"from": now, "to": number},
-                **evidence,
+            self._decide(PROMOTE, number, now, number, who, why, run_id, **evidence)
+
+    def decide(self, number: str, promote: bool, who: str, why: str) -> dict[str, Any]:
+        """A person's decision on a version, whatever the gate said; the line that records it.
+
+        A refusal moves nothing. Either way the version waits no longer.
+
+        Raises:
+            UsageError: no such version, nobody or no reason named, or it is the champion already.
+        """
+        who, why = _said("--by", who), _said("--why", why)
+        with audit.locked(self.tracking.home.audit):
+            self._repair()
+            found, now = self.version(number), self._alias(CHAMPION)
+            if found.number == now:
+                hint = (
+                    "`headrace status` shows who decided so"
+                    if promote
+                    else "`headrace rollback` goes back to the champion before it"
+                )
+                raise UsageError(f"version {now} is the champion already", hint)
+            action, to = (PROMOTE, found.number) if promote else (REFUSE, now)
+            return self._decide(action, found.number, now, to, who, why, found.run_id)
+
+    def rollback(self, who: str, why: str) -> dict[str, Any]:
+        """Back to the champion before this one; the line that records it.
+
+        The file is read as a stack: a promotion puts a champion on it, a rollback takes one off.
+        So a second rollback goes one further back.
+
+        Raises:
+            UsageError: nobody or no reason named, or there was no champion before.
+        """
+        who, why = _said("--by", who), _said("--why", why)
+        with audit.locked(self.tracking.home.audit):
+            self._repair()
+            stack: list[str] = []
+            for made in self._decisions():
+                if made["action"] == PROMOTE:
+                    stack.append(made["to"])
+                elif made["action"] == ROLLBACK:
+                    stack.pop()
+            if len(stack) < 2:
+                raise UsageError(
+                    f"{self.name} has no champion to go back to",
+                    "promote another version: `headrace decide --version N --promote`",
+                )
+            now, before = stack[-1], self.version(stack[-2])
+            return self._decide(
+                ROLLBACK, before.number, now, before.number, who, why, before.run_id
             )
-            self._point(number)
+
+    def mark_waiting(self, number: str, run_id: str) -> bool:
+        """Leave a gate's verdict to a person: whether the version waits for one now.
+
+        It doesn't where that verdict is decided already, so that nobody is asked twice.
+        """
+        with audit.locked(self.tracking.home.audit):
+            self._repair()
+            if self._alias(CHAMPION) == number or self._decided(number, run_id):
+                return False
+            self.client.set_registered_model_alias(self.name, CHALLENGER, number)
+            self.client.set_model_version_tag(self.name, number, WAITING, "true")
+            return True
+
+    def waiting(self) -> list[Version]:
+        """The versions that wait for a person's decision, oldest first."""
+        self.repair()
+        return [self.version(str(v.version)) for v in self._versions() if WAITING in v.tags]
+
+    def last_decision(self) -> dict[str, Any] | None:
+        """The last audit line of this model, None before the first."""
+        made = self._decisions()
+        return made[-1] if made else None
+
+    def since(self, number: str) -> str | None:
+        """When a version last became champion (ISO 8601, UTC), None where it never did."""
+        times = [e["time"] for e in self._decisions() if e["to"] == number != e["from"]]
+        return str(times[-1]) if times else None
 
     def repair(self) -> None:
-        """Make the alias what the last line of the audit file says (after a kill between both)."""
+        """Make alias and tags what the last line of the audit file says (after a kill between)."""
         with audit.locked(self.tracking.home.audit):
             self._repair()
 
     def _repair(self) -> None:
-        moves = [e for e in audit.read(self.tracking.home.audit) if e.get("model") == self.name]
-        if moves and self._alias(CHAMPION) != moves[-1]["to"]:
-            self._point(moves[-1]["to"])
+        if made := self.last_decision():
+            self._follow(made)
+
+    def _decisions(self) -> list[dict[str, Any]]:
+        entries = audit.read(self.tracking.home.audit)
+        return [e for e in entries if e.get("model") == self.name]
+
+    def _decided(self, number: str, run_id: str) -> dict[str, Any] | None:
+        """The last decision on a gate run's verdict; a person's refusal is one on every verdict."""
+        for made in reversed(self._decisions()):
+            same = made.get("run_id") == run_id or made["action"] == REFUSE
+            if same and _about(made) == number:
+                return made
+        return None
+
+    def _decide(
+        self,
+        action: str,
+        version: str,
+        now: str | None,
+        to: str | None,
+        who: str,
+        why: str,
+        run_id: str,
+        **evidence: Any,
+    ) -> dict[str, Any]:
+        """Commit a decision and let the alias follow; call inside the audit file's lock."""
+        made = audit.append(
+            self.tracking.home.audit,
+            action=action,
+            model=self.name,
+            version=version,
+            who=who,
+            why=why,
+            run_id=run_id,
+            **{"from": now, "to": to},
+            **evidence,
+        )
+        self._follow(made)
+        return made
+
+    def _follow(self, made: dict[str, Any]) -> None:
+        """What a decision's line says, done: the one place where `champion` moves."""
+        number, to = _about(made), made["to"]
+        tags = self._tags(number)
+        done = tags is not None and tags.get(_LINE) == str(made["number"])
+        if to and not (done and self._alias(CHAMPION) == to):
+            self._point(to)
+        if tags is None or done:
+            return
+        if WAITING in tags:
+            self.client.delete_model_version_tag(self.name, number, WAITING)
+        # The number of the line comes last: without it all of this is done again.
+        for key, value in (
+            ("decision", made["action"]),
+            ("decided_by", made.get("who")),
+            (_LINE, made["number"]),
+        ):
+            self.client.set_model_version_tag(self.name, number, key, str(value))
+
+    def _tags(self, number: str) -> dict[str, str] | None:
+        """Tags of a version, None where it was deleted in MLflow since."""
+        found = found_or_none(lambda: self.client.get_model_version(self.name, number))
+        return None if found is None else dict(found.tags)
 
     def _point(self, number: str) -> None:
-        self.client.set_model_version_tag(self.name, number, "gate_decision", "promote")
+        found = found_or_none(lambda: self.client.get_model_version(self.name, number))
+        if found is None:
+            logger.warning("version %s of %s was deleted in MLflow", number, self.name)
+            return
         self.client.set_registered_model_alias(self.name, CHAMPION, number)
         if self._alias(CHALLENGER) == number:
             # It isn't one any more; left, comparing the two aliases would compare it with itself.
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
+        text = f"Champion: version {number}.\n\n{found.description or ''}"
+        self.client.update_registered_model(self.name, text[:_DESCRIPTION])
+
+
+def _card(export: Path) -> str | None:
+    """The model card, without the front matter that only a model hub reads."""
+    path = export / "README.md"
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    if text.startswith("---\n"):
+        text = text.partition("\n---\n")[2]
+    return text.strip()[:_DESCRIPTION]
+
+
+def _about(made: dict[str, Any]) -> str:
+    """The version that a line decides on."""
+    return str(made.get("version") or made["to"])
+
+
+def _said(option: str, text: str) -> str:
+    """What a person gave, without space around it.
+
+    Raises:
+        UsageError: nothing, or no text that can be stored.
+    """
+    text = text.strip()
+    if not text or text != text.encode("utf-8", "replace").decode():
+        raise UsageError(f"{option} needs a text", f"give {option} in words, as UTF-8")
+    return text

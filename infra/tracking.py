@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from headrace.infra import releases, storage
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
 
@@ -62,9 +64,6 @@ class Tracking:
         run = self.client.create_run(self.experiment(), tags=all_tags, run_name=name)
         return str(run.info.run_id)
 
-    def run_url(self, run):
-        return None
-
     def tag(self, run: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a run; None is left out."""
         for key, value in tags.items():
@@ -113,9 +112,86 @@ class Tracking:
         elif path.exists():
             self.client.log_artifact(run, str(path), folder or None)
 
+    def log_text(self, run: str, text: str, name: str) -> None:
+        """A text as artifact, `name` being its path there."""
+        self.client.log_text(run, text, name)
+
+    def log_release(self, run: str, release: str) -> None:
+        """A release as the dataset that a run was given; not known to be one, it is left out."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if not releases.is_release(release):
+            return
+        said = releases.manifest(release)
+        counts = {**said["totals"], "parent": said.get("parent")}
+        made = Dataset(
+            name=f"release {said['release_id'][:12]}",
+            digest=said["release_id"],
+            source_type="local",
+            source=json.dumps({"uri": storage.display(release)}),
+            profile=json.dumps(counts),
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(run, [DatasetInput(made, [context])])
+
+    def run_url(self, run: str) -> str | None:
+        """The page of a run on a tracking server; a database has no pages."""
+        experiment = self.client.get_run(run).info.experiment_id
+        return self._page(f"experiments/{experiment}/runs/{run}")
+
+    def model_url(self, name: str, version: str) -> str | None:
+        """The page of a version of a registered model, likewise."""
+        return self._page(f"models/{quote(name, safe='')}/versions/{version}")
+
+    def _page(self, place: str) -> str | None:
+        if not self.uri.startswith(("http://", "https://")):
+            return None
+        return f"{self.uri.rstrip('/')}/#/{place}"
+
+    def version_tags(self) -> Iterator[dict[str, str]]:
+        """Tags of every version of every registered model, and of the runs of its chain."""
+        for version in self._all(self.client.search_model_versions):
+            yield dict(version.tags)
+            for run in self._family(version.run_id):
+                yield dict(run.data.tags)
+
+    def _family(self, run: str | None) -> list[Any]:
+        """A run, its parent, and all children of the parent; none where it is gone."""
+        own = found_or_none(lambda: self.client.get_run(run)) if run else None
+        if own is None:
+            return []
+        parent = own.data.tags.get("mlflow.parentRunId")
+        if parent is None:
+            return [own]
+        place, those = [own.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'"
+        children = self._all(lambda **more: self.client.search_runs(place, those, **more))
+        above = found_or_none(lambda: self.client.get_run(parent))
+        return [*children, *([above] if above else [])]
+
+    @staticmethod
+    def _all(search: Callable[..., Any]) -> Iterator[Any]:
+        """What a search finds, page by page."""
+        page = search()
+        yield from page
+        while page.token:
+            page = search(page_token=page.token)
+            yield from page
+
     def finish(self, run: str, status: str = "FINISHED") -> None:
         """Close a run."""
         self.client.set_terminated(run, status)
+
+
+def found_or_none(ask: Callable[[], Any]) -> Any:
+    """What MLflow has, None where it says that there is none; any other trouble is raised."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

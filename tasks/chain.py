@@ -15,7 +15,7 @@ from headrace.tasks.curation import fetch_corpora
 from headrace.tasks.judging import policy_of
 from headrace.tasks.recording import open_chain
 from headrace.tasks.settings import GateSettings, RetrainVerb, RunVerb
-from headrace.tasks.step import once, run_folder
+from headrace.tasks.step import once, relative, run_folder
 from headrace.tasks.windows import window_sources
 
 Window = str | tuple[Source, ...] | None
@@ -56,7 +56,8 @@ def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
         [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
     ]
     folder = run_folder("chain", identity)
-    run = open_chain("chain", digest(identity), {"release_id": release["release_id"]})
+    tags = {"release_id": release["release_id"], "folder": relative(folder)}
+    run = open_chain("chain", digest(identity), tags)
     remember: Callable[..., dict[str, Any]] = partial(once, folder)
     return {"run_id": run, "folder": folder, "once": remember}
 

@@ -12,13 +12,13 @@ from markupsafe import Markup
 from headrace.infra import pages, storage
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.pages import Section
+from headrace.tasks.curves import stage_plots
 from headrace.tasks.speech import PROMPTS, speak
 from headrace.tasks.stages import MEASURES, verdict
 from headrace.tasks.step import step
 from headrace.training.scoring import gate_report
 from headrace.training.settings import EvaluateSettings
 
-Lines = list[dict[str, Any]]
 _MODELS = (
     ("unigram", "unigram"),
     ("kneser_ney_bigram", "Kneser-Ney bigram"),
@@ -129,32 +129,6 @@ def _summary(answer: dict[str, Any]) -> Section:
     )
 
 
-def read_lines(path: Path) -> Lines:
-    """The lines of a metrics.jsonl, none where there is no file."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def _series(lines: Lines, key: str) -> tuple[list[float], list[float]]:
-    found = [(x["step"], x[key]) for x in lines if isinstance(x.get(key), int | float)]
-    return [a for a, _ in found], [b for _, b in found]
-
-
-def _curves(lines: Lines, keys: dict[str, str], ylabel: str, caption: str) -> Markup:
-    def draw(axes: Any) -> None:
-        for key, label in keys.items():
-            steps, values = _series(lines, key)
-            if values:
-                few = len(values) < 40
-                axes.plot(steps, values, label=label, lw=1.3, marker="o" if few else None, ms=3)
-        axes.set_xlabel("step", fontsize=9)
-        axes.set_ylabel(ylabel, fontsize=9)
-        axes.legend(frameon=False, fontsize=8.5)
-
-    return pages.plot(draw, caption)
-
-
 def _passes(trained: int, corpus: int) -> str:
     if trained <= corpus:
         return "No token is seen twice, so both curves are of unseen text."
@@ -166,24 +140,16 @@ def _passes(trained: int, corpus: int) -> str:
 
 def _pretraining(answer: dict[str, Any]) -> Section:
     base = answer["pretrain"]
-    lines = read_lines(Path(base["export"]).parent / "metrics.jsonl")
     return Section(
         "Pretraining",
         pages.paragraph(
             f"{base['tokens']:,} tokens in {base['steps']} steps, "
             f"{base['tokens_per_second']:,.0f} tokens a second."
         ),
-        _curves(
-            lines,
-            {"loss": "training batch", "heldout_loss": "held-out rows"},
-            "nats a token",
-            "Loss. " + _passes(base["tokens"], answer["tokens"]["tokens"]),
-        ),
-        _curves(
-            lines,
-            {"expert_load": "busiest expert / mean"},
-            "load",
-            "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
+        *stage_plots(
+            "pretrain",
+            Path(base["export"]).parent,
+            first="Loss. " + _passes(base["tokens"], answer["tokens"]["tokens"]),
         ),
     )
 
@@ -239,13 +205,9 @@ def _alignment(answer: dict[str, Any]) -> Section:
             "reward model is at 0.5 by construction: the order by likelihood is what it must beat.",
         )
     ]
-    for stage, keys, label in (
-        ("sft", {"loss": "loss"}, "nats a token of the response"),
-        ("reward", {"loss": "loss"}, "contrastive loss"),
-        ("ppo", {"reward": "reward model", "kl": "KL to the SFT policy"}, "a response"),
-    ):
-        lines = read_lines(Path(answer["stages"][stage]["export"]).parent / "metrics.jsonl")
-        parts += [pages.heading(stage), _curves(lines, keys, label, "")]
+    for stage in answer["alignment"]:
+        folder = Path(answer["stages"][stage]["export"]).parent
+        parts += [pages.heading(stage), *stage_plots(stage, folder)]
     return Section("Alignment", *parts)
 
 
@@ -274,7 +236,6 @@ def _round(round_: dict[str, Any]) -> list[Section]:
         lost = None if plain is None else plain - m["before"]
         change = m["after"] - m["before"]
         rows.append([f"{side} text", m["before"], m["after"], change, plain, lost])
-    lines = read_lines(Path(round_["folder"]) / "metrics.jsonl")
     sections.append(
         Section(
             "Retraining",
@@ -285,12 +246,7 @@ def _round(round_: dict[str, Any]) -> list[Section]:
                 "A smaller sample of documents and of their bytes (`retrain.ewc.heldout`), so the "
                 "figures differ from those above.",
             ),
-            _curves(
-                lines,
-                {"loss": "new text", "replay_loss": "replayed old text"},
-                "nats a token",
-                "Loss of incremental training.",
-            ),
+            *stage_plots("ewc", round_["folder"]),
         )
     )
     return [*sections, *_prefixed("Second gate", gate_report.sections(round_["gate"]))]

@@ -14,6 +14,7 @@ from headrace.infra.settings import Shared
 from headrace.tasks.judging import (
     decide,
     decided_before,
+    log_decision,
     policy_of,
     read_scores,
     release_folder,
@@ -22,7 +23,7 @@ from headrace.tasks.judging import (
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import GateVerb
-from headrace.tasks.step import once, run_folder, step
+from headrace.tasks.step import OF, once, run_folder, step
 from headrace.training.scoring.gate import Evidence, Sample
 
 OLD, NEW, REWARD = "old.bits_per_byte", "new.bits_per_byte", "reward"
@@ -83,7 +84,7 @@ def _rewards(export: str, reward: str, prompts: str, seed: int) -> dict[str, Any
     said = answer(export, asked, seed)
     judge = home().resolve(reward)
     scores = score(load_reward(judge), load_tokenizer(judge), asked, said)
-    return {"prompts": asked, "scores": [float(x) for x in scores]}
+    return {"prompts": asked, "scores": [float(x) for x in scores], OF: Path(export).parent.name}
 
 
 def reward_sample(rewards: dict[str, Any]) -> dict[str, Sample]:
@@ -125,9 +126,10 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         folder,
         {"difference": _differences(decision)},
         {"policy": policy.name},
-        {},
+        {"gate_decision": decision["decision"]},
         curves=False,
     )
+    log_decision(run, decision)
     return {**decision, "run_id": run}
 
 

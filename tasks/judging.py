@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import releases, storage
+from headrace.infra import pages, releases, storage
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
-from headrace.tasks.recording import record_stage, registry, tracking
+from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
-from headrace.tasks.step import once, relative, run_folder, step
+from headrace.tasks.step import OF, once, relative, run_folder, step
 from headrace.training.scoring import evaluate as scoring
 from headrace.training.scoring import gate, gate_report
 from headrace.training.scoring.gate import Evidence, Sample
@@ -120,7 +120,7 @@ def score_heldout(export: str, corpus: list[str], shared: Shared) -> dict[str, A
         result = scoring.evaluate(export, heldout_documents(corpus), shared.seed)
         path = folder / "documents.parquet"
         _write(result.documents, path)
-        return {"metrics": result.metrics, "documents": relative(path)}
+        return {"metrics": result.metrics, "documents": relative(path), OF: _run_of(export)}
 
     return once(folder, "evaluation.json", make)
 
@@ -227,7 +227,8 @@ def promote(
 ) -> dict[str, Any]:
     """The challenger as a version of the model; the alias moves where the gate says promote.
 
-    {`version`, `champion` (the version after), `moved` (whether this gate moves it), `run_id`}.
+    {`version`, `champion` (the version after), `moved` (whether it has become champion),
+    `waiting` (whether it is left to a person), `run_id`}.
     """
     folder = Path(export).parent
     models = registry(shared.model.name)
@@ -242,18 +243,31 @@ def promote(
         parent,
         curves=False,
     )
-    store = tracking()
-    own = Path(decision["report"]).stem.removeprefix("gate")
-    for file in _stored(folder, own):
-        store.log_file(run, file)
+    log_decision(run, decision)
     version = models.register(run, Path(export), release, known)
-    moves = decision["decision"] == "promote" and settings.promote == "auto"
-    if moves:
+    waiting = False
+    if decision["decision"] == "promote" and settings.promote == "auto":
         why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
         models.move_champion(version, expected, "gate", why, run_id=run, decision="promote")
+    elif decision["decision"] == "promote":
+        waiting = models.mark_waiting(version, run)
     now = models.current()
-    champion = now.number if now else None
-    return {"version": version, "champion": champion, "moved": moves, "run_id": run}
+    return {
+        "version": version,
+        "champion": now.number if now else None,
+        "moved": models.since(version) is not None,
+        "waiting": waiting,
+        "run_id": run,
+    }
+
+
+def log_decision(run: str, decision: dict[str, Any]) -> None:
+    """The stored decision, its page and its plots of intervals as artifacts of a gate's run."""
+    store = tracking()
+    page = Path(decision["report"])
+    for file in _stored(page.parent, page.stem.removeprefix("gate")):
+        store.log_file(run, file)
+    log_plots(run, pages.drawings(gate_report.sections(decision)))
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:

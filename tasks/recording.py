@@ -10,6 +10,7 @@ from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.registry import Registry
 from headrace.infra.tracking import Tracking
+from headrace.tasks.curves import stage_drawings
 
 
 def tracking() -> Tracking:
@@ -23,18 +24,20 @@ def registry(name: str) -> Registry:
 
 
 def open_chain(name: str, identity: Any, tags: dict[str, Any]) -> str:
-    """The parent run of a chain: found again, or begun."""
+    """The parent run of a chain or a round: found again, or begun."""
     store = tracking()
     key = digest([name, identity])
     if found := store.find_run(key):
         return found
     run = store.start_run(name, {"headrace.key": key, **tags})
+    _log_input(store, run, tags)
+    # Finished from the start, or a killed chain would never find its parent run again.
     store.finish(run)
     return run
 
 
 def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """The chain's figures at a glance on its parent run; they are returned."""
+    """The chain's figures, decision and page on its parent run; the figures are returned."""
     bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in answer["evaluation"].items()}
     figures = {
         **{k: answer[k] for k in ("read", "kept", "rejected", "unreadable")},
@@ -44,10 +47,18 @@ def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
     }
     store = tracking()
     store.log_values(run, figures)
+    store.log_file(run, Path(answer["report"]))
     again = answer["round"] or {}
-    decisions = {"decision": answer["decision"], "round_decision": again.get("decision")}
-    store.log_params(run, {k: v for k, v in decisions.items() if v})
+    champion = again.get("champion") or answer["champion"]
+    close_chain(run, answer["decision"], champion, round_decision=again.get("decision"))
     return figures
+
+
+def close_chain(run: str, decision: str | None, champion: str | None, **tags: Any) -> None:
+    """What a chain or a round came to, on its parent run, which lasted until now."""
+    store = tracking()
+    store.tag(run, {"decision": decision, "champion": champion, **tags})
+    store.finish(run)
 
 
 def record_stage(
@@ -64,14 +75,31 @@ def record_stage(
     `curves`: whether the folder's metrics.jsonl is the stage's own.
     """
     store = tracking()
-    key = digest([stage, home().relative(Path(folder)), parent])
+    place = home().relative(Path(folder))
+    key = digest([stage, place, parent])
     if found := store.find_run(key):
         return found
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.
-    run = store.start_run(stage, {"headrace.key": key, "stage": stage, **tags}, parent)
+    run = store.start_run(
+        stage, {"headrace.key": key, "stage": stage, "folder": place, **tags}, parent
+    )
+    _log_input(store, run, tags)
     store.log_params(run, settings)
     if curves:
         store.log_curve(run, Path(folder) / "metrics.jsonl")
+        log_plots(run, stage_drawings(stage, folder))
     store.log_values(run, {k: v for k, v in answer.items() if k != "job"})
     store.finish(run)
     return run
+
+
+def log_plots(run: str, drawings: dict[str, str]) -> None:
+    """{file name: SVG} as artifacts, which MLflow shows as pictures."""
+    store = tracking()
+    for name, svg in drawings.items():
+        store.log_text(run, svg, f"plots/{name}")
+
+
+def _log_input(store: Tracking, run: str, tags: dict[str, Any]) -> None:
+    if release := tags.get("release_id"):
+        store.log_release(run, str(home().root / "releases" / release))

@@ -19,9 +19,9 @@ from headrace.tasks.drift import content_hashes
 from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
 from headrace.tasks.judging import decide, promote, read_scores
 from headrace.tasks.models import lineage_of
-from headrace.tasks.recording import record_stage, registry
+from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
 from headrace.tasks.settings import RetrainVerb
-from headrace.tasks.step import run_folder, step
+from headrace.tasks.step import relative, run_folder, step
 from headrace.tasks.windows import window_sources
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
@@ -100,6 +100,35 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
         f"see {child['release']}/report.html; mend the window or collect more text",
         {k: child[k] for k in ("release_id", "read", "kept", "rejected", "unreadable")},
     )
+
+
+def begin_round(
+    champion: dict[str, Any],
+    child: dict[str, Any],
+    verdict: dict[str, Any] | None,
+    settings: RetrainVerb,
+) -> str:
+    """The parent run in MLflow of a round that belongs to no chain."""
+    identity = [
+        Path(champion["export"]).parent.name,
+        child["release_id"],
+        settings.model_dump(exclude={"spark", "notify"}),
+        code_version("training"),
+    ]
+    tags = {
+        "release_id": child["release_id"],
+        "parent_version": champion["version"],
+        "drift_report": relative(verdict["report"]) if verdict else None,
+    }
+    return open_chain("retrain", identity, tags)
+
+
+def end_round(run: str, answer: dict[str, Any]) -> None:
+    """What a round came to, on its parent run."""
+    store = tracking()
+    store.log_values(run, {"bits_per_byte": answer["metrics"]})
+    store.log_file(run, Path(answer["gate"]["report"]))
+    close_chain(run, answer["decision"], answer["champion"], version=answer["version"])
 
 
 @step("learn the window")
@@ -230,5 +259,6 @@ def round_answer(
         "version": moved["version"],
         "champion": moved["champion"],
         "moved": moved["moved"],
+        "waiting": moved["waiting"],
         "run_id": moved["run_id"],
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from headrace.infra.lineage import code_version
-from headrace.tasks.step import once, run_folder
+from headrace.tasks.step import OF, once, run_folder
 
 PROMPTS = (
     "第一条 为了",
@@ -22,7 +23,7 @@ _SEED = 7
 def speak(export: str) -> list[str]:
     """What a model says after each prompt, 48 tokens at temperature 0.7; asked once an export."""
 
-    def make() -> dict[str, list[str]]:
+    def make() -> dict[str, Any]:
         from headrace.training.generate import sample
         from headrace.training.moe.export import load, load_tokenizer
 
@@ -34,7 +35,7 @@ def speak(export: str) -> list[str]:
             temperature=0.7,
             seed=_SEED,
         )
-        return {"texts": texts}
+        return {"texts": texts, OF: Path(export).parent.name}
 
     identity = [Path(export).parent.name, PROMPTS, _TOKENS, code_version("training")]
     texts: list[str] = once(run_folder("speech", identity), "speech.json", make)["texts"]

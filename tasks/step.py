@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from headrace.infra import storage
+from headrace.infra import busy, storage
 from headrace.infra.errors import HeadraceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
@@ -27,6 +28,9 @@ class Held(Protocol):
         """A sentence for each that didn't."""
 
 
+OF = "of"
+"""Key in the answer of a measurement: name of the run folder that it measures, and lives as long
+as."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,13 +45,18 @@ def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def step(name: str, retries: int = 1) -> Callable[[F], F]:
-    """A Prefect task of this name.
+    """A Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: each job below finds its own finished output by the hash of
     what decides it, so a second run is a no-op with or without a server that remembers.
     """
 
     def wrap(function: F) -> F:
+        @functools.wraps(function)
+        def work(*args: Any, **kwargs: Any) -> Any:
+            busy.join(home())
+            return function(*args, **kwargs)
+
         made: Any = task(
             name=name,
             cache_policy=NO_CACHE,
@@ -55,7 +64,7 @@ def step(name: str, retries: int = 1) -> Callable[[F], F]:
             retry_delay_seconds=[1.0, 10.0][:retries],
             retry_condition_fn=_may_pass,
             log_prints=False,
-        )(function)
+        )(work)
         wrapped: F = made
         return wrapped
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from headrace.infra.home import Home
+from headrace.infra.registry import Registry
+from headrace.infra.tracking import Tracking
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -44,6 +47,41 @@ def test_the_report_is_self_contained(chain: Any) -> None:
     for part in ("Pretraining", "Held-out quality", "Alignment", "First gate", "Retraining"):
         assert part in page
     assert Path(chain["answer"]["release"], "report.html").exists()
+
+
+def test_mlflow_shows_the_chain(chain: Any) -> None:
+    store = Tracking(Home(chain["home"]))
+    (parent,) = store.client.search_runs([store.experiment()], "tags.mlflow.runName = 'chain'")
+    tags = parent.data.tags
+    assert (tags["decision"], tags["round_decision"], tags["champion"]) == (
+        "promote", "promote", "2",
+    )  # fmt: skip
+    those = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    children = store.client.search_runs([store.experiment()], those)
+    stages = {c.data.tags["stage"]: c for c in children}
+    assert set(stages) == {"pretrain", "sft", "reward", "ppo", "gate", "ewc"} and len(children) == 7
+    for run in (parent, *(stages[s] for s in ("pretrain", "ewc"))):
+        assert len(store.client.get_run(run.info.run_id).inputs.dataset_inputs) == 1
+
+    def artifacts(run: Any, folder: str = "") -> set[str]:
+        return {f.path for f in store.client.list_artifacts(run.info.run_id, folder)}
+
+    assert "report.html" in artifacts(parent)
+    assert artifacts(stages["pretrain"], "plots") == {"plots/loss.svg", "plots/expert-load.svg"}
+    # A policy of the user's own puts its hash into the names.
+    shown = {re.sub(r"-[0-9a-f]{8}\b", "", name) for name in artifacts(stages["gate"])}
+    assert {"gate.html", "decision.json", "plots"} <= shown
+    version = store.client.get_model_version("headrace", "2")
+    assert version.description.startswith("# A headrace model") and version.tags["parent_version"]
+    assert version.tags["gate_decision"] == "promote" and version.tags["release_id"]
+
+
+def test_all_of_a_chain_that_led_to_a_version_is_referred_to(chain: Any, headrace: Command) -> None:
+    """So gc finds nothing, and the second run below finds everything."""
+    code, answer, err = headrace(chain["home"], "gc", "--keep", "0")
+    assert code == 0 and answer["removed"] == [] and len(answer["kept"]) > 10, err
+    code, answer, _ = headrace(chain["home"], "audit", "verify")
+    assert code == 0 and answer["lines"] == 2
 
 
 def test_a_second_run_reuses_all_and_says_the_same(chain: Any, headrace: Command) -> None:
@@ -82,9 +120,6 @@ def test_a_damaged_window_moves_nothing(chain: Any, tmp_path: Path, headrace: Co
     code, answer, err = headrace(chain["home"], "retrain", "--window", str(bad), "--force")
     assert code in (4, 5), err[-500:]
     assert code == 5 or answer["error"]["code"] == 4
-    from headrace.infra.registry import Registry
-    from headrace.infra.tracking import Tracking
-
     assert Registry(Tracking(Home(chain["home"])), "headrace").champion().number == "2"
 
 

@@ -1,4 +1,4 @@
-"""Every command in the pages for the three users is run, in its order, on a chain's state folder."""
+"""Every command in the pages for the three users is run, in its order, on a chain's state."""
 
 import os
 import re

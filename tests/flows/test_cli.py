@@ -11,14 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.flows.cli import cli, spread
+from headrace.infra import audit
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
-    "gate", "monitor", "retrain", "doctor", "up", "down", "deploy", "alert", "status",
+    "gate", "monitor", "retrain", "up", "down", "deploy", "alert", "decide", "rollback", "status",
+    "gc", "audit", "doctor",
 )  # fmt: skip
 LATER = (
-    ["replay"], ["align", "dpo"], ["align", "grpo"], ["decide", "--version", "1", "--promote", "--by", "a"],
-    ["rollback", "--by", "a", "--why", "b"], ["audit", "verify"], ["gc", "--keep", "1"],
+    ["replay"], ["align", "dpo"], ["align", "grpo"],
 )  # fmt: skip
 
 
@@ -66,6 +67,16 @@ def test_what_comes_later_says_so(tmp_path: Path) -> None:
         (["plan", "--preset", "local", "--gpus", "none", "--gpu", "h100"], "--gpus"),
         (["monitor"], "--window"),
         (["monitor", "--window", "x", "--inbox", "y"], "--inbox"),
+        (["decide", "--version", "1", "--by", "a", "--why", "b"], "--promote"),
+        (
+            ["decide", "--version", "1", "--promote", "--refuse", "--by", "a", "--why", "b"],
+            "one of",
+        ),
+        (["decide", "--version", "1", "--promote", "--by", "a"], "--why"),
+        (["decide", "--version", "1", "--promote", "--by", "a", "--why", "b"], "no version 1"),
+        (["rollback", "--by", "a", "--why", "b"], "no champion to go back to"),
+        (["gc"], "--keep"),
+        (["gc", "--keep", "-1"], "--keep"),
     ],
 )
 def test_wrong_use_is_exit_two_and_says_what(args: list[str], said: str, tmp_path: Path) -> None:
@@ -116,6 +127,24 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     files = ("--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out"))
     code, said, _ = headrace("curate", *files, *given, home=tmp_path)
     assert code == 2 and "127.0.0.1:1" in str(said["error"])
+
+
+def test_an_edited_record_of_decisions_is_exit_four(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    audit.append(path, action="promote", model="headrace", to="1", why="better")
+    code, said, _ = headrace("audit", "verify", home=tmp_path)
+    assert code == 0 and said["lines"] == 1 and said["torn"] is False
+    path.write_bytes(path.read_bytes() + b'{"number"')
+    code, said, _ = headrace("audit", "verify", home=tmp_path)
+    assert code == 0 and said["torn"] is True
+    path.write_bytes(path.read_bytes().replace(b"better", b"Better"))
+    code, said, err = headrace("audit", "verify", home=tmp_path)
+    assert code == 4 and "line 1" in str(said["error"]) and "line 1" in err
+
+
+def test_an_empty_state_folder_has_no_litter(tmp_path: Path) -> None:
+    code, said, _ = headrace("gc", "--keep", "0", home=tmp_path)
+    assert code == 0 and said == {"removed": [], "kept": [], "bytes": 0, "dry_run": False}
 
 
 @pytest.mark.server

@@ -1,6 +1,9 @@
 from headrace.flows.screen import (
+    audit_screen,
+    decision_screen,
     drift_screen,
     gate_screen,
+    litter_screen,
     metrics_screen,
     plan_screen,
     release_screen,
@@ -63,3 +66,24 @@ def test_an_evaluation_without_slices_says_why() -> None:
     assert "neither `lang` nor `domain`" in metrics_screen({"metrics": {"bits_per_byte": m}})
     both = {"bits_per_byte": m, "bits_per_byte.lang=zh": m}
     assert "no slices" not in metrics_screen({"metrics": both})
+
+
+def test_a_decision_says_who_and_why() -> None:
+    made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
+    said = decision_screen(made)
+    assert "version 2" in said and "refused, by A. Lead" in said and "curt" in said
+    assert "champion              none" in said
+
+
+def test_a_torn_line_is_told_and_explained() -> None:
+    whole = {"lines": 2, "last": "ab", "torn": False, "file": "/a"}
+    assert "the chain holds" in audit_screen(whole) and "torn" not in audit_screen(whole)
+    assert "never made" in audit_screen({**whole, "torn": True})
+
+
+def test_litter_is_listed_and_a_dry_run_claims_no_removal() -> None:
+    found = {"removed": ["runs/a"], "kept": ["runs/b"], "bytes": 2_000_000, "dry_run": False}
+    assert "removed               runs/a" in litter_screen(found) and "2.0 MB" in litter_screen(
+        found
+    )
+    assert "removed" not in litter_screen({**found, "dry_run": True})

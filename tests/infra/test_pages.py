@@ -36,6 +36,18 @@ def test_a_plot_is_the_same_bytes_and_loads_nothing() -> None:
     assert 'href="http' not in one and "<image" not in one
 
 
+def test_drawings_are_the_plots_of_a_page_by_section() -> None:
+    def draw(axes: object) -> None:
+        axes.plot([1, 2], [1, 2])  # type: ignore[attr-defined]
+
+    plot = pages.plot(draw)
+    found = pages.drawings(
+        [pages.Section("Loss: old", plot, plot), pages.Section("Words", pages.paragraph("x"))]
+    )
+    assert list(found) == ["loss-old.svg", "loss-old-2.svg"]
+    assert all(svg.startswith("<svg") and svg.endswith("</svg>\n") for svg in found.values())
+
+
 def test_numbers_stand_to_the_right() -> None:
     assert '<td class="n">1,234</td>' in pages.table(["a"], [[1234], [None]])
     assert pages.cell(0.123456) == "0.1235" and pages.cell(None) == "-"

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,169 @@ def test_the_audit_line_is_the_commit(store: Tracking) -> None:
         store.home.audit, action="promote", model="mended", **{"from": versions[0]}, to=versions[1]
     )
     assert models.champion().number == versions[1]
+
+
+def two_versions(store: Tracking, name: str) -> tuple[Registry, str, str, str]:
+    """(registry, versions 1 and 2, run of 2), version 1 the champion by a gate."""
+    models, release = Registry(store, name), str(store.home.root / "releases/r")
+    run1, one = export(store, f"{name}-1")
+    run2, two = export(store, f"{name}-2")
+    (two / "README.md").write_text("---\nlanguage: [zh, en]\n---\n# Model card of two\n")
+    v1 = models.register(run1, one, release, {"gate_decision": "promote"})
+    models.move_champion(v1, None, "gate", "first", run1)
+    v2 = models.register(run2, two, release, {"gate_decision": "reject"})
+    return models, v1, v2, run2
+
+
+def decisions(models: Registry) -> list[tuple[object, ...]]:
+    entries = audit.read(models.tracking.home.audit)
+    return [
+        (e["action"], e["version"], e["from"], e["to"], e["who"])
+        for e in entries
+        if e.get("model") == models.name
+    ]
+
+
+def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
+    models, v1, v2, run2 = two_versions(store, "person")
+    assert models.since(v2) is None
+    made = models.decide(v2, True, " A. Lead ", "reads better 测试")
+    assert made == models.last_decision() and made["why"] == "reads better 测试"
+    assert models.champion().number == v2 and models.since(v2) == made["time"]
+    tags = models.version(v2).tags
+    assert tags["decision"] == "promote" and tags["decided_by"] == "A. Lead"
+    assert tags["gate_decision"] == "reject", "what the gate said stays"
+    # Another promotion of an earlier one, so that going back passes the same version twice.
+    models.decide(v1, True, "B", "x")
+    assert [models.rollback("B", "y")["to"] for _ in range(2)] == [v2, v1]
+    assert models.champion().number == v1
+    with pytest.raises(UsageError, match="no champion to go back to"):
+        models.rollback("B", "y")
+    assert decisions(models)[1:] == [
+        ("promote", v2, v1, v2, "A. Lead"),
+        ("promote", v1, v2, v1, "B"),
+        ("rollback", v2, v1, v2, "B"),
+        ("rollback", v1, v2, v1, "B"),
+    ]
+    # The gate that asks again for what was undone changes nothing.
+    models.move_champion(v2, v1, "gate", "better", run2)
+    models.decide(v2, False, "B", "no")
+    models.move_champion(v2, v1, "gate", "better", "another run of the gate")
+    assert models.champion().number == v1, "a refused version is no gate's to promote"
+
+
+def test_a_refusal_moves_nothing(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "refused")
+    made = models.decide(v2, False, "A", "worse")
+    assert (made["from"], made["to"]) == (v1, v1) and models.champion().number == v1
+    assert models.version(v2).tags["decision"] == "refuse" and models.since(v2) is None
+    assert "decision" in models.version(v1).tags
+    with pytest.raises(UsageError, match="no champion to go back to"):
+        models.rollback("A", "a refusal is nothing to go back from")
+
+
+@pytest.mark.parametrize(
+    ("version", "who", "why", "said"),
+    [
+        ("99", "A", "b", "no version 99"),
+        ("two", "A", "b", "no version two"),
+        ("1", "A", "b", "champion already"),
+        ("2", " ", "b", "--by"),
+        ("2", "A", "", "--why"),
+        ("2", "A", "\udcff", "--why"),
+    ],
+)
+def test_a_decision_that_can_not_be_made(
+    store: Tracking, version: str, who: str, why: str, said: str
+) -> None:
+    models = Registry(store, "wrong")
+    if models.current() is None:
+        two_versions(store, "wrong")
+    before = audit.read(store.home.audit)
+    for promote in (True, False):
+        with pytest.raises(UsageError, match=said) as e:
+            models.decide(version, promote, who, why)
+        assert e.value.hint
+    assert audit.read(store.home.audit) == before
+
+
+def test_what_waits_is_asked_once(store: Tracking) -> None:
+    models, v1, v2, run2 = two_versions(store, "manual")
+    assert models.waiting() == []
+    assert models.mark_waiting(v2, run2) and models.mark_waiting(v2, run2)
+    assert [v.number for v in models.waiting()] == [v2]
+    assert (found := models.current("challenger")) and found.number == v2
+    models.decide(v2, True, "A", "b")
+    assert models.waiting() == [] and models.champion().number == v2
+    assert not models.mark_waiting(v2, run2), "that verdict is decided"
+    models.rollback("A", "b")
+    assert not models.mark_waiting(v2, run2) and models.champion().number == v1
+
+
+def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
+    models, _, v2, _ = two_versions(store, "cards")
+    assert store.client.get_model_version("cards", v2).description == "# Model card of two"
+    models.decide(v2, True, "A", "b")
+    said = store.client.get_registered_model("cards").description
+    assert said == f"Champion: version {v2}.\n\n# Model card of two"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from headrace.infra import audit
+from headrace.infra.home import Home
+from headrace.infra.registry import Registry
+from headrace.infra.tracking import Tracking
+models = Registry(Tracking(Home(Path(sys.argv[1]))), "killed")
+place, action, version = sys.argv[2:]
+append = audit.append
+def committed(*args, **fields):
+    made = append(*args, **fields)
+    setattr(models, place, lambda *_: os._exit(9))
+    return made
+audit.append = committed
+if action == "rollback":
+    models.rollback("A", "b")
+else:
+    models.decide(version, action == "promote", "A", "b")
+"""
+
+
+@pytest.mark.parametrize("place", ["_follow", "_point"])
+def test_killed_between_line_and_alias_it_is_mended(tmp_path: Path, place: str) -> None:
+    store = Tracking(Home(tmp_path))
+    models, v1, v2, run2 = two_versions(store, "killed")
+    models.mark_waiting(v2, run2)
+
+    def killed(action: str, version: str) -> None:
+        command = [sys.executable, "-c", KILLED, str(tmp_path), place, action, version]
+        assert subprocess.run(command).returncode == 9
+        made = audit.read(store.home.audit)[-1]
+        assert (made["action"], made["who"]) == (action, "A")
+
+    def pointed_at() -> str:
+        return str(store.client.get_model_version_by_alias("killed", "champion").version)
+
+    killed("refuse", v2)
+    assert "waiting" in store.client.get_model_version("killed", v2).tags, "killed too late"
+    assert models.waiting() == [] and models.champion().number == v1
+    killed("promote", v2)
+    assert pointed_at() == v1
+    assert models.champion().number == v2 and models.current("challenger") is None
+    killed("rollback", "")
+    assert pointed_at() == v2
+    assert models.champion().number == v1
+    assert [d[0] for d in decisions(models)] == ["promote", "refuse", "promote", "rollback"]
+
+
+def test_a_version_deleted_in_mlflow_stops_nobody(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "deleted")
+    models.decide(v2, True, "A", "b")
+    store.client.delete_model_version("deleted", v2)
+    assert models.current() is None
+    assert models.rollback("A", "it is gone")["to"] == v1
+    assert models.champion().number == v1
 
 
 def test_an_unknown_version_is_a_users_mistake(store: Tracking) -> None:

@@ -87,7 +87,7 @@ def test_only_postgresql_and_only_from_the_beginning(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with pytest.raises(UsageError, match="mysql"):
         stack._choose_database(home, "mysql://localhost")
-    with pytest.raises(UsageError, match="127.0.0.1:1"):
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):
         stack._choose_database(home, "postgresql://u:secret@127.0.0.1:1")
     (tmp_path / "mlflow.db").touch()
     with pytest.raises(UsageError, match="another database"):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from headrace.infra.errors import InputError, UsageError, ValidationError
-from headrace.tasks.judging import decide, decided_before, read_suite, release_folder
+from headrace.infra.settings import Shared
+from headrace.tasks.judging import decide, decided_before, promote, read_suite, release_folder
+from headrace.tasks.recording import registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.training.scoring.gate import Evidence, Sample
 
@@ -67,3 +69,47 @@ def test_an_edited_policy_decides_anew_and_the_old_decision_stays(tmp_path: Path
     assert len(list(folder.glob("decision-*.json"))) == 2
     before = decided_before(folder)
     assert before and before["compared_with"] == "7"
+
+
+def judged(state: Path, name: str, bits: float, **settings: Any) -> dict[str, Any]:
+    """What the gate makes of a model that is worse than the champion by `bits`."""
+    export = state / "runs" / name / "export"
+    export.mkdir(parents=True, exist_ok=True)
+    (export / "config.json").write_text("{}")
+    gate, shared = GateSettings(**settings), Shared()
+    standing = registry("headrace").current()
+    sides = evidence("champion", 0.0), evidence(name, bits)
+    version = standing.number if standing else None
+    decision = decide.fn(*sides, export.parent, gate, "first", 1, version)
+    return {**promote.fn(str(export), str(state / "releases/r"), decision, gate, shared, {})}
+
+
+def test_the_gate_moves_the_champion_or_leaves_it_to_a_person(state: Path) -> None:
+    models = registry("headrace")
+    made = judged(state, "one", -0.5)
+    assert (made["version"], made["champion"]) == ("1", "1")
+    assert made["moved"] and not made["waiting"]
+    made = judged(state, "two", 0.5, promote="manual")
+    assert not made["moved"] and not made["waiting"], "a refusal waits for nobody"
+    made = judged(state, "three", -0.5, promote="manual")
+    assert (made["version"], made["champion"]) == ("3", "1")
+    assert made["waiting"] and not made["moved"]
+    assert [v.number for v in models.waiting()] == ["3"]
+    waits = models.waiting()[0].tags
+    assert waits["gate_decision"] == "promote" and waits["parent_version"] == "1"
+    assert (found := models.current("challenger")) and found.number == "3"
+    models.decide("3", True, "A. Lead", "reads better")
+    again = judged(state, "three", -0.5, promote="manual")
+    assert again["moved"] and not again["waiting"] and again["champion"] == "3"
+
+
+def test_the_gates_run_has_its_pages_and_plots(state: Path) -> None:
+    made = judged(state, "one", -0.5)
+    client = tracking().client
+    files = {
+        f.path for place in ("", "plots") for f in client.list_artifacts(made["run_id"], place)
+    }
+    assert {"decision.json", "gate.html", "model"} <= files
+    assert [f for f in files if f.startswith("plots/") and f.endswith(".svg")]
+    tags = client.get_run(made["run_id"]).data.tags
+    assert tags["gate_decision"] == "promote" and tags["folder"] == "runs/one"

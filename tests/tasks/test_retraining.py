@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from headrace.infra.errors import ValidationError
-from headrace.tasks.retraining import check_enough, window_job
+from headrace.tasks.recording import tracking
+from headrace.tasks.retraining import begin_round, check_enough, end_round, window_job
 from headrace.tasks.settings import RetrainVerb
 
 
@@ -31,3 +32,26 @@ def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
     champion = {"release": str(tmp_path / "releases" / "p")}
     job = window_job("w.jsonl", champion, RetrainVerb())
     assert job.output == str(tmp_path) and job.parent == champion["release"]
+
+
+def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
+    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    verdict = {"report": str(state / "runs" / "monitor-1" / "report.html")}
+    window, settings = child(30, 30), RetrainVerb()
+    run = begin_round(champion, window, verdict, settings)
+    assert begin_round(champion, window, None, settings) == run, "the same round again"
+    assert begin_round(champion, {**window, "release_id": "y"}, verdict, settings) != run
+    page = state / "gate.html"
+    page.write_text("why")
+    sides = {side: {"before": 2.0, "after": 1.5} for side in ("new", "old")}
+    end_round(run, {"metrics": sides, "gate": {"report": str(page)}, "decision": "reject",
+                    "champion": "3", "version": "4"})  # fmt: skip
+    found = tracking().client.get_run(run)
+    tags = {k: v for k, v in found.data.tags.items() if not k.startswith("headrace.")}
+    assert tags == {
+        "mlflow.runName": "retrain", "release_id": "x", "parent_version": "3",
+        "drift_report": "runs/monitor-1/report.html", "decision": "reject", "champion": "3",
+        "version": "4",
+    }  # fmt: skip
+    assert found.data.metrics["bits_per_byte.new.after"] == 1.5
+    assert [f.path for f in tracking().client.list_artifacts(run)] == ["gate.html"]

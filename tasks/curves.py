@@ -1,0 +1,102 @@
+"""The curves of each stage of training, as the reports and MLflow show them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from headrace.infra import pages
+from headrace.infra.pages import Section
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One plot over the steps of a stage."""
+
+    title: str
+    keys: dict[str, str]
+    """Key in metrics.jsonl: what the legend calls it."""
+    ylabel: str
+    caption: str = ""
+
+
+CURVES = {
+    "pretrain": (
+        Curve("loss", {"loss": "training batch", "heldout_loss": "held-out rows"}, "nats a token"),
+        Curve(
+            "expert load",
+            {"expert_load": "busiest expert / mean"},
+            "load",
+            "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
+        ),
+    ),
+    "sft": (Curve("loss", {"loss": "loss"}, "nats a token of the response"),),
+    "reward": (Curve("loss", {"loss": "loss"}, "contrastive loss"),),
+    "ppo": (
+        Curve(
+            "reward and kl",
+            {"reward": "reward model", "kl": "KL to the SFT policy"},
+            "a response",
+        ),
+    ),
+    "ewc": (
+        Curve(
+            "loss",
+            {"loss": "new text", "replay_loss": "replayed old text"},
+            "nats a token",
+            "Loss of incremental training.",
+        ),
+    ),
+}
+"""Plots of each stage, the most telling first."""
+
+
+def read_lines(path: Path) -> Lines:
+    """The lines of a metrics.jsonl, none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def stage_plots(stage: str, folder: str | Path, first: str = "") -> list[Markup]:
+    """The plots of a stage, from its run folder.
+
+    Args:
+        stage: one of `CURVES`; any other has no plots.
+        folder: the run folder, with metrics.jsonl.
+        first: caption of the first plot.
+    """
+    lines = read_lines(Path(folder) / "metrics.jsonl")
+    captions = [first] if first else []
+    curves = CURVES.get(stage, ())
+    captions += [c.caption for c in curves[len(captions) :]]
+    return [_plot(lines, c, caption) for c, caption in zip(curves, captions, strict=True)]
+
+
+def stage_drawings(stage: str, folder: str | Path) -> dict[str, str]:
+    """{file name: SVG} of the same plots."""
+    curves = CURVES.get(stage, ())
+    plots = stage_plots(stage, folder)
+    return pages.drawings(Section(c.title, p) for c, p in zip(curves, plots, strict=True))
+
+
+def _plot(lines: Lines, curve: Curve, caption: str) -> Markup:
+    def draw(axes: Any) -> None:
+        for key, label in curve.keys.items():
+            found = [(x["step"], x[key]) for x in lines if isinstance(x.get(key), int | float)]
+            if found:
+                few = len(found) < 40
+                axes.plot(*zip(*found, strict=True), label=label, lw=1.3,
+                          marker="o" if few else None, ms=3)  # fmt: skip
+        axes.set_xlabel("step", fontsize=9)
+        axes.set_ylabel(curve.ylabel, fontsize=9)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8.5)
+
+    return pages.plot(draw, caption)

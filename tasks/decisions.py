@@ -1,0 +1,50 @@
+"""A person's decisions on model versions, and the check of the file that records them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.infra import audit
+from headrace.infra.home import home
+from headrace.infra.settings import Shared
+from headrace.tasks.recording import registry
+
+
+def decide_version(
+    version: str, promote: bool, who: str, why: str, shared: Shared
+) -> dict[str, Any]:
+    """The answer of `headrace decide`: {version, decision, champion, by, why, from}.
+
+    Raises:
+        UsageError: no such version, it is the champion already, or nobody or no reason is named.
+    """
+    return _answer(registry(shared.model.name).decide(version, promote, who, why))
+
+
+def roll_back(who: str, why: str, shared: Shared) -> dict[str, Any]:
+    """The answer of `headrace rollback`, likewise; `version` is the one that is champion again.
+
+    Raises:
+        UsageError: there was no champion before, or nobody or no reason is named.
+    """
+    return _answer(registry(shared.model.name).rollback(who, why))
+
+
+def _answer(made: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": made["version"],
+        "decision": made["action"],
+        "champion": made["to"],
+        "by": made["who"],
+        "why": made["why"],
+        "from": made["from"],
+    }
+
+
+def verify_decisions() -> dict[str, Any]:
+    """The answer of `headrace audit verify`: {file, lines, last, torn}.
+
+    Raises:
+        ValidationError: a line was edited, is missing or stands elsewhere.
+    """
+    return audit.verify(home().audit)
