@@ -62,6 +62,7 @@ def step(name: str, retries: int = 1) -> Callable[[F], F]:
             cache_policy=NO_CACHE,
             retries=retries,
             retry_delay_seconds=[1.0, 10.0][:retries],
+            retry_jitter_factor=0.5,
             retry_condition_fn=_may_pass,
             log_prints=False,
         )(work)

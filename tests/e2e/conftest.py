@@ -1,11 +1,16 @@
 """The whole chain on a little real text, run once for all tests of this folder."""
 
+import contextlib
+import http.server
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from headrace.infra.corpora import bbc_news, china_laws, hpo, peoples_daily, wik
 from headrace.infra.corpora.base import as_jsonl
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
+from headrace.infra.prefect_api import request
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -80,4 +86,140 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     args = ["run", "--input", str(files["input"]), "--window", str(files["window"]), *sets]
     code, answer, err = _headrace(root / "home", *args)
     return {"home": root / "home", "args": args, "code": code, "answer": answer, "err": err,
-            "window": files["window"], "other": files["other"], "sets": sets}  # fmt: skip
+            "window": files["window"], "other": files["other"], "sets": sets,
+            "more": as_jsonl(peoples_daily.CORPUS, Home(root / "fetched"))}  # fmt: skip
+
+
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+@dataclass
+class Doors:
+    """A stack that is up, and what its webhook was told."""
+
+    home: Path
+    headrace: Command
+    chain: Any
+    webhook: str
+    told: list[dict[str, Any]]
+    services: list[dict[str, Any]] = field(default_factory=list)
+    api: str = ""
+
+    def run(self, *args: str) -> dict[str, Any]:
+        """The answer of a verb that succeeds."""
+        code, answer, err = self.headrace(self.home, *args)
+        assert code == 0, err[-2000:]
+        return answer
+
+    def deploy(self, *sets: str) -> dict[str, Any]:
+        own = [x for s in ("settle_seconds=0", f"notify.webhook={self.webhook}", *sets)
+               for x in ("--set", s)]  # fmt: skip
+        answer = self.run("deploy", *self.chain["sets"], *own)
+        return {d["name"]: d["id"] for d in answer["deployments"]}
+
+    def pid(self, name: str) -> int:
+        found: int = next(s["pid"] for s in self.run("up")["services"] if s["name"] == name)
+        return found
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        """Runs of a deployment that are due, the newest first."""
+        wanted = {"deployments": {"id": {"any_": [deployment]}},
+                  "sort": "EXPECTED_START_TIME_DESC"}  # fmt: skip
+        found: list[dict[str, Any]] = request(self.api, "POST", "/flow_runs/filter", wanted)
+        return [r for r in found if r["state"]["name"] != "Scheduled" or r["start_time"]]
+
+    def start(self, deployment: str, **parameters: Any) -> dict[str, Any]:
+        """Run a deployment to its end, with other parameters than its own."""
+        own = request(self.api, "GET", f"/deployments/{deployment}", None)["parameters"]
+        made = request(self.api, "POST", f"/deployments/{deployment}/create_flow_run",
+                       {"parameters": {**own, **parameters}})  # fmt: skip
+        return self.end_of(made["id"])
+
+    def end_of(self, run: str, seconds: float = 900) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found: dict[str, Any] = request(self.api, "GET", f"/flow_runs/{run}", None)
+            if found["state"]["type"] in ENDED:
+                return found
+            time.sleep(1)
+        raise AssertionError(f"the run {found['name']} is still {found['state']['name']}")
+
+    def new_run(self, deployment: str, old: set[str], seconds: float = 120) -> dict[str, Any]:
+        """The next run of a deployment, once its body has begun."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for found in self.runs(deployment):
+                if found["id"] not in old and found["start_time"]:
+                    return found
+            time.sleep(0.5)
+        raise AssertionError("no run began")
+
+    def up(self, *args: str) -> None:
+        """Start the stack."""
+        self.services = self.run("up", *args)["services"]
+        self.api = self.run("doctor")["prefect_api"]
+
+    def settle(self) -> None:
+        """Wait for a server that was killed."""
+        end = time.monotonic() + 180
+        while time.monotonic() < end:
+            with contextlib.suppress(HeadraceError):
+                request(self.api, "GET", "/health", None)
+                return
+            time.sleep(1)
+        raise AssertionError("Prefect's server did not come back")
+
+    def logs(self, run: str) -> list[str]:
+        """The newest lines on the page of a run."""
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_DESC"}
+        return [x["message"] for x in request(self.api, "POST", "/logs/filter", wanted)]
+
+    def artifacts(self, run: str) -> dict[str, Any]:
+        """The artifacts of a run by their key."""
+        wanted = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+        found = request(self.api, "POST", "/artifacts/filter", wanted)
+        return {a["key"]: a["data"] for a in found}
+
+    def ledger(self, run: str) -> dict[str, int]:
+        """What a run's ledger says: records by outcome."""
+        out: dict[str, int] = {}
+        for row in json.loads(self.artifacts(run)["ledger"]):
+            out[row["outcome"]] = out.get(row["outcome"], 0) + row["records"]
+        return out
+
+    def audit(self) -> list[str]:
+        """The lines of the record of decisions."""
+        return (self.home / "audit.jsonl").read_text().splitlines()
+
+    def champion(self) -> str:
+        return str(self.run("status")["champion"]["version"])
+
+
+@pytest.fixture(scope="session")
+def open_doors(chain: Any, headrace: Command) -> Callable[..., Any]:
+    """A stack on a state folder, with a webhook; ended with the block."""
+
+    @contextlib.contextmanager
+    def opened(home: Path, *args: str) -> Iterator[Doors]:
+        told: list[dict[str, Any]] = []
+
+        class Hook(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+        threading.Thread(target=hook.serve_forever, daemon=True).start()
+        made = Doors(home, headrace, chain, f"http://127.0.0.1:{hook.server_port}/", told)
+        try:
+            made.up(*args)
+            yield made
+        finally:
+            headrace(home, "down")
+            hook.shutdown()
+
+    return opened
