@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -9,7 +10,7 @@ from prefect.client.schemas.objects import State
 from headrace.flows import notices
 from headrace.flows.notices import ended
 from headrace.flows.retrain import RetrainJob, retrain
-from headrace.infra.errors import DamagedWindowError
+from headrace.infra.errors import DamagedWindowError, DeadlineError
 from headrace.tasks import alerts, run_page
 from headrace.tasks.budget import Later, accounted, allowance, limited
 from headrace.tasks.curation import Source
@@ -38,8 +39,14 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     windows = unknown_windows([p["window"] for p in payloads] or all_windows(), settings)
     if not windows:
         return ended("Cached", "the champion's corpus holds this text already")
-    with accounted(may) as used:
-        return _round(joined(windows), True, limited(settings, may), used)
+    try:
+        with accounted(may) as used:
+            return _round(joined(windows), True, limited(settings, may), used)
+    except DeadlineError:
+        again = allowance(settings)
+        until = again.at if isinstance(again, Later) else datetime.now(UTC)
+        alerts.put_off(payloads, until, settings)
+        return ended("Later", f"its minutes are used up: it goes on after {until:%F %T} UTC")
 
 
 def _round(

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-_PROGRESS_FD = "HEADRACE_PROGRESS_FD"
+PROGRESS_FD = "HEADRACE_PROGRESS_FD"
+"""Variable with the descriptor of the user's standard error."""
 _lock = threading.Lock()
 _last_line = time.monotonic()
 _progress: TextIO | None = None
@@ -36,17 +37,23 @@ class _ToUser(logging.Handler):
         say(self.format(record))
 
 
-def open_console(log: Path, debug: bool = False) -> None:
-    """Send descriptors 1 and 2 to `log`; keep the user's for `say` and `result`. Call once."""
+def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
+    """Send descriptors 1 and 2 to `log`; keep the user's for `say` and `result`. Call once.
+
+    `silent`: the user sees nothing of what this process says; the log has its warnings.
+    """
     global _progress, _stdout, _log_path
     if _progress is not None:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     _log_path = log
-    inherited = os.environ.get(_PROGRESS_FD)
-    error = int(inherited) if inherited else os.dup(2)
+    inherited = os.environ.get(PROGRESS_FD)
+    if silent:
+        error = os.open(os.devnull, os.O_WRONLY)
+    else:
+        error = int(inherited) if inherited else os.dup(2)
     os.set_inheritable(error, True)
-    os.environ[_PROGRESS_FD] = str(error)
+    os.environ[PROGRESS_FD] = str(error)
     _progress = os.fdopen(error, "w", buffering=1, encoding="utf-8", errors="replace")
     _stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -70,7 +77,7 @@ def open_console(log: Path, debug: bool = False) -> None:
 
 def progress_fds() -> tuple[int, ...]:
     """Descriptors that a child process must be given to speak to the user (`pass_fds`)."""
-    return (int(os.environ[_PROGRESS_FD]),) if os.environ.get(_PROGRESS_FD) else ()
+    return (int(os.environ[PROGRESS_FD]),) if os.environ.get(PROGRESS_FD) else ()
 
 
 def log_path() -> Path | None:

@@ -18,6 +18,10 @@ class HeadraceError(Exception):
         self.message, self.hint, self.counts = message, hint, counts or {}
 
 
+class DeadlineError(HeadraceError):
+    """The time that a job was given is over; it can be gone on with."""
+
+
 class UsageError(HeadraceError):
     """Wrong use or configuration (also: no champion yet)."""
 

@@ -2,6 +2,9 @@
 
 The child dies with its parent, writes progress to the user's screen and everything else to the
 log, and can be killed and started again: jobs resume from what they have on disk.
+
+Several processes of one job are ranks that torchrun starts: the first one speaks and answers, and
+when one fails the others end with it.
 """
 
 from __future__ import annotations
@@ -12,21 +15,27 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from pydantic import BaseModel
 
 from headrace.infra import console, storage
-from headrace.infra.errors import BY_CODE, HeadraceError
+from headrace.infra.errors import BY_CODE, DeadlineError, HeadraceError
 from headrace.infra.home import home
 
 J = TypeVar("J", bound=BaseModel)
 
 DEADLINE = "HEADRACE_DEADLINE"
 """Environment variable: when a job must have ended, in seconds since 1970."""
+_OWNER = "HEADRACE_JOB_OWNER"
+"""Variable with the id of the process that started torchrun."""
+_MOST_THREADS = 8
+"""Of one of several processes; torchrun would give each one thread."""
 
 
 def die_with_parent() -> None:
@@ -35,11 +44,14 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def run_job(module: str, job: BaseModel, folder: Path) -> dict[str, Any]:
+def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> dict[str, Any]:
     """Run `python -m module folder/job.json` and return what its `job_main` returned.
+
+    With more than one of `processes` torchrun runs as many on this machine.
 
     Raises:
         HeadraceError: the error that the job raised, or code 1 where it was killed.
+        DeadlineError: its time was over (DEADLINE); what it has on disk stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     answer = folder / "answer.json"
@@ -47,15 +59,17 @@ def run_job(module: str, job: BaseModel, folder: Path) -> dict[str, Any]:
     storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())
     # Said before the child's imports, which are silent for seconds.
     console.say(f"starting the process of {module.rsplit('.', 1)[-1]}")
-    rc = subprocess.run(
-        [sys.executable, "-m", module, str(folder / "job.json")],
-        pass_fds=console.progress_fds(),
-        preexec_fn=die_with_parent,
-        env={**os.environ, "HEADRACE_HOME": str(home().root)},
-        check=False,
-    ).returncode
+    file = str(folder / "job.json")
+    try:
+        rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
+    except subprocess.TimeoutExpired:
+        raise DeadlineError(
+            f"{module} was ended: its time is over", "run it again to go on"
+        ) from None
     if not answer.exists():
         how = f"was ended by signal {-rc}" if rc < 0 else f"ended with code {rc}"
+        if processes > 1 and rc > 0:  # torchrun's own code says nothing
+            how = f"was ended: one of its {processes} processes was killed or failed"
         raise HeadraceError(
             f"{module} {how}", f"see the log {console.log_path()}; run it again to resume"
         )
@@ -66,16 +80,71 @@ def run_job(module: str, job: BaseModel, folder: Path) -> dict[str, Any]:
     return said
 
 
+def _time_left() -> float | None:
+    """Seconds until the deadline, None without one."""
+    end = os.environ.get(DEADLINE)
+    return max(0.0, float(end) - time.time()) if end else None
+
+
+def _python(module: str, job: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", module, job],
+        pass_fds=console.progress_fds(),
+        preexec_fn=die_with_parent,
+        env={**os.environ, "HEADRACE_HOME": str(home().root)},
+        check=False,
+        timeout=_time_left(),
+    ).returncode
+
+
+def _torchrun(module: str, job: str, processes: int) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = min(_MOST_THREADS, max(1, (cores or 1) // processes))
+    env = {"OMP_NUM_THREADS": str(threads), **os.environ, "HEADRACE_HOME": str(home().root)}
+    env[_OWNER] = str(os.getpid())
+    if sys.platform == "linux":
+        env.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # Ranks get no more than the three standard streams from torchrun: progress goes by the first.
+    progress = next(iter(console.progress_fds()), None)
+    if progress is not None:
+        env[console.PROGRESS_FD] = "0"
+    # Standalone: the ranks meet at a free port of this machine. No log folder: they write to ours.
+    torchrun = ["torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    torchrun += [f"--nproc-per-node={processes}", f"--log-dir={os.devnull}", "-m"]
+    return subprocess.run(
+        [sys.executable, "-m", *torchrun, module, job],
+        stdin=progress,
+        preexec_fn=die_with_parent,
+        env=env,
+        check=False,
+        timeout=_time_left(),
+    ).returncode
+
+
+def _die_with_launcher() -> None:
+    """What `die_with_parent` is to a child, to a rank: torchrun starts it without."""
+    die_with_parent()
+    owner = os.environ.get(_OWNER)
+    # torchrun may have ended before; then another process is the parent by now.
+    if owner and psutil.Process(os.getppid()).ppid() != int(owner):
+        sys.exit("the launcher has ended")
+
+
 def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     """The `__main__` of a job's module: the counterpart of `run_job`."""
-    path = Path(sys.argv[1])
-    console.open_console(home().logs / "jobs.log")
+    path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
+    several = int(os.environ.get("WORLD_SIZE") or 1) > 1
+    if several:
+        _die_with_launcher()
+    console.open_console(home().logs / "jobs.log", silent=rank > 0)
     try:
         answer = function(model.model_validate_json(path.read_bytes()))
     except HeadraceError as e:
         answer = {"error": {"code": e.code, "message": e.message, "hint": e.hint}}
     except Exception as e:
         traceback.print_exc()
+        if several and "gloo" in str(e):  # another rank has ended, and that is the cause
+            sys.exit(1)
         first = (str(e).splitlines() or [""])[0]
         answer = {
             "error": {
@@ -84,5 +153,9 @@ def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
                 "hint": f"see the log {console.log_path()}",
             }
         }
-    storage.write_json(path.with_name("answer.json"), answer)
+    failed, said = "error" in answer, path.with_name("answer.json")
+    # The first fault is the cause, those of other ranks follow from it.
+    follows = several and failed and said.exists()
+    if (rank == 0 or failed) and not follows:
+        storage.write_json(said, answer)
     sys.exit(answer.get("error", {}).get("code", 0))

@@ -51,7 +51,7 @@ def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     """{run_id, folder, once}: the chain's parent run in MLflow and its run folder."""
     identity = [
         release["release_id"],
-        settings.model_dump(exclude={"spark", "notify"}),
+        settings.model_dump(exclude={"spark": True, "notify": True, "pretrain": {"processes"}}),
         policy_of(settings.gate, "default").model_dump(),
         [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
     ]

@@ -57,7 +57,9 @@ def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -
 def pretrain_of(tokens: dict[str, Any], settings: PretrainSettings, shared: Shared) -> PretrainJob:
     """Pretraining on token shards, in a run folder that its inputs name."""
     lineage = _tokens_lineage(tokens["output"])
-    identity = [lineage, settings.model_dump(), shared.seed, code_version("training")]
+    # Whatever the number of processes, it is the same run.
+    own = settings.model_dump(exclude={"processes"})
+    identity = [lineage, own, shared.seed, code_version("training")]
     return PretrainJob(
         data=tokens["output"],
         output=str(run_folder("pretrain", identity)),
@@ -85,7 +87,7 @@ def _tokens_lineage(data: str) -> dict[str, Any]:
 @step("pretrain")
 def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any]:
     """MoE pretraining; the answer of `headrace pretrain`."""
-    answer = run_job("headrace.training.pretrain", job, Path(job.output))
+    answer = run_job("headrace.training.pretrain", job, Path(job.output), job.settings.processes)
     run = record_stage(
         "pretrain", job.output, answer, job.settings.model_dump(), job.lineage, parent
     )

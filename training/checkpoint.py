@@ -8,7 +8,8 @@
       checksums.json           SHA-256 of the others, written last
 
 A folder is written beside its place and renamed. One whose hashes don't agree is passed over, and
-the one before it is used: hence two are kept.
+the one before it is used: hence two are kept. Of several ranks the first one writes all, and each
+restores its part, so that a run can go on with another number of them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
+from headrace.training.ranks import ONE, Ranks, divided
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
@@ -45,9 +47,20 @@ class Checkpoint:
         """Steps done when it was saved."""
         return int(self.state["step"])
 
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def restore(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ranks: Ranks = ONE,
+    ) -> None:
         """Put weights, optimizer state and random numbers back as they were."""
-        weights = safetensors.torch.load_file(self.folder / "model.safetensors")
+        parameters = dict(model.named_parameters())
+        weights = {
+            name: _part(tensor, parameters.get(name), ranks)
+            for name, tensor in safetensors.torch.load_file(
+                self.folder / "model.safetensors"
+            ).items()
+        }
         missing, unexpected = model.load_state_dict(weights, strict=False)
         tied = set(_tied(model))
         if unexpected or set(missing) - tied:
@@ -60,8 +73,8 @@ class Checkpoint:
             self.folder / "optimizer.safetensors"
         ).items():
             key, _, parameter = name.partition(":")
-            states.setdefault(parameter, {})[key] = tensor
-        for name, parameter in model.named_parameters():
+            states.setdefault(parameter, {})[key] = _part(tensor, parameters.get(parameter), ranks)
+        for name, parameter in parameters.items():
             if name in states:
                 optimizer.state[parameter] = states[name]
         generator = safetensors.torch.load_file(self.folder / "random.safetensors")
@@ -74,6 +87,17 @@ def _tied(model: nn.Module) -> list[str]:
     return [n for n, _ in model.named_parameters(remove_duplicate=False) if n not in once]
 
 
+def _part(tensor: Tensor, of: Tensor | None, ranks: Ranks) -> Tensor:
+    """This rank's part of a whole parameter, or of a state as large; other states are no arrays."""
+    return ranks.part(tensor) if of is not None and divided(of) and tensor.ndim else tensor
+
+
+def _whole(tensor: Tensor, of: Tensor | None, ranks: Ranks) -> Tensor:
+    """The inverse of `_part`, on the first rank."""
+    whole = ranks.whole(tensor) if of is not None and divided(of) and tensor.ndim else tensor
+    return whole.contiguous()
+
+
 def save(
     root: Path,
     step: int,
@@ -82,15 +106,26 @@ def save(
     identity: str,
     extra: dict[str, Any] | None = None,
     keep: int = 2,
+    ranks: Ranks = ONE,
 ) -> Path:
-    """The folder of a new checkpoint; older ones beyond `keep` are removed."""
-    tied = set(_tied(model))
-    weights = {n: t.contiguous() for n, t in model.state_dict().items() if n not in tied}
+    """The folder of a new checkpoint; older ones beyond `keep` are removed.
+
+    All ranks must call it; it is on disk when the first one returns.
+    """
+    tied, parameters = set(_tied(model)), dict(model.named_parameters())
+    weights = {
+        name: _whole(tensor, parameters.get(name), ranks)
+        for name, tensor in model.state_dict().items()
+        if name not in tied
+    }
     states = {
-        f"{key}:{name}": value.contiguous()
-        for name, parameter in model.named_parameters()
+        f"{key}:{name}": _whole(value, parameter, ranks)
+        for name, parameter in parameters.items()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
+    folder = root / f"step-{step:08d}"
+    if not ranks.first:
+        return folder
     state = {"step": step, "identity": identity, **(extra or {})}
     contents = {
         "model.safetensors": safetensors.torch.save(weights),
@@ -98,7 +133,6 @@ def save(
         "random.safetensors": safetensors.torch.save({"torch": torch.get_rng_state()}),
         "state.json": (json.dumps(state, indent=1, sort_keys=True) + "\n").encode(),
     }
-    folder = root / f"step-{step:08d}"
     temporary = root / f".{folder.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

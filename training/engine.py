@@ -1,4 +1,4 @@
-"""Training steps through DeepSpeed; with moe/parallel.py to come the only file that imports it.
+"""Training steps through DeepSpeed; with moe/parallel.py the only file that imports it.
 
 How a stage uses it:
 
@@ -9,8 +9,9 @@ How a stage uses it:
         norm = engine.step(loss)                      # backward, clip, update, gradients to zero
 
 `Engine.step` is `backward` (may be called several times: gradients add up) and `update`. One
-process is one rank; without a launcher a group of one is made on a free loopback port. Weights
-stay in float32: at the sizes that a CPU trains, bf16 is no faster (docs/model.md).
+process is one rank; without a launcher a group of one is made on a free loopback port. Of several
+ranks each gives the mean loss of as many rows of its own, by one `backward` a step. Weights stay in
+float32: at the sizes that a CPU trains, bf16 is no faster (docs/model.md).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from headrace.infra.errors import HeadraceError
 from headrace.training.optimizer import MuonAdamW
+from headrace.training.ranks import ONE, Ranks, divided
 
 MAX_THREADS = 8
 """More threads than this slow a model down whose matrices are a few hundred wide."""
@@ -80,7 +82,7 @@ def _group_of_one() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _deepspeed() -> Any:
+def load_deepspeed() -> Any:
     """DeepSpeed, imported for the CPU."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
@@ -98,10 +100,17 @@ class Engine(AbstractContextManager["Engine"]):
         model: any module; call it as usual, the engine needs no forward of its own.
         optimizer: from `build_optimizer`. Muon works on whole matrices, hence ZeRO stage 0.
         clip: largest global norm of the gradients; 0 does not clip.
+        ranks: the processes that train together, each on its own rows.
     """
 
-    def __init__(self, model: nn.Module, optimizer: MuonAdamW, clip: float = 1.0) -> None:
-        self.model, self.optimizer, self.clip = model, optimizer, clip
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: MuonAdamW,
+        clip: float = 1.0,
+        ranks: Ranks = ONE,
+    ) -> None:
+        self.model, self.optimizer, self.clip, self.ranks = model, optimizer, clip, ranks
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         config = {
             "train_micro_batch_size_per_gpu": 1,
@@ -110,7 +119,7 @@ class Engine(AbstractContextManager["Engine"]):
             "steps_per_print": None,
         }
         with _group_of_one():
-            self._engine, *_ = _deepspeed().initialize(
+            self._engine, *_ = load_deepspeed().initialize(
                 model=model, optimizer=optimizer, config=config, dist_init_required=True
             )
 
@@ -134,7 +143,7 @@ class Engine(AbstractContextManager["Engine"]):
             DivergedError: a gradient is not finite; the parameters are untouched.
         """
         grads = [p.grad for p in self._parameters if p.grad is not None]
-        norm = float(nn.utils.get_total_norm(grads))
+        norm = self._norm(grads)
         if not np.isfinite(norm):
             raise DivergedError(
                 f"the gradients' norm is {norm}: training diverged",
@@ -144,6 +153,15 @@ class Engine(AbstractContextManager["Engine"]):
             torch._foreach_mul_(grads, self.clip / (norm + 1e-6))
         self._engine.step()
         return norm
+
+    def _norm(self, grads: list[Tensor]) -> float:
+        """Norm of all gradients, those of the other ranks' experts included."""
+        if self.ranks.size == 1:
+            return float(nn.utils.get_total_norm(grads))
+        own = [p.grad for p in self._parameters if p.grad is not None and divided(p)]
+        same = [p.grad for p in self._parameters if p.grad is not None and not divided(p)]
+        squares = self.ranks.total(nn.utils.get_total_norm(own).double() ** 2)
+        return float((nn.utils.get_total_norm(same).double() ** 2 + squares).sqrt())
 
     def step(self, loss: Tensor) -> float:
         """`backward`, then `update`; returns the norm of the gradients before clipping."""

@@ -5,11 +5,15 @@
 Killed at any moment and started again with the same job it goes on from the newest checkpoint, and
 ends with the same metrics and the same weights as a run that nobody disturbed (same number of
 threads). A finished run answers at once.
+
+Under torchrun the ranks divide each batch's rows and each layer's experts among themselves; what
+is written is the first one's work. Figures and files are those of one process, to rounding.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +41,11 @@ from headrace.training.moe.export import Card, save
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
 from headrace.training.moe.presets import Preset, count, preset
 from headrace.training.optimizer import MuonAdamW, build_optimizer, set_rate
+from headrace.training.ranks import Ranks
 from headrace.training.settings import OptimizerSettings, PretrainSettings
+
+NOT_DECIDING = {"checkpoint", "processes"}
+"""Settings that change no weight (the number of processes: none beyond rounding)."""
 
 
 class PretrainJob(Settings):
@@ -67,7 +75,7 @@ def _identity(job: PretrainJob, shards: Shards, config: MoEConfig, steps: int) -
     return lineage.digest(
         {
             "data": [shards.manifest.get("release_id"), shards.manifest["files"]],
-            "settings": job.settings.model_dump(exclude={"checkpoint"}),
+            "settings": job.settings.model_dump(exclude=NOT_DECIDING),
             "model": config.model_dump(),
             "steps": steps,
             "seed": job.seed,
@@ -78,10 +86,13 @@ def _identity(job: PretrainJob, shards: Shards, config: MoEConfig, steps: int) -
 def pretrain(job: PretrainJob) -> dict[str, Any]:
     """Result of the run: the contract's keys of `pretrain` but `run_id`, and held-out figures.
 
+    Of several ranks only the first one's is whole.
+
     Raises:
         InputError: the data are no token shards.
         ValidationError: there is too little text for one batch.
-        UsageError: the output holds another run, or the preset is too large for this machine.
+        UsageError: the output holds another run, the preset is too large for this machine, or
+            experts or rows can't be divided by the number of processes.
         DivergedError: loss or gradients are not finite.
     """
     chosen, shards = preset(job.settings.preset), Shards(job.data)
@@ -95,6 +106,8 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
             f"`headrace plan --preset {asked.preset}` says what it takes",
         )
+    ranks = Ranks.current()
+    _require_even(config, rows, ranks.size)
     shards.require(rows)
     output = Path(storage.display(job.output))
     identity = _identity(job, shards, config, steps)
@@ -106,6 +119,10 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     prepare(job.seed)
     model = MoEForCausalLM(config).train()
     _rest(model, shards.marks)
+    if ranks.size > 1:
+        from headrace.training.moe import parallel
+
+        parallel.divide(model, ranks)
     optimizer = build_optimizer(
         model,
         OptimizerSettings(
@@ -123,7 +140,11 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         "identity": identity,
         "resumed_from": found.step if found else 0,
     }
-    answer |= _train(job, model, optimizer, shards, rows, steps, identity, found)
+    answer |= _train(job, model, optimizer, shards, rows, steps, identity, found, ranks)
+    if ranks.size > 1:
+        parallel.unite(model, ranks)
+    if not ranks.first:
+        return answer
     shown = {
         k: v
         for k, v in answer.items()
@@ -133,11 +154,25 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         stage="pretrain",
         lineage={"release_id": shards.manifest.get("release_id"), **job.lineage, "seed": job.seed},
         metrics=shown,
-        settings=asked.model_dump(exclude={"checkpoint"}),
+        settings=asked.model_dump(exclude=NOT_DECIDING),
     )
     save(model, output / "export", Path(shards.tokenizer), card)
     storage.write_json(output / "result.json", answer)
     return answer
+
+
+def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
+    if rows % processes:
+        raise UsageError(
+            f"{rows} rows a batch can't be divided evenly among {processes} processes",
+            "set pretrain.rows to a multiple of pretrain.processes",
+        )
+    if config.moe_layers and config.n_routed_experts % processes:
+        raise UsageError(
+            f"{config.n_routed_experts} experts can't be divided evenly among "
+            f"{processes} processes",
+            "set pretrain.processes to a divisor of the preset's number of experts",
+        )
 
 
 def _finished(output: Path, identity: str, steps: int) -> dict[str, Any] | None:
@@ -169,41 +204,56 @@ def _train(
     steps: int,
     identity: str,
     found: Checkpoint | None,
+    ranks: Ranks,
 ) -> dict[str, Any]:
-    """The loop. Returns the last step's figures and the speed."""
+    """The loop. Returns the last step's figures and the speed, on the first rank."""
     asked, output = job.settings, Path(storage.display(job.output))
     done = 0
     if found:
-        found.restore(model, optimizer)
+        found.restore(model, optimizer, ranks)
         done = found.step
     output.mkdir(parents=True, exist_ok=True)
+    share = rows // ranks.size
     with (
         Progress("pretrain", steps, "steps") as progress,
-        Metrics(output / "metrics.jsonl", done) as metrics,
-        Engine(model, optimizer, asked.clip) as engine,
+        Metrics(output / "metrics.jsonl", done) if ranks.first else nullcontext() as metrics,
+        Engine(model, optimizer, asked.clip, ranks) as engine,
     ):
         progress.done = done
         speed = Speed(progress, rows * shards.length)
         every = asked.heldout_every or max(1, math.ceil(steps / 8))
         callbacks: list[Callback] = [
-            Balance(model, asked.balance_rate),
+            Balance(model, asked.balance_rate, ranks),
+            # All ranks measure all rows: that is little work, and the experts are needed anyway.
             Heldout(model, shards, every, asked.heldout_rows, asked.separate_documents),
             speed,
-            metrics,
+            *([metrics] if metrics else []),
             Checkpoints(
-                output / "checkpoints", model, optimizer, metrics, asked.checkpoint, identity
+                output / "checkpoints",
+                model,
+                optimizer,
+                metrics,
+                asked.checkpoint,
+                identity,
+                ranks,
             ),
         ]
         for number in range(done + 1, steps + 1):
             rate = set_rate(optimizer, number - 1, steps)
-            seen = batch(shards.train, (number - 1) * rows, rows, asked.separate_documents)
+            start = (number - 1) * rows + ranks.rank * share
+            seen = batch(shards.train, start, share, asked.separate_documents)
             loss = next_token_loss(model(seen.ids, mask=seen.mask), seen.ids)
             norm = engine.step(loss)
-            record = {"step": number, "loss": loss.item(), "lr": rate, "grad_norm": norm}
+            record = {
+                "step": number,
+                "loss": ranks.mean(loss.item()),
+                "lr": rate,
+                "grad_norm": norm,
+            }
             step = Step(number, number == steps, record)
             for callback in callbacks:
                 callback.after(step)
-    last = _last(output / "metrics.jsonl")
+    last = _last(output / "metrics.jsonl") if ranks.first else {}
     return {"tokens_per_second": round(speed.tokens_per_second, 1), **last}
 
 

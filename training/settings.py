@@ -70,6 +70,8 @@ class PretrainSettings(Settings):
     """Steps between two such measurements; None: eight in a run."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     """When to save."""
+    processes: int = Field(default=1, ge=1)
+    """Processes of one run under torchrun, the experts divided among them."""
 
 
 class EvaluateSettings(Settings):

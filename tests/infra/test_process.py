@@ -1,25 +1,35 @@
 """Jobs in processes of their own: answers, errors, and what happens when one is killed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from headrace.infra.errors import HeadraceError, InputError
-from headrace.infra.process import job_main, run_job
+from headrace.infra import console
+from headrace.infra.errors import DeadlineError, HeadraceError, InputError
+from headrace.infra.process import DEADLINE, job_main, run_job
 from headrace.infra.settings import Settings
 
 
 class Job(Settings):
     how: str
+    rank: int = 0
+    """The one that does so; others wait for it, as in an exchange of data."""
 
 
 def work(job: Job) -> dict[str, int]:
+    rank = int(os.environ.get("RANK") or 0)
+    Path(sys.argv[1]).with_name(f"begun-{rank}").touch()
+    console.say(f"rank {rank} speaks")
+    if job.how != "well" and rank != job.rank:
+        time.sleep(600)
     if job.how == "refuse":
         raise InputError("a.jsonl line 3: bad", "mend it")
     if job.how == "fault":
@@ -27,8 +37,8 @@ def work(job: Job) -> dict[str, int]:
     if job.how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if job.how == "sleep":
-        time.sleep(60)
-    return {"pid": os.getpid()}
+        time.sleep(600)
+    return {"pid": os.getpid(), "rank": rank}
 
 
 MODULE = "job_under_test"
@@ -43,6 +53,18 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_comes_from_another_process(tmp_path: Path) -> None:
     assert run_job(MODULE, Job(how="well"), tmp_path / "f")["pid"] != os.getpid()
+
+
+def test_a_job_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEADLINE, str(time.time() + 8))
+    with pytest.raises(DeadlineError, match="time is over"):
+        run_job(MODULE, Job(how="sleep"), tmp_path / "f")
+    assert (tmp_path / "f" / "begun-0").exists()
+    assert str(tmp_path) not in " ".join(" ".join(p.cmdline()) for p in children())
+
+
+def children() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
 
 
 def test_a_users_mistake_keeps_code_message_and_hint(tmp_path: Path) -> None:
@@ -65,27 +87,86 @@ def test_an_old_answer_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
 
 
 def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
-    code = (
-        f"from pathlib import Path; from {MODULE} import Job;"
-        "from headrace.infra.process import run_job;"
-        f"run_job({MODULE!r}, Job(how='sleep'), Path({str(tmp_path / 'f')!r}))"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code])
-    job = str(tmp_path / "f" / "job.json")
-
-    def children() -> list[int]:
-        found = psutil.process_iter(["cmdline"])
-        return [p.pid for p in found if (p.info["cmdline"] or [])[-2:] == [MODULE, job]]
-
-    end = time.monotonic() + 60
-    while not children() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert children()
+    parent = start(tmp_path, Job(how="sleep"))
+    wait(lambda: bool(running(tmp_path)))
     parent.kill()
     parent.wait()
-    while children() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not children()
+    wait(lambda: not running(tmp_path))
+
+
+def test_of_several_processes_the_first_answers_and_speaks(tmp_path: Path) -> None:
+    parent = start(tmp_path, Job(how="well"), processes=2)
+    _, heard = parent.communicate(timeout=120)
+    assert parent.returncode == 0
+    assert json.loads((tmp_path / "f" / "answer.json").read_text())["rank"] == 0
+    assert (tmp_path / "f" / "begun-1").exists()
+    assert heard.splitlines() == [f"starting the process of {MODULE}", "rank 0 speaks"]
+
+
+@pytest.mark.parametrize(
+    ("how", "rank", "said"),
+    [("refuse", 1, "line 3: bad"), ("fault", 0, "KeyError"), ("die", 1, "one of its 2 processes")],
+)
+def test_one_process_that_fails_ends_all(tmp_path: Path, how: str, rank: int, said: str) -> None:
+    parent = start(tmp_path, Job(how=how, rank=rank), processes=2)
+    _, heard = parent.communicate(timeout=120)
+    assert parent.returncode == (3 if how == "refuse" else 1)
+    assert said in heard and "Traceback" not in heard
+    assert not running(tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["parent", "torchrun"])
+@pytest.mark.parametrize("when", ["at work", "starting"])
+def test_no_process_outlives_its_launcher(tmp_path: Path, victim: str, when: str) -> None:
+    parent = start(tmp_path, Job(how="sleep"), processes=2)
+
+    def ranks() -> list[psutil.Process]:
+        return [p for p in running(tmp_path) if "torch.distributed.run" not in p.info["cmdline"]]
+
+    def ready() -> bool:
+        begun = [(tmp_path / "f" / f"begun-{r}").exists() for r in (0, 1)]
+        return len(ranks()) == 2 and (when == "starting" or all(begun))
+
+    wait(ready)
+    (torchrun,) = (p for p in running(tmp_path) if "torch.distributed.run" in p.info["cmdline"])
+    (parent if victim == "parent" else torchrun).kill()
+    _, heard = parent.communicate(timeout=60)
+    wait(lambda: not running(tmp_path))
+    if victim == "torchrun":
+        assert "was ended by signal 9" in heard
+
+
+def start(folder: Path, job: Job, processes: int = 1) -> subprocess.Popen[str]:
+    """A command that runs the job in `folder`/f as headrace does, its progress in a pipe."""
+    code = f"""
+import sys
+from pathlib import Path
+from {MODULE} import Job
+from headrace.infra import console
+from headrace.infra.errors import HeadraceError
+from headrace.infra.process import run_job
+folder = Path({str(folder)!r})
+console.open_console(folder / "log")
+try:
+    run_job({MODULE!r}, Job.model_validate({job.model_dump()!r}), folder / "f", {processes})
+except HeadraceError as error:
+    console.say(error.message)
+    sys.exit(error.code)
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+def running(folder: Path) -> list[psutil.Process]:
+    """Processes of the job in `folder`, torchrun among them."""
+    end = [MODULE, str(folder / "f" / "job.json")]
+    return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == end]
+
+
+def wait(until: Callable[[], bool]) -> None:
+    end = time.monotonic() + 90
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":

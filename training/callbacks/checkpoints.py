@@ -9,6 +9,7 @@ from headrace.training.callbacks.base import Callback, Step
 from headrace.training.callbacks.metrics import Metrics
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import MuonAdamW
+from headrace.training.ranks import Ranks
 from headrace.training.settings import CheckpointSettings
 
 
@@ -20,17 +21,20 @@ class Checkpoints(Callback):
         root: Path,
         model: MoEForCausalLM,
         optimizer: MuonAdamW,
-        metrics: Metrics,
+        metrics: Metrics | None,
         settings: CheckpointSettings,
         identity: str,
+        ranks: Ranks,
     ) -> None:
         self.root, self.model, self.optimizer = root, model, optimizer
         self.metrics, self.settings, self.identity = metrics, settings, identity
+        self.ranks = ranks
 
     def after(self, step: Step) -> None:
         """Save, where it is time; the step's metrics must have been written before."""
         if step.last or step.number % self.settings.every == 0:
-            self.metrics.sync()
+            if self.metrics:
+                self.metrics.sync()
             checkpoint.save(
                 self.root,
                 step.number,
@@ -38,4 +42,5 @@ class Checkpoints(Callback):
                 self.optimizer,
                 self.identity,
                 keep=self.settings.keep,
+                ranks=self.ranks,
             )

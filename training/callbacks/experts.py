@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from headrace.training.callbacks.base import Callback, Step
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.ranks import ONE, Ranks
 
 
 class Balance(Callback):
-    """Balances `model` by `rate` after each step.
+    """Balances `model` by `rate` after each step, by the load on all ranks together.
 
     Records `expert_load`, the busiest expert's tokens as a multiple of the mean, in the layer
     where that is largest (1 is even), and `idle_experts`, the number that had no token.
     """
 
-    def __init__(self, model: MoEForCausalLM, rate: float) -> None:
-        self.model, self.rate = model, rate
+    def __init__(self, model: MoEForCausalLM, rate: float, ranks: Ranks = ONE) -> None:
+        self.model, self.rate, self.ranks = model, rate, ranks
 
     def after(self, step: Step) -> None:
         """Move the biases and add the figures."""
+        for router in self.model.routers():
+            self.ranks.total(router.load)
         load = self.model.balance(self.rate).double()
         if len(load):
             ratio = load.max(dim=1)[0] / load.mean(dim=1).clamp(min=1e-9)

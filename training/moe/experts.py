@@ -31,7 +31,7 @@ class SwiGLU(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-class _Dispatch(torch.autograd.Function):
+class Dispatch(torch.autograd.Function):
     """Copies each token's row to the k places where its experts look for it.
 
     The gradient of a plain index_select adds k rows into one in the order of the index; gathered
@@ -40,15 +40,24 @@ class _Dispatch(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor, k: int) -> Tensor:
+        """Row order[i] // k of `x` (N, D) at place i of (N·k, D); `back` undoes `order`."""
         ctx.save_for_backward(back)
         ctx.k = k
         return x.index_select(0, order // k)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        """The sum over each row's k places."""
         (back,) = ctx.saved_tensors
         rows = grads[0].index_select(0, back)
         return rows.view(-1, ctx.k, rows.shape[1]).sum(1), None, None, None
+
+
+def inverse(order: Tensor) -> Tensor:
+    """The permutation that undoes `order`."""
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    return back
 
 
 class Experts(nn.Module):
@@ -57,6 +66,7 @@ class Experts(nn.Module):
     def __init__(self, config: MoEConfig) -> None:
         super().__init__()
         E, M, D = config.n_routed_experts, config.moe_intermediate_size, config.hidden_size
+        self.number = E
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * M, D))
         self.down_proj = nn.Parameter(torch.empty(E, D, M))
 
@@ -65,15 +75,18 @@ class Experts(nn.Module):
         N, k = chosen.shape
         flat = chosen.flatten()
         order = flat.argsort(stable=True)
-        back = torch.empty_like(order)
-        back[order] = torch.arange(N * k, device=order.device)
-        ends = torch.bincount(flat, minlength=len(self.down_proj)).cumsum(0).to(torch.int32)
-        rows = _Dispatch.apply(x, order, back, k)
-        both = torch._grouped_mm(rows, self.gate_up_proj.transpose(1, 2), offs=ends)
-        gate, up = both.chunk(2, dim=-1)
-        out = torch._grouped_mm(F.silu(gate) * up, self.down_proj.transpose(1, 2), offs=ends)
+        back = inverse(order)
+        counts = torch.bincount(flat, minlength=self.number)
+        out = self.each(Dispatch.apply(x, order, back, k), counts)
         out = out.index_select(0, back).view(N, k, -1)
         return (out * weights.to(out.dtype)[..., None]).sum(1)
+
+    def each(self, rows: Tensor, counts: Tensor) -> Tensor:
+        """Each expert's output of its rows: `rows` (n, D) by expert, `counts` (E,) of them."""
+        ends = counts.cumsum(0).to(torch.int32)
+        both = torch._grouped_mm(rows, self.gate_up_proj.transpose(1, 2), offs=ends)
+        gate, up = both.chunk(2, dim=-1)
+        return torch._grouped_mm(F.silu(gate) * up, self.down_proj.transpose(1, 2), offs=ends)
 
 
 class MoELayer(nn.Module):

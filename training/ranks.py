@@ -1,0 +1,65 @@
+"""Which of a run's processes this one is, and what they tell each other.
+
+A process that no launcher started is the only one; then nothing here communicates.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Rank number `rank` (from 0) of `size`; where there are more, all must call alike."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def current(cls) -> Self:
+        """As torchrun says in the environment."""
+        return cls(int(os.environ.get("RANK") or 0), int(os.environ.get("WORLD_SIZE") or 1))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes."""
+        return self.rank == 0
+
+    def part(self, whole: Tensor) -> Tensor:
+        """This rank's block of a tensor whose first dimension is a multiple of `size`."""
+        return whole if self.size == 1 else whole.chunk(self.size)[self.rank].clone()
+
+    def whole(self, part: Tensor) -> Tensor:
+        """On the first rank the blocks of all ranks in their order, elsewhere `part` itself."""
+        if self.size == 1:
+            return part
+        parts = [torch.empty_like(part) for _ in range(self.size)] if self.first else None
+        dist.gather(part.contiguous(), parts)
+        return torch.cat(parts) if parts else part
+
+    def total(self, value: Tensor) -> Tensor:
+        """`value` with the sum over all ranks in its place."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def mean(self, value: float) -> float:
+        """The mean over all ranks."""
+        if self.size == 1:
+            return value
+        return float(self.total(torch.tensor(value, dtype=torch.float64))) / self.size
+
+
+ONE = Ranks()
+"""The only process there is."""
+
+
+def divided(parameter: Tensor) -> bool:
+    """Whether each rank holds a part of its own, as DeepSpeed marks parameters of experts."""
+    return not getattr(parameter, "allreduce", True)
