@@ -104,7 +104,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
 
     def make() -> dict[str, Any]:
         found = scoring.evaluate(str(export), table, shared.seed, settings)
-        return {"metrics": found.metrics}
+        return {"metrics": found.metrics, OF: _run_of(str(export))}
 
     metrics = once(folder, "metrics.json", make)["metrics"]
     return {"model": str(export), "metrics": metrics, "file": str(folder / "metrics.json")}
