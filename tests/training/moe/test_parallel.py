@@ -6,9 +6,13 @@ The layer is tested by this file as a job: torchrun runs `work` on both ranks.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
@@ -199,6 +203,43 @@ def test_two_processes_go_on_where_one_was(
     output = interrupted(one[0], tmp_path / "run")
     assert by_two(shards_folder, output)["resumed_from"] == 10
     same_course(one[0], output)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from headrace.infra.errors import HeadraceError
+from headrace.infra.process import run_job
+from headrace.training.pretrain import PretrainJob
+job = PretrainJob.model_validate_json(sys.argv[1])
+try:
+    run_job("headrace.training.pretrain", job, Path(job.output), 2)
+except HeadraceError as error:
+    print(error.code, error.message)
+"""
+
+
+def test_a_process_that_is_killed_ends_the_run_plainly(shards_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    asked = job(shards_folder, output, steps=100_000).model_dump_json()
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, asked], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        try:
+            while len(read(output / "metrics.jsonl")) < 2 and parent.poll() is None:
+                time.sleep(0.1)
+            ours = [p for p in psutil.process_iter(["cmdline", "environ"]) if belongs(p, output)]
+            (second,) = (p for p in ours if (p.info["environ"] or {}).get("RANK") == "1")
+            second.kill()
+            said, _ = parent.communicate(timeout=120)
+        finally:
+            parent.kill()
+    assert said.startswith("1 headrace.training.pretrain was ended: one of its 2 processes")
+    assert not any(p.is_running() for p in ours)
+
+
+def belongs(process: psutil.Process, output: Path) -> bool:
+    return str(output / "job.json") in (process.info["cmdline"] or [])
 
 
 @pytest.mark.parametrize(
