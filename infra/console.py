@@ -105,8 +105,14 @@ def listening(pipe: Path) -> Iterator[None]:
 
 
 def speak_through(pipe: Path) -> None:
-    """Speak to the user through the pipe that another process listens to; before `open_console`."""
-    os.environ[_PROGRESS_FD] = str(os.open(pipe, os.O_WRONLY))
+    """Speak to the user through the pipe that another process listens to; before `open_console`.
+
+    Raises:
+        OSError: that process is gone.
+    """
+    fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    os.environ[_PROGRESS_FD] = str(fd)
 
 
 def log_path() -> Path | None:

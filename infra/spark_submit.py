@@ -82,6 +82,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings, folder: Path) -> dic
 def submitted(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     """The `__main__` of a file that is submitted: the counterpart of `run`."""
     die_with_parent()
+    # Where all were killed before that line, nobody listens, and this ends here.
     console.speak_through(Path(sys.argv[1]).with_name(_PIPE))
     job_main(model, lambda job: _with_counts(function, job))
 
