@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from importlib.util import find_spec
@@ -85,7 +86,7 @@ def driver_options() -> str:
     log4j = home().root / "spark" / "log4j2.properties"
     log4j.parent.mkdir(parents=True, exist_ok=True)
     log4j.write_text(_LOG4J)
-    return f"-Dlog4j2.configurationFile={log4j} {QUICK}"
+    return f"{shlex.quote(f'-Dlog4j2.configurationFile={log4j}')} {QUICK}"
 
 
 def _event_log(settings: SparkSettings) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from headrace.infra import console, spark, storage
 from headrace.infra.errors import BY_CODE, HeadraceError
 from headrace.infra.home import home
+from headrace.infra.lineage import digest
 from headrace.infra.process import die_with_parent, job_main
 from headrace.infra.settings import SparkSettings
 
@@ -27,20 +28,26 @@ J = TypeVar("J", bound=BaseModel)
 _PIPE = "progress"
 
 
-def run(main: str, job: BaseModel, settings: SparkSettings, folder: Path) -> dict[str, Any]:
+def folder_of(main: str, job: BaseModel) -> Path:
+    """Where `job.json` and `answer.json` of a submission are: the same job has the same folder."""
+    name = Path(main).stem
+    return home().root / "spark" / "steps" / f"{name}-{digest(job.model_dump(mode='json'))[:12]}"
+
+
+def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
     """Submit the Python file `main`, which calls `submitted`; what its function returned.
 
     Args:
         main: path of the file.
         job: what it is to do.
         settings: the cluster, and what driver and executors may use.
-        folder: where `job.json` and `answer.json` are written.
 
     Raises:
         UsageError: the master doesn't answer.
         HeadraceError: the error that the step raised, with its counts; code 1 where it was killed.
     """
     spark.check_master(settings.master)
+    folder = folder_of(main, job)
     folder.mkdir(parents=True, exist_ok=True)
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)

@@ -59,7 +59,8 @@ def history_command(port: int, events_folder: Path, folder: Path) -> Command:
     """The history server on `port`, for the event logs in `events_folder` (spark.event_log)."""
     events_folder.mkdir(parents=True, exist_ok=True)
     options = {
-        "spark.history.fs.logDirectory": events_folder.absolute().as_uri(),
+        # Not as_uri(): Hadoop's paths don't undo its %20.
+        "spark.history.fs.logDirectory": f"file://{events_folder.absolute()}",
         "spark.history.ui.port": str(port),
     }
     return _command(

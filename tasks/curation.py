@@ -8,7 +8,6 @@ from typing import Any
 from headrace.infra import releases, spark, spark_submit
 from headrace.infra.corpora.base import Corpus, as_jsonl
 from headrace.infra.home import home
-from headrace.infra.lineage import digest
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import inventory_job, release_job, steps
 from headrace.spark_jobs.inventory_job import Inventory
@@ -91,8 +90,7 @@ def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> dic
     if not spark.is_cluster(job.spark):
         return steps.STEPS[name](spark.session(job.spark), job, inventory)
     submission = steps.Step(name=name, job=job, work=inventory.work)
-    folder = home().root / "spark" / "steps" / digest(submission.model_dump(mode="json"))[:12]
-    return spark_submit.run(steps.__file__, submission, job.spark, folder)
+    return spark_submit.run(steps.__file__, submission, job.spark)
 
 
 @step("score five levels")

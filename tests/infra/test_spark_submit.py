@@ -41,9 +41,10 @@ def work(job: Job) -> dict[str, object]:
 
 
 def test_an_answer_comes_from_a_driver_and_its_lines_reach_the_user(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = spark_submit.run(__file__, Job(how="well"), LOCAL, tmp_path / "f")
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "a state folder"))
+    said = spark_submit.run(__file__, Job(how="well"), LOCAL)
     assert said["pid"] != os.getpid() and int(said["java"]) > 0
     seen = capfd.readouterr()
     assert seen.err.splitlines()[0] == "spark-submit to local[1]"
@@ -51,26 +52,27 @@ def test_an_answer_comes_from_a_driver_and_its_lines_reach_the_user(
     assert "noise" not in seen.err + seen.out
 
 
-def test_a_users_mistake_keeps_code_message_hint_and_counts(tmp_path: Path) -> None:
+def test_a_users_mistake_keeps_code_message_hint_and_counts() -> None:
     with pytest.raises(InputError, match="line 3") as e:
-        spark_submit.run(__file__, Job(how="refuse"), LOCAL, tmp_path / "f")
+        spark_submit.run(__file__, Job(how="refuse"), LOCAL)
     assert (e.value.code, e.value.hint, e.value.counts) == (3, "mend it", {"read": 7})
 
 
 @pytest.mark.parametrize(("how", "said"), [("fault", "KeyError"), ("die", "ended with code")])
-def test_an_unexpected_end_is_code_one(tmp_path: Path, how: str, said: str) -> None:
-    (tmp_path / "f").mkdir()
-    (tmp_path / "f" / "answer.json").write_text("{}")  # an old one is not taken for a new one
+def test_an_unexpected_end_is_code_one(how: str, said: str) -> None:
+    folder = spark_submit.folder_of(__file__, Job(how=how))
+    folder.mkdir(parents=True)
+    (folder / "answer.json").write_text("{}")  # an old one is not taken for a new one
     with pytest.raises(HeadraceError, match=said) as e:
-        spark_submit.run(__file__, Job(how=how), LOCAL, tmp_path / "f")
+        spark_submit.run(__file__, Job(how=how), LOCAL)
     assert e.value.code == 1
 
 
-def test_nothing_is_submitted_to_a_master_that_does_not_answer(tmp_path: Path) -> None:
+def test_nothing_is_submitted_to_a_master_that_does_not_answer() -> None:
     away = SparkSettings(master="spark://127.0.0.1:9")
     with pytest.raises(UsageError, match="no Spark master answers"):
-        spark_submit.run(__file__, Job(how="well"), away, tmp_path / "f")
-    assert not (tmp_path / "f").exists()
+        spark_submit.run(__file__, Job(how="well"), away)
+    assert not spark_submit.folder_of(__file__, Job(how="well")).exists()
 
 
 @pytest.mark.parametrize("at_work", [True, False])
@@ -78,14 +80,15 @@ def test_driver_and_java_die_with_who_submitted_them(tmp_path: Path, at_work: bo
     here = Path(__file__)
     (tmp_path / "job_under_test.py").write_text(here.read_text())
     code = (
-        "from pathlib import Path; from job_under_test import Job, LOCAL;"
+        "from job_under_test import Job, LOCAL;"
         "from headrace.infra.spark_submit import run;"
-        f"run({__file__!r}, Job(how='sleep'), LOCAL, Path({str(tmp_path / 'f')!r}))"
+        f"run({__file__!r}, Job(how='sleep'), LOCAL)"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}
     )
-    job = str(tmp_path / "f" / "job.json")
+    folder = spark_submit.folder_of(__file__, Job(how="sleep"))
+    job = str(folder / "job.json")
 
     def started() -> set[str]:
         found = psutil.process_iter(["cmdline", "name"])
@@ -97,7 +100,7 @@ def test_driver_and_java_die_with_who_submitted_them(tmp_path: Path, at_work: bo
 
     def reached() -> bool:
         # Just started, a driver has not yet asked the kernel to be ended with its parent.
-        return (tmp_path / "f" / "at work").exists() if at_work else "python" in started()
+        return (folder / "at work").exists() if at_work else "python" in started()
 
     end = time.monotonic() + 100
     while not reached() and time.monotonic() < end:
