@@ -96,7 +96,7 @@ class Cluster:
                 self.page("history", "/api/v1/applications")
                 if self.alive() == len(self.workers):
                     return
-            except OSError:
+            except (OSError, ValueError):  # a page may answer before its JSON does
                 pass
             time.sleep(0.2)
         logs = {p.name: p.read_text()[-500:] for p in self.folder.glob("*.log")}
