@@ -13,19 +13,17 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from headrace.infra import console
+from headrace.infra import console, stack
 from headrace.infra.errors import HeadraceError, NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared, load, read_config
+from headrace.infra.stack import Stack
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
-if TYPE_CHECKING:
-    from headrace.infra.stack import Stack
-
 logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
@@ -57,6 +55,8 @@ class Call:
     def settings(self, model: type[Shared], **given: Any) -> Any:
         """Validated settings of a verb; `given` (an option's value) wins over the profile only."""
         base = read_config(PROFILES / f"{self.profile}.yaml")
+        if self.profile == "cluster" and (up := stack.running(home())):
+            base = {**base, "spark": {"master": up.spark_master, "event_log": up.event_log}}
         self.made = load(model, self.config, self.sets, {**base, **given})
         return self.made
 
@@ -155,7 +155,6 @@ def start_prefect() -> None:
 
     Its own boots while the flows are imported.
     """
-    from headrace.infra import stack
     from headrace.infra.prefect_server import OwnServer
 
     if up := stack.running(home()):
@@ -172,8 +171,6 @@ def join_stack() -> Stack:
     Raises:
         UsageError: it isn't up.
     """
-    from headrace.infra import stack
-
     up = stack.running(home())
     if up is None:
         raise UsageError("no Prefect server is up", "start it: `headrace up`")

@@ -12,6 +12,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -78,6 +80,46 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
 def progress_fds() -> tuple[int, ...]:
     """Descriptors that a child process must be given to speak to the user (`pass_fds`)."""
     return (int(os.environ[PROGRESS_FD]),) if os.environ.get(PROGRESS_FD) else ()
+
+
+@contextmanager
+def listening(pipe: Path) -> Iterator[None]:
+    """While it is open, say what a process that can inherit no descriptor writes to a named pipe.
+
+    Args:
+        pipe: where the pipe is made; removed at the end.
+    """
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe, 0o600)
+    # A pipe opens when both ends do, and ends when the last writer is gone: ours is the first one.
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(pipe, os.O_WRONLY)
+    os.set_blocking(reader, True)
+
+    def copy() -> None:
+        with os.fdopen(reader, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                say(line.rstrip("\n"))
+
+    copier = threading.Thread(target=copy, daemon=True)
+    copier.start()
+    try:
+        yield
+    finally:
+        pipe.unlink(missing_ok=True)
+        os.close(writer)
+        copier.join(5)
+
+
+def speak_through(pipe: Path) -> None:
+    """Speak to the user through the pipe that another process listens to; before `open_console`.
+
+    Raises:
+        OSError: that process is gone.
+    """
+    fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    os.environ[PROGRESS_FD] = str(fd)
 
 
 def log_path() -> Path | None:

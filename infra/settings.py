@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from headrace.infra.errors import UsageError
@@ -29,10 +29,14 @@ class SparkSettings(Settings):
     """Spark master URL."""
     partitions: int | None = None
     """Number of partitions of every Spark stage; None: one a core and chunk."""
-    event_log: str | None = None
-    """Folder for what the history server shows; None: nothing is kept."""
     driver_memory: str = "3g"
     """Memory of the driver's Java process, as Spark writes it."""
+    executor_memory: str = "1g"
+    """Memory of the Java process of each of a cluster's executors; its Python comes on top."""
+    executor_cores: int | None = Field(default=None, ge=1)
+    """Cores of each of a cluster's executors; None: all of its worker's."""
+    event_log: str | None = None
+    """Folder of the event log that Spark's history server reads; None: none is written."""
 
 
 class ModelSettings(Settings):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from headrace.infra import console
+from headrace.infra import code_archive, console
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.java import java_home
 from headrace.infra.settings import SparkSettings
+from headrace.infra.shipped import FOLDER
+
+EVENT_LOG = "HEADRACE_SPARK_EVENTS"
+"""Environment variable: the event log's folder where the settings name none."""
 
 _LOG4J = """rootLogger.level = warn
 rootLogger.appenderRef.stdout.ref = console
@@ -22,12 +29,16 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 
-# The heavy work is Python's: the quick compiler and collector halve what a small job's Java costs
-# (CPU seconds of a session's start: 4.8 instead of 9.4).
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""The heavy work is Python's: the quick compiler and collector halve what a small job's Java costs
+(CPU seconds of a session's start: 4.8 instead of 9.4)."""
 
 _ANSWER_SECONDS = 3.0
+
+
+def is_cluster(settings: SparkSettings) -> bool:
+    """Whether the master is a standalone cluster's, not this process."""
+    return settings.master.startswith("spark://")
 
 
 def check_master(master: str) -> None:
@@ -52,20 +63,66 @@ def check_master(master: str) -> None:
     )
 
 
+def program(name: str) -> str:
+    """Path of a program of the packaged Spark, such as `spark-submit`; pyspark isn't imported."""
+    spec = find_spec("pyspark")
+    assert spec is not None and spec.origin is not None
+    return str(Path(spec.origin).with_name("bin") / name)
+
+
+def environment() -> dict[str, str]:
+    """Variables that any process of Spark needs: its Java, its Python, and loopback."""
+    return {
+        "JAVA_HOME": java_home()[0],
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": os.environ.get("SPARK_LOCAL_IP", "127.0.0.1"),
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore"),
+    }
+
+
+def driver_options() -> str:
+    """Options of the driver's Java, which must be known before it starts."""
+    log4j = home().root / "spark" / "log4j2.properties"
+    log4j.parent.mkdir(parents=True, exist_ok=True)
+    log4j.write_text(_LOG4J)
+    return f"{shlex.quote(f'-Dlog4j2.configurationFile={log4j}')} {QUICK}"
+
+
+def _event_log(settings: SparkSettings) -> dict[str, str]:
+    named = settings.event_log or os.environ.get(EVENT_LOG)
+    if not named:
+        return {}
+    folder = Path(named).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.as_uri()}
+
+
+def _executors(settings: SparkSettings, code: Path) -> dict[str, str]:
+    """What the executors of a cluster are started with."""
+    # Set here and not on spark-submit's command line, which everybody can read: there are keys.
+    passed = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
+    passed |= {FOLDER: str(code), "PYTHONWARNINGS": "ignore"}
+    cores = {"spark.executor.cores": str(settings.executor_cores)}
+    return {
+        "spark.executor.memory": settings.executor_memory,
+        "spark.executor.extraJavaOptions": QUICK,
+        **(cores if settings.executor_cores else {}),
+        **{f"spark.executorEnv.{k}": v for k, v in passed.items()},
+    }
+
+
 def session(settings: SparkSettings) -> Any:
     """The Spark session of this process (pyspark.sql.SparkSession), started at the first call.
+
+    The executors of a cluster import the code that is shipped to them, not what is installed there.
 
     Raises:
         UsageError: the settings name a master that doesn't answer.
     """
-    os.environ["JAVA_HOME"] = java_home()[0]
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.update(environment())
     folder = home().root / "spark"
-    folder.mkdir(parents=True, exist_ok=True)
-    log4j = folder / "log4j2.properties"
-    log4j.write_text(_LOG4J)
+    options = driver_options()
     from pyspark.sql import SparkSession
 
     builder = (
@@ -78,7 +135,7 @@ def session(settings: SparkSettings) -> Any:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.local.dir", str(folder / "local"))
         .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-        .config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={log4j} {_QUICK}")
+        .config("spark.driver.extraJavaOptions", options)
         .config("spark.sql.shuffle.partitions", str(settings.partitions or 4))
         .config("spark.default.parallelism", str(settings.partitions or 4))
         .config("spark.sql.adaptive.enabled", "true")
@@ -91,7 +148,14 @@ def session(settings: SparkSettings) -> Any:
     if SparkSession.getActiveSession() is not None:
         return builder.getOrCreate()
     check_master(settings.master)
+    more = _event_log(settings)
+    if is_cluster(settings):
+        more |= _executors(settings, folder / "code")
+    for key, value in more.items():
+        builder = builder.config(key, value)
     with console.Progress("spark: start"):
         spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    if is_cluster(settings):
+        spark.sparkContext.addPyFile(str(code_archive.build("spark_jobs", folder / "code")))
     return spark

@@ -181,7 +181,8 @@ def services(home: Home, ports: dict[str, int], database: str | None) -> list[Se
 
     def worker(number: int) -> Service:
         ui = ports[f"spark_worker_{number}_ui"]
-        command = standalone.worker_command(master, ui, folder / f"spark-worker-{number}")
+        place = folder / f"spark-worker-{number}"
+        command = standalone.worker_command(master, ui, place, cores=1, memory="2g")
         return spark(f"spark-worker-{number}", command, ui)
 
     history = standalone.history_command(

@@ -1,46 +1,70 @@
-"""A Spark standalone cluster from the pip package: the commands that start its parts."""
+"""A Spark standalone cluster from the pip package: the commands of its master, workers and history.
+
+For a supervisor: each function gives (argv, variables to add to the environment) of a process that
+stays in the foreground and is Java itself in the end, so that a signal to it hits the right one.
+All ports are on loopback, web pages included; what the processes write is below `folder`, their
+logs are their standard streams.
+"""
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 
-import pyspark
+from headrace.infra import spark
 
-from headrace.infra.java import java_home
-
+HOST = "127.0.0.1"
+_FINISHED_SECONDS = 24 * 3600
 Command = tuple[list[str], dict[str, str]]
 
 
-def _class(name: str, *arguments: str, env: dict[str, str]) -> Command:
-    root = Path(pyspark.__file__).parent
-    ours = {
-        "JAVA_HOME": java_home()[0],
-        "SPARK_HOME": str(root),
-        "SPARK_LOCAL_IP": "127.0.0.1",
+def _command(name: str, *arguments: str, folder: Path, **variables: str) -> Command:
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [spark.program("spark-class"), f"org.apache.spark.deploy.{name}", *arguments]
+    env = {
+        **spark.environment(),
+        "SPARK_LOCAL_IP": HOST,
         "SPARK_DAEMON_MEMORY": "512m",
-        "PYSPARK_PYTHON": sys.executable,
-        **env,
+        "SPARK_DAEMON_JAVA_OPTS": spark.QUICK,
+        "SPARK_LOCAL_DIRS": str(folder / "local"),
+        **variables,
     }
-    return [str(root / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *arguments], ours
+    return argv, env
 
 
 def master_command(port: int, ui_port: int, folder: Path) -> Command:
-    """(argv, environment) of a master on loopback."""
-    return _class("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port",
-                  str(ui_port), env={})  # fmt: skip
+    """The master `spark://127.0.0.1:<port>`, its page on `ui_port`."""
+    at = ("--host", HOST, "--port", str(port), "--webui-port", str(ui_port))
+    # Else it would take submissions by HTTP as well, on a port that two masters would fight for.
+    closed = "-Dspark.master.rest.enabled=false"
+    return _command("master.Master", *at, folder=folder, SPARK_MASTER_OPTS=closed)
 
 
-def worker_command(
-    master: str, ui_port: int, folder: Path, cores: int = 1, memory: str = "2g"
-) -> Command:
-    """(argv, environment) of a worker."""
-    return _class("worker.Worker", "--host", "127.0.0.1", "--webui-port", str(ui_port), "--cores",
-                  str(cores), "--memory", memory, "--work-dir", str(folder / "work"), master,
-                  env={})  # fmt: skip
+def worker_command(master: str, ui_port: int, folder: Path, cores: int, memory: str) -> Command:
+    """A worker that offers `cores` and `memory` (as `2g`) to executors; it looks for `master`.
+
+    What executors of finished applications leave is removed after a day.
+    """
+    return _command(
+        "worker.Worker",
+        *("--host", HOST, "--webui-port", str(ui_port), "--work-dir", str(folder / "work")),
+        *("--cores", str(cores), "--memory", memory, master),
+        folder=folder,
+        SPARK_WORKER_OPTS="-Dspark.worker.cleanup.enabled=true "
+        f"-Dspark.worker.cleanup.appDataTtl={_FINISHED_SECONDS}",
+    )
 
 
-def history_command(port: int, events: Path, folder: Path) -> Command:
-    """(argv, environment) of the history server."""
-    options = f"-Dspark.history.fs.logDirectory=file:{events} -Dspark.history.ui.port={port}"
-    return _class("history.HistoryServer", env={"SPARK_HISTORY_OPTS": options})
+def history_command(port: int, events_folder: Path, folder: Path) -> Command:
+    """The history server on `port`, for the event logs in `events_folder` (spark.event_log)."""
+    events_folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        # Not as_uri(): Hadoop's paths don't undo its %20.
+        "spark.history.fs.logDirectory": f"file://{events_folder.absolute()}",
+        "spark.history.ui.port": str(port),
+    }
+    return _command(
+        "history.HistoryServer",
+        folder=folder,
+        SPARK_HISTORY_OPTS=" ".join(shlex.quote(f"-D{k}={v}") for k, v in options.items()),
+    )

@@ -388,7 +388,7 @@ def _answer(job: TokenizeJob, reused: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from headrace.infra.process import job_main
     from headrace.infra.spark import session
+    from headrace.infra.spark_submit import submitted
 
-    job_main(TokenizeJob, lambda job: tokenize(lambda: session(job.spark), job))
+    submitted(TokenizeJob, lambda job: tokenize(lambda: session(job.spark), job))

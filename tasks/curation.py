@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.infra import releases, spark
+from headrace.infra import releases, spark, spark_submit
 from headrace.infra.corpora.base import Corpus, as_jsonl
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
-from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs import inventory_job, release_job, steps
 from headrace.spark_jobs.inventory_job import Inventory
 from headrace.spark_jobs.release_job import Draft
 from headrace.spark_jobs.settings import CurateJob as CurateJob
@@ -85,22 +85,30 @@ def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | N
     return release_job.finished(job, inventory)
 
 
+def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
+    """A Spark step: in this process, or submitted where the master is a cluster's."""
+    if not spark.is_cluster(job.spark):
+        return steps.STEPS[name](spark.session(job.spark), job, inventory)
+    submission = steps.Step(name=name, job=job, work=inventory.work)
+    return spark_submit.run(steps.__file__, submission, job.spark)
+
+
 @step("score five levels")
 def score_levels(job: CurateJob, inventory: Inventory) -> None:
     """One scan: read, language, five levels, signatures."""
-    scan_job.scan(spark.session(job.spark), job, inventory)
+    _in_spark("scan", job, inventory)
 
 
 @step("find duplicates")
 def find_duplicates(job: CurateJob, inventory: Inventory) -> None:
     """Exact and near duplicates among what the levels keep."""
-    dedup_job.deduplicate(spark.session(job.spark), job, inventory)
+    _in_spark("deduplicate", job, inventory)
 
 
 @step("write release")
 def write_release(job: CurateJob, inventory: Inventory) -> Draft:
     """Kept, rejected, unreadable, ledger and report; no manifest yet."""
-    return release_job.write(spark.session(job.spark), job, inventory)
+    return Draft(**_in_spark("write", job, inventory), inventory=inventory)
 
 
 @step("validate release")

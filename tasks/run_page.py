@@ -39,7 +39,7 @@ def live() -> Iterator[None]:
     """While it is open, progress goes to the page of this flow run."""
     read, write = os.pipe()
     os.set_inheritable(write, True)
-    os.environ["HEADRACE_PROGRESS_FD"] = str(write)
+    os.environ[console.PROGRESS_FD] = str(write)
     # From here on descriptors 1 and 2 are the log file: a worker that is killed takes the pipe
     # that it had given along, and writing there would kill the run as well.
     console.open_console(home().logs / "flows.log")

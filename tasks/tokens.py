@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.infra import spark, storage
+from headrace.infra import spark, spark_submit, storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
@@ -48,7 +48,11 @@ def tokenize_corpus(
 def _tokenize(job: TokenizeJob) -> dict[str, Any]:
     from headrace.expectations.tokens import validate
 
-    answer = tokenize_job.tokenize(lambda: spark.session(job.spark), job)
+    # Submitted, the step gives the cluster's cores back when it ends; what comes next needs them.
+    if spark.is_cluster(job.spark):
+        answer = spark_submit.run(tokenize_job.__file__, job, job.spark)
+    else:
+        answer = tokenize_job.tokenize(lambda: spark.session(job.spark), job)
     if not answer["reused"]:
         held = validate(storage.display(job.output))
         if not held.success:

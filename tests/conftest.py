@@ -1,9 +1,20 @@
 """Every test works in a state folder of its own, on loopback, without the user's settings."""
 
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from headrace.infra import standalone
 
 # The machine is shared and slow at times: a deadline would fail tests that are right.
 settings.register_profile("headrace", deadline=None, max_examples=60)
@@ -23,3 +34,88 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("HEADRACE_HOME", str(folder))
     return folder
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@dataclass
+class Cluster:
+    """A real standalone cluster: a master, two workers of one core, the history server."""
+
+    folder: Path
+    ports: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    workers: tuple[str, ...] = ("worker-1", "worker-2")
+
+    def __post_init__(self) -> None:
+        self.ports = {n: _free_port() for n in ("spark", "master", *self.workers, "history")}
+
+    @property
+    def master(self) -> str:
+        return f"spark://127.0.0.1:{self.ports['spark']}"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events"
+
+    def command(self, name: str) -> standalone.Command:
+        folder, port = self.folder / name, self.ports[name]
+        if name == "master":
+            return standalone.master_command(self.ports["spark"], port, folder)
+        if name == "history":
+            return standalone.history_command(port, self.events, folder)
+        return standalone.worker_command(self.master, port, folder, 1, "1g")
+
+    def page(self, name: str, path: str) -> Any:
+        """What a page says in JSON."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=10) as r:
+            return json.loads(r.read())
+
+    def alive(self) -> int:
+        """Workers that the master counts on."""
+        return int(self.page("master", "/json/")["aliveworkers"])
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            argv, env = self.command(name)
+            with open(self.folder / f"{name}.log", "ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    argv, env={**os.environ, **env}, stdout=log, stderr=log
+                )
+        self.wait()
+
+    def wait(self, seconds: float = 120) -> None:
+        """Until all that was started answers."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                self.page("history", "/api/v1/applications")
+                if self.alive() == len(self.workers):
+                    return
+            except (OSError, ValueError):  # a page may answer before its JSON does
+                pass
+            time.sleep(0.2)
+        logs = {p.name: p.read_text()[-500:] for p in self.folder.glob("*.log")}
+        raise AssertionError(f"the cluster doesn't answer: {logs}")
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.processes[name].kill()
+            self.processes[name].wait()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A standalone cluster for all tests that need one; who kills a part of it starts it again."""
+    made = Cluster(tmp_path_factory.mktemp("a cluster"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADRACE_HOME", str(made.folder / "home"))
+        try:
+            made.start("master", *made.workers, "history")
+            yield made
+        finally:
+            made.kill(*made.processes)

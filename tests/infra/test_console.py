@@ -1,12 +1,22 @@
 """What reaches the user's two streams, and what goes to the log file only."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
+
+from headrace.infra import console
 
 CODE = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
+
+import pytest
+
+from headrace.infra import console
 from headrace.infra import console
 console.open_console(Path({log!r}))
 print("a library's print"); print("a library's error", file=sys.stderr)
@@ -45,6 +55,10 @@ def test_only_headrace_speaks_to_the_user(tmp_path: Path) -> None:
 HEARTBEAT = """
 import time
 from pathlib import Path
+
+import pytest
+
+from headrace.infra import console
 from headrace.infra import console
 console.HEARTBEAT_SECONDS = 0.5
 console.open_console(Path({log!r}))
@@ -60,3 +74,41 @@ def test_a_silent_step_is_not_silent(tmp_path: Path) -> None:
         text=True,
     )
     assert "long step: still working" in done.stderr
+
+
+SPEAKER = """
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headrace.infra import console
+from headrace.infra import console
+console.speak_through(Path(sys.argv[1]))
+console.open_console(Path(sys.argv[2]))
+print("a library's print")
+console.say("from afar: 远方")
+"""
+
+
+def test_a_process_without_our_descriptors_speaks_through_a_pipe(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    speak = [sys.executable, "-c", SPEAKER, str(pipe), str(tmp_path / "log")]
+    with console.listening(pipe):
+        for _ in range(2):
+            subprocess.run(speak, check=True, close_fds=True)
+    assert capfd.readouterr().err == "from afar: 远方\n" * 2
+    assert not pipe.exists()
+    begun = time.monotonic()
+    with console.listening(pipe):  # nobody speaks
+        pass
+    assert time.monotonic() - begun < 4
+
+
+def test_nobody_waits_for_who_does_not_listen(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError):
+        console.speak_through(tmp_path / "pipe")
