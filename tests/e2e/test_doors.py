@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, tmp_pa
     old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
     window = damaged(doors.chain["window"], tmp_path / "bad.jsonl")
     event = {
+        "id": str(uuid.uuid4()),
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "event": "headrace.drift.detected",
         "resource": {"prefect.resource.id": "headrace.model.headrace"},
