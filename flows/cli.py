@@ -21,7 +21,7 @@ from headrace.flows.command import (
     start_prefect,
     verb,
 )
-from headrace.infra import console, releases, storage
+from headrace.infra import console, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 
@@ -298,10 +298,11 @@ def up(call: Call) -> Answer:
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
     """
     from headrace.flows.screen import stack_screen
-    from headrace.tasks.settings import UpVerb
-    from headrace.tasks.stack import start_stack
+    from headrace.tasks.alerts import send_outbox
+    from headrace.tasks.settings import UpVerb, component
 
-    data = start_stack(call.settings(UpVerb))
+    services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
+    data = {"services": services, "alerts_sent": send_outbox()}
     return Answer(data, stack_screen(data))
 
 
@@ -309,10 +310,9 @@ def up(call: Call) -> Answer:
 def down(call: Call) -> Answer:
     """Stop the local stack; a flow that runs goes on where it was when it is started again."""
     from headrace.infra.settings import Shared
-    from headrace.infra.stack import down as stop
 
     call.settings(Shared)
-    stopped = stop(home())
+    stopped = stack.down(home())
     text = f"stopped: {', '.join(stopped)}" if stopped else "nothing was running"
     return Answer({"stopped": stopped}, text)
 

@@ -1,0 +1,12 @@
+"""Rounds that a deployment runs, as far as they need no server; tests/e2e/test_doors.py has more."""
+
+import pytest
+
+from headrace.flows.rounds import on_window
+from headrace.infra.errors import UsageError
+from headrace.tasks.settings import RetrainVerb
+
+
+def test_without_a_champion_there_is_nothing_to_teach() -> None:
+    with pytest.raises(UsageError, match="no champion"):
+        on_window(None, False, RetrainVerb())

@@ -1,0 +1,23 @@
+"""Where everything stands, without a stack; with one: tests/e2e/test_doors.py."""
+
+from headrace.infra.home import home
+from headrace.infra.settings import Shared
+from headrace.tasks.status import status
+from headrace.tasks.windows import judged
+
+
+def test_before_there_is_anything() -> None:
+    said = status(Shared())
+    assert said["champion"] is None and said["waiting"] == [] and said["window"] is None
+    assert said["running"] == [] == said["next"]
+    assert said["decision"] is None and said["stack"] is None
+    assert said["disk"]["free_bytes"] > 0
+
+
+def test_the_last_window_and_what_the_state_takes() -> None:
+    judged("/w.jsonl", {"drift": True, "p_value": 0.001, "effect": 0.4, "drifted": ["lang"],
+                        "report": "/r.html"})  # fmt: skip
+    (home().root / "big").write_bytes(b"x" * 5_000_000)
+    said = status(Shared())
+    assert said["window"]["window"] == "/w.jsonl" and said["window"]["drift"] is True
+    assert 5_000_000 < said["disk"]["state_bytes"] < 20_000_000
