@@ -24,7 +24,7 @@ from prefect.utilities.callables import parameter_schema
 from headrace.infra.errors import UsageError
 from headrace.infra.events import DRIFT
 from headrace.infra.home import home
-from headrace.infra.settings import Settings, Shared
+from headrace.infra.settings import Settings, Shared, merge
 from headrace.infra.stack import Stack
 from headrace.tasks.chain import round_settings
 from headrace.tasks.settings import CurateVerb, DeployVerb, InboxSettings, MonitorVerb, RunVerb
@@ -115,7 +115,7 @@ def _register(
         work_pool_name=entry["work_pool"]["name"],
         description=entry.get("description"),
         tags=["headrace", *entry.get("tags", ())],
-        parameters={**defaults.get(flow.name, {}), **entry.get("parameters", {})},
+        parameters=merge(defaults.get(flow.name, {}), entry.get("parameters", {})),
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
         concurrency_limit=1,

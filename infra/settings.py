@@ -66,11 +66,12 @@ class Shared(Settings):
 S = TypeVar("S", bound=BaseModel)
 
 
-def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merge(into: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`into` with the values of `new`, mappings in mappings merged likewise."""
     for key, value in new.items():
         old = into.get(key)
         into[key] = (
-            _merge(dict(old), value)
+            merge(dict(old), value)
             if isinstance(old, dict) and isinstance(value, Mapping)
             else value
         )
@@ -104,7 +105,7 @@ def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
         # A mapping given as a value replaces the default: that is how targets are taken away.
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        _merge(out, nested)
+        merge(out, nested)
     return out
 
 
@@ -198,5 +199,5 @@ def load(
     base: Mapping[str, Any] | None = None,
 ) -> S:
     """Settings from defaults, then `base` (a profile), then the file, then `--set`; last wins."""
-    data = _merge(dict(base or {}), read_config(config))
-    return build(model, _merge(data, parse_sets(sets)))
+    data = merge(dict(base or {}), read_config(config))
+    return build(model, merge(data, parse_sets(sets)))

@@ -1,4 +1,4 @@
-"""Rounds that a deployment runs, as far as they need no server; tests/e2e/test_doors.py has more."""
+"""Rounds that a deployment runs, as far as they need no server; more: tests/e2e/test_doors.py."""
 
 import pytest
 

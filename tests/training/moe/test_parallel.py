@@ -197,6 +197,7 @@ def test_one_process_goes_on_where_two_were(
     same_course(one[0], output)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_was(
     one: tuple[Path, Any], shards_folder: Path, tmp_path: Path
 ) -> None:
