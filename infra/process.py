@@ -58,7 +58,8 @@ def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> di
     answer.unlink(missing_ok=True)
     storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())
     # Said before the child's imports, which are silent for seconds.
-    console.say(f"starting the process of {module.rsplit('.', 1)[-1]}")
+    several = f"{processes} processes" if processes > 1 else "the process"
+    console.say(f"starting {several} of {module.rsplit('.', 1)[-1]}")
     file = str(folder / "job.json")
     try:
         rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
