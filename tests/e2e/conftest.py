@@ -90,6 +90,20 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "more": as_jsonl(peoples_daily.CORPUS, Home(root / "fetched"))}  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def damaged(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chain's window, its words out of order, back to front and without spaces."""
+    dice = random.Random(1)
+    lines = []
+    for line in chain["window"].read_text().splitlines():
+        words = json.loads(line)["text"].split()
+        dice.shuffle(words)
+        lines.append(json.dumps({"text": "".join(w[::-1] for w in words)}))
+    bad = tmp_path_factory.mktemp("damaged") / "bad.jsonl"
+    bad.write_text("\n".join(lines))
+    return bad
+
+
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
