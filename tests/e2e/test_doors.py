@@ -97,10 +97,9 @@ def test_the_same_alert_again_is_a_no_op_that_says_so(doors: Any) -> None:
     assert doors.champion() == before
 
 
-def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, tmp_path: Path) -> None:
+def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damaged: Path) -> None:
     names, before = doors.deploy(), doors.champion()
     old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
-    window = damaged(doors.chain["window"], tmp_path / "bad.jsonl")
     event = {
         "id": str(uuid.uuid4()),
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
