@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from typing import Any
 
 from headrace.infra.errors import HeadraceError
 
+BUSY = 503
 
-def request(api: str, method: str, path: str, body: Any, allow: tuple[int, ...] = ()) -> Any:
+
+def request(
+    api: str, method: str, path: str, body: Any, allow: tuple[int, ...] = (), tries: int = 20
+) -> Any:
     """What the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
+
+    A server that is busy (503: its database was locked, and nothing was done) is asked again.
 
     Raises:
         HeadraceError: it doesn't answer, or refuses.
@@ -28,6 +35,9 @@ def request(api: str, method: str, path: str, body: Any, allow: tuple[int, ...] 
     except urllib.error.HTTPError as error:
         if error.code in allow:
             return None
+        if error.code == BUSY and tries > 1:
+            time.sleep(1)
+            return request(api, method, path, body, allow, tries - 1)
         raise HeadraceError(
             f"Prefect answers {error.code} to {method} {path}", "see logs/stack/prefect.log"
         ) from None

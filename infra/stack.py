@@ -196,7 +196,9 @@ def services(home: Home, ports: dict[str, int], database: str | None) -> list[Se
              "--timeout-graceful-shutdown", "5"],
             site,
             f"{site}/api/health",
-            {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_store},
+            # On SQLite writers wait for each other, and on a busy machine for more than 10 s.
+            {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_store,
+             "PREFECT_SERVER_DATABASE_TIMEOUT": "60"},
         ),
         *(
             Service(

@@ -17,7 +17,8 @@ class _Server(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.got.append((self.command, self.path, body))
-        self.send_response(409 if "taken" in self.path else 200)
+        busy = "busy" in self.path and len(self.got) < 3
+        self.send_response(503 if busy else 409 if "taken" in self.path else 200)
         self.end_headers()
         self.wfile.write(b'{"ok": 1}')
 
@@ -42,6 +43,14 @@ def test_a_refusal_is_an_error_unless_it_is_allowed(api: str) -> None:
     assert request(api, "POST", "/taken", {}, allow=(409,)) is None
     with pytest.raises(HeadraceError, match="409"):
         request(api, "POST", "/taken", {})
+
+
+def test_a_busy_server_is_asked_again(api: str) -> None:
+    _Server.got.clear()
+    assert request(api, "POST", "/busy", {}) == {"ok": 1} and len(_Server.got) == 3
+    _Server.got.clear()
+    with pytest.raises(HeadraceError, match="503"):
+        request(api, "POST", "/busy", {}, tries=1)
 
 
 def test_no_server_is_an_error_that_names_it() -> None:
