@@ -35,11 +35,20 @@ def ended(name: str, message: str) -> State[Any]:
     return Completed(name=name, message=" ".join(message.split())[:400])
 
 
-def tell(settings: Shared, flow: str, state: str, reason: str, command: str) -> None:
+def tell(
+    settings: Shared,
+    flow: str,
+    state: str,
+    reason: str,
+    command: str,
+    links: dict[str, str | None] | None = None,
+) -> None:
     """Tell of a run that is finished, and of which somebody should know."""
     from prefect.runtime import flow_run
 
-    notify(settings.notify, flow, state, reason, command, {"run": _page(str(flow_run.id))})
+    at = f"HEADRACE_HOME={shlex.quote(str(home().root))} {command}"
+    pages = {"run": _page(str(flow_run.id)), **(links or {})}
+    notify(settings.notify, flow, state, reason, at, pages)
 
 
 def _shared(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +59,9 @@ def _round(
     try:
         answer = retrain.fn(RetrainJob(window=window, force=force, settings=settings))
     except DamagedWindowError as error:
-        notices.tell(settings, "retrain", "Refused", error.message, f"look: {error.hint}")
+        again = window if isinstance(window, str) else window[0].uri
+        notices.tell(settings, "retrain", "Refused", error.message,
+                     f"headrace retrain --force --window {shlex.quote(again)}")  # fmt: skip
         run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
                            "The window is not fit to learn from")  # fmt: skip
         return ended("Refused", error.message)
@@ -76,12 +79,13 @@ def _told(answer: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     what = f"{answer['release_id'][:12]}-version-{answer['version']}"
     run_page.rename(f"retrain-{what}")
     reason = "; ".join(answer["reasons"])
+    overrule = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
+    links = {"gate report": answer["gate"].get("report")}
     if answer["decision"] != "promote":
-        notices.tell(settings, "retrain", "Refused", reason,
-                     f"headrace decide --version {answer['version']} --promote")  # fmt: skip
+        notices.tell(settings, "retrain", "Refused", reason, overrule, links)
         return ended("Refused", reason)
     if not answer["moved"]:
         notices.tell(settings, "retrain", "Waiting", f"the gate says promote: {reason}",
-                     f"headrace decide --version {answer['version']} --promote")  # fmt: skip
+                     overrule, links)  # fmt: skip
         return ended("Waiting", f"version {answer['version']} waits for a person")
     return ended("Promoted", f"version {answer['version']} is the champion: {reason}")
