@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -88,6 +89,17 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return {"home": root / "home", "args": args, "code": code, "answer": answer, "err": err,
             "window": files["window"], "other": files["other"], "sets": sets,
             "more": as_jsonl(peoples_daily.CORPUS, Home(root / "fetched"))}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def state_copy(chain: Any) -> Callable[[Path], Path]:
+    """A copy of the chain's state folder at a path; Spark's last process may still clear its own."""
+
+    def copied(to: Path) -> Path:
+        shutil.copytree(chain["home"], to, ignore=shutil.ignore_patterns("blockmgr-*", "spark-*"))
+        return to
+
+    return copied
 
 
 @pytest.fixture(scope="session")

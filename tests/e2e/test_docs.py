@@ -35,10 +35,14 @@ def test_a_page_has_no_command_that_no_test_runs(page: str) -> None:
 @pytest.mark.timeout(2400)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_runs(
-    page: str, chain: Any, headrace: Command, tmp_path: Path
+    page: str,
+    chain: Any,
+    headrace: Command,
+    state_copy: Callable[[Path], Path],
+    tmp_path: Path,
 ) -> None:
     home = tmp_path / ".headrace"
-    shutil.copytree(chain["home"], home)
+    state_copy(home)
     shutil.copy(chain["other"], tmp_path / "news-of-may.jsonl")
     lines = Path(chain["args"][2]).read_text().splitlines(keepends=True)
     (tmp_path / "corpus").mkdir()

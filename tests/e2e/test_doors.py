@@ -25,10 +25,12 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
 
 @pytest.fixture(scope="module")
 def doors(
-    chain: Any, open_doors: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    open_doors: Callable[..., Any],
+    state_copy: Callable[[Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("doors") / "home"
-    shutil.copytree(chain["home"], home)
+    state_copy(home)
     with open_doors(home) as made:
         yield made
 

@@ -59,11 +59,12 @@ def doors(
     chain: Any,
     open_doors: Callable[..., Any],
     postgres: str | None,
+    state_copy: Callable[[Path], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("faults") / "home"
     if postgres is None:
-        shutil.copytree(chain["home"], home)
+        state_copy(home)
         with open_doors(home) as made:
             yield made
         return
