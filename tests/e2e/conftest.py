@@ -93,7 +93,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def state_copy(chain: Any) -> Callable[[Path], Path]:
-    """A copy of the chain's state folder at a path; Spark's last process may still clear its own."""
+    """A copy of the chain's state folder, without what Spark's last process may still clear."""
 
     def copied(to: Path) -> Path:
         shutil.copytree(chain["home"], to, ignore=shutil.ignore_patterns("blockmgr-*", "spark-*"))
