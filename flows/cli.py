@@ -328,7 +328,8 @@ def deploy(call: Call) -> Answer:
     from headrace.flows.screen import deployments_screen
     from headrace.tasks.settings import DeployVerb
 
-    data = register(call.settings(DeployVerb), up)
+    # A deployed chain pretrains under torchrun, half of the experts in each process.
+    data = register(call.settings(DeployVerb, pretrain={"processes": 2}), up)
     return Answer(data, deployments_screen(data))
 
 

@@ -7,10 +7,11 @@ import importlib
 import inspect
 import json
 import logging
+import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,8 @@ def finish(
             console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
         elif answer.text:
             console.result(answer.text)
+        if answer.data.get("waiting") is True:
+            _tell(settings(), "Waiting", "; ".join(answer.data.get("reasons", ())))
         if answer.code == NotPromotedError.code:
             _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
@@ -130,13 +133,22 @@ def finish(
 
 def _tell(settings: Shared | None, state: str, reason: str) -> None:
     """The notice of a command that somebody may have scheduled: the same command resumes it."""
-    if settings is None or not settings.notify.webhook:
+    if settings is None:
         return
     from headrace.tasks.notices import notify
 
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {shlex.join(sys.argv[1:])}"
+    arguments = shlex.join(without_secrets(sys.argv[1:]))
+    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {arguments}"
     notify(settings.notify, verb, state, reason, said, {"log": str(console.log_path())})
+
+
+def without_secrets(arguments: Sequence[str]) -> list[str]:
+    """The arguments without the values of settings that may hold a password or a token."""
+    return [
+        f"{a.split('=', 1)[0]}=…" if re.match(r"(.*\.)?(webhook|database)=", a) else a
+        for a in arguments
+    ]
 
 
 def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.errors import ValidationError
+from headrace.infra.errors import InputError, ValidationError
 from headrace.tasks.alerts import emit
 from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
-from headrace.tasks.windows import dissolve, judged, next_windows
+from headrace.tasks.windows import dissolve, judged, next_windows, watching
 
 
 @flow(name="monitor", flow_run_name="monitor-{window}")
@@ -38,14 +38,20 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
         "report": None,
     }
     verdicts = []
-    for window in next_windows(inbox, settings.inbox):
-        try:
-            verdict = monitor.fn(reference, window, settings)
-        except ValidationError as error:
-            # Too little text for a test: with what comes next it may be enough.
-            dissolve(window)
-            nothing["waits"] = error.message
-            continue
-        verdicts.append({"window": window, **verdict})
+    with watching(inbox):
+        for window in next_windows(inbox, settings.inbox):
+            try:
+                verdict = monitor.fn(reference, window, settings)
+            except ValidationError as error:
+                # Too little text for a test: with what comes next it may be enough.
+                dissolve(window)
+                nothing["waits"] = error.message
+                continue
+            except InputError as error:
+                # It will not mend itself, and the windows after it must not wait for it.
+                verdict = {**nothing, "drift": None, "why": error.message}
+                judged(window, verdict)
+            verdicts.append({"window": window, **verdict})
     last = next((v for v in reversed(verdicts) if v["drift"]), verdicts[-1] if verdicts else {})
-    return {**nothing, **last, "inbox": inbox, "windows": verdicts}
+    answer = {**nothing, **last, "inbox": inbox, "windows": verdicts}
+    return {**answer, "drift": bool(answer["drift"])}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -15,8 +17,6 @@ from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.tasks.notices import notify
 
-_OPTIONS = ("window", "inbox", "reference", "output", "model", "suite")
-
 
 def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     """Tell of a run that failed, crashed or was cancelled."""
@@ -25,7 +25,7 @@ def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
         flow.name,
         state.name or state.type.value,
         _reason(state),
-        _command(flow.name, run.parameters),
+        again(str(run.id)),
         {"run": _page(str(run.id)), "log": str(home().logs / "flows.log")},
     )
 
@@ -46,9 +46,35 @@ def tell(
     """Tell of a run that is finished, and of which somebody should know."""
     from prefect.runtime import flow_run
 
-    at = f"HEADRACE_HOME={shlex.quote(str(home().root))} {command}"
     pages = {"run": _page(str(flow_run.id)), **(links or {})}
-    notify(settings.notify, flow, state, reason, at, pages)
+    notify(settings.notify, flow, state, reason, command, pages)
+
+
+def tell_of_gate(settings: Shared, flow: str, answer: dict[str, Any]) -> None:
+    """Tell of a promotion that was refused or waits for a person; of another one nothing."""
+    if answer.get("drift") is False:
+        return
+    refused = answer["decision"] != "promote"
+    if refused or answer.get("waiting"):
+        reason = "; ".join(answer["reasons"])
+        said = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
+        tell(
+            settings,
+            flow,
+            "Refused" if refused else "Waiting",
+            reason if refused else f"the gate says promote: {reason}",
+            f"HEADRACE_HOME={shlex.quote(str(home().root))} {said}",
+            {"gate report": answer["gate"].get("report")},
+        )
+
+
+def again(run: str | None = None) -> str:
+    """The command that has a run (this one) begin again; what is finished of it is reused."""
+    from prefect.runtime import flow_run
+
+    api = os.environ.get("PREFECT_API_URL", "")
+    prefect = Path(sys.executable).with_name("prefect")
+    return f"PREFECT_API_URL={api} {prefect} flow-run retry {run or flow_run.id}"
 
 
 def _shared(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -68,22 +94,6 @@ def _reason(state: State[Any]) -> str:
     except BaseException as error:
         return str(error).split("\n")[0] or type(error).__name__
     return state.message or "no reason is known"
-
-
-def _command(flow: str, parameters: dict[str, Any]) -> str:
-    """What does the same work; what is finished of it is reused."""
-    verb = "run" if flow == "lifecycle" else flow
-    said = ["headrace", verb]
-    given = dict(parameters)
-    if alert := given.get("alert"):
-        given["window"] = alert["window"] if isinstance(alert, dict) else alert.window
-        said.append("--force")
-    for uri in given.get("input") or ():
-        said += ["--input", str(uri)]
-    for name in _OPTIONS:
-        if given.get(name):
-            said += [f"--{name}", str(given[name])]
-    return f"HEADRACE_HOME={shlex.quote(str(home().root))} {shlex.join(said)}"
 
 
 def _page(run: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,23 +10,22 @@ from prefect.client.schemas.objects import State
 from headrace.flows import notices
 from headrace.flows.notices import ended
 from headrace.flows.retrain import RetrainJob, retrain
-from headrace.infra.errors import DamagedWindowError, DeadlineError
+from headrace.infra.errors import DamagedWindowError, DeadlineError, InputError
 from headrace.tasks import alerts, run_page
 from headrace.tasks.budget import Later, accounted, allowance, limited
-from headrace.tasks.curation import Source
 from headrace.tasks.retraining import unknown_windows
 from headrace.tasks.settings import RetrainVerb
-from headrace.tasks.windows import all_windows, joined
+from headrace.tasks.windows import joined, open_windows, settled
 
 
 def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[Any]:
-    """A round on one window, or on all of the inboxes' that the champion doesn't know."""
+    """A round on one window, or on all of the inboxes' that no round has been made of."""
     if window is not None:
-        return _round(window, force, settings)
-    windows = unknown_windows(all_windows(), settings)
+        return _round([window], force, settings)
+    windows = _unknown(open_windows(), settings)
     if not windows:
         return ended("Cached", "no window holds text that the champion doesn't know")
-    return _round(joined(windows), force, settings)
+    return _round(windows, force, settings)
 
 
 def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
@@ -37,12 +35,15 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     if isinstance(may, Later):
         alerts.put_off(payloads, may.at, settings)
         return ended("Later", f"{may.why}: the alert waits until {may.at:%F %T} UTC")
-    windows = unknown_windows([p["window"] for p in payloads] or all_windows(), settings)
+    named = [p["window"] for p in payloads]
+    # An alert that names no window means all that the inboxes have got.
+    asked = [*filter(None, named), *(open_windows() if None in named else [])]
+    windows = _unknown(list(dict.fromkeys(asked)), settings)
     if not windows:
         return ended("Cached", "the champion's corpus holds this text already")
     try:
         with accounted(may) as used:
-            return _round(joined(windows), True, limited(settings, may), used)
+            return _round(windows, True, limited(settings, may), used)
     except DeadlineError:
         again = allowance(settings)
         until = again.at if isinstance(again, Later) else datetime.now(UTC)
@@ -50,24 +51,44 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
         return ended("Later", f"its minutes are used up: it goes on after {until:%F %T} UTC")
 
 
+def _unknown(windows: list[str], settings: RetrainVerb) -> list[str]:
+    """Those that hold text which is new to the champion; of those that can't be read it is told.
+
+    Raises:
+        InputError: none of them can be read.
+    """
+    if not windows:
+        return []
+    unknown, unreadable = unknown_windows(windows, settings)
+    for window, why in unreadable.items():
+        settled(window, "Unreadable")
+        if len(unreadable) == len(windows):
+            raise InputError(why, "mend the window, then raise the alert again")
+        notices.tell(settings, "retrain", "Unreadable", why, notices.again())
+    return unknown
+
+
 def _round(
-    window: str | tuple[Source, ...],
+    windows: list[str],
     force: bool,
     settings: RetrainVerb,
     used: dict[str, int] | None = None,
 ) -> State[Any]:
+    job = RetrainJob(window=joined(windows), force=force, settings=settings)
     try:
-        answer = retrain.fn(RetrainJob(window=window, force=force, settings=settings))
+        answer = retrain.fn(job)
     except DamagedWindowError as error:
-        again = window if isinstance(window, str) else window[0].uri
-        notices.tell(settings, "retrain", "Refused", error.message,
-                     f"headrace retrain --force --window {shlex.quote(again)}")  # fmt: skip
+        notices.tell(settings, "retrain", "Refused", error.message, notices.again())
         run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
                            "The window is not fit to learn from")  # fmt: skip
-        return ended("Refused", error.message)
-    if used is not None:
-        used["tokens"] = answer.get("tokens", 0)
-    return _told(answer, settings)
+        state = ended("Refused", error.message)
+    else:
+        if used is not None:
+            used["tokens"] = answer.get("tokens", 0)
+        state = _told(answer, settings)
+    for window in windows:
+        settled(window, str(state.name))
+    return state
 
 
 def _told(answer: dict[str, Any], settings: RetrainVerb) -> State[Any]:
@@ -76,16 +97,13 @@ def _told(answer: dict[str, Any], settings: RetrainVerb) -> State[Any]:
         return ended("NoDrift", f"nothing is trained; champion version {answer['champion']}")
     run_page.show_ledger({**answer["window"], "release": answer["release"]})
     run_page.show_decision(answer)
-    what = f"{answer['release_id'][:12]}-version-{answer['version']}"
-    run_page.rename(f"retrain-{what}")
+    run_page.rename(f"retrain-{answer['release_id'][:12]}-version-{answer['version']}")
+    notices.tell_of_gate(settings, "retrain", answer)
     reason = "; ".join(answer["reasons"])
-    overrule = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
-    links = {"gate report": answer["gate"].get("report")}
     if answer["decision"] != "promote":
-        notices.tell(settings, "retrain", "Refused", reason, overrule, links)
         return ended("Refused", reason)
-    if not answer["moved"]:
-        notices.tell(settings, "retrain", "Waiting", f"the gate says promote: {reason}",
-                     overrule, links)  # fmt: skip
+    if answer["waiting"]:
         return ended("Waiting", f"version {answer['version']} waits for a person")
+    if not answer["moved"]:
+        return ended("Decided", f"a person has decided on version {answer['version']} before")
     return ended("Promoted", f"version {answer['version']} is the champion: {reason}")

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 
 from headrace.flows import notices
 from headrace.flows.notices import ended
+from headrace.infra import stack, storage
 from headrace.infra.home import home
 from headrace.infra.settings import Settings, Shared
 from headrace.tasks.settings import (
@@ -59,6 +60,17 @@ class Alert(Settings):
     """What shifted."""
     report: str | None = None
     """Page about it."""
+    more: tuple[str | None, ...] = ()
+    """Windows of further alerts, which this run has taken over."""
+
+
+def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
+    """The stack's own cluster, which may have moved to another port since `deploy`."""
+    up = stack.running(home())
+    if up is None or not settings.spark.master.startswith(f"spark://{stack.HOST}:"):
+        return settings
+    spark = settings.spark.model_copy(update={"master": up.spark_master})
+    return settings.model_copy(update={"spark": spark})
 
 
 @flow(name="curate", flow_run_name="curate", timeout_seconds=48 * HOUR, **_TOLD)
@@ -82,8 +94,8 @@ def curate(
     began = time.time()
     with run_page.live():
         sources, _, folder = chain_sources(tuple(input or ()), None)
-        chosen = component(settings, CurateSettings)
-        release = chain.fn(release_of(sources, output or folder, chosen, settings))
+        chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
+        release = chain.fn(release_of(sources, output or folder, chosen, shared))
         run_page.rename(f"curate-{release['release_id'][:12]}")
         run_page.show_ledger(release)
         run_page.show_links({"report": f"{release['release']}/report.html"})
@@ -113,19 +125,29 @@ def monitor(
     from headrace.flows.monitor import monitor_inbox
     from headrace.tasks import alerts, run_page
 
+    waits = None
     with run_page.live():
         alerts.send_outbox()
         if window:
             verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
         else:
-            verdicts = monitor_inbox.fn(reference, inbox or str(home().inbox), settings)["windows"]
+            place = storage.display(inbox or str(home().inbox))
+            watched = monitor_inbox.fn(reference, place, settings)
+            verdicts, waits = watched["windows"], watched.get("waits")
         run_page.show_verdicts(verdicts)
+    bad = [v for v in verdicts if v["drift"] is None]
+    for verdict in bad:
+        notices.tell(settings, "monitor", "Unreadable", verdict["why"], notices.again())
+    if waits and not verdicts:
+        return ended("Waits", waits)
     if not verdicts:
         return ended("Cached", "no new window: nothing was compared")
     found = [v for v in verdicts if v["drift"]]
     if found:
         return ended("Drift", f"{len(found)} of {len(verdicts)} windows: "
                       f"{', '.join(found[-1]['drifted'])}")  # fmt: skip
+    if bad:
+        return ended("Unreadable", bad[-1]["why"])
     return ended("NoDrift", f"{len(verdicts)} windows compared")
 
 
@@ -202,10 +224,14 @@ def lifecycle(
         run_page.show_ledger(answer)
         run_page.show_decision({**answer, "metrics": {}, "reasons": answer["gate"]["reasons"]})
         run_page.show_links({"report": answer["report"]})
-    reason = "; ".join(answer["gate"]["reasons"])
+    first = {**answer, "reasons": answer["gate"]["reasons"], "version": answer["version"]}
+    for gated in filter(None, (first, answer["round"])):
+        notices.tell_of_gate(settings, "lifecycle", gated)
+    reason = "; ".join(first["reasons"])
     if answer["decision"] != "promote":
-        notices.tell(settings, "lifecycle", "Refused", reason, "headrace status")
         return ended("Refused", reason)
+    if answer.get("waiting"):
+        return ended("Waiting", f"version {answer['version']} waits for a person")
     if run_page.older(answer["report"], began):
         return ended("Cached", f"all was there already: {answer['report']}")
     return ended("Completed", reason)

@@ -128,6 +128,8 @@ def deployments_screen(data: dict[str, Any]) -> str:
          "on demand")
         for d in data["deployments"]
     ]  # fmt: skip
+    if data["alerts_sent"]:
+        rows.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
     return "\n".join([_rule("deployments"), *_rows([*rows, ("see", data["prefect"])])])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from importlib import metadata
 from typing import Any
@@ -30,11 +31,16 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
-        "tracking_uri": stack.tracking_uri(home),
+        "tracking_uri": without_password(stack.tracking_uri(home)),
         "prefect_api": up.prefect_api if up else None,
         "java": java["mend"],
         "checks": checks,
     }
+
+
+def without_password(uri: str) -> str:
+    """A URI as it may be shown."""
+    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", uri)
 
 
 def _check(name: str, ok: bool, mend: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -47,8 +48,28 @@ def to_outbox(home: Home, event: dict[str, Any], not_before: datetime | None = N
 def send_outbox(home: Home, api: str) -> int:
     """Send what waits, the oldest first; how many were sent. What can't be sent stays.
 
+    So does everything while no automation listens, that is before `headrace deploy`.
+
     An event keeps its id, so that one which was sent just before a kill is the same event.
     """
+    if not any(home.outbox.glob("*.json")) or not _heard(api):
+        return 0
+    with open(home.outbox / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _send(home, api)
+
+
+def _heard(api: str) -> bool:
+    """Whether an automation waits for the event; sent before that, an alert would be lost."""
+    try:
+        automations = request(api, "POST", "/automations/filter", {"limit": 200})
+    except HeadraceError as error:
+        logger.warning("alerts wait: %s", error.message)
+        return False
+    return any(DRIFT in (a["trigger"].get("expect") or ()) for a in automations)
+
+
+def _send(home: Home, api: str) -> int:
     sent, now = 0, datetime.now(UTC)
     waiting = [(storage.read_json(p), p) for p in home.outbox.glob("*.json")]
     for event, path in sorted(waiting, key=lambda x: str(x[0]["occurred"])):

@@ -115,7 +115,7 @@ def _read(home: Home) -> dict[str, Any] | None:
         said: dict[str, Any] = storage.read_json(_state(home))
     except (OSError, ValueError):
         return None
-    if said.get("home") != str(home.root):
+    if said.get("home") != str(home.root) or not said.get("pid"):
         return None
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(said["pid"])
@@ -350,17 +350,20 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
     """
     with _alone(home):
         said = _read(home)
-        begins = said is None
         if said is None:
             _sweep(home)
             said = _launch(home, settings)
+        else:
+            _refuse_other(home, said, settings)
         all_services = [Service(s["name"], [], s["address"], s["health"], {}, s["later"])
                         for s in said["services"]]  # fmt: skip
         supervisor = _Supervisor(home)
         _await(home, supervisor, [s for s in all_services if not s.later])
         _make_pools(said["prefect_api"])
-        if begins:
+        if not said["resumed"]:  # also where an `up` was killed before it came to that
             _resume_runs(said["prefect_api"])
+            said["resumed"] = True
+            storage.write_json(_state(home), said)
         _await(home, supervisor, all_services)
         storage.write_json(_state(home), {**said, "ready": True})
         states = supervisor.processes()
@@ -375,6 +378,18 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
     ]
 
 
+def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> None:
+    """Nothing, where a stack that runs is what is asked for.
+
+    Raises:
+        UsageError: it has other ports or another database.
+    """
+    ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
+    if ports or (settings.database and settings.database != _kept_database(home)):
+        what = "another database" if not ports else f"other ports: {said['ports']}"
+        raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
+
+
 def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     """Start a supervisor with everything; what stack.json says of it."""
     database = _choose_database(home, settings.database)
@@ -386,6 +401,8 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     for service in all_services:
         (_folder(home) / service.name).mkdir(exist_ok=True)
     configuration = _folder(home) / "supervisor.conf"
+    # Before anything runs, so that a kill here leaves nothing that `down` doesn't know of.
+    storage.write_json(_state(home), {"home": str(home.root), "mark": mark, "ready": False})
     # It may hold the database's password.
     storage.write_bytes(configuration, b"")
     configuration.chmod(0o600)
@@ -413,6 +430,8 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "created": psutil.Process(pid).create_time(),
         "mark": mark,
         "ready": False,
+        "resumed": False,
+        "ports": ports,
         "prefect_api": f"http://{HOST}:{ports['prefect']}/api",
         "tracking_uri": f"http://{HOST}:{ports['mlflow']}",
         "spark_master": f"spark://{HOST}:{ports['spark_master']}",
@@ -575,8 +594,7 @@ def _choose_database(home: Home, asked: str | None) -> str | None:
         database = asked
     if database is not None:
         _make_databases(database)
-        storage.write_json(_kept(home), {"database": database})
-        _kept(home).chmod(0o600)
+        storage.write_private(_kept(home), {"database": database})
     return database
 
 

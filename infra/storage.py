@@ -156,6 +156,18 @@ def listing(uri: str | Path) -> list[tuple[str, int, float]]:
     ]
 
 
+def write_private(path: Path, value: Any) -> None:
+    """Write a JSON value into a local file that only its owner can read, from the beginning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+        json.dump(value, f)
+        f.flush()
+        os.fsync(f.fileno())
+    publish(temporary, path)
+
+
 def write_bytes(uri: str | Path, data: bytes) -> None:
     """Write a file atomically and durably."""
     path = local_path(uri)

@@ -58,7 +58,7 @@ def _corpus(shared: Shared) -> str | None:
 
 
 def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
-    """This run's alert and all that wait for a run of the same deployment.
+    """This run's alert and all that wait for a run of the same deployment, one a window.
 
     While one retraining runs, every alert makes a run that waits. The first to begin takes the
     others over: their windows into its own parameters, so that a retry knows them too, then their
@@ -74,18 +74,25 @@ def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     )
-    others = [r for r in waiting if r.id != own and (r.parameters.get("alert") or {})]
-    more = [*alert.get("more", ()), *(r.parameters["alert"]["window"] for r in others)]
-    found = list(dict.fromkeys(w for w in [alert["window"], *more] if w))
+    others = [r for r in waiting if r.id != own and r.parameters.get("alert") is not None]
+    all_alerts = [alert, *(r.parameters["alert"] for r in others)]
+    # A run that waits again after a stop may have taken others over before.
+    found = list(dict.fromkeys(w for a in all_alerts for w in (a.get("window"), *_more(a))))
     if others:
-        merged = {**me.parameters, "alert": {**alert, "more": [w for w in more if w]}}
+        more = [w for w in found if w != alert.get("window")]
+        merged = {**me.parameters, "alert": {**alert, "more": more}}
         client.update_flow_run(own, parameters=merged)
         for run in others:
             gone: State[Any] = Cancelled(
                 name="Merged", message=f"run {me.name} learns this window too"
             )
             client.set_flow_run_state(run.id, gone, force=True)
-    return [{**alert, "window": w} if w == alert["window"] else {"window": w} for w in found]
+    return [{**alert, "more": (), "window": w} if w == alert.get("window") else {"window": w}
+            for w in found]  # fmt: skip
+
+
+def _more(alert: dict[str, Any]) -> tuple[str | None, ...]:
+    return tuple(alert.get("more") or ())
 
 
 def put_off(payloads: list[dict[str, Any]], until: datetime, shared: Shared) -> None:

@@ -36,6 +36,10 @@ class Later:
     why: str
 
 
+LEAST_TOKENS = 20_000
+"""Fewer than this teach nothing."""
+
+
 def _file() -> Path:
     return home().root / "alerts.jsonl"
 
@@ -60,6 +64,9 @@ def allowance(settings: RetrainSettings, now: datetime | None = None) -> Allowan
     seconds = (
         None if budget.minutes is None else budget.minutes * 60 - sum(e["seconds"] for e in recent)
     )
+    # The rest of a budget is no round: its result would stand for all of the window.
+    if tokens is not None and tokens < min(LEAST_TOKENS, budget.tokens or 0):
+        tokens = 0
     for left, what in ((tokens, f"{budget.tokens} tokens"), (seconds, f"{budget.minutes} minutes")):
         if left is not None and left <= 0:
             return Later(

@@ -95,6 +95,8 @@ def chain_answer(
         "gate": first["gate"],
         "champion": first["champion"],
         "moved": first["moved"],
+        "version": first["version"],
+        "waiting": first["waiting"],
         "evaluation": first["evaluation"],
         "round": again,
     }

@@ -5,11 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import urllib.request
+from pathlib import Path
 from typing import Any
 
+from headrace.infra import storage
+from headrace.infra.home import home
 from headrace.infra.settings import NotifySettings
 
 logger = logging.getLogger(__name__)
+
+
+def _file() -> Path:
+    return home().root / "notify.json"
+
+
+def keep(settings: NotifySettings) -> None:
+    """Keep the webhook of the deployments: in their parameters everybody could read its token."""
+    storage.write_private(_file(), {"webhook": settings.webhook})
+
+
+def _kept() -> str | None:
+    return storage.read_json(_file())["webhook"] if _file().exists() else None
 
 
 def notify(
@@ -23,7 +39,7 @@ def notify(
     """POST {flow, state, reason, command, links} to the webhook; whether it was taken.
 
     Args:
-        settings: without a webhook nothing is sent.
+        settings: without a webhook that of `headrace deploy` is used, without that nothing is sent.
         flow: name of the flow.
         state: Failed, Crashed, Cancelled, Refused or Waiting.
         reason: one sentence.
@@ -32,7 +48,8 @@ def notify(
 
     A webhook that doesn't answer is logged: it must not fail what it tells of.
     """
-    if not settings.webhook:
+    webhook = settings.webhook or _kept()
+    if not webhook:
         return False
     said: dict[str, Any] = {
         "flow": flow,
@@ -42,7 +59,7 @@ def notify(
         "links": {k: v for k, v in links.items() if v},
     }
     request = urllib.request.Request(
-        settings.webhook,
+        webhook,
         json.dumps(said, ensure_ascii=False).encode(),
         {"content-type": "application/json"},
     )

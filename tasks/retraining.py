@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from headrace.infra import releases
-from headrace.infra.errors import DamagedWindowError
+from headrace.infra.errors import DamagedWindowError, InputError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job
@@ -50,21 +50,25 @@ def starting_point(version: str | None, shared: Shared) -> dict[str, Any]:
 
 
 @step("compare with what the champion knows")
-def unknown_windows(windows: list[str], settings: RetrainVerb) -> list[str]:
-    """Those of the windows that hold text which the champion's corpus doesn't.
+def unknown_windows(windows: list[str], settings: RetrainVerb) -> tuple[list[str], dict[str, str]]:
+    """Windows that hold text which the champion's corpus doesn't, and why others can't be read.
 
     Raises:
         UsageError: there is no champion yet.
     """
     release = registry(settings.model.name).champion().release
     known = content_hashes(release, settings.curate, settings)
-    unknown = []
+    unknown, unreadable = [], {}
     for window in windows:
-        hashes = content_hashes(window, settings.curate, settings).drop_null()
+        try:
+            hashes = content_hashes(window, settings.curate, settings).drop_null()
+        except (InputError, ValidationError) as error:
+            unreadable[window] = error.message
+            continue
         new = len(hashes) - (pc.sum(pc.is_in(hashes, known)).as_py() or 0)
         if new > KNOWN * len(hashes):
             unknown.append(window)
-    return unknown
+    return unknown, unreadable
 
 
 def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from headrace.tasks.recording import tracking
 _STAGE = re.compile(r"^([^:]{3,60}): (.+)$")
 _AMOUNT = re.compile(r"([\d,]+) of ([\d,]+)")
 _EVERY = 3.0
-_END = "\0end"
+_DONE, _END = "\0done", "\0end"
 logger = logging.getLogger(__name__)
 
 
@@ -46,10 +46,12 @@ def live() -> Iterator[None]:
     page = _Page(get_run_logger())
     thread = threading.Thread(target=page.follow, args=(read,), daemon=True)
     thread.start()
+    done = False
     try:
         yield
+        done = True
     finally:
-        console.say(_END)
+        console.say(_DONE if done else _END)
         thread.join(30)
 
 
@@ -68,14 +70,14 @@ class _Page:
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 line = line.rstrip("\n")
-                if line == _END:
+                if line in (_DONE, _END):
                     break
                 self.log.info(line)
                 if found := _STAGE.match(line):
                     self.stages.pop(found[1], None)
                     self.stages[found[1]] = found[2]
                     self._show()
-        self._show(last=True)
+        self._show(last=line == _DONE)
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
@@ -134,7 +136,7 @@ def show_verdicts(verdicts: list[dict[str, Any]]) -> None:
     rows = [
         {
             "window": v["window"],
-            "drift": "yes" if v["drift"] else "no",
+            "drift": {None: "unreadable"}.get(v["drift"], "yes" if v["drift"] else "no"),
             "p": v["p_value"],
             "effect": v["effect"],
             "what shifted": ", ".join(v["drifted"]),

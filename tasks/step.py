@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from headrace.infra import busy, storage
-from headrace.infra.errors import HeadraceError, ValidationError
+from headrace.infra.errors import DeadlineError, HeadraceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 
@@ -38,13 +38,13 @@ def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
     try:
         state.result()
     except HeadraceError as error:
-        return error.code == HeadraceError.code
+        return error.code == HeadraceError.code and not isinstance(error, DeadlineError)
     except Exception:
         return True
     return False
 
 
-def step(name: str, retries: int = 1) -> Callable[[F], F]:
+def step(name: str, retries: int = 2) -> Callable[[F], F]:
     """A Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: each job below finds its own finished output by the hash of

@@ -2,6 +2,7 @@
 
     HOME/windows/<inbox>/<number>.window.json    the files of a window; never changed
     HOME/windows/<inbox>/<number>.verdict.json   what the monitor found, once the alert is out
+    HOME/windows/<inbox>/<number>.round.json     what became of the round of retraining on it
     HOME/windows/last.json                       the newest verdict of any window
 
 A window is its first file: once that is there, its files are taken. A window without a verdict is
@@ -11,8 +12,11 @@ judged again, so a kill between both loses nothing.
 from __future__ import annotations
 
 import fcntl
+import logging
 import re
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +28,11 @@ from headrace.infra.lineage import digest
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.settings import InboxSettings
 
-WINDOW, VERDICT = ".window.json", ".verdict.json"
+WINDOW, VERDICT, ROUND = ".window.json", ".verdict.json", ".round.json"
 _WRITING = "tmp temp part partial crdownload filepart download swp lock inprogress _copying_"
 _TEMPORARY = re.compile(rf"(\.({_WRITING.replace(' ', '|')})|~)$", re.IGNORECASE)
 _SECOND_LOOK = 0.5
+logger = logging.getLogger(__name__)
 
 
 def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
@@ -58,49 +63,72 @@ def joined(windows: list[str]) -> str | tuple[Source, ...]:
     return tuple(source for window in windows for source in window_sources(window))
 
 
-def all_windows() -> list[str]:
-    """The windows of all inboxes, in the order of their making."""
+def open_windows() -> list[str]:
+    """The windows of all inboxes that no round was made of, in the order of their making."""
     made = [(storage.read_json(p)["made"], str(p)) for p in home().windows.glob(f"*/*{WINDOW}")]
-    return [path for _, path in sorted(made)]
+    return [path for _, path in sorted(made) if not _beside(path, ROUND).exists()]
+
+
+def settled(window: str, outcome: str) -> None:
+    """Keep what became of a round on a window: nobody comes back to it unasked."""
+    if window.endswith(WINDOW):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        storage.write_json(_beside(window, ROUND), {"outcome": outcome, "time": now})
+
+
+@contextmanager
+def watching(inbox: str) -> Iterator[None]:
+    """One monitor of an inbox at a time, from the making of its windows to the last verdict."""
+    folder = _folder(inbox)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
     """The windows of an inbox that have no verdict yet, a new one of what has arrived included.
 
-    Files that still grow, or have a name that programs give while they write, wait.
+    Call it, and judge what it gives, inside `watching`. Files that still grow, or have a name that
+    programs give while they write, wait.
 
     Raises:
         InputError: the inbox isn't there.
     """
     if not storage.exists(inbox) and not inbox.startswith("s3://"):
         raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
-    folder = home().windows / digest(inbox)[:12]
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = sorted(folder.glob(f"*{WINDOW}"))
-        taken = {f["uri"] for path in made for f in storage.read_json(path)["files"]}
-        if new := _arrived(inbox, taken, settings):
-            number = int(made[-1].name.split(".")[0]) + 1 if made else 1
-            said = {
-                "inbox": inbox,
-                "number": number,
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
-                "files": new,
-            }
-            storage.write_json(folder / f"{number:06d}{WINDOW}", said)
-    return [str(p) for p in sorted(folder.glob(f"*{WINDOW}")) if not _verdict(str(p)).exists()]
+    folder = _folder(inbox)
+    made = sorted(folder.glob(f"*{WINDOW}"))
+    taken = {f["uri"]: f["bytes"] for path in made for f in storage.read_json(path)["files"]}
+    if new := _arrived(inbox, taken, settings):
+        number = int(made[-1].name.split(".")[0]) + 1 if made else 1
+        said = {
+            "inbox": inbox,
+            "number": number,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "files": new,
+        }
+        storage.write_json(folder / f"{number:06d}{WINDOW}", said)
+    windows = map(str, sorted(folder.glob(f"*{WINDOW}")))
+    return [w for w in windows if not _beside(w, VERDICT).exists()]
 
 
-def _arrived(inbox: str, taken: set[str], settings: InboxSettings) -> list[dict[str, Any]]:
+def _folder(inbox: str) -> Path:
+    return home().windows / digest(inbox)[:12]
+
+
+def _arrived(inbox: str, taken: Mapping[str, int], settings: InboxSettings) -> list[dict[str, Any]]:
     """The files that no window has and that nobody writes any more, in the order of names."""
 
     def look() -> dict[str, tuple[int, float]]:
-        return {
-            uri: (size, changed)
-            for uri, size, changed in storage.listing(inbox)
-            if uri not in taken and not _TEMPORARY.search(uri)
-        }
+        found = {}
+        for uri, size, changed in storage.listing(inbox):
+            if uri not in taken and not _TEMPORARY.search(uri):
+                found[uri] = size, changed
+            elif taken.get(uri, size) != size:
+                logger.warning("%s has changed since its window was made: give new text a new "
+                               "name", uri)  # fmt: skip
+        return found
 
     before, now = look(), time.time()
     quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds}
@@ -122,10 +150,10 @@ def judged(window: str, verdict: dict[str, Any]) -> None:
     said = {
         "window": window,
         "judged": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{k: verdict[k] for k in ("drift", "p_value", "effect", "drifted", "report")},
+        **{k: verdict.get(k) for k in ("drift", "p_value", "effect", "drifted", "report", "why")},
     }
     if window.endswith(WINDOW):
-        storage.write_json(_verdict(window), said)
+        storage.write_json(_beside(window, VERDICT), said)
     storage.write_json(home().windows / "last.json", said)
 
 
@@ -136,5 +164,5 @@ def last_verdict() -> dict[str, Any] | None:
     return said
 
 
-def _verdict(window: str) -> Path:
-    return Path(window.removesuffix(WINDOW) + VERDICT)
+def _beside(window: str, ending: str) -> Path:
+    return Path(window.removesuffix(WINDOW) + ending)

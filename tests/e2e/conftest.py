@@ -161,8 +161,13 @@ class Doors:
                        {"parameters": {**own, **parameters}})  # fmt: skip
         return self.end_of(made["id"])
 
-    def end_of(self, run: str, seconds: float = 900) -> dict[str, Any]:
+    def end_of(self, run: str, seconds: float = 900, again: bool = False) -> dict[str, Any]:
+        """A run once it has ended; `again`: it was retried, so first it begins once more."""
         end = time.monotonic() + seconds
+        while again and time.monotonic() < end:
+            found = request(self.api, "GET", f"/flow_runs/{run}", None)
+            again = found["state"]["type"] == "FAILED"
+            time.sleep(0.5)
         while time.monotonic() < end:
             found: dict[str, Any] = request(self.api, "GET", f"/flow_runs/{run}", None)
             if found["state"]["type"] in ENDED:

@@ -6,6 +6,7 @@ The tests stand in the order of a day and share one stack, on a copy of the chai
 import os
 import shutil
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -125,7 +126,11 @@ def test_a_failed_run_tells_the_command_that_resumes(doors: Any, tmp_path: Path)
     assert done["state"]["type"] == "FAILED"
     notice = doors.told[-1]
     assert notice["state"] == "Failed" and missing in notice["reason"]
-    assert f"headrace curate --input {missing}" in notice["command"]
+    assert notice["command"].endswith(f"prefect flow-run retry {done['id']}")
+    Path(missing).write_text(Path(doors.chain["args"][2]).read_text()[:200_000])
+    ran = subprocess.run(["bash", "-c", notice["command"]], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert doors.end_of(done["id"], again=True)["state"]["type"] == "COMPLETED"
     assert notice["links"]["run"].endswith(done["id"])
 
 
@@ -148,6 +153,8 @@ def test_a_server_that_is_killed_comes_back(doors: Any) -> None:
 
 
 def test_down_leaves_nothing_and_its_alerts_are_caught_up(doors: Any) -> None:
+    registered = request(doors.api, "POST", "/deployments/filter", {})
+    runs = request(doors.api, "POST", "/flow_runs/filter", {})
     assert doors.run("down")["stopped"] == NAMES
     left = []
     for process in psutil.process_iter():
@@ -161,3 +168,9 @@ def test_down_leaves_nothing_and_its_alerts_are_caught_up(doors: Any) -> None:
     assert doors.run("doctor")["prefect_api"] is None
     assert not doors.run("alert", "--window", str(doors.chain["other"]))["sent"]
     assert doors.run("down")["stopped"] == []
+    deployment = next(d["id"] for d in registered if d["name"] == "on-drift")
+    doors.up()
+    old = {r["id"] for r in runs}
+    done = doors.end_of(doors.new_run(deployment, old)["id"])
+    assert done["parameters"]["alert"]["window"] == str(doors.chain["other"])
+    assert not list((doors.home / "outbox").glob("*.json"))

@@ -1,30 +1,17 @@
 """What is told of a run that ends badly."""
 
-from typing import Any
-
 import pytest
 from prefect.states import Crashed, Failed
 
-from headrace.flows.notices import _command, _reason, ended
-from headrace.flows.scheduled import Alert
+from headrace.flows.notices import _reason, again, ended
 from headrace.infra.errors import InputError
-from headrace.infra.home import home
 
 
-@pytest.mark.parametrize(
-    ("flow", "parameters", "said"),
-    [
-        ("curate", {"input": ["a b", "c"], "output": "/o"},
-         "headrace curate --input 'a b' --input c --output /o"),
-        ("lifecycle", {"input": None, "window": None}, "headrace run"),
-        ("monitor", {"inbox": "s3://x/in"}, "headrace monitor --inbox s3://x/in"),
-        ("retrain", {"alert": {"window": "/w"}}, "headrace retrain --force --window /w"),
-        ("retrain", {"alert": Alert(window="/w")}, "headrace retrain --force --window /w"),
-        ("evaluate", {"model": "champion"}, "headrace evaluate --model champion"),
-    ],
-)  # fmt: skip
-def test_the_command_that_resumes(flow: str, parameters: dict[str, Any], said: str) -> None:
-    assert _command(flow, parameters) == f"HEADRACE_HOME={home().root} {said}"
+def test_the_command_that_resumes_retries_the_very_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    said = again("11111111-2222-3333-4444-555555555555")
+    assert said.startswith("PREFECT_API_URL=http://127.0.0.1:4200/api /")
+    assert said.endswith("/prefect flow-run retry 11111111-2222-3333-4444-555555555555")
 
 
 def test_the_reason_is_the_error_s_own_sentence() -> None:

@@ -11,17 +11,25 @@ from headrace.infra.events import drift_event, send_outbox, to_outbox
 from headrace.infra.home import home
 from headrace.infra.ports import free_port
 
+listens: list[Any] = []
+"""The automations of the server."""
+
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[Any]]]:
     got: list[Any] = []
+    listens[:] = [{"trigger": {"expect": ["headrace.drift.detected"]}}]
 
     class Server(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            events = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            got.extend([self.path, e] for e in events)
-            self.send_response(204)
+            said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
             self.end_headers()
+            if "automations" in self.path:
+                self.wfile.write(json.dumps(listens).encode())
+            else:
+                got.extend([self.path, e] for e in said)
+                self.wfile.write(b"null")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -62,7 +70,14 @@ def test_what_waits_is_sent_once_and_in_order(server: tuple[str, list[Any]]) -> 
     assert send_outbox(home(), api) == 2 and send_outbox(home(), api) == 0
     assert [(path, e["id"]) for path, e in got] == [("/api/events", i) for i in ids]
     assert all("not_before" not in e for _, e in got)
-    assert [p.name for p in home().outbox.iterdir()] != []
+    assert len(list(home().outbox.glob("*.json"))) == 1
+
+
+def test_before_an_automation_listens_everything_waits(server: tuple[str, list[Any]]) -> None:
+    api, got = server
+    listens[:] = [{"trigger": {"expect": ["something.else"]}}, {"trigger": {}}]
+    path = to_outbox(home(), drift_event("m", {"window": "/w"}))
+    assert send_outbox(home(), api) == 0 and path.exists() and got == []
 
 
 def test_what_can_not_be_sent_stays() -> None:

@@ -37,15 +37,15 @@ def test_a_cool_down_counts_from_the_last_retraining() -> None:
 
 
 def test_a_budget_is_what_the_period_leaves() -> None:
-    past((30, 900, 900), (5, 60, 300), (1, 60, 300))
-    budget = BudgetSettings(tokens=1000, minutes=10, hours=24)
-    assert allowance(RetrainSettings(budget=budget), NOW) == Allowance(400, 480)
+    past((30, 900, 900_000), (5, 60, 300_000), (1, 60, 300_000))
+    budget = BudgetSettings(tokens=1_000_000, minutes=10, hours=24)
+    assert allowance(RetrainSettings(budget=budget), NOW) == Allowance(400_000, 480)
 
 
-@pytest.mark.parametrize("used", [(5, 60, 1000), (5, 700, 1)])
+@pytest.mark.parametrize("used", [(5, 60, 1_000_000), (5, 60, 990_000), (5, 700, 1)])
 def test_a_budget_that_is_used_waits_for_its_oldest_part(used: tuple[float, float, int]) -> None:
     past(used, (1, 1, 1))
-    later = allowance(RetrainSettings(budget=BudgetSettings(tokens=1000, minutes=10)), NOW)
+    later = allowance(RetrainSettings(budget=BudgetSettings(tokens=1_000_000, minutes=10)), NOW)
     assert isinstance(later, Later) and later.at == NOW + timedelta(hours=19)
     assert "budget" in later.why
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from headrace.infra.home import home
 from headrace.infra.ports import free_port
 from headrace.infra.settings import NotifySettings
-from headrace.tasks.notices import notify
+from headrace.tasks.notices import keep, notify
 
 
 @pytest.fixture
@@ -46,7 +47,13 @@ def test_what_is_told(hook: tuple[str, list[dict[str, Any]]]) -> None:
     ]  # fmt: skip
 
 
-def test_without_a_webhook_nothing_is_sent() -> None:
+def test_without_a_webhook_that_of_deploy_is_used(hook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, got = hook
+    assert not notify(NotifySettings(), "f", "Failed", "r", "c", {})
+    keep(NotifySettings(webhook=url))
+    assert notify(NotifySettings(), "f", "Failed", "r", "c", {}) and len(got) == 1
+    assert (home().root / "notify.json").stat().st_mode & 0o077 == 0
+    keep(NotifySettings())
     assert not notify(NotifySettings(), "f", "Failed", "r", "c", {})
 
 

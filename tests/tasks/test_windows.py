@@ -20,12 +20,13 @@ from headrace.tasks import windows
 from headrace.tasks.settings import InboxSettings
 from headrace.tasks.windows import (
     WINDOW,
-    all_windows,
     dissolve,
     joined,
     judged,
     last_verdict,
     next_windows,
+    open_windows,
+    settled,
     window_sources,
 )
 
@@ -53,7 +54,9 @@ def test_new_files_form_the_next_window(tmp_path: Path) -> None:
     assert next_windows(str(tmp_path), NOW) == []
     put(tmp_path, "c.jsonl")
     (second,) = next_windows(str(tmp_path), NOW)
-    assert files(second) == ["c.jsonl"] and all_windows() == [first, second]
+    assert files(second) == ["c.jsonl"] and open_windows() == [first, second]
+    settled(first, "Promoted")
+    assert open_windows() == [second]
     last = last_verdict()
     assert last is not None and last["window"] == first and last["drift"] is False
 
@@ -110,7 +113,7 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
             for window in next_windows(place, NOW):
                 if verdict:
                     judged(window, VERDICT)
-        mine = [w for w in all_windows() if json.loads(Path(w).read_text())["inbox"] == place]
+        mine = [w for w in open_windows() if json.loads(Path(w).read_text())["inbox"] == place]
         taken = [name for w in mine for name in files(w)]
         assert sorted(taken) == sorted(f"{i}.jsonl" for i in range(number))
 
@@ -118,15 +121,25 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
 def test_two_monitors_at_once_make_one_window(tmp_path: Path) -> None:
     put(tmp_path, *(f"{i}.jsonl" for i in range(40)))
     code = (
-        "import sys; from headrace.tasks.windows import next_windows\n"
+        "import sys; from headrace.tasks.windows import next_windows, watching\n"
         "from headrace.tasks.settings import InboxSettings\n"
-        "next_windows(sys.argv[1], InboxSettings(settle_seconds=0))"
+        "with watching(sys.argv[1]):\n"
+        "    next_windows(sys.argv[1], InboxSettings(settle_seconds=0))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [p.wait() for p in both] == [0, 0]
-    assert sorted(n for w in all_windows() for n in files(w)) == sorted(
+    assert sorted(n for w in open_windows() for n in files(w)) == sorted(
         f"{i}.jsonl" for i in range(40)
     )
+
+
+def test_a_changed_file_is_told_and_not_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "a.jsonl")
+    judged(next_windows(str(tmp_path), NOW)[0], VERDICT)
+    (tmp_path / "a.jsonl").write_text('{"text": "another and longer"}\n')
+    assert next_windows(str(tmp_path), NOW) == [] and "a.jsonl has changed" in caplog.text
 
 
 def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
