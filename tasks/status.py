@@ -14,9 +14,6 @@ from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import last_verdict
 
-SOON = 8
-"""Flows to come that are shown."""
-
 
 def status(shared: Shared) -> dict[str, Any]:
     """The answer of `headrace status`, as the contract has it.
@@ -59,9 +56,11 @@ def _flows(up: stack.Stack) -> dict[str, Any]:
         later = client.read_flow_runs(
             flow_run_filter=in_state(StateType.SCHEDULED),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-            limit=SOON,
+            limit=200,
         )
     deployed = [r for r in now if r.parent_task_run_id is None]
+    # Of each deployment the next run is enough.
+    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
     return {
         "running": [
             {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
@@ -69,7 +68,7 @@ def _flows(up: stack.Stack) -> dict[str, Any]:
         ],
         "next": [
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
-            for r in later
+            for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
     }
 

@@ -19,6 +19,8 @@ PRELUDE = f"""
 set -euo pipefail
 headrace() {{ {sys.executable} -m headrace.flows.cli "$@"; }}
 make() {{ headrace "$1"; }}
+prefect() {{ {sys.executable} -m prefect "$@"; }}
+python() {{ {sys.executable} "$@"; }}
 """
 """A checkout has `headrace` on the path of its environment, and `make up` calls it."""
 
@@ -55,7 +57,7 @@ def test_every_command_of_a_page_runs(
     try:
         for block in blocks:
             # Variables of earlier blocks are still known to a reader's shell.
-            names = "\n".join(re.findall(r"^[A-Z]+=.*$", done, re.MULTILINE))
+            names = "\n".join(re.findall(r"^(?:export )?[A-Z_]+=.*$", done, re.MULTILINE))
             ran = subprocess.run(
                 ["bash", "-c", f"{PRELUDE}{names}\n{block}"],
                 cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
