@@ -10,6 +10,7 @@ when one fails the others end with it.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,13 +49,31 @@ def die_with_parent() -> None:
 def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> dict[str, Any]:
     """Run `python -m module folder/job.json` and return what its `job_main` returned.
 
-    With more than one of `processes` torchrun runs as many on this machine.
+    With more than one of `processes` torchrun runs as many on this machine. Two calls for one
+    folder run one after the other: the second finds the first's result there.
 
     Raises:
         HeadraceError: the error that the job raised, or code 1 where it was killed.
         DeadlineError: its time was over (DEADLINE); what it has on disk stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _run(module, job, folder, processes)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One job in a folder at a time; the lock goes with the process, also by kill -9."""
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with console.Progress(f"waiting for another process that works in {folder}"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, Any]:
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())

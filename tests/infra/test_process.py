@@ -24,12 +24,16 @@ class Job(Settings):
     """The one that does so; others wait for it, as in an exchange of data."""
 
 
-def work(job: Job) -> dict[str, int]:
+def work(job: Job) -> dict[str, object]:
     rank = int(os.environ.get("RANK") or 0)
     Path(sys.argv[1]).with_name(f"begun-{rank}").touch()
     console.say(f"rank {rank} speaks")
     if job.how != "well" and rank != job.rank:
         time.sleep(600)
+    if job.how == "slow":
+        began = time.time()
+        time.sleep(1)
+        return {"times": [began, time.time()]}
     if job.how == "refuse":
         raise InputError("a.jsonl line 3: bad", "mend it")
     if job.how == "fault":
@@ -53,6 +57,21 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_comes_from_another_process(tmp_path: Path) -> None:
     assert run_job(MODULE, Job(how="well"), tmp_path / "f")["pid"] != os.getpid()
+
+
+def test_two_calls_for_one_folder_run_one_after_the_other(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        f"from {MODULE} import Job; from headrace.infra.process import run_job\n"
+        f"print(run_job('{MODULE}', Job(how='slow'), Path(sys.argv[1]))['times'])"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "f")], text=True,
+                         stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]  # fmt: skip
+    times = sorted(json.loads(p.communicate()[0]) for p in both)
+    assert times[0][1] <= times[1][0]
 
 
 def test_a_job_ends_with_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +119,7 @@ def test_of_several_processes_the_first_answers_and_speaks(tmp_path: Path) -> No
     assert parent.returncode == 0
     assert json.loads((tmp_path / "f" / "answer.json").read_text())["rank"] == 0
     assert (tmp_path / "f" / "begun-1").exists()
-    assert heard.splitlines() == [f"starting the process of {MODULE}", "rank 0 speaks"]
+    assert heard.splitlines() == [f"starting 2 processes of {MODULE}", "rank 0 speaks"]
 
 
 @pytest.mark.parametrize(
