@@ -19,7 +19,7 @@ from headrace.tasks.curation import (
 )
 
 
-@flow(name="curate", flow_run_name="curate-{job.output}")
+@flow(name="curate", flow_run_name="curate")
 def curate(job: CurateJob) -> dict[str, Any]:
     """A release of what is fit to train on; asking again returns the finished one."""
     inventory = take_inventory(job)
