@@ -326,7 +326,9 @@ class Registry:
         if self._alias(CHALLENGER) == number:
             # It isn't one any more; left, comparing the two aliases would compare it with itself.
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
-        text = f"Champion: version {number}.\n\n{found.description or ''}"
+        # Above the list of versions there is room for the figures only; the version has the rest.
+        figures = (found.description or "").split("\n## ")[0].rstrip()
+        text = f"Champion: version {number}, whose page has the whole card.\n\n{figures}"
         self.client.update_registered_model(self.name, text[:_DESCRIPTION])
 
 

@@ -78,28 +78,39 @@ class Tracking:
         self.client.log_batch(run, params=[Param(k, str(v)[:500]) for k, v in flat.items()])
 
     def log_curve(self, run: str, metrics: Path, most: int = 1000) -> None:
-        """Every number in the lines of a metrics.jsonl, at most `most` steps of it."""
+        """Every number in the lines of a metrics.jsonl, at most some `most` steps of each name."""
         from mlflow.entities import Metric
 
         if not metrics.exists():
             return
-        lines = [json.loads(x) for x in metrics.read_text().splitlines()]
-        every = -(-len(lines) // most) or 1
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for i, text in enumerate(metrics.read_text().splitlines()):
+            line = json.loads(text)
+            for key, value in line.items():
+                if key != "step" and isinstance(value, int | float) and value == value:
+                    curves.setdefault(key, []).append((int(line.get("step", i)), float(value)))
+        # Each name by itself: what is measured at few steps only would fall between the others'.
         values = [
-            Metric(key, float(value), 0, int(line.get("step", i)))
-            for i, line in enumerate(lines)
-            if i % every == 0 or i == len(lines) - 1
-            for key, value in line.items()
-            if key != "step" and isinstance(value, int | float) and value == value
+            Metric(key, value, 0, step)
+            for key, points in curves.items()
+            for step, value in [*points[:-1][:: -(-len(points) // most)], points[-1]]
         ]
         for at in range(0, len(values), 1000):
             self.client.log_batch(run, metrics=values[at : at + 1000])
 
     def log_values(self, run: str, values: Mapping[str, Any]) -> None:
-        """Single figures, nested ones by dotted names; what is not a number is left out."""
+        """Single figures, nested ones by dotted names; what is not a number is left out.
+
+        So is what the run has a curve of, whose last point it is.
+        """
         from mlflow.entities import Metric
 
-        flat = {k: v for k, v in _flatten(values).items() if isinstance(v, int | float) and v == v}
+        known = self.client.get_run(run).data.metrics
+        flat = {
+            k: v
+            for k, v in _flatten(values).items()
+            if isinstance(v, int | float) and v == v and k not in known
+        }
         names = {k: k.replace("=", "_") for k in flat}
         self.client.log_batch(
             run, metrics=[Metric(names[k], float(v), 0, 0) for k, v in flat.items()]

@@ -71,7 +71,9 @@ def two_versions(store: Tracking, name: str) -> tuple[Registry, str, str, str]:
     models, release = Registry(store, name), str(store.home.root / "releases/r")
     run1, one = export(store, f"{name}-1")
     run2, two = export(store, f"{name}-2")
-    (two / "README.md").write_text("---\nlanguage: [zh, en]\n---\n# Model card of two\n")
+    (two / "README.md").write_text(
+        "---\nlanguage: [zh, en]\n---\n# Model card of two\n\n## Lineage\n- x\n"
+    )
     v1 = models.register(run1, one, release, {"gate_decision": "promote"})
     models.move_champion(v1, None, "gate", "first", run1)
     v2 = models.register(run2, two, release, {"gate_decision": "reject"})
@@ -165,10 +167,14 @@ def test_what_waits_is_asked_once(store: Tracking) -> None:
 
 def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
     models, _, v2, _ = two_versions(store, "cards")
-    assert store.client.get_model_version("cards", v2).description == "# Model card of two"
+    assert store.client.get_model_version("cards", v2).description == (
+        "# Model card of two\n\n## Lineage\n- x"
+    )
     models.decide(v2, True, "A", "b")
     said = store.client.get_registered_model("cards").description
-    assert said == f"Champion: version {v2}.\n\n# Model card of two"
+    assert said == (
+        f"Champion: version {v2}, whose page has the whole card.\n\n# Model card of two"
+    )
 
 
 KILLED = """

@@ -61,3 +61,21 @@ def test_trouble_is_not_taken_for_nothing(store: Tracking) -> None:
 
     with pytest.raises(MlflowException):
         found_or_none(down)
+
+
+def test_a_curve_keeps_what_is_measured_at_few_steps(tmp_path: Path) -> None:
+    lines = [
+        {"step": i, "loss": 9 - i / 1000, **({"heldout": 1 - i / 10_000} if i % 150 == 0 else {})}
+        for i in range(1, 1201)
+    ]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store = Tracking(Home(tmp_path / "home"))
+    run = store.start_run("r", {})
+    store.log_curve(run, path)
+    store.log_values(run, {"loss": 7.8, "tokens": 5})
+    held = store.client.get_metric_history(run, "heldout")
+    assert [m.step for m in held] == list(range(150, 1201, 150))
+    loss = store.client.get_metric_history(run, "loss")
+    assert 500 < len(loss) <= 1001 and loss[-1].step == 1200 and loss[0].step == 1
+    assert store.client.get_run(run).data.metrics["tokens"] == 5
