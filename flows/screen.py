@@ -199,6 +199,8 @@ def run_screen(data: dict[str, Any]) -> str:
     scored = data["evaluation"]
     base = data["pretrain"]
     total, active = data["total_parameters"], data["active_parameters"]
+    # The first model was champion until the round's took its place.
+    followed = bool(data["round"] and data["round"].get("moved"))
     lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]
     bits = [
         (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
@@ -222,7 +224,7 @@ def run_screen(data: dict[str, Any]) -> str:
         _rule("alignment, on held-out prompts"),
         *_rows(_gains(data["alignment"])),
         _rule("gate"),
-        *_rows([("first model", f"{_mark(data['decision'], data['moved'])}: "
+        *_rows([("first model", f"{_mark(data['decision'], data['moved'] or followed)}: "
                  f"{'; '.join(gate['reasons'][:2])}")]),
         _rule("drift round"),
     ]  # fmt: skip

@@ -18,6 +18,8 @@ from headrace.infra.tracking import Tracking, found_or_none
 logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+GATE = "gate"
+"""Who decides where no person does."""
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
 WAITING = "waiting"
 """Tag of a version that a person has to decide on."""
@@ -142,7 +144,7 @@ class Registry:
         """A gate's promotion: the audit line first, synced; the alias follows from it.
 
         A verdict that is decided already moves nothing: what came after it stands, and so does a
-        person's refusal.
+        person's refusal of the version or rollback from it.
 
         Args:
             number: the version to promote.
@@ -260,12 +262,22 @@ class Registry:
         return [e for e in entries if e.get("model") == self.name]
 
     def _decided(self, number: str, run_id: str) -> dict[str, Any] | None:
-        """The last decision on a gate run's verdict; a person's refusal is one on every verdict."""
+        """The last decision on a gate run's verdict.
+
+        A person's refusal is one on every verdict, and so is a rollback from the version.
+        """
         for made in reversed(self._decisions()):
+            if made["action"] == ROLLBACK and made["from"] == number:
+                return made
             same = made.get("run_id") == run_id or made["action"] == REFUSE
             if same and _about(made) == number:
                 return made
         return None
+
+    def decided_by_person(self, number: str, run_id: str) -> bool:
+        """Whether a gate run's verdict on a version is settled, and by a person."""
+        made = self._decided(number, run_id)
+        return made is not None and made.get("who") != GATE
 
     def _decide(
         self,

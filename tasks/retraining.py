@@ -260,5 +260,6 @@ def round_answer(
         "champion": moved["champion"],
         "moved": moved["moved"],
         "waiting": moved["waiting"],
+        "decided_before": moved["decided_before"],
         "run_id": moved["run_id"],
     }

@@ -115,6 +115,20 @@ def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
     assert models.champion().number == v1, "a refused version is no gate's to promote"
 
 
+def test_a_rollback_is_not_undone_by_another_run_of_the_gate(store: Tracking) -> None:
+    models, v1, v2, run2 = two_versions(store, "undone")
+    models.move_champion(v2, v1, "gate", "better", run2)
+    assert not models.decided_by_person(v2, run2), "the gate's own verdict, carried out"
+    models.rollback("A", "slower")
+    assert models.decided_by_person(v2, "a second run")
+    # The same export under another parent run is judged by another run of the gate.
+    models.move_champion(v2, v1, "gate", "better", "a second run")
+    assert models.champion().number == v1
+    assert not models.mark_waiting(v2, "a third run"), "nobody is asked twice"
+    models.decide(v2, True, "A", "fast enough now")
+    assert models.champion().number == v2, "a person promotes it again"
+
+
 def test_a_refusal_moves_nothing(store: Tracking) -> None:
     models, v1, v2, _ = two_versions(store, "refused")
     made = models.decide(v2, False, "A", "worse")

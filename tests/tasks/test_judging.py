@@ -103,6 +103,19 @@ def test_the_gate_moves_the_champion_or_leaves_it_to_a_person(state: Path) -> No
     assert again["moved"] and not again["waiting"] and again["champion"] == "3"
 
 
+def test_moved_means_that_it_is_the_champion_now(state: Path) -> None:
+    models = registry("headrace")
+    first = judged(state, "one", -0.5)
+    assert first["moved"] and not first["decided_before"]
+    second = judged(state, "two", -0.5)
+    assert second["moved"] and second["champion"] == "2"
+    models.rollback("A. Lead", "slower")
+    again = judged(state, "two", -0.5)
+    assert (again["moved"], again["champion"]) == (False, "1")
+    assert again["decided_before"] and not again["waiting"]
+    assert not judged(state, "three", 0.5)["decided_before"], "the gate itself refused"
+
+
 def test_the_gates_run_has_its_pages_and_plots(state: Path) -> None:
     made = judged(state, "one", -0.5)
     client = tracking().client
