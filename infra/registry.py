@@ -23,6 +23,9 @@ GATE = "gate"
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
 WAITING = "waiting"
 """Tag of a version that a person has to decide on."""
+COMPARED = "compared_with"
+"""Tag of a version that waits: the champion that it was compared with, or `NOBODY`."""
+NOBODY = "none"
 _LINE = "audit_line"
 """Tag: the number of the last audit line that was carried out on a version."""
 _DESCRIPTION = 5_000
@@ -160,23 +163,26 @@ class Registry:
         self.version(number)
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            now = self._alias(CHAMPION)
-            if now == number or self._decided(number, run_id):
-                return
-            if now != expected:
-                raise NotPromotedError(
-                    f"the champion is version {now}, but the gate compared with {expected}",
-                    "run the gate again against the new champion",
-                )
-            self._decide(PROMOTE, number, now, number, who, why, run_id, **evidence)
+            if not self._settled(number, expected, run_id):
+                self._decide(PROMOTE, number, expected, number, who, why, run_id, **evidence)
 
-    def decide(self, number: str, promote: bool, who: str, why: str) -> dict[str, Any]:
+    def decide(
+        self, number: str, promote: bool, who: str, why: str, stale: bool = False
+    ) -> dict[str, Any]:
         """A person's decision on a version, whatever the gate said; the line that records it.
 
         A refusal moves nothing. Either way the version waits no longer.
 
+        Args:
+            number: the version.
+            promote: make it the champion, or refuse it.
+            who: the person.
+            why: the reason.
+            stale: promote what waits although another champion has come in since the comparison.
+
         Raises:
-            UsageError: no such version, nobody or no reason named, or it is the champion already.
+            UsageError: no such version, nobody or no reason named, it is the champion already, or
+                the comparison that it waits with is stale.
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
@@ -189,8 +195,22 @@ class Registry:
                     else "`headrace rollback` goes back to the champion before it"
                 )
                 raise UsageError(f"version {now} is the champion already", hint)
-            action, to = (PROMOTE, found.number) if promote else (REFUSE, now)
-            return self._decide(action, found.number, now, to, who, why, found.run_id)
+            if not promote:
+                return self._decide(REFUSE, found.number, now, now, who, why, found.run_id)
+            evidence: dict[str, Any] = {}
+            rival = found.tags.get(COMPARED) if WAITING in found.tags else None
+            if rival is not None and rival != (now or NOBODY):
+                if not stale:
+                    raise UsageError(
+                        f"version {found.number} was compared with {_named(rival)}, but the "
+                        f"champion is {_named(now or NOBODY)} by now",
+                        "compare again: `headrace gate --champion champion --challenger "
+                        f"{found.export}`; or promote it all the same with --stale",
+                    )
+                evidence = {"stale": True, COMPARED: rival}
+            return self._decide(
+                PROMOTE, found.number, now, found.number, who, why, found.run_id, **evidence
+            )
 
     def rollback(self, who: str, why: str) -> dict[str, Any]:
         """Back to the champion before this one; the line that records it.
@@ -220,16 +240,25 @@ class Registry:
                 ROLLBACK, before.number, now, before.number, who, why, before.run_id
             )
 
-    def mark_waiting(self, number: str, run_id: str) -> bool:
+    def mark_waiting(self, number: str, expected: str | None, run_id: str) -> bool:
         """Leave a gate's verdict to a person: whether the version waits for one now.
 
         It doesn't where that verdict is decided already, so that nobody is asked twice.
+
+        Args:
+            number: the version.
+            expected: the champion that it was compared against (None: there was none).
+            run_id: the gate's run.
+
+        Raises:
+            NotPromotedError: another champion has come in since the comparison.
         """
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            if self._alias(CHAMPION) == number or self._decided(number, run_id):
+            if self._settled(number, expected, run_id):
                 return False
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
+            self.client.set_model_version_tag(self.name, number, COMPARED, expected or NOBODY)
             self.client.set_model_version_tag(self.name, number, WAITING, "true")
             return True
 
@@ -273,6 +302,23 @@ class Registry:
             if same and _about(made) == number:
                 return made
         return None
+
+    def _settled(self, number: str, expected: str | None, run_id: str) -> bool:
+        """Whether nothing is left to do of a gate's promotion; call inside the lock.
+
+        Raises:
+            NotPromotedError: another champion has come in since the comparison.
+        """
+        now = self._alias(CHAMPION)
+        if now == number or self._decided(number, run_id):
+            return True
+        if now != expected:
+            raise NotPromotedError(
+                f"the champion is {_named(now or NOBODY)} by now, "
+                f"compared was {_named(expected or NOBODY)}: run it again",
+                "the same command compares with the new champion",
+            )
+        return False
 
     def decided_by_person(self, number: str, run_id: str) -> bool:
         """Whether a gate run's verdict on a version is settled, and by a person."""
@@ -356,6 +402,10 @@ def _card(export: Path) -> str | None:
 def _about(made: dict[str, Any]) -> str:
     """The version that a line decides on."""
     return str(made.get("version") or made["to"])
+
+
+def _named(number: str) -> str:
+    return "no model" if number == NOBODY else f"version {number}"
 
 
 def _said(option: str, text: str) -> str:

@@ -251,7 +251,7 @@ def promote(
         why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
         models.move_champion(version, expected, GATE, why, run_id=run, decision="promote")
     elif decision["decision"] == "promote":
-        waiting = models.mark_waiting(version, run)
+        waiting = models.mark_waiting(version, expected, run)
     now = models.current()
     champion = now.number if now else None
     moved = champion == version
