@@ -247,6 +247,8 @@ def decision_screen(data: dict[str, Any]) -> str:
         ("because", data["why"]),
         ("champion", f"version {data['champion']}" if data["champion"] else "none"),
     ]
+    rows += [("passed by", f"version {x['version']} {x['because']}")
+             for x in data.get("skipped", ())]  # fmt: skip
     return "\n".join([_rule("decision"), *_rows(rows)])
 
 

@@ -21,6 +21,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 GATE = "gate"
 """Who decides where no person does."""
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+LEFT = "rolled back"
+"""Tag `decision` of a version that a rollback led away from."""
 WAITING = "waiting"
 """Tag of a version that a person has to decide on."""
 COMPARED = "compared_with"
@@ -216,29 +218,55 @@ class Registry:
         """Back to the champion before this one; the line that records it.
 
         The file is read as a stack: a promotion puts a champion on it, a rollback takes one off.
-        So a second rollback goes one further back.
+        So a second rollback goes one further back. Versions that were refused since, or deleted in
+        MLflow, are passed by; the line's `skipped` names them, the nearest first.
 
         Raises:
-            UsageError: nobody or no reason named, or there was no champion before.
+            UsageError: nobody or no reason named, or there was no champion before that still is fit
+                to be one.
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            stack: list[str] = []
-            for made in self._decisions():
-                if made["action"] == PROMOTE:
-                    stack.append(made["to"])
-                elif made["action"] == ROLLBACK:
-                    stack.pop()
-            if len(stack) < 2:
+            stack = self._champions()
+            now = stack.pop() if stack else None
+            skipped = []
+            while stack and (unfit := self._unfit(stack[-1], now)):
+                skipped.append({"version": stack.pop(), "because": unfit})
+            # Passing by the champion itself is nothing to tell of.
+            skipped = [x for x in skipped if x["version"] != now]
+            if not stack:
+                passed = "".join(f"; version {x['version']} {x['because']}" for x in skipped)
                 raise UsageError(
-                    f"{self.name} has no champion to go back to",
+                    f"{self.name} has no champion to go back to{passed}",
                     "promote another version: `headrace decide --version N --promote`",
                 )
-            now, before = stack[-1], self.version(stack[-2])
+            before = self.version(stack[-1])
             return self._decide(
-                ROLLBACK, before.number, now, before.number, who, why, before.run_id
-            )
+                ROLLBACK, before.number, now, before.number, who, why, before.run_id,
+                skipped=skipped,
+            )  # fmt: skip
+
+    def _champions(self) -> list[str]:
+        """The champion at the end, and below it those that a rollback may lead to."""
+        stack: list[str] = []
+        for made in self._decisions():
+            if made["action"] == PROMOTE:
+                stack.append(made["to"])
+            elif made["action"] == ROLLBACK:
+                stack.pop()
+                while stack and stack[-1] != made["to"]:
+                    stack.pop()
+        return stack
+
+    def _unfit(self, number: str, now: str | None) -> str | None:
+        """Why a former champion can't be champion again; None where it can."""
+        if number == now:
+            return "is the champion"
+        if self._tags(number) is None:
+            return "was deleted in MLflow"
+        last = next(e for e in reversed(self._decisions()) if _about(e) == number)
+        return "was refused" if last["action"] == REFUSE else None
 
     def mark_waiting(self, number: str, expected: str | None, run_id: str) -> bool:
         """Leave a gate's verdict to a person: whether the version waits for one now.
@@ -362,13 +390,19 @@ class Registry:
             return
         if WAITING in tags:
             self.client.delete_model_version_tag(self.name, number, WAITING)
+        self._tag_decision(number, made["action"], made)
+        if made["action"] == ROLLBACK and made["from"] and self._tags(made["from"]) is not None:
+            self._tag_decision(made["from"], LEFT, made)
         # The number of the line comes last: without it all of this is done again.
+        self.client.set_model_version_tag(self.name, number, _LINE, str(made["number"]))
+
+    def _tag_decision(self, number: str, decision: str, made: dict[str, Any]) -> None:
         for key, value in (
-            ("decision", made["action"]),
+            ("decision", decision),
             ("decided_by", made.get("who")),
-            (_LINE, made["number"]),
+            ("why", made.get("why")),
         ):
-            self.client.set_model_version_tag(self.name, number, key, str(value))
+            self.client.set_model_version_tag(self.name, number, key, str(value)[:_DESCRIPTION])
 
     def _tags(self, number: str) -> dict[str, str] | None:
         """Tags of a version, None where it was deleted in MLflow since."""

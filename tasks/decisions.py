@@ -27,10 +27,13 @@ def decide_version(
 def roll_back(who: str, why: str, shared: Shared) -> dict[str, Any]:
     """The answer of `headrace rollback`, likewise; `version` is the one that is champion again.
 
+    `skipped` [{version, because}]: former champions between the two that can't be one again.
+
     Raises:
         UsageError: there was no champion before, or nobody or no reason is named.
     """
-    return _answer(registry(shared.model.name).rollback(who, why))
+    made = registry(shared.model.name).rollback(who, why)
+    return {**_answer(made), "skipped": made["skipped"]}
 
 
 def _answer(made: dict[str, Any]) -> dict[str, Any]:

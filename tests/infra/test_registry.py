@@ -129,6 +129,33 @@ def test_a_rollback_is_not_undone_by_another_run_of_the_gate(store: Tracking) ->
     assert models.champion().number == v2, "a person promotes it again"
 
 
+def test_a_rollback_passes_by_what_was_refused_or_is_gone(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "passed")
+    release = str(store.home.root / "releases/r")
+    numbers = [v1, v2]
+    for name in ("passed-3", "passed-4"):
+        numbers.append(models.register(*export(store, name), release, {}))
+    for number in numbers[1:]:
+        models.decide(number, True, "A", "b")
+    models.decide(v2, False, "A", "it was wrong all along")
+    store.client.delete_model_version("passed", numbers[2])
+    made = models.rollback("A", "slower")
+    assert made["to"] == v1 and models.champion().number == v1
+    assert made["skipped"] == [
+        {"version": numbers[2], "because": "was deleted in MLflow"},
+        {"version": v2, "because": "was refused"},
+    ]
+    left, again = models.version(numbers[3]).tags, models.version(v1).tags
+    assert (left["decision"], left["decided_by"], left["why"]) == ("rolled back", "A", "slower")
+    assert (again["decision"], again["decided_by"]) == ("rollback", "A")
+    models.decide(numbers[3], True, "A", "b")
+    assert models.rollback("A", "c")["to"] == v1, "those passed by are off the stack"
+    models.decide(numbers[3], True, "A", "b")
+    models.decide(v1, False, "A", "b")
+    with pytest.raises(UsageError, match="version 1 was refused"):
+        models.rollback("A", "c")
+
+
 def test_a_refusal_moves_nothing(store: Tracking) -> None:
     models, v1, v2, _ = two_versions(store, "refused")
     made = models.decide(v2, False, "A", "worse")
