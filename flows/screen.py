@@ -195,7 +195,6 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
 
 def run_screen(data: dict[str, Any]) -> str:
     """The end of `headrace run`: the whole chain on one screen."""
-    gate = data["gate"]
     scored = data["evaluation"]
     base = data["pretrain"]
     total, active = data["total_parameters"], data["active_parameters"]
@@ -225,7 +224,7 @@ def run_screen(data: dict[str, Any]) -> str:
         *_rows(_gains(data["alignment"])),
         _rule("gate"),
         *_rows([("first model", f"{_mark(data['decision'], data['moved'] or followed)}: "
-                 f"{'; '.join(gate['reasons'][:2])}")]),
+                 f"{'; '.join(data['reasons'][:2])}")]),
         _rule("drift round"),
     ]  # fmt: skip
     if data["round"]:

@@ -92,6 +92,7 @@ def chain_answer(
         "alignment": {stage: a["metrics"] for stage, a in aligned["stages"].items()},
         "stages": aligned["stages"],
         "decision": first["decision"],
+        "reasons": first["reasons"],
         "gate": first["gate"],
         "champion": first["champion"],
         "moved": first["moved"],

@@ -251,8 +251,8 @@ def round_answer(
         "window": {k: child[k] for k in ("read", "kept", "rejected", "unreadable")},
         "export": trained["export"],
         "folder": trained["folder"],
-        "decision": decision["decision"],
-        "reasons": decision["reasons"],
+        "decision": moved["decision"],
+        "reasons": moved["reasons"],
         "metrics": trained["metrics"],
         "tokens": trained["tokens"],
         "gate": decision,
@@ -261,5 +261,6 @@ def round_answer(
         "moved": moved["moved"],
         "waiting": moved["waiting"],
         "decided_before": moved["decided_before"],
+        "overtaken": moved["overtaken"],
         "run_id": moved["run_id"],
     }
