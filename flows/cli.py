@@ -362,18 +362,25 @@ def status(call: Call) -> Answer:
 @click.option("--refuse", is_flag=True, help="Leave the champion where it is.")
 @click.option("--by", required=True, metavar="NAME", help="Who decides.")
 @click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
-def decide(call: Call, version: str, promote: bool, refuse: bool, by: str, why: str) -> Answer:
+@click.option("--stale", is_flag=True,
+              help="With --promote: also where another champion has come in since the "
+              "comparison.")  # fmt: skip
+def decide(
+    call: Call, version: str, promote: bool, refuse: bool, by: str, why: str, stale: bool
+) -> Answer:
     """A person's decision on a version: overrides the gate, or decides what it left waiting.
 
     It is a line of audit.jsonl first. A refusal moves nothing.
     """
     if promote == refuse:
         raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
+    if stale and refuse:
+        raise UsageError("--stale goes with --promote", "a refusal needs no fresh comparison")
     from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
     from headrace.tasks.decisions import decide_version
 
-    data = decide_version(version, promote, by, why, call.settings(Shared))
+    data = decide_version(version, promote, by, why, call.settings(Shared), stale)
     return Answer(data, decision_screen(data))
 
 

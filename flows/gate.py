@@ -34,7 +34,6 @@ def gate_first(
     )
     return {
         **moved,
-        "decision": decision["decision"],
         "gate": decision,
         "evaluation": {"pretrained": pretrained, "aligned": challenger, **baselines},
     }

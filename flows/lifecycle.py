@@ -17,12 +17,15 @@ from headrace.tasks.chain import (
     chain_answer,
     chain_sources,
     check_beforehand,
+    round_once,
     round_settings,
+    window_key,
 )
 from headrace.tasks.chain_report import write_report
 from headrace.tasks.curation import release_of
 from headrace.tasks.recording import record_chain
 from headrace.tasks.settings import RunVerb
+from headrace.tasks.step import once
 from headrace.tasks.tokens import tokenize_corpus
 from headrace.tasks.training import pretrain_of
 
@@ -49,18 +52,20 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])
     aligned = align(base, release, tokens, s.align, s, chain["run_id"])
     first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
-    again = None
+    again, key = None, window_key(window) if window else "none"
     if window and first["decision"] == "promote" and first["champion"]:
-        again = chain["once"](
-            "round.json",
-            lambda: retrain(
-                RetrainJob(window=window, champion=first["version"], settings=round_settings(s)),
+        again = round_once(
+            chain["folder"],
+            key,
+            first["champion"],
+            lambda version: retrain(
+                RetrainJob(window=window, champion=version, settings=round_settings(s)),
                 chain["run_id"],
             ),
         )
     answer = chain_answer(release, tokens, base, aligned, first, again)
     answer = write_report(answer, chain["folder"])
     # Once without the round and once with it: a person may promote the first model in between.
-    glance = "glance-with-round.json" if again else "glance.json"
-    chain["once"](glance, lambda: record_chain(chain["run_id"], answer))
+    glance = f"glance-{key}-{again['champion']}.json" if again else "glance.json"
+    once(chain["folder"], glance, lambda: record_chain(chain["run_id"], answer))
     return answer

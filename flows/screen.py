@@ -197,10 +197,11 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
 
 def run_screen(data: dict[str, Any]) -> str:
     """The end of `headrace run`: the whole chain on one screen."""
-    gate = data["gate"]
     scored = data["evaluation"]
     base = data["pretrain"]
     total, active = data["total_parameters"], data["active_parameters"]
+    # The first model was champion until the round's took its place.
+    followed = bool(data["round"] and data["round"].get("moved"))
     lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]
     bits = [
         (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
@@ -224,8 +225,8 @@ def run_screen(data: dict[str, Any]) -> str:
         _rule("alignment, on held-out prompts"),
         *_rows(_gains(data["alignment"])),
         _rule("gate"),
-        *_rows([("first model", f"{_mark(data['decision'], data['moved'])}: "
-                 f"{'; '.join(gate['reasons'][:2])}")]),
+        *_rows([("first model", f"{_mark(data['decision'], data['moved'] or followed)}: "
+                 f"{'; '.join(data['reasons'][:2])}")]),
         _rule("drift round"),
     ]  # fmt: skip
     if data["round"]:
@@ -247,6 +248,8 @@ def decision_screen(data: dict[str, Any]) -> str:
         ("because", data["why"]),
         ("champion", f"version {data['champion']}" if data["champion"] else "none"),
     ]
+    rows += [("passed by", f"version {x['version']} {x['because']}")
+             for x in data.get("skipped", ())]  # fmt: skip
     return "\n".join([_rule("decision"), *_rows(rows)])
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from headrace.infra import storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
 
@@ -32,9 +33,11 @@ def read(path: Path) -> list[dict[str, Any]]:
         return []
     entries: list[dict[str, Any]] = []
     previous = GENESIS
-    lines = path.read_bytes().split(b"\n")
+    *lines, tail = path.read_bytes().split(b"\n")
+    if _was_whole(tail):
+        raise _broken(path, len(lines) + 1, "its last byte was changed or is missing")
     # A torn last line is a decision that was never committed: `append` cuts it off.
-    for number, line in enumerate(lines[:-1], 1):
+    for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
             stated = entry.pop("hash")
@@ -72,6 +75,24 @@ def verify(path: Path) -> dict[str, Any]:
     }
 
 
+def _was_whole(tail: bytes) -> bool:
+    """Whether what follows the last newline is a recorded decision but for the byte at its end.
+
+    Taken for a torn line it would be cut off, and one byte would undo a decision.
+    """
+    return any(_holds(line) for line in (tail, tail[:-1], tail + b"}"))
+
+
+def _holds(line: bytes) -> bool:
+    """Whether a line's content is what was hashed."""
+    try:
+        entry = json.loads(line)
+        stated = entry.pop("hash")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return False
+    return digest(entry) == stated
+
+
 def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=False).encode()
 
@@ -101,6 +122,7 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         "previous": entries[-1]["hash"] if entries else GENESIS,
     }
     entry["hash"] = digest(entry)
+    new = not path.exists()
     with open(path, "ab+") as f:
         f.seek(0)
         whole = f.read()
@@ -108,4 +130,7 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         f.write(_line(entry) + b"\n")
         f.flush()
         os.fsync(f.fileno())
+    if new:
+        # Or the file's name may be lost with the power, and all of the line with it.
+        storage.sync_folder(path.parent)
     return entry

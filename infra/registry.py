@@ -18,9 +18,16 @@ from headrace.infra.tracking import Tracking, found_or_none
 logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+GATE = "gate"
+"""Who decides where no person does."""
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+LEFT = "rolled back"
+"""Tag `decision` of a version that a rollback led away from."""
 WAITING = "waiting"
 """Tag of a version that a person has to decide on."""
+COMPARED = "compared_with"
+"""Tag of a version that waits: the champion that it was compared with, or `NOBODY`."""
+NOBODY = "none"
 _LINE = "audit_line"
 """Tag: the number of the last audit line that was carried out on a version."""
 _DESCRIPTION = 5_000
@@ -142,7 +149,7 @@ class Registry:
         """A gate's promotion: the audit line first, synced; the alias follows from it.
 
         A verdict that is decided already moves nothing: what came after it stands, and so does a
-        person's refusal.
+        person's refusal of the version or rollback from it.
 
         Args:
             number: the version to promote.
@@ -158,23 +165,26 @@ class Registry:
         self.version(number)
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            now = self._alias(CHAMPION)
-            if now == number or self._decided(number, run_id):
-                return
-            if now != expected:
-                raise NotPromotedError(
-                    f"the champion is version {now}, but the gate compared with {expected}",
-                    "run the gate again against the new champion",
-                )
-            self._decide(PROMOTE, number, now, number, who, why, run_id, **evidence)
+            if not self._settled(number, expected, run_id):
+                self._decide(PROMOTE, number, expected, number, who, why, run_id, **evidence)
 
-    def decide(self, number: str, promote: bool, who: str, why: str) -> dict[str, Any]:
+    def decide(
+        self, number: str, promote: bool, who: str, why: str, stale: bool = False
+    ) -> dict[str, Any]:
         """A person's decision on a version, whatever the gate said; the line that records it.
 
         A refusal moves nothing. Either way the version waits no longer.
 
+        Args:
+            number: the version.
+            promote: make it the champion, or refuse it.
+            who: the person.
+            why: the reason.
+            stale: promote what waits although another champion has come in since the comparison.
+
         Raises:
-            UsageError: no such version, nobody or no reason named, or it is the champion already.
+            UsageError: no such version, nobody or no reason named, it is the champion already, or
+                the comparison that it waits with is stale.
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
@@ -187,47 +197,96 @@ class Registry:
                     else "`headrace rollback` goes back to the champion before it"
                 )
                 raise UsageError(f"version {now} is the champion already", hint)
-            action, to = (PROMOTE, found.number) if promote else (REFUSE, now)
-            return self._decide(action, found.number, now, to, who, why, found.run_id)
+            if not promote:
+                return self._decide(REFUSE, found.number, now, now, who, why, found.run_id)
+            evidence: dict[str, Any] = {}
+            rival = found.tags.get(COMPARED) if WAITING in found.tags else None
+            if rival is not None and rival != (now or NOBODY):
+                if not stale:
+                    raise UsageError(
+                        f"version {found.number} was compared with {_named(rival)}, but the "
+                        f"champion is {_named(now or NOBODY)} by now",
+                        "compare again: `headrace gate --champion champion --challenger "
+                        f"{found.export}`; or promote it all the same with --stale",
+                    )
+                evidence = {"stale": True, COMPARED: rival}
+            return self._decide(
+                PROMOTE, found.number, now, found.number, who, why, found.run_id, **evidence
+            )
 
     def rollback(self, who: str, why: str) -> dict[str, Any]:
         """Back to the champion before this one; the line that records it.
 
         The file is read as a stack: a promotion puts a champion on it, a rollback takes one off.
-        So a second rollback goes one further back.
+        So a second rollback goes one further back. Versions that were refused since, or deleted in
+        MLflow, are passed by; the line's `skipped` names them, the nearest first.
 
         Raises:
-            UsageError: nobody or no reason named, or there was no champion before.
+            UsageError: nobody or no reason named, or there was no champion before that still is fit
+                to be one.
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            stack: list[str] = []
-            for made in self._decisions():
-                if made["action"] == PROMOTE:
-                    stack.append(made["to"])
-                elif made["action"] == ROLLBACK:
-                    stack.pop()
-            if len(stack) < 2:
+            stack = self._champions()
+            now = stack.pop() if stack else None
+            skipped = []
+            while stack and (unfit := self._unfit(stack[-1], now)):
+                skipped.append({"version": stack.pop(), "because": unfit})
+            # Passing by the champion itself is nothing to tell of.
+            skipped = [x for x in skipped if x["version"] != now]
+            if not stack:
+                passed = "".join(f"; version {x['version']} {x['because']}" for x in skipped)
                 raise UsageError(
-                    f"{self.name} has no champion to go back to",
+                    f"{self.name} has no champion to go back to{passed}",
                     "promote another version: `headrace decide --version N --promote`",
                 )
-            now, before = stack[-1], self.version(stack[-2])
+            before = self.version(stack[-1])
             return self._decide(
-                ROLLBACK, before.number, now, before.number, who, why, before.run_id
-            )
+                ROLLBACK, before.number, now, before.number, who, why, before.run_id,
+                skipped=skipped,
+            )  # fmt: skip
 
-    def mark_waiting(self, number: str, run_id: str) -> bool:
+    def _champions(self) -> list[str]:
+        """The champion at the end, and below it those that a rollback may lead to."""
+        stack: list[str] = []
+        for made in self._decisions():
+            if made["action"] == PROMOTE:
+                stack.append(made["to"])
+            elif made["action"] == ROLLBACK:
+                stack.pop()
+                while stack and stack[-1] != made["to"]:
+                    stack.pop()
+        return stack
+
+    def _unfit(self, number: str, now: str | None) -> str | None:
+        """Why a former champion can't be champion again; None where it can."""
+        if number == now:
+            return "is the champion"
+        if self._tags(number) is None:
+            return "was deleted in MLflow"
+        last = next(e for e in reversed(self._decisions()) if _about(e) == number)
+        return "was refused" if last["action"] == REFUSE else None
+
+    def mark_waiting(self, number: str, expected: str | None, run_id: str) -> bool:
         """Leave a gate's verdict to a person: whether the version waits for one now.
 
         It doesn't where that verdict is decided already, so that nobody is asked twice.
+
+        Args:
+            number: the version.
+            expected: the champion that it was compared against (None: there was none).
+            run_id: the gate's run.
+
+        Raises:
+            NotPromotedError: another champion has come in since the comparison.
         """
         with audit.locked(self.tracking.home.audit):
             self._repair()
-            if self._alias(CHAMPION) == number or self._decided(number, run_id):
+            if self._settled(number, expected, run_id):
                 return False
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
+            self.client.set_model_version_tag(self.name, number, COMPARED, expected or NOBODY)
             self.client.set_model_version_tag(self.name, number, WAITING, "true")
             return True
 
@@ -260,12 +319,39 @@ class Registry:
         return [e for e in entries if e.get("model") == self.name]
 
     def _decided(self, number: str, run_id: str) -> dict[str, Any] | None:
-        """The last decision on a gate run's verdict; a person's refusal is one on every verdict."""
+        """The last decision on a gate run's verdict.
+
+        A person's refusal is one on every verdict, and so is a rollback from the version.
+        """
         for made in reversed(self._decisions()):
+            if made["action"] == ROLLBACK and made["from"] == number:
+                return made
             same = made.get("run_id") == run_id or made["action"] == REFUSE
             if same and _about(made) == number:
                 return made
         return None
+
+    def _settled(self, number: str, expected: str | None, run_id: str) -> bool:
+        """Whether nothing is left to do of a gate's promotion; call inside the lock.
+
+        Raises:
+            NotPromotedError: another champion has come in since the comparison.
+        """
+        now = self._alias(CHAMPION)
+        if now == number or self._decided(number, run_id):
+            return True
+        if now != expected:
+            raise NotPromotedError(
+                f"the champion is {_named(now or NOBODY)} by now, "
+                f"compared was {_named(expected or NOBODY)}: run it again",
+                "the same command compares with the new champion",
+            )
+        return False
+
+    def decided_by_person(self, number: str, run_id: str) -> bool:
+        """Whether a gate run's verdict on a version is settled, and by a person."""
+        made = self._decided(number, run_id)
+        return made is not None and made.get("who") != GATE
 
     def _decide(
         self,
@@ -304,13 +390,19 @@ class Registry:
             return
         if WAITING in tags:
             self.client.delete_model_version_tag(self.name, number, WAITING)
+        self._tag_decision(number, made["action"], made)
+        if made["action"] == ROLLBACK and made["from"] and self._tags(made["from"]) is not None:
+            self._tag_decision(made["from"], LEFT, made)
         # The number of the line comes last: without it all of this is done again.
+        self.client.set_model_version_tag(self.name, number, _LINE, str(made["number"]))
+
+    def _tag_decision(self, number: str, decision: str, made: dict[str, Any]) -> None:
         for key, value in (
-            ("decision", made["action"]),
+            ("decision", decision),
             ("decided_by", made.get("who")),
-            (_LINE, made["number"]),
+            ("why", made.get("why")),
         ):
-            self.client.set_model_version_tag(self.name, number, key, str(value))
+            self.client.set_model_version_tag(self.name, number, key, str(value)[:_DESCRIPTION])
 
     def _tags(self, number: str) -> dict[str, str] | None:
         """Tags of a version, None where it was deleted in MLflow since."""
@@ -346,6 +438,10 @@ def _card(export: Path) -> str | None:
 def _about(made: dict[str, Any]) -> str:
     """The version that a line decides on."""
     return str(made.get("version") or made["to"])
+
+
+def _named(number: str) -> str:
+    return "no model" if number == NOBODY else f"version {number}"
 
 
 def _said(option: str, text: str) -> str:

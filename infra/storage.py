@@ -193,7 +193,12 @@ def write_json(uri: str | Path, value: Any) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Rename a finished local file into place and make the rename durable."""
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a local folder durable."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from pathlib import Path
 from typing import Any
 
+from headrace.infra import storage
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
-from headrace.spark_jobs.inventory_job import list_inputs
+from headrace.spark_jobs.inventory_job import list_inputs, survey_all
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.curation import fetch_corpora
 from headrace.tasks.judging import policy_of
@@ -48,7 +49,7 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
 
 
 def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
-    """{run_id, folder, once}: the chain's parent run in MLflow and its run folder."""
+    """{run_id, folder}: the chain's parent run in MLflow and its run folder."""
     identity = [
         release["release_id"],
         settings.model_dump(exclude={"spark": True, "notify": True, "pretrain": {"processes"}}),
@@ -58,8 +59,40 @@ def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     folder = run_folder("chain", identity)
     tags = {"release_id": release["release_id"], "folder": relative(folder)}
     run = open_chain("chain", digest(identity), tags)
-    remember: Callable[..., dict[str, Any]] = partial(once, folder)
-    return {"run_id": run, "folder": folder, "once": remember}
+    return {"run_id": run, "folder": folder}
+
+
+def window_key(window: Window) -> str:
+    """What tells a chain's windows apart: their content, and where it lies."""
+    files, _ = survey_all(list_inputs(window_sources(window or ())))
+    return digest([[f.source, f.bytes, f.sha256] for f in files])[:12]
+
+
+def round_once(
+    folder: Path, key: str, champion: str, make: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """The chain's round on a window, made once.
+
+    It starts from the champion of its first try, also when a kill came after the promotion. One
+    that another champion overtook is not kept: the next try starts from that one.
+
+    Args:
+        folder: the chain's run folder.
+        key: the window (`window_key`).
+        champion: the version that is champion now.
+        make: the round from a version.
+    """
+    start = f"start-{key}.json"
+    version = once(folder, start, lambda: {"version": champion})["version"]
+    path = folder / f"round-{key}.json"
+    if not path.exists():
+        answer = make(version)
+        if answer.get("overtaken"):
+            (folder / start).unlink()
+            return answer
+        storage.write_json(path, answer)
+    answer = storage.read_json(path)
+    return answer
 
 
 def round_settings(settings: RunVerb) -> RetrainVerb:
@@ -92,6 +125,7 @@ def chain_answer(
         "alignment": {stage: a["metrics"] for stage, a in aligned["stages"].items()},
         "stages": aligned["stages"],
         "decision": first["decision"],
+        "reasons": first["reasons"],
         "gate": first["gate"],
         "champion": first["champion"],
         "moved": first["moved"],

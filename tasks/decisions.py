@@ -11,23 +11,29 @@ from headrace.tasks.recording import registry
 
 
 def decide_version(
-    version: str, promote: bool, who: str, why: str, shared: Shared
+    version: str, promote: bool, who: str, why: str, shared: Shared, stale: bool = False
 ) -> dict[str, Any]:
     """The answer of `headrace decide`: {version, decision, champion, by, why, from}.
 
+    `stale` promotes what waits although its rival is the champion no longer.
+
     Raises:
-        UsageError: no such version, it is the champion already, or nobody or no reason is named.
+        UsageError: no such version, it is the champion already, nobody or no reason is named, or
+            the comparison is stale.
     """
-    return _answer(registry(shared.model.name).decide(version, promote, who, why))
+    return _answer(registry(shared.model.name).decide(version, promote, who, why, stale))
 
 
 def roll_back(who: str, why: str, shared: Shared) -> dict[str, Any]:
     """The answer of `headrace rollback`, likewise; `version` is the one that is champion again.
 
+    `skipped` [{version, because}]: former champions between the two that can't be one again.
+
     Raises:
         UsageError: there was no champion before, or nobody or no reason is named.
     """
-    return _answer(registry(shared.model.name).rollback(who, why))
+    made = registry(shared.model.name).rollback(who, why)
+    return {**_answer(made), "skipped": made["skipped"]}
 
 
 def _answer(made: dict[str, Any]) -> dict[str, Any]:

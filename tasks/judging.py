@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import pages, releases, storage
-from headrace.infra.errors import InputError, UsageError, ValidationError
+from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
+from headrace.infra.registry import GATE
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
@@ -25,7 +26,6 @@ from headrace.training.scoring.policy import Policy, read_policy
 from headrace.training.settings import EvaluateSettings
 
 _TEXT = ("text", "content_hash")
-GATE = "gate"
 
 
 def heldout_documents(corpus: list[str]) -> pa.Table:
@@ -227,13 +227,16 @@ def promote(
 ) -> dict[str, Any]:
     """The challenger as a version of the model; the alias moves where the gate says promote.
 
-    {`version`, `champion` (the version after), `moved` (whether it has become champion),
-    `waiting` (whether it is left to a person), `run_id`}.
+    {`version`, `champion` (the version after), `moved` (that version is the champion now),
+    `waiting` (whether it is left to a person), `decided_before` (the verdict is not carried out,
+    since a person decided on that version before), `overtaken` (nor since another champion came in
+    after the comparison: then `decision` is inconclusive), `decision`, `reasons`, `run_id`}.
     """
     folder = Path(export).parent
     models = registry(shared.model.name)
     expected = decision["compared_with"]
-    known = {**tags, "gate_decision": decision["decision"], "parent_version": expected}
+    said, reasons = decision["decision"], decision["reasons"]
+    known = {**tags, "gate_decision": said, "parent_version": expected}
     run = record_stage(
         GATE,
         folder,
@@ -245,18 +248,31 @@ def promote(
     )
     log_decision(run, decision)
     version = models.register(run, Path(export), release, known)
-    waiting = False
-    if decision["decision"] == "promote" and settings.promote == "auto":
-        why = f"policy {decision['policy']}: {'; '.join(decision['reasons'])}"
-        models.move_champion(version, expected, "gate", why, run_id=run, decision="promote")
-    elif decision["decision"] == "promote":
-        waiting = models.mark_waiting(version, run)
+    waiting, overtaken = False, None
+    if said == "promote":
+        why = f"policy {decision['policy']}: {'; '.join(reasons)}"
+        try:
+            if settings.promote == "auto":
+                models.move_champion(version, expected, GATE, why, run_id=run, decision=said)
+            else:
+                waiting = models.mark_waiting(version, expected, run)
+        except NotPromotedError as error:
+            # No fault of the run's: a person decided while it was at work.
+            overtaken = error.message
     now = models.current()
+    champion = now.number if now else None
+    moved = champion == version
     return {
         "version": version,
-        "champion": now.number if now else None,
-        "moved": models.since(version) is not None,
+        "champion": champion,
+        "moved": moved,
         "waiting": waiting,
+        "decided_before": said == "promote"
+        and not moved
+        and models.decided_by_person(version, run),
+        "overtaken": overtaken is not None,
+        "decision": "inconclusive" if overtaken else said,
+        "reasons": [overtaken, *reasons] if overtaken else reasons,
         "run_id": run,
     }
 

@@ -17,7 +17,7 @@ from headrace.spark_jobs.settings import CurateJob, Source
 from headrace.tasks.curation import release_of
 from headrace.tasks.drift import content_hashes
 from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
-from headrace.tasks.judging import decide, promote, read_scores
+from headrace.tasks.judging import decide, policy_of, promote, read_scores
 from headrace.tasks.models import lineage_of
 from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
 from headrace.tasks.settings import RetrainVerb
@@ -117,6 +117,7 @@ def begin_round(
         Path(champion["export"]).parent.name,
         child["release_id"],
         settings.model_dump(exclude={"spark", "notify"}),
+        policy_of(settings.gate, "default").model_dump(),
         code_version("training"),
     ]
     tags = {
@@ -255,8 +256,8 @@ def round_answer(
         "window": {k: child[k] for k in ("read", "kept", "rejected", "unreadable")},
         "export": trained["export"],
         "folder": trained["folder"],
-        "decision": decision["decision"],
-        "reasons": decision["reasons"],
+        "decision": moved["decision"],
+        "reasons": moved["reasons"],
         "metrics": trained["metrics"],
         "tokens": trained["tokens"],
         "gate": decision,
@@ -264,5 +265,7 @@ def round_answer(
         "champion": moved["champion"],
         "moved": moved["moved"],
         "waiting": moved["waiting"],
+        "decided_before": moved["decided_before"],
+        "overtaken": moved["overtaken"],
         "run_id": moved["run_id"],
     }

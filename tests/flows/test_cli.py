@@ -73,6 +73,10 @@ def test_what_comes_later_says_so(tmp_path: Path) -> None:
             "one of",
         ),
         (["decide", "--version", "1", "--promote", "--by", "a"], "--why"),
+        (
+            ["decide", "--version", "1", "--refuse", "--stale", "--by", "a", "--why", "b"],
+            "--stale",
+        ),
         (["decide", "--version", "1", "--promote", "--by", "a", "--why", "b"], "no version 1"),
         (["rollback", "--by", "a", "--why", "b"], "no champion to go back to"),
         (["gc"], "--keep"),

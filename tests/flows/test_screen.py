@@ -72,7 +72,10 @@ def test_a_decision_says_who_and_why() -> None:
     made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
     said = decision_screen(made)
     assert "version 2" in said and "refused, by A. Lead" in said and "curt" in said
-    assert "champion              none" in said
+    assert "champion              none" in said and "passed by" not in said
+    passed = [{"version": "7", "because": "was refused"}]
+    back = {**made, "decision": "rollback", "skipped": passed}
+    assert "passed by             version 7 was refused" in decision_screen(back)
 
 
 def test_a_torn_line_is_told_and_explained() -> None:

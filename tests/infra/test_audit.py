@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,18 +56,50 @@ def test_a_torn_line_was_never_committed(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(whole)
 
 
-@given(st.integers(0, 200), st.integers(0, 255))
+@given(st.integers(0, 300), st.integers(0, 255))
 def test_any_changed_byte_shows(tmp_path_factory: pytest.TempPathFactory, at: int, to: int) -> None:
     path = tmp_path_factory.mktemp("audit") / "a.jsonl"
     write(path, 2)
     raw = bytearray(path.read_bytes())
-    at = at % raw.index(b"\n")
+    # From the end of the file backwards, over both lines: the last byte as well.
+    at = len(raw) - 1 - at
     if raw[at] == to:
         return
     raw[at] = to
     path.write_bytes(raw)
     with pytest.raises(ValidationError):
         audit.verify(path)
+
+
+@pytest.mark.parametrize("end", ["", " ", "x", "}", "cut"])
+def test_one_byte_at_the_end_undoes_no_decision(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    whole = path.read_bytes().removesuffix(b"\n")
+    edited = whole[:-1] if end == "cut" else whole + end.encode()
+    path.write_bytes(edited)
+    with pytest.raises(ValidationError, match="line 2") as e:
+        audit.verify(path)
+    assert e.value.code == 4
+    with pytest.raises(ValidationError):
+        write(path, 1)
+    assert path.read_bytes() == edited, "nothing was cut off"
+
+
+def test_a_new_file_is_synced_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    sync = os.fsync
+
+    def seen(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    assert synced == [str(path), str(tmp_path), str(path)]
 
 
 @pytest.mark.parametrize("form", ["space", "order", "twice", "empty line"])

@@ -39,7 +39,7 @@ def test_the_life_of_a_champion(store: Tracking) -> None:
 
     run2, two = export(store, "two")
     v2 = models.register(run2, two, release, {})
-    with pytest.raises(NotPromotedError, match="compared with None"):
+    with pytest.raises(NotPromotedError, match="compared was no model: run it again"):
         models.move_champion(v2, None, "gate", "against nobody", run2)
     assert models.champion().number == v1
     models.move_champion(v2, v1, "gate", "better", run2)
@@ -117,6 +117,47 @@ def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
     assert models.champion().number == v1, "a refused version is no gate's to promote"
 
 
+def test_a_rollback_is_not_undone_by_another_run_of_the_gate(store: Tracking) -> None:
+    models, v1, v2, run2 = two_versions(store, "undone")
+    models.move_champion(v2, v1, "gate", "better", run2)
+    assert not models.decided_by_person(v2, run2), "the gate's own verdict, carried out"
+    models.rollback("A", "slower")
+    assert models.decided_by_person(v2, "a second run")
+    # The same export under another parent run is judged by another run of the gate.
+    models.move_champion(v2, v1, "gate", "better", "a second run")
+    assert models.champion().number == v1
+    assert not models.mark_waiting(v2, v1, "a third run"), "nobody is asked twice"
+    models.decide(v2, True, "A", "fast enough now")
+    assert models.champion().number == v2, "a person promotes it again"
+
+
+def test_a_rollback_passes_by_what_was_refused_or_is_gone(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "passed")
+    release = str(store.home.root / "releases/r")
+    numbers = [v1, v2]
+    for name in ("passed-3", "passed-4"):
+        numbers.append(models.register(*export(store, name), release, {}))
+    for number in numbers[1:]:
+        models.decide(number, True, "A", "b")
+    models.decide(v2, False, "A", "it was wrong all along")
+    store.client.delete_model_version("passed", numbers[2])
+    made = models.rollback("A", "slower")
+    assert made["to"] == v1 and models.champion().number == v1
+    assert made["skipped"] == [
+        {"version": numbers[2], "because": "was deleted in MLflow"},
+        {"version": v2, "because": "was refused"},
+    ]
+    left, again = models.version(numbers[3]).tags, models.version(v1).tags
+    assert (left["decision"], left["decided_by"], left["why"]) == ("rolled back", "A", "slower")
+    assert (again["decision"], again["decided_by"]) == ("rollback", "A")
+    models.decide(numbers[3], True, "A", "b")
+    assert models.rollback("A", "c")["to"] == v1, "those passed by are off the stack"
+    models.decide(numbers[3], True, "A", "b")
+    models.decide(v1, False, "A", "b")
+    with pytest.raises(UsageError, match="version 1 was refused"):
+        models.rollback("A", "c")
+
+
 def test_a_refusal_moves_nothing(store: Tracking) -> None:
     models, v1, v2, _ = two_versions(store, "refused")
     made = models.decide(v2, False, "A", "worse")
@@ -155,14 +196,32 @@ def test_a_decision_that_can_not_be_made(
 def test_what_waits_is_asked_once(store: Tracking) -> None:
     models, v1, v2, run2 = two_versions(store, "manual")
     assert models.waiting() == []
-    assert models.mark_waiting(v2, run2) and models.mark_waiting(v2, run2)
+    assert models.mark_waiting(v2, v1, run2) and models.mark_waiting(v2, v1, run2)
     assert [v.number for v in models.waiting()] == [v2]
     assert (found := models.current("challenger")) and found.number == v2
     models.decide(v2, True, "A", "b")
     assert models.waiting() == [] and models.champion().number == v2
-    assert not models.mark_waiting(v2, run2), "that verdict is decided"
+    assert not models.mark_waiting(v2, v1, run2), "that verdict is decided"
     models.rollback("A", "b")
-    assert not models.mark_waiting(v2, run2) and models.champion().number == v1
+    assert not models.mark_waiting(v2, v1, run2) and models.champion().number == v1
+
+
+def test_what_waits_is_not_promoted_over_a_champion_that_it_never_met(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "stale")
+    run3, three = export(store, "stale-3")
+    v3 = models.register(run3, three, str(store.home.root / "releases/r"), {})
+    models.mark_waiting(v3, v1, run3)
+    assert models.version(v3).tags["compared_with"] == v1
+    models.decide(v2, True, "A", "that one never waited")
+    with pytest.raises(UsageError, match="compared with version 1, but the champion is version 2"
+                       ) as e:  # fmt: skip
+        models.decide(v3, True, "A", "b")
+    assert "--stale" in e.value.hint and models.champion().number == v2
+    with pytest.raises(NotPromotedError, match="champion is version 2 by now, compared was ver"):
+        models.mark_waiting(v3, v1, run3)
+    made = models.decide(v3, True, "A", "b", stale=True)
+    assert (made["stale"], made["compared_with"]) == (True, v1)
+    assert models.champion().number == v3 and "stale" not in audit.read(store.home.audit)[-2]
 
 
 def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
@@ -203,7 +262,7 @@ else:
 def test_killed_between_line_and_alias_it_is_mended(tmp_path: Path, place: str) -> None:
     store = Tracking(Home(tmp_path))
     models, v1, v2, run2 = two_versions(store, "killed")
-    models.mark_waiting(v2, run2)
+    models.mark_waiting(v2, v1, run2)
 
     def killed(action: str, version: str) -> None:
         command = [sys.executable, "-c", KILLED, str(tmp_path), place, action, version]

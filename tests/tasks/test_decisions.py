@@ -27,7 +27,7 @@ def test_what_the_verbs_answer(state: Path) -> None:
     assert decide_version("2", True, "A", "b", shared)["from"] == "1"
     assert roll_back("C", "slower", shared) == {
         "version": "1", "decision": "rollback", "champion": "1", "by": "C", "why": "slower",
-        "from": "2",
+        "from": "2", "skipped": [],
     }  # fmt: skip
     said = verify_decisions()
     assert said["lines"] == 4 and said["file"] == str(state / "audit.jsonl")

@@ -71,8 +71,13 @@ def test_an_edited_policy_decides_anew_and_the_old_decision_stays(tmp_path: Path
     assert before and before["compared_with"] == "7"
 
 
-def judged(state: Path, name: str, bits: float, **settings: Any) -> dict[str, Any]:
-    """What the gate makes of a model that is worse than the champion by `bits`."""
+def judged(
+    state: Path, name: str, bits: float, meanwhile: str | None = None, **settings: Any
+) -> dict[str, Any]:
+    """What the gate makes of a model that is worse than the champion by `bits`.
+
+    A person promotes the version `meanwhile` between comparison and promotion.
+    """
     export = state / "runs" / name / "export"
     export.mkdir(parents=True, exist_ok=True)
     (export / "config.json").write_text("{}")
@@ -81,6 +86,8 @@ def judged(state: Path, name: str, bits: float, **settings: Any) -> dict[str, An
     sides = evidence("champion", 0.0), evidence(name, bits)
     version = standing.number if standing else None
     decision = decide.fn(*sides, export.parent, gate, "first", 1, version)
+    if meanwhile:
+        registry("headrace").decide(meanwhile, True, "A. Lead", "could not wait")
     return {**promote.fn(str(export), str(state / "releases/r"), decision, gate, shared, {})}
 
 
@@ -101,6 +108,35 @@ def test_the_gate_moves_the_champion_or_leaves_it_to_a_person(state: Path) -> No
     models.decide("3", True, "A. Lead", "reads better")
     again = judged(state, "three", -0.5, promote="manual")
     assert again["moved"] and not again["waiting"] and again["champion"] == "3"
+
+
+def test_moved_means_that_it_is_the_champion_now(state: Path) -> None:
+    models = registry("headrace")
+    first = judged(state, "one", -0.5)
+    assert first["moved"] and not first["decided_before"]
+    second = judged(state, "two", -0.5)
+    assert second["moved"] and second["champion"] == "2"
+    models.rollback("A. Lead", "slower")
+    again = judged(state, "two", -0.5)
+    assert (again["moved"], again["champion"]) == (False, "1")
+    assert again["decided_before"] and not again["waiting"]
+    assert not judged(state, "three", 0.5)["decided_before"], "the gate itself refused"
+
+
+@pytest.mark.parametrize("promote", ["auto", "manual"])
+def test_a_person_who_decides_meanwhile_is_no_fault_of_the_run(state: Path, promote: str) -> None:
+    models = registry("headrace")
+    judged(state, "one", -0.5)
+    judged(state, "two", 0.5)
+    made = judged(state, "three", -0.5, meanwhile="2", promote=promote)
+    assert (made["version"], made["champion"], made["moved"]) == ("3", "2", False)
+    assert made["overtaken"] and made["decision"] == "inconclusive"
+    assert made["reasons"][0] == (
+        "the champion is version 2 by now, compared was version 1: run it again"
+    )
+    assert not made["waiting"] and not made["decided_before"] and models.waiting() == []
+    assert models.version("3").tags["gate_decision"] == "promote", "what the gate said"
+    assert not judged(state, "four", -0.5)["overtaken"]
 
 
 def test_the_gates_run_has_its_pages_and_plots(state: Path) -> None:

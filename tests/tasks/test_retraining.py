@@ -34,6 +34,19 @@ def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
     assert job.output == str(tmp_path) and job.parent == champion["release"]
 
 
+def test_an_edited_policy_makes_another_round(state: Path) -> None:
+    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    policy = state / "policy.yaml"
+    state.mkdir()
+    text = "name: p\nmetrics:\n  - {{name: old.bits_per_byte, require: not_worse, margin: {}}}\n"
+    settings = RetrainVerb.model_validate({"gate": {"policy": str(policy)}})
+    runs = []
+    for margin in (1, 2, 1):
+        policy.write_text(text.format(margin))
+        runs.append(begin_round(champion, child(30, 30), None, settings))
+    assert runs[0] == runs[2] != runs[1]
+
+
 def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
     verdict = {"report": str(state / "runs" / "monitor-1" / "report.html")}
