@@ -420,14 +420,17 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
 
 
 @verb(cli, "audit", "headrace audit verify")
-@click.argument("action", type=click.Choice(["verify"]))
+@click.argument("action", type=click.Choice(["verify", "show"]))
 def audit(call: Call, action: str) -> Answer:
-    """Check the chain of recorded decisions; exit 4 on any edit, gap or reorder."""
-    from headrace.flows.screen import audit_screen
+    """Check the chain of recorded decisions, or show them; exit 4 on any edit, gap or reorder."""
+    from headrace.flows.screen import audit_screen, decisions_screen
     from headrace.infra.settings import Shared
-    from headrace.tasks.decisions import verify_decisions
+    from headrace.tasks.decisions import recorded_decisions, verify_decisions
 
     call.settings(Shared)
+    if action == "show":
+        data = recorded_decisions()
+        return Answer(data, decisions_screen(data))
     data = verify_decisions()
     return Answer(data, audit_screen(data))
 

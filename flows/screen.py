@@ -133,8 +133,32 @@ def deployments_screen(data: dict[str, Any]) -> str:
     return "\n".join([_rule("deployments"), *_rows([*rows, ("see", data["prefect"])])])
 
 
+_DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
+
+
 def _or(value: str | None) -> str:
     return value if value else "none"
+
+
+def _waiting(versions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        ("waits for a person", f"version {v['version']}, compared with "
+         + (f"version {v['compared_with']}" if v["compared_with"] else "no model")
+         + (f": {v['report']}" if v["report"] else ""))
+        for v in versions
+    ]  # fmt: skip
+
+
+def _decided(line: dict[str, Any]) -> str:
+    """A recorded decision in a line: on which version, who, why, when."""
+    said = _DECIDED.get(line["action"], line["action"])
+    before, after = line.get("from"), line["to"]
+    moved = "" if before == after else f" (champion {before or 'none'} -> {after})"
+    stale = ", over a champion that it was not compared with" if line.get("stale") else ""
+    return (
+        f"version {line.get('version') or after} {said}{moved}{stale} by "
+        f"{line.get('who', 'unknown')}, {line['time']}: {line.get('why', 'no reason given')}"
+    )
 
 
 def status_screen(data: dict[str, Any]) -> str:
@@ -143,11 +167,10 @@ def status_screen(data: dict[str, Any]) -> str:
     rows = [
         ("champion", f"version {c['version']}, release {c['release_id']}, since {c['since']}"
          if c else "none yet: `headrace run`"),
-        ("waits for a person", _or(", ".join(f"version {v['version']}" for v in data["waiting"]))),
+        *(_waiting(data["waiting"]) or [("waits for a person", "none")]),
         ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
          if w else "none"),
-        ("last decision", f"{d['action']} {d['from']} -> {d['to']} by {d['who']}, {d['time']}"
-         if d else "none"),
+        ("last decision", _decided(d) if d else "none"),
         ("runs", _or(", ".join(f"{r['name']} ({r['flow']})" for r in data["running"]))),
         ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
         ("stack", _or(data["stack"])),
@@ -238,9 +261,6 @@ def run_screen(data: dict[str, Any]) -> str:
     return "\n".join([*lines, _rule(), f"  report: {data['report']}"])
 
 
-_DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
-
-
 def decision_screen(data: dict[str, Any]) -> str:
     """The end of `headrace decide` and `rollback`."""
     rows = [
@@ -262,6 +282,14 @@ def audit_screen(data: dict[str, Any]) -> str:
         rows.append(("torn last line", "a decision that a kill cut short; it was never made"))
     rows.append(("file", data["file"]))
     return "\n".join([_rule("audit"), *_rows(rows)])
+
+
+def decisions_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace audit show`: a decision a line, the oldest first."""
+    lines = [
+        f"  {line['number']:>4}  {line['model']}: {_decided(line)}" for line in data["decisions"]
+    ]
+    return "\n".join([_rule("decisions"), *(lines or ["  none yet"])])
 
 
 def litter_screen(data: dict[str, Any]) -> str:

@@ -108,8 +108,9 @@ class Registry:
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
 
-        The same run registers once, and so does the same export: judged again by other rules it
-        is still one model.
+        The same run registers once, and so does the same export: judged again by other rules or
+        against another champion it is still one model, and its tags say what was found last.
+        A version that is decided on is no challenger any more.
         """
         from mlflow.exceptions import MlflowException
 
@@ -119,13 +120,34 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        if self._found(run, export) is None:
+            # The copy takes its time, and nobody's decision waits for it.
+            self.tracking.log_file(run, export, "model")
+        with audit.locked(home.audit):
+            self._repair()
+            if found := self._found(run, export):
+                number = found.number
+                self._tag_again(number, tags)
+                if "decision" in found.tags:
+                    return number
+            else:
+                number = self._create(run, export, release, tags)
+            self.client.set_registered_model_alias(self.name, CHALLENGER, number)
+            return number
+
+    def of_export(self, export: Path) -> Version | None:
+        """The version that an export is registered as, None where it isn't."""
+        return self._found(None, export)
+
+    def _found(self, run: str | None, export: Path) -> Version | None:
+        place = self.tracking.home.relative(export)
         for found in self._versions():
-            if found.run_id == run or found.tags.get("export") == home.relative(export):
-                number = str(found.version)
-                if verdict := tags.get("gate_decision"):
-                    self.client.set_model_version_tag(self.name, number, "gate_decision", verdict)
-                return number
-        self.tracking.log_file(run, export, "model")
+            if found.run_id == run or found.tags.get("export") == place:
+                return self.version(str(found.version))
+        return None
+
+    def _create(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
+        home = self.tracking.home
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
         made = self.client.create_model_version(
             self.name,
@@ -134,8 +156,13 @@ class Registry:
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
             description=_card(export),
         )
-        self.client.set_registered_model_alias(self.name, CHALLENGER, str(made.version))
         return str(made.version)
+
+    def _tag_again(self, number: str, tags: dict[str, Any]) -> None:
+        """The verdict on a version that is registered already, and whom it was compared with."""
+        for key in ("gate_decision", "parent_version"):
+            if (value := tags.get(key)) is not None:
+                self.client.set_model_version_tag(self.name, number, key, str(value))
 
     def move_champion(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.infra import releases, spark, spark_submit
+from headrace.infra import busy, releases, spark, spark_submit
 from headrace.infra.corpora.base import Corpus, as_jsonl
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
@@ -138,6 +138,7 @@ def validate_finished(folder: str) -> dict[str, Any]:
     """
     from headrace.expectations.release import validate
 
+    busy.join(home())
     manifest = releases.manifest(folder)
     held = validate(folder, write=False)
     refuse_failed(held, folder, SEE)

@@ -47,6 +47,15 @@ def _answer(made: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def recorded_decisions() -> dict[str, Any]:
+    """The answer of `headrace audit show`: {file, decisions}, the oldest first.
+
+    Raises:
+        ValidationError: a line was edited, is missing or stands elsewhere.
+    """
+    return {"file": str(home().audit), "decisions": audit.read(home().audit)}
+
+
 def verify_decisions() -> dict[str, Any]:
     """The answer of `headrace audit verify`: {file, lines, last, torn}.
 

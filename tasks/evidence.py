@@ -10,10 +10,10 @@ from headrace.infra import releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
+from headrace.infra.registry import Registry, Version
 from headrace.infra.settings import Shared
 from headrace.tasks.judging import (
     decide,
-    decided_before,
     log_decision,
     policy_of,
     read_scores,
@@ -48,16 +48,26 @@ def rival_of(
 ) -> tuple[Evidence, str | None]:
     """(evidence, version) of what a whole chain's model has to beat.
 
-    That is the champion on the same held-out records, or the best baseline where there is none.
+    That is a version on the same held-out records, or the best baseline where there is none.
     """
-    before = decided_before(Path(aligned["folder"]))
-    models = registry(shared.model.name)
-    number = before["compared_with"] if before else None
-    standing = models.version(number) if number else None if before else models.current()
+    standing = standing_against(aligned["export"], registry(shared.model.name))
     if standing is None:
         return evidence_of_baselines(baselines, corpus), None
     scored = score_heldout(str(standing.export), corpus, shared)
     return evidence_of_text(f"version {standing.number}", scored, corpus), standing.number
+
+
+def standing_against(export: str, models: Registry) -> Version | None:
+    """The version that an export has to beat: the champion, None where there is none.
+
+    For a model that has been champion itself it is what it was compared with then: that verdict was
+    carried out. One that wasn't is no answer to who is champion now.
+    """
+    own = models.of_export(Path(export))
+    if own is None or models.since(own.number) is None:
+        return models.current()
+    number = own.tags.get("parent_version")
+    return models.version(number) if number else None
 
 
 @step("score rewards")

@@ -13,7 +13,7 @@ from headrace.infra import pages, releases, storage
 from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
-from headrace.infra.registry import GATE
+from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
@@ -175,15 +175,19 @@ def policy_of(settings: GateSettings, default: str) -> Policy:
 
 
 def _stored(folder: Path, key: str) -> tuple[Path, Path]:
-    """Where a decision and its page are stored; `key` tells policies of the user's own apart."""
+    """Where a decision and its page are stored; `key` tells policies and rivals apart."""
     return folder / f"decision{key}.json", folder / f"gate{key}.html"
 
 
-def decided_before(folder: Path) -> dict[str, Any] | None:
-    """A decision on this challenger that is stored, under whatever policy; None without one."""
-    found = sorted(folder.glob("decision*.json"))
-    value: dict[str, Any] | None = storage.read_json(found[0]) if found else None
-    return value
+def _free(folder: Path, key: str, compared_with: str | None) -> str:
+    """The key under which a decision against this rival is stored, or is to be.
+
+    The first has the plain name of the contract; one against a later champion names that one.
+    """
+    path, _ = _stored(folder, key)
+    if not path.exists() or storage.read_json(path)["compared_with"] == compared_with:
+        return key
+    return f"{key}-against-{compared_with or NOBODY}"
 
 
 @step("decide")
@@ -199,12 +203,12 @@ def decide(
     """The decision of the policy, stored in the challenger's run folder.
 
     A policy of the user's own is stored by what it says, so that one that was edited decides anew
-    and the old decision stays.
+    and the old decision stays; and so it is with another rival.
     `compared_with` is the champion's version, None where there was none; it is stored as well.
     """
     policy = policy_of(settings, default_policy)
     own = "" if settings.policy is None else f"-{digest(policy.model_dump())[:8]}"
-    path, page = _stored(folder, own)
+    path, page = _stored(folder, _free(folder, own, compared_with))
 
     def make() -> dict[str, Any]:
         decision = gate.decide(champion, challenger, policy, seed)
@@ -245,6 +249,7 @@ def promote(
         known,
         parent,
         curves=False,
+        variant=Path(decision["report"]).stem,
     )
     log_decision(run, decision)
     version = models.register(run, Path(export), release, known)

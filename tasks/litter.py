@@ -1,9 +1,10 @@
 """What no model version refers to, found and removed: releases, runs, token folders.
 
 A version refers to its export's run, its release, and whatever the tags of its own MLflow run, of
-that run's parent and of the parent's other children name. What is kept keeps what it names in turn:
-each folder says in a few JSON files what it was made of. So a chain that led to a version is kept
-whole, and doing it again finds everything done.
+that run's parent and of the parent's other children name. An alert that waits in the outbox refers
+to its window and its reference. What is kept keeps what it names in turn: each folder says in a few
+JSON files what it was made of. So a chain that led to a version is kept whole, and doing it again
+finds everything done.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def collect(keep: int, dry_run: bool = False) -> dict[str, Any]:
         if not dry_run:
             _empty(here.trash)
         folders = survey(here)
-        kept = to_keep(folders, _roots(), keep)
+        kept = to_keep(folders, _roots(here), keep)
         gone = [f for f in folders if f.name not in kept]
         for folder in gone:
             console.say(f"gc: {folder.shown}, {folder.bytes / 1e6:,.1f} MB")
@@ -125,14 +126,11 @@ def _size(path: Path) -> tuple[int, float]:
     return sum(s.st_size for s in stats), max(s.st_mtime for s in stats)
 
 
-def _roots() -> set[str]:
-    """Every word of the tags around every model version."""
-    return {
-        word
-        for tags in tracking().version_tags()
-        for value in tags.values()
-        for word in _NAME.findall(value)
-    }
+def _roots(here: Home) -> set[str]:
+    """Every word of the tags around every model version, and of the alerts that wait."""
+    tags = (value for tags in tracking().version_tags() for value in tags.values())
+    alerts = (p.read_text(encoding="utf-8") for p in here.outbox.glob("*.json"))
+    return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
 
 
 def to_keep(folders: list[Folder], roots: Iterable[str], keep: int) -> set[str]:

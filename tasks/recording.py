@@ -69,14 +69,16 @@ def record_stage(
     tags: dict[str, Any],
     parent: str | None = None,
     curves: bool = True,
+    variant: str | None = None,
 ) -> str:
     """The MLflow run of a finished stage; recording it again gives the same run.
 
     `curves`: whether the folder's metrics.jsonl is the stage's own.
+    `variant`: which of several of the same stage and folder it is.
     """
     store = tracking()
     place = home().relative(Path(folder))
-    key = digest([stage, place, parent])
+    key = digest([stage, place, parent, variant])
     if found := store.find_run(key):
         return found
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.

@@ -21,7 +21,7 @@ from headrace.tasks.judging import decide, policy_of, promote, read_scores
 from headrace.tasks.models import lineage_of
 from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
 from headrace.tasks.settings import RetrainVerb
-from headrace.tasks.step import relative, run_folder, step
+from headrace.tasks.step import once, relative, run_folder, step
 from headrace.tasks.windows import window_sources
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
@@ -129,11 +129,16 @@ def begin_round(
 
 
 def end_round(run: str, answer: dict[str, Any]) -> None:
-    """What a round came to, on its parent run."""
-    store = tracking()
-    store.log_values(run, {"bits_per_byte": answer["metrics"]})
-    store.log_file(run, Path(answer["gate"]["report"]))
-    close_chain(run, answer["decision"], answer["champion"], version=answer["version"])
+    """What a round came to, on its parent run: once, so that it ends when it was done."""
+
+    def end() -> dict[str, Any]:
+        store = tracking()
+        store.log_values(run, {"bits_per_byte": answer["metrics"]})
+        store.log_file(run, Path(answer["gate"]["report"]))
+        close_chain(run, answer["decision"], answer["champion"], version=answer["version"])
+        return {"run_id": run}
+
+    once(Path(answer["folder"]), f"ended-{run}-{answer['champion']}.json", end)
 
 
 @step("learn the window")

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.infra import releases, stack
 from headrace.infra.home import home
+from headrace.infra.registry import COMPARED, NOBODY, Version
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import last_verdict
@@ -28,13 +29,25 @@ def status(shared: Shared) -> dict[str, Any]:
             "release_id": releases.manifest(champion.release)["release_id"],
             "since": models.since(champion.number),
         },
-        "waiting": [{"version": v.number, "run_id": v.run_id} for v in models.waiting()],
+        "waiting": [_waits(v) for v in models.waiting()],
         "window": last_verdict(),
         **(_flows(up) if up else {"running": [], "next": []}),
         "decision": models.last_decision(),
         "stack": up.prefect_api.removesuffix("/api") if up else None,
         "disk": {"state_bytes": _bytes(home().root), "free_bytes": _free()},
     }  # fmt: skip
+
+
+def _waits(version: Version) -> dict[str, Any]:
+    """What a person needs to decide on a version: the gate's page, and its rival (None: none)."""
+    pages = sorted(version.export.parent.glob("gate*.html"), key=lambda p: p.stat().st_mtime)
+    rival = version.tags.get(COMPARED)
+    return {
+        "version": version.number,
+        "run_id": version.run_id,
+        "compared_with": None if rival == NOBODY else rival,
+        "report": str(pages[-1]) if pages else None,
+    }
 
 
 def _flows(up: stack.Stack) -> dict[str, Any]:

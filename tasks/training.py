@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import storage
+from headrace.infra import busy, storage
 from headrace.infra.errors import UsageError
+from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
@@ -192,6 +193,7 @@ def generate_text(
     from headrace.training.generate import sample
     from headrace.training.moe.export import load, load_tokenizer
 
+    busy.join(home())
     export = resolve_model(model, shared)
     texts: list[str] = sample(
         load(export),

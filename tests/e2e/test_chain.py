@@ -91,6 +91,24 @@ def test_a_second_run_reuses_all_and_says_the_same(chain: Any, headrace: Command
         assert answer[key] == chain["answer"][key], key
 
 
+def test_another_window_has_another_round(
+    chain: Any, headrace: Command, state_copy: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    home = state_copy(tmp_path / "home")
+    place = chain["args"].index("--window") + 1
+    other = [*chain["args"][:place], str(chain["other"]), *chain["args"][place + 1 :]]
+    code, answer, err = headrace(home, *other)
+    assert code == 0 and "pretrain:" not in err, err[-2000:]
+    first, second = chain["answer"]["round"], answer["round"]
+    assert second["release_id"] != first["release_id"]
+    assert (second["decision"], second["version"], second["champion"]) == ("promote", "3", "3")
+    assert Registry(Tracking(Home(home)), "headrace").version("3").tags["parent_version"] == "2"
+    for args, said in ((chain["args"], first), (other, second)):
+        code, answer, err = headrace(home, *args)
+        assert code == 0 and answer["round"]["release_id"] == said["release_id"]
+        assert "EWC" not in err and "scan:" not in err, "both are there"
+
+
 def test_the_champion_can_be_used_by_name(chain: Any, headrace: Command) -> None:
     home = chain["home"]
     code, answer, _ = headrace(home, "evaluate", "--model", "champion")

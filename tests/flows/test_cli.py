@@ -138,6 +138,8 @@ def test_an_edited_record_of_decisions_is_exit_four(tmp_path: Path) -> None:
     audit.append(path, action="promote", model="headrace", to="1", why="better")
     code, said, _ = headrace("audit", "verify", home=tmp_path)
     assert code == 0 and said["lines"] == 1 and said["torn"] is False
+    code, said, _ = headrace("audit", "show", home=tmp_path)
+    assert code == 0 and said["decisions"] == audit.read(path)
     path.write_bytes(path.read_bytes() + b'{"number"')
     code, said, _ = headrace("audit", "verify", home=tmp_path)
     assert code == 0 and said["torn"] is True

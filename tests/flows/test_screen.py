@@ -1,6 +1,7 @@
 from headrace.flows.screen import (
     audit_screen,
     decision_screen,
+    decisions_screen,
     drift_screen,
     gate_screen,
     litter_screen,
@@ -8,6 +9,7 @@ from headrace.flows.screen import (
     plan_screen,
     release_screen,
     round_screen,
+    status_screen,
 )
 
 RELEASE = {
@@ -76,6 +78,31 @@ def test_a_decision_says_who_and_why() -> None:
     passed = [{"version": "7", "because": "was refused"}]
     back = {**made, "decision": "rollback", "skipped": passed}
     assert "passed by             version 7 was refused" in decision_screen(back)
+
+
+LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
+        "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+
+
+def test_a_recorded_decision_says_version_who_and_why() -> None:
+    refused = {**LINE, "number": 4, "action": "refuse", "version": "5", "from": "1"}
+    said = decisions_screen({"decisions": [LINE, {**refused, "who": "gate"}]}).splitlines()
+    assert len(said) == 3 and said[1] == (
+        "     3  m: version 1 champion again (champion 2 -> 1) by A. Lead, "
+        "2026-01-02T03:04:05+00:00: slower"
+    )
+    assert "version 5 refused by gate" in said[2], "a refusal moves no champion"
+    assert "none yet" in decisions_screen({"decisions": []})
+
+
+def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> None:
+    waits = {"version": "3", "run_id": "r", "compared_with": "1", "report": "/x/gate.html"}
+    data = {"champion": None, "window": None, "decision": LINE, "waiting": [waits], "running": [],
+            "next": [], "stack": None, "disk": {"state_bytes": 1, "free_bytes": 1}}  # fmt: skip
+    said = status_screen(data)
+    assert "version 3, compared with version 1: /x/gate.html" in said
+    assert "version 1 champion again" in said and "by A. Lead" in said and ": slower" in said
+    assert "waits for a person    none" in status_screen({**data, "waiting": []})
 
 
 def test_a_torn_line_is_told_and_explained() -> None:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,32 @@ def test_a_decision_that_can_not_be_made(
             models.decide(version, promote, who, why)
         assert e.value.hint
     assert audit.read(store.home.audit) == before
+
+
+def test_a_version_that_is_judged_again_says_so_and_is_the_challenger(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "again")
+    release = str(store.home.root / "releases/r")
+    v3 = models.register(*export(store, "again-3"), release, {})
+    assert (found := models.current("challenger")) and found.number == v3
+    again = {"gate_decision": "promote", "parent_version": "7"}
+    assert models.register("another run", models.version(v2).export, release, again) == v2
+    assert (found := models.current("challenger")) and found.number == v2
+    assert {k: found.tags[k] for k in again} == again
+    models.register("another run", models.version(v1).export, release, {})
+    assert (found := models.current("challenger")) and found.number == v2, "1 is the champion"
+    assert (made := models.of_export(found.export)) and made.number == v2
+    assert models.of_export(store.home.root / "nowhere") is None
+
+
+def test_one_export_is_one_version_whoever_registers_it_at_once(tmp_path: Path) -> None:
+    store = Tracking(Home(tmp_path))
+    _, folder = export(store, "same")
+    runs = [store.start_run("gate", {}) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(
+            lambda run: Registry(store, "same").register(run, folder, str(tmp_path / "r"), {}), runs
+        )
+        assert set(made) == {"1"}
 
 
 def test_what_waits_is_asked_once(store: Tracking) -> None:

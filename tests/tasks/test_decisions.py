@@ -5,7 +5,7 @@ import pytest
 
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.settings import Shared
-from headrace.tasks.decisions import decide_version, roll_back, verify_decisions
+from headrace.tasks.decisions import decide_version, recorded_decisions, roll_back, verify_decisions
 from headrace.tasks.recording import registry, tracking
 
 
@@ -29,6 +29,8 @@ def test_what_the_verbs_answer(state: Path) -> None:
         "version": "1", "decision": "rollback", "champion": "1", "by": "C", "why": "slower",
         "from": "2", "skipped": [],
     }  # fmt: skip
+    shown = recorded_decisions()["decisions"]
+    assert [d["action"] for d in shown] == ["refuse", "promote", "promote", "rollback"]
     said = verify_decisions()
     assert said["lines"] == 4 and said["file"] == str(state / "audit.jsonl")
     lines = (state / "audit.jsonl").read_text().splitlines()

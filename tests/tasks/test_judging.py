@@ -6,7 +6,7 @@ import pytest
 
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.settings import Shared
-from headrace.tasks.judging import decide, decided_before, promote, read_suite, release_folder
+from headrace.tasks.judging import decide, promote, read_suite, release_folder
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.training.scoring.gate import Evidence, Sample
@@ -59,16 +59,17 @@ def test_an_edited_policy_decides_anew_and_the_old_decision_stays(tmp_path: Path
     sides = evidence("champion", 0.0), evidence("challenger", 0.1)
     settings = GateSettings(policy=str(policy))
 
-    def said() -> dict[str, Any]:
-        return decide.fn(*sides, folder, settings, "first", 1, "7")
+    def said(rival: str = "7") -> dict[str, Any]:
+        return decide.fn(*sides, folder, settings, "first", 1, rival)
 
     policy.write_text(text.format("strict", "better", 0))
     assert said()["decision"] != "promote"
     policy.write_text(text.format("lax", "not_worse", 9))
     assert said()["decision"] == "promote" and said()["policy"] == "lax"
     assert len(list(folder.glob("decision-*.json"))) == 2
-    before = decided_before(folder)
-    assert before and before["compared_with"] == "7"
+    other = said("8")
+    assert other["compared_with"] == "8" and other["report"] != said()["report"]
+    assert said()["compared_with"] == "7" and len(list(folder.glob("decision-*.json"))) == 3
 
 
 def judged(

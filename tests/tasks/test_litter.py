@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import HeadraceError, UsageError
+from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import Home
+from headrace.infra.settings import Shared
 from headrace.tasks import litter
+from headrace.tasks.curation import validate_finished
 from headrace.tasks.recording import open_chain, record_stage, registry
+from headrace.tasks.training import generate_text
 
 HEX = "0123456789ab"
 PARENT, CHILD, OLD, NEW = (c * 32 for c in "abcd")
@@ -171,3 +175,22 @@ def test_nothing_goes_while_a_step_is_at_work(home: Path) -> None:
 def test_an_empty_state_folder_has_nothing_to_remove(state: Path) -> None:
     assert litter.survey(Home(state)) == []
     assert litter.collect(3) == {"removed": [], "kept": [], "bytes": 0, "dry_run": False}
+
+
+def test_the_window_of_an_alert_that_waits_stays(home: Path) -> None:
+    assert f"releases/{OLD}" in litter.collect(0, dry_run=True)["removed"]
+    window = str(home / "releases" / OLD)
+    to_outbox(Home(home), drift_event("headrace", {"window": window, "reference": PARENT}))
+    said = litter.collect(0)
+    assert f"releases/{OLD}" in said["kept"] and f"releases/{NEW}" in said["removed"]
+
+
+@pytest.mark.parametrize("verb", ["generate", "validate"])
+def test_speaking_and_validating_count_as_at_work(home: Path, verb: str) -> None:
+    with pytest.raises(HeadraceError):
+        if verb == "generate":
+            generate_text("nowhere", "x", 1, 1.0, Shared())
+        else:
+            validate_finished(str(home / "nowhere"))
+    with pytest.raises(UsageError, match="at work"):
+        litter.collect(0, dry_run=True)

@@ -57,9 +57,13 @@ def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     page = state / "gate.html"
     page.write_text("why")
     sides = {side: {"before": 2.0, "after": 1.5} for side in ("new", "old")}
-    end_round(run, {"metrics": sides, "gate": {"report": str(page)}, "decision": "reject",
-                    "champion": "3", "version": "4"})  # fmt: skip
+    answer = {"metrics": sides, "gate": {"report": str(page)}, "decision": "reject",
+              "champion": "3", "version": "4", "folder": str(state)}  # fmt: skip
+    end_round(run, answer)
+    ended = tracking().client.get_run(run).info.end_time
+    end_round(run, answer)
     found = tracking().client.get_run(run)
+    assert found.info.end_time == ended, "the same round again ended when it did"
     tags = {k: v for k, v in found.data.tags.items() if not k.startswith("headrace.")}
     assert tags == {
         "mlflow.runName": "retrain", "release_id": "x", "parent_version": "3",

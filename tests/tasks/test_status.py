@@ -1,7 +1,10 @@
 """Where everything stands, without a stack; with one: tests/e2e/test_doors.py."""
 
+from pathlib import Path
+
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
+from headrace.tasks.recording import registry, tracking
 from headrace.tasks.status import status
 from headrace.tasks.windows import judged
 
@@ -12,6 +15,18 @@ def test_before_there_is_anything() -> None:
     assert said["running"] == [] == said["next"]
     assert said["decision"] is None and said["stack"] is None
     assert said["disk"]["free_bytes"] > 0
+
+
+def test_what_waits_names_its_page_and_its_rival(state: Path) -> None:
+    models, folder = registry("headrace"), state / "runs" / "one"
+    (folder / "export").mkdir(parents=True)
+    run = tracking().start_run("gate", {})
+    version = models.register(run, folder / "export", str(state / "releases/r"), {})
+    models.mark_waiting(version, None, run)
+    waits = {"version": "1", "run_id": run, "compared_with": None, "report": None}
+    assert status(Shared())["waiting"] == [waits]
+    (folder / "gate.html").write_text("why")
+    assert status(Shared())["waiting"] == [{**waits, "report": str(folder / "gate.html")}]
 
 
 def test_the_last_window_and_what_the_state_takes() -> None:
