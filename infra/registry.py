@@ -345,18 +345,26 @@ class Registry:
         entries = audit.read(self.tracking.home.audit)
         return [e for e in entries if e.get("model") == self.name]
 
-    def _decided(self, number: str, run_id: str) -> dict[str, Any] | None:
+    def _decided(self, number: str, expected: str | None, run_id: str) -> dict[str, Any] | None:
         """The last decision on a gate run's verdict.
 
-        A person's refusal is one on every verdict, and so is a rollback from the version.
+        A person's refusal is one on every verdict, and so is a rollback from the version. A
+        promotion over the same rival is one whatever run asks again: that of another chain, or of
+        a copy of the state folder.
         """
         for made in reversed(self._decisions()):
             if made["action"] == ROLLBACK and made["from"] == number:
                 return made
-            same = made.get("run_id") == run_id or made["action"] == REFUSE
+            again = made["action"] == PROMOTE and made["from"] == expected
+            same = made.get("run_id") == run_id or made["action"] == REFUSE or again
             if same and _about(made) == number:
                 return made
         return None
+
+    def decided_by_person(self, number: str, expected: str | None, run_id: str) -> bool:
+        """Whether a gate run's verdict on a version is settled, and by a person."""
+        made = self._decided(number, expected, run_id)
+        return made is not None and made.get("who") != GATE
 
     def _settled(self, number: str, expected: str | None, run_id: str) -> bool:
         """Whether nothing is left to do of a gate's promotion; call inside the lock.
@@ -365,7 +373,7 @@ class Registry:
             NotPromotedError: another champion has come in since the comparison.
         """
         now = self._alias(CHAMPION)
-        if now == number or self._decided(number, run_id):
+        if now == number or self._decided(number, expected, run_id):
             return True
         if now != expected:
             raise NotPromotedError(
@@ -374,11 +382,6 @@ class Registry:
                 "the same command compares with the new champion",
             )
         return False
-
-    def decided_by_person(self, number: str, run_id: str) -> bool:
-        """Whether a gate run's verdict on a version is settled, and by a person."""
-        made = self._decided(number, run_id)
-        return made is not None and made.get("who") != GATE
 
     def _decide(
         self,

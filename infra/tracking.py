@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,20 @@ class Tracking:
 
     def find_run(self, key: str) -> str | None:
         """The finished run that carries this lineage key, so that nothing is logged twice."""
+        found = self._with_key(key, "FINISHED")
+        return found[0] if found else None
+
+    def _with_key(self, key: str, status: str) -> list[str]:
         found = self.client.search_runs(
-            [self.experiment()],
-            f"tags.`headrace.key` = '{key}' and status = 'FINISHED'",
-            max_results=1,
+            [self.experiment()], f"tags.`headrace.key` = '{key}' and status = '{status}'"
         )
-        return str(found[0].info.run_id) if found else None
+        return [str(run.info.run_id) for run in found]
 
     def start_run(self, name: str, tags: Mapping[str, Any], parent: str | None = None) -> str:
-        """A new run's id."""
+        """A new run's id; one with the same lineage key that a kill left running is closed."""
+        if key := tags.get("headrace.key"):
+            for twin in self._with_key(key, "RUNNING"):
+                self.finish(twin, "KILLED")
         all_tags = {"mlflow.runName": name, **{k: str(v) for k, v in tags.items() if v is not None}}
         if parent:
             all_tags["mlflow.parentRunId"] = parent
@@ -89,9 +95,10 @@ class Tracking:
             for key, value in line.items():
                 if key != "step" and isinstance(value, int | float) and value == value:
                     curves.setdefault(key, []).append((int(line.get("step", i)), float(value)))
+        now = _milliseconds()
         # Each name by itself: what is measured at few steps only would fall between the others'.
         values = [
-            Metric(key, value, 0, step)
+            Metric(key, value, now, step)
             for key, points in curves.items()
             for step, value in [*points[:-1][:: -(-len(points) // most)], points[-1]]
         ]
@@ -111,9 +118,9 @@ class Tracking:
             for k, v in _flatten(values).items()
             if isinstance(v, int | float) and v == v and k not in known
         }
-        names = {k: k.replace("=", "_") for k in flat}
+        names, now = {k: k.replace("=", "_") for k in flat}, _milliseconds()
         self.client.log_batch(
-            run, metrics=[Metric(names[k], float(v), 0, 0) for k, v in flat.items()]
+            run, metrics=[Metric(names[k], float(v), now, 0) for k, v in flat.items()]
         )
 
     def log_file(self, run: str, path: Path, folder: str = "") -> None:
@@ -191,6 +198,11 @@ class Tracking:
     def finish(self, run: str, status: str = "FINISHED") -> None:
         """Close a run."""
         self.client.set_terminated(run, status)
+
+
+def _milliseconds() -> int:
+    """Now, as MLflow counts it: of a figure it is when it was recorded."""
+    return time.time_ns() // 1_000_000
 
 
 def found_or_none(ask: Callable[[], Any]) -> Any:

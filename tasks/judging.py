@@ -274,7 +274,7 @@ def promote(
         "waiting": waiting,
         "decided_before": said == "promote"
         and not moved
-        and models.decided_by_person(version, run),
+        and models.decided_by_person(version, expected, run),
         "overtaken": overtaken is not None,
         "decision": "inconclusive" if overtaken else said,
         "reasons": [overtaken, *reasons] if overtaken else reasons,

@@ -46,7 +46,8 @@ def test_the_life_of_a_champion(store: Tracking) -> None:
     models.move_champion(v2, v1, "gate", "better", run2)
     assert models.current("challenger") is None, "a champion is no challenger any more"
     # Asking again for the first decision changes nothing: it was made, and others followed.
-    models.move_champion(v1, None, "gate", "better", run1)
+    for run in (run1, "a run of a copy of the state folder"):
+        models.move_champion(v1, None, "gate", "better", run)
     assert models.champion().number == v2
     moves = [(e["from"], e["to"]) for e in audit.read(store.home.audit)]
     assert moves == [(None, v1), (v1, v2)]
@@ -121,9 +122,9 @@ def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
 def test_a_rollback_is_not_undone_by_another_run_of_the_gate(store: Tracking) -> None:
     models, v1, v2, run2 = two_versions(store, "undone")
     models.move_champion(v2, v1, "gate", "better", run2)
-    assert not models.decided_by_person(v2, run2), "the gate's own verdict, carried out"
+    assert not models.decided_by_person(v2, v1, run2), "the gate's own verdict, carried out"
     models.rollback("A", "slower")
-    assert models.decided_by_person(v2, "a second run")
+    assert models.decided_by_person(v2, v1, "a second run")
     # The same export under another parent run is judged by another run of the gate.
     models.move_champion(v2, v1, "gate", "better", "a second run")
     assert models.champion().number == v1

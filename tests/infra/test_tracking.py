@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,27 @@ def test_a_release_is_a_runs_dataset(store: Tracking, tmp_path: Path) -> None:
     assert given.dataset.name == f"release {'ab' * 6}" and given.dataset.digest == "ab" * 16
     assert json.loads(given.dataset.source) == {"uri": str(tmp_path)}
     assert json.loads(given.dataset.profile) == {**totals, "parent": None}
+
+
+def test_a_run_that_a_kill_left_running_is_closed_by_its_twin(store: Tracking) -> None:
+    killed = store.start_run("stage", {"headrace.key": "twin"})
+    other = store.start_run("stage", {"headrace.key": "another"})
+    again = store.start_run("stage", {"headrace.key": "twin"})
+    status = {run: store.client.get_run(run).info.status for run in (killed, other, again)}
+    assert status == {killed: "KILLED", other: "RUNNING", again: "RUNNING"}
+    store.finish(again)
+    assert store.find_run("twin") == again
+
+
+def test_figures_are_of_today(store: Tracking, tmp_path: Path) -> None:
+    before = time.time_ns() // 1_000_000
+    run = store.start_run("stage", {})
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    store.log_curve(run, tmp_path / "metrics.jsonl")
+    store.log_values(run, {"gain": 1.0})
+    for name in ("loss", "gain"):
+        (figure,) = store.client.get_metric_history(run, name)
+        assert before <= figure.timestamp <= time.time_ns() // 1_000_000
 
 
 def test_a_database_has_no_pages_and_a_server_has(store: Tracking) -> None:
