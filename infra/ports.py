@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
+from headrace.infra import console
 from headrace.infra.errors import UsageError
 
 HOST = "127.0.0.1"
@@ -26,6 +32,19 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def alone_choosing() -> Iterator[None]:
+    """One process of this machine and user at a time chooses ports and starts to listen there."""
+    place = Path(tempfile.gettempdir()) / f"headrace-ports-{os.getuid()}.lock"
+    with open(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with console.Progress("waiting for another stack that starts"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def choose_ports(usual: Mapping[str, int], asked: Mapping[str, int]) -> dict[str, int]:

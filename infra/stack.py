@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 import xmlrpc.client
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ from headrace.infra import console, standalone, storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
-from headrace.infra.ports import choose_ports
+from headrace.infra.ports import alone_choosing, choose_ports
 from headrace.infra.prefect_api import request
 from headrace.infra.settings import Settings
 
@@ -352,21 +353,30 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
         said = _read(home)
         if said is None:
             _sweep(home)
-            said = _launch(home, settings)
+            starts: AbstractContextManager[None] = (
+                alone_choosing()
+            )  # until all listen, so that two stacks don't choose alike
         else:
             _refuse_other(home, said, settings)
-        all_services = [Service(s["name"], [], s["address"], s["health"], {}, s["later"])
-                        for s in said["services"]]  # fmt: skip
-        supervisor = _Supervisor(home)
-        _await(home, supervisor, [s for s in all_services if not s.later])
-        _make_pools(said["prefect_api"])
-        if not said["resumed"]:  # also where an `up` was killed before it came to that
-            _resume_runs(said["prefect_api"])
-            said["resumed"] = True
-            storage.write_json(_state(home), said)
-        _await(home, supervisor, all_services)
-        storage.write_json(_state(home), {**said, "ready": True})
-        states = supervisor.processes()
+            starts = contextlib.nullcontext()
+        with starts:
+            return _bring_up(home, said or _launch(home, settings))
+
+
+def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Everything that a supervisor was told of, running and answering."""
+    all_services = [Service(s["name"], [], s["address"], s["health"], {}, s["later"])
+                    for s in said["services"]]  # fmt: skip
+    supervisor = _Supervisor(home)
+    _await(home, supervisor, [s for s in all_services if not s.later])
+    _make_pools(said["prefect_api"])
+    if not said["resumed"]:  # also where an `up` was killed before it came to that
+        _resume_runs(said["prefect_api"])
+        said["resumed"] = True
+        storage.write_json(_state(home), said)
+    _await(home, supervisor, all_services)
+    storage.write_json(_state(home), {**said, "ready": True})
+    states = supervisor.processes()
     return [
         {
             "name": s.name,
@@ -456,6 +466,15 @@ def answers(url: str, seconds: float = 3.0) -> bool:
     return True
 
 
+def listens(pid: int, url: str) -> bool:
+    """Whether a process is the one that listens at a URL's port."""
+    with contextlib.suppress(psutil.Error):
+        places = psutil.Process(pid).net_connections("tcp")
+        port = urlsplit(url).port
+        return any(p.status == psutil.CONN_LISTEN and p.laddr.port == port for p in places)
+    return False
+
+
 def _await(home: Home, supervisor: _Supervisor, some: list[Service]) -> None:
     """Start services and return when each runs and answers.
 
@@ -471,7 +490,11 @@ def _await(home: Home, supervisor: _Supervisor, some: list[Service]) -> None:
             ready = [
                 s
                 for s in left
-                if states[s.name]["statename"] == "RUNNING" and (not s.health or answers(s.health))
+                if states[s.name]["statename"] == "RUNNING"
+                # Another's server at the same port would answer as well.
+                and (
+                    not s.health or (listens(states[s.name]["pid"], s.health) and answers(s.health))
+                )
             ]
             for service in ready:
                 left.remove(service)

@@ -1,4 +1,8 @@
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +27,18 @@ def test_what_was_asked_for_is_kept_from_the_others() -> None:
     assert choose_ports({"a": port, "b": 1024}, {"b": port})["a"] != port
     with pytest.raises(UsageError, match="b"):
         choose_ports({}, {"a": port, "b": port})
+
+
+def test_one_process_at_a_time_chooses(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from headrace.infra.ports import alone_choosing\n"
+        "with alone_choosing():\n"
+        "    began = time.time(); time.sleep(1); print(began, time.time())"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, env=env)
+        for _ in range(2)
+    ]
+    first, second = sorted([float(x) for x in p.communicate()[0].split()] for p in both)
+    assert first[1] <= second[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from configparser import RawConfigParser
@@ -93,6 +94,21 @@ def test_only_postgresql_and_only_from_the_beginning(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another database"):
         stack._choose_database(home, "postgresql://u:secret@127.0.0.1:1")
     assert stack._choose_database(home, None) is None
+
+
+def test_only_the_process_itself_counts_as_listening() -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        url = f"http://127.0.0.1:{s.getsockname()[1]}/health"
+        assert stack.listens(os.getpid(), url)
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        try:
+            assert not stack.listens(other.pid, url), "another's server is not ours"
+        finally:
+            other.kill()
+            other.wait()
+    assert not stack.listens(os.getpid(), url)
 
 
 def test_a_port_has_a_known_name() -> None:
