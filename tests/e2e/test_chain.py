@@ -91,6 +91,7 @@ def test_a_second_run_reuses_all_and_says_the_same(chain: Any, headrace: Command
         assert answer[key] == chain["answer"][key], key
 
 
+@pytest.mark.slow
 def test_another_window_has_another_round(
     chain: Any, headrace: Command, state_copy: Callable[[Path], Path], tmp_path: Path
 ) -> None:
