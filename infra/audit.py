@@ -6,11 +6,8 @@ holds the hash of the one before, so an edit, a gap or a swap shows.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 from headrace.infra import storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
 
 GENESIS = "0" * 32
 """What the first line has as its `previous`."""
@@ -103,13 +101,9 @@ def _broken(path: Path, number: int, why: str) -> ValidationError:
     )
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> AbstractContextManager[None]:
     """Exclusive right to decide; the lock goes with the process, also by kill -9."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return exclusive(path.with_suffix(".lock"))
 
 
 def append(path: Path, **fields: Any) -> dict[str, Any]:
@@ -122,15 +116,5 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         "previous": entries[-1]["hash"] if entries else GENESIS,
     }
     entry["hash"] = digest(entry)
-    new = not path.exists()
-    with open(path, "ab+") as f:
-        f.seek(0)
-        whole = f.read()
-        f.truncate(whole.rfind(b"\n") + 1)
-        f.write(_line(entry) + b"\n")
-        f.flush()
-        os.fsync(f.fileno())
-    if new:
-        # Or the file's name may be lost with the power, and all of the line with it.
-        storage.sync_folder(path.parent)
+    storage.append_line(path, _line(entry))
     return entry

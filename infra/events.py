@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
 from headrace.infra.prefect_api import request
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ def send_outbox(home: Home, api: str) -> int:
     """
     if not any(home.outbox.glob("*.json")) or not _heard(api):
         return 0
-    with open(home.outbox / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(home.outbox / ".lock"):
         return _send(home, api)
 
 

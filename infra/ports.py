@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from headrace.infra import console
 from headrace.infra.errors import UsageError
+from headrace.infra.lock import exclusive
 
 HOST = "127.0.0.1"
 
@@ -34,17 +33,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-@contextmanager
-def alone_choosing() -> Iterator[None]:
+def alone_choosing() -> AbstractContextManager[None]:
     """One process of this machine and user at a time chooses ports and starts to listen there."""
     place = Path(tempfile.gettempdir()) / f"headrace-ports-{os.getuid()}.lock"
-    with open(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with console.Progress("waiting for another stack that starts"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return exclusive(place, "waiting for another stack that starts")
 
 
 def choose_ports(usual: Mapping[str, int], asked: Mapping[str, int]) -> dict[str, int]:

@@ -10,7 +10,6 @@ when one fails the others end with it.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -18,8 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +27,7 @@ from pydantic import BaseModel
 from headrace.infra import console, storage
 from headrace.infra.errors import BY_CODE, DeadlineError, HeadraceError
 from headrace.infra.home import home
+from headrace.infra.lock import exclusive
 
 J = TypeVar("J", bound=BaseModel)
 
@@ -57,20 +56,8 @@ def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> di
         DeadlineError: its time was over (DEADLINE); what it has on disk stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with exclusive(folder / ".lock", f"waiting for another process that works in {folder}"):
         return _run(module, job, folder, processes)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One job in a folder at a time; the lock goes with the process, also by kill -9."""
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with console.Progress(f"waiting for another process that works in {folder}"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ supervisor lives, so a copied state folder, or one left behind by a crash, is no
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import subprocess
@@ -33,11 +32,12 @@ from headrace.infra import console, standalone, storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
+from headrace.infra.ports import HOST as HOST
 from headrace.infra.ports import alone_choosing, choose_ports
 from headrace.infra.prefect_api import request
 from headrace.infra.settings import Settings
 
-HOST = "127.0.0.1"
 POOLS = ("spark", "training")
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
@@ -329,17 +329,9 @@ class _Supervisor:
             self.rpc.supervisor.startProcess(name, False)
 
 
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """One `up` or `down` of a state folder at a time; ends with the process, also by kill -9."""
-    _folder(home).mkdir(parents=True, exist_ok=True)
-    with open(_folder(home) / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with console.Progress("waiting for another up or down"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _alone(home: Home) -> AbstractContextManager[None]:
+    """One `up` or `down` of a state folder at a time."""
+    return exclusive(_folder(home) / "lock", "waiting for another up or down")
 
 
 def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:

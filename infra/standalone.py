@@ -12,8 +12,8 @@ import shlex
 from pathlib import Path
 
 from headrace.infra import spark
+from headrace.infra.ports import HOST
 
-HOST = "127.0.0.1"
 _FINISHED_SECONDS = 24 * 3600
 Command = tuple[list[str], dict[str, str]]
 

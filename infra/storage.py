@@ -185,6 +185,20 @@ def write_bytes(uri: str | Path, data: bytes) -> None:
     publish(temporary, path)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a local file and sync it; a torn last one, never committed, goes."""
+    new = not path.exists()
+    with open(path, "ab+") as f:
+        f.seek(0)
+        f.truncate(f.read().rfind(b"\n") + 1)
+        f.write(line + b"\n")
+        f.flush()
+        os.fsync(f.fileno())
+    if new:
+        # Or the file's name may be lost with the power, and all of the line with it.
+        sync_folder(path.parent)
+
+
 def write_json(uri: str | Path, value: Any) -> None:
     """Write a JSON value atomically, keys in order, one line an item of the outermost level."""
     write_bytes(uri, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from headrace.infra import storage
 from headrace.infra.home import home
 from headrace.infra.process import DEADLINE
 from headrace.tasks.settings import RetrainSettings, RetrainVerb
@@ -104,9 +105,4 @@ def _record(seconds: float, tokens: int) -> None:
     """Record an alert-driven retraining that has ended."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"ended": now, "seconds": round(seconds, 1), "tokens": tokens})
-    with open(_file(), "ab+") as f:
-        f.seek(0)
-        f.truncate(f.read().rfind(b"\n") + 1)
-        f.write(line.encode() + b"\n")
-        f.flush()
-        os.fsync(f.fileno())
+    storage.append_line(_file(), line.encode())

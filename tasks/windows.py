@@ -11,12 +11,11 @@ judged again, so a kill between both loses nothing.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from headrace.infra import releases, storage
 from headrace.infra.errors import InputError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.settings import InboxSettings
 
@@ -76,14 +76,9 @@ def settled(window: str, outcome: str) -> None:
         storage.write_json(_beside(window, ROUND), {"outcome": outcome, "time": now})
 
 
-@contextmanager
-def watching(inbox: str) -> Iterator[None]:
+def watching(inbox: str) -> AbstractContextManager[None]:
     """One monitor of an inbox at a time, from the making of its windows to the last verdict."""
-    folder = _folder(inbox)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return exclusive(_folder(inbox) / "lock")
 
 
 def next_windows(inbox: str, settings: InboxSettings) -> list[str]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -29,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from headrace.infra.errors import HeadraceError
+from headrace.infra.ports import free_port
 from headrace.training.optimizer import MuonAdamW
 from headrace.training.ranks import ONE, Ranks, divided
 
@@ -57,12 +57,6 @@ def prepare(seed: int) -> None:
     random.seed(seed)
 
 
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @contextmanager
 def _group_of_one() -> Iterator[None]:
     """The environment that a launcher would have made, for as long as DeepSpeed looks at it.
@@ -73,7 +67,7 @@ def _group_of_one() -> Iterator[None]:
         yield
         return
     made = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    made["MASTER_PORT"] = str(_free_port())
+    made["MASTER_PORT"] = str(free_port())
     os.environ.update(made)
     try:
         yield
