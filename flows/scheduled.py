@@ -16,6 +16,7 @@ from headrace.flows import notices
 from headrace.flows.notices import ended
 from headrace.infra import stack, storage
 from headrace.infra.home import home
+from headrace.infra.ports import HOST
 from headrace.infra.settings import Settings, Shared
 from headrace.tasks.settings import (
     CurateSettings,
@@ -67,7 +68,7 @@ class Alert(Settings):
 def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
     """The stack's own cluster, which may have moved to another port since `deploy`."""
     up = stack.running(home())
-    if up is None or not settings.spark.master.startswith(f"spark://{stack.HOST}:"):
+    if up is None or not settings.spark.master.startswith(f"spark://{HOST}:"):
         return settings
     spark = settings.spark.model_copy(update={"master": up.spark_master})
     return settings.model_copy(update={"spark": spark})

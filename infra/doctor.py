@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from importlib import metadata
 from typing import Any
 
@@ -82,11 +81,8 @@ def _s3() -> dict[str, Any]:
 
 
 def _disk(home: Home) -> dict[str, Any]:
-    place = home.root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 2**30
-    mend = f"{free:.1f} GiB free at {place}"
+    free = home.free_bytes() / 2**30
+    mend = f"{free:.1f} GiB free at {home.root}"
     return _check("disk", free >= DISK_GIB, mend + ("" if free >= DISK_GIB else
                   f"; {DISK_GIB:.0f} are needed, or set HEADRACE_HOME elsewhere"))  # fmt: skip
 

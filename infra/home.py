@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,11 @@ class Home:
         return self.root / "audit.jsonl"
 
     @property
+    def stack(self) -> Path:
+        """What the local stack keeps of itself."""
+        return self.root / "stack"
+
+    @property
     def trash(self) -> Path:
         """What `gc` has taken out and not deleted yet."""
         return self.root / ".trash"
@@ -67,6 +73,13 @@ class Home:
     def mlflow_uri(self) -> str:
         """The tracking store: SQLite in the state folder."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def free_bytes(self) -> int:
+        """Room on the disk that it lies on, or will lie on."""
+        place = self.root
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
 
     def relative(self, path: Path | str) -> str:
         """`path` relative to the state folder where it lies inside, so that a copy works as one."""

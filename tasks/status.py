@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def status(shared: Shared) -> dict[str, Any]:
         **(_flows(up) if up else {"running": [], "next": []}),
         "decision": models.last_decision(),
         "stack": up.prefect_api.removesuffix("/api") if up else None,
-        "disk": {"state_bytes": _bytes(home().root), "free_bytes": _free()},
+        "disk": {"state_bytes": _bytes(home().root), "free_bytes": home().free_bytes()},
     }  # fmt: skip
 
 
@@ -100,10 +99,3 @@ def _bytes(folder: Path) -> int:
             except OSError:  # it went while we looked
                 continue
     return total
-
-
-def _free() -> int:
-    place = home().root
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from headrace.infra.prefect_api import request
-from headrace.infra.stack import MARK
+from headrace.infra.services import MARK
 
 NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master", "spark-worker-1",
          "spark-worker-2", "spark-history"]  # fmt: skip

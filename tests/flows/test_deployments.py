@@ -8,7 +8,8 @@ from prefect.utilities.callables import parameter_schema
 
 from headrace.flows.deployments import SHIPPED, Entry, _defaults, _flow, read_entries
 from headrace.infra.errors import UsageError
-from headrace.infra.stack import POOLS, Stack
+from headrace.infra.services import POOLS
+from headrace.infra.stack import Stack
 from headrace.tasks.settings import DeployVerb
 
 UP = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())

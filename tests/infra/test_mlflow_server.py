@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.ports import free_port, is_free
-from headrace.infra.stack import answers
+from headrace.infra.supervisor import answers
 
 
 @pytest.mark.server

@@ -1,0 +1,159 @@
+"""supervisord (https://supervisord.org): it starts services and brings back what dies."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import xmlrpc.client
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from headrace.infra import storage
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import Home
+from headrace.infra.lineage import digest
+from headrace.infra.services import Service
+
+
+def socket_path(home: Home) -> Path:
+    """The supervisor's socket; a socket's path may have 107 bytes at most."""
+    path = home.stack / "supervisor.sock"
+    if len(str(path)) <= 100:
+        return path
+    return Path(tempfile.gettempdir()) / f"headrace-{digest(str(path))[:12]}.sock"
+
+
+def configuration(home: Home, services: list[Service]) -> str:
+    """What supervisord reads."""
+
+    def quoted(value: str) -> str:
+        return '"' + value.replace("%", "%%").replace('"', '\\"') + '"'
+
+    logs = home.logs / "stack"
+    lines = [
+        "[unix_http_server]",
+        f"file={socket_path(home)}".replace("%", "%%"),
+        "chmod=0700",
+        "[supervisord]",
+        f"logfile={logs / 'supervisor.log'}".replace("%", "%%"),
+        "logfile_maxbytes=5MB",
+        "logfile_backups=1",
+        f"pidfile={home.stack / 'supervisor.pid'}".replace("%", "%%"),
+        f"directory={home.root}".replace("%", "%%"),
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for service in services:
+        lines += [
+            f"[program:{service.name}]",
+            "command=" + " ".join(map(quoted, service.argv)),
+            f"autostart={'false' if service.later else 'true'}",
+            "autorestart=true",
+            # What dies at once is started again after 1, 2, 3 … seconds, and never given up.
+            "startsecs=5",
+            "startretries=10000",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "stopwaitsecs=12",
+            "redirect_stderr=true",
+            f"stdout_logfile={logs / service.name}.log".replace("%", "%%"),
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=2",
+        ]
+        if service.env:
+            pairs = (f"{k}={quoted(v)}" for k, v in service.env.items())
+            lines.append("environment=" + ",".join(pairs))
+    return "\n".join(lines) + "\n"
+
+
+def launch(home: Home, services: list[Service], env: dict[str, str]) -> psutil.Process:
+    """Start a supervisor with some services; returns once it can be spoken to.
+
+    Raises:
+        HeadraceError: it didn't start.
+    """
+    path = home.stack / "supervisor.conf"
+    # It may hold the database's password.
+    storage.write_bytes(path, b"")
+    path.chmod(0o600)
+    path.write_text(configuration(home, services))
+    subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=True,
+        check=True,
+    )
+    pid_file, end = home.stack / "supervisor.pid", time.monotonic() + 30
+    while not (pid_file.exists() and pid_file.read_text().strip() and socket_path(home).exists()):
+        if time.monotonic() > end:
+            raise HeadraceError(
+                "the supervisor did not start", f"see {home.logs / 'stack' / 'supervisor.log'}"
+            )
+        time.sleep(0.1)
+    return psutil.Process(int(pid_file.read_text()))
+
+
+def forget(home: Home) -> None:
+    """Take away the files of a supervisor that is gone."""
+    for name in ("supervisor.pid", "supervisor.conf"):
+        (home.stack / name).unlink(missing_ok=True)
+    socket_path(home).unlink(missing_ok=True)
+
+
+class Supervisor:
+    """The running supervisord of a state folder."""
+
+    def __init__(self, home: Home) -> None:
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, f"unix://{socket_path(home)}")
+        self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """What the supervisor says of each process."""
+        return {p["name"]: p for p in self._rpc.supervisor.getAllProcessInfo()}
+
+    def start(self, name: str) -> None:
+        """Start a process that isn't running."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # it has been started already
+            self._rpc.supervisor.startProcess(name, False)
+
+    def stop(self, name: str) -> None:
+        """End a process and wait for it."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # it doesn't run
+            self._rpc.supervisor.stopProcess(name, True)
+
+    def shutdown(self) -> None:
+        """End everything, this supervisor last; returns before that is done."""
+        self._rpc.supervisor.shutdown()
+
+
+def answers(url: str, seconds: float = 3.0) -> bool:
+    """Whether a server answers at a URL, with whatever status."""
+    try:
+        urllib.request.urlopen(url, timeout=seconds).close()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def listens(pid: int, url: str) -> bool:
+    """Whether a process is the one that listens at a URL's port."""
+    with contextlib.suppress(psutil.Error):
+        places = psutil.Process(pid).net_connections("tcp")
+        port = urlsplit(url).port
+        return any(p.status == psutil.CONN_LISTEN and p.laddr.port == port for p in places)
+    return False
