@@ -33,6 +33,7 @@ J = TypeVar("J", bound=BaseModel)
 
 DEADLINE = "HEADRACE_DEADLINE"
 """Environment variable: when a job must have ended, in seconds since 1970."""
+_ANSWER = "answer.json"
 _OWNER = "HEADRACE_JOB_OWNER"
 """Variable with the id of the process that started torchrun."""
 _MOST_THREADS = 8
@@ -52,7 +53,7 @@ def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> di
     folder run one after the other: the second finds the first's result there.
 
     Raises:
-        HeadraceError: the error that the job raised, or code 1 where it was killed.
+        HeadraceError: see `take_answer`.
         DeadlineError: its time was over (DEADLINE); what it has on disk stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,32 +61,50 @@ def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> di
         return _run(module, job, folder, processes)
 
 
-def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, Any]:
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)
+def put_job(job: BaseModel, folder: Path) -> str:
+    """Write down what `job_main` is to do, and forget an earlier answer; the file's path."""
+    (folder / _ANSWER).unlink(missing_ok=True)
     storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())
+    return str(folder / "job.json")
+
+
+def take_answer(folder: Path, otherwise: str) -> dict[str, Any]:
+    """What `job_main` left.
+
+    Raises:
+        HeadraceError: the error that the job raised, with its counts; `otherwise`, with code 1,
+            where it left nothing.
+    """
+    path = folder / _ANSWER
+    if not path.exists():
+        raise HeadraceError(otherwise, f"see the log {console.log_path()}; run it again to resume")
+    said: dict[str, Any] = json.loads(path.read_text())
+    if "error" in said:
+        e = said["error"]
+        raise BY_CODE.get(e["code"], HeadraceError)(e["message"], e["hint"], e["counts"])
+    return said
+
+
+def end_of(rc: int) -> str:
+    """How a process ended that left no answer."""
+    return f"was ended by signal {-rc}" if rc < 0 else f"ended with code {rc}"
+
+
+def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, Any]:
+    file = put_job(job, folder)
     # Said before the child's imports, which are silent for seconds.
     several = f"{processes} processes" if processes > 1 else "the process"
     console.say(f"starting {several} of {module.rsplit('.', 1)[-1]}")
-    file = str(folder / "job.json")
     try:
         rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
     except subprocess.TimeoutExpired:
         raise DeadlineError(
             f"{module} was ended: its time is over", "run it again to go on"
         ) from None
-    if not answer.exists():
-        how = f"was ended by signal {-rc}" if rc < 0 else f"ended with code {rc}"
-        if processes > 1 and rc > 0:  # torchrun's own code says nothing
-            how = f"was ended: one of its {processes} processes was killed or failed"
-        raise HeadraceError(
-            f"{module} {how}", f"see the log {console.log_path()}; run it again to resume"
-        )
-    said: dict[str, Any] = json.loads(answer.read_text())
-    if "error" in said:
-        e = said["error"]
-        raise BY_CODE.get(e["code"], HeadraceError)(e["message"], e["hint"])
-    return said
+    how = end_of(rc)
+    if processes > 1 and rc > 0:  # torchrun's own code says nothing
+        how = f"was ended: one of its {processes} processes was killed or failed"
+    return take_answer(folder, f"{module} {how}")
 
 
 def _time_left() -> float | None:
@@ -138,6 +157,10 @@ def _die_with_launcher() -> None:
         sys.exit("the launcher has ended")
 
 
+def _fault(e: HeadraceError) -> dict[str, Any]:
+    return {"error": {"code": e.code, "message": e.message, "hint": e.hint, "counts": e.counts}}
+
+
 def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     """The `__main__` of a job's module: the counterpart of `run_job`."""
     path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
@@ -148,20 +171,16 @@ def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     try:
         answer = function(model.model_validate_json(path.read_bytes()))
     except HeadraceError as e:
-        answer = {"error": {"code": e.code, "message": e.message, "hint": e.hint}}
+        answer = _fault(e)
     except Exception as e:
         traceback.print_exc()
         if several and "gloo" in str(e):  # another rank has ended, and that is the cause
             sys.exit(1)
         first = (str(e).splitlines() or [""])[0]
-        answer = {
-            "error": {
-                "code": 1,
-                "message": f"{type(e).__name__}: {first}",
-                "hint": f"see the log {console.log_path()}",
-            }
-        }
-    failed, said = "error" in answer, path.with_name("answer.json")
+        answer = _fault(
+            HeadraceError(f"{type(e).__name__}: {first}", f"see the log {console.log_path()}")
+        )
+    failed, said = "error" in answer, path.with_name(_ANSWER)
     # The first fault is the cause, those of other ranks follow from it.
     follows = several and failed and said.exists()
     if (rank == 0 or failed) and not follows:

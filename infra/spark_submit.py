@@ -7,7 +7,6 @@ lines for the user come through a named pipe, since Java hands no other descript
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from headrace.infra import console, spark, storage
-from headrace.infra.errors import BY_CODE, HeadraceError
+from headrace.infra import console, spark
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
-from headrace.infra.process import die_with_parent, job_main
+from headrace.infra.process import die_with_parent, end_of, job_main, put_job, take_answer
 from headrace.infra.settings import SparkSettings
 
 J = TypeVar("J", bound=BaseModel)
@@ -44,14 +42,12 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
 
     Raises:
         UsageError: the master doesn't answer.
-        HeadraceError: the error that the step raised, with its counts; code 1 where it was killed.
+        HeadraceError: see `process.take_answer`.
     """
     spark.check_master(settings.master)
     folder = folder_of(main, job)
     folder.mkdir(parents=True, exist_ok=True)
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)
-    storage.write_bytes(folder / "job.json", job.model_dump_json(indent=1).encode())
+    file = put_job(job, folder)
     console.say(f"spark-submit to {settings.master}")
     with console.listening(folder / _PIPE):
         rc = subprocess.run(
@@ -60,7 +56,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
                 *("--master", settings.master, "--deploy-mode", "client"),
                 *("--driver-memory", settings.driver_memory),
                 *("--driver-java-options", spark.driver_options()),
-                *(main, str(folder / "job.json")),
+                *(main, file),
             ],
             preexec_fn=die_with_parent,
             stdin=subprocess.DEVNULL,
@@ -73,17 +69,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
             },
             check=False,
         ).returncode
-    if not answer.exists():
-        how = f"was ended by signal {-rc}" if rc < 0 else f"ended with code {rc}"
-        raise HeadraceError(
-            f"spark-submit {how}", f"see the log {console.log_path()}; run it again to resume"
-        )
-    said: dict[str, Any] = json.loads(answer.read_text())
-    if "error" in said:
-        e = said["error"]
-        error = BY_CODE.get(e["code"], HeadraceError)
-        raise error(e["message"], e["hint"], e.get("counts"))
-    return said
+    return take_answer(folder, f"spark-submit {end_of(rc)}")
 
 
 def submitted(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
@@ -91,11 +77,4 @@ def submitted(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     die_with_parent()
     # Where all were killed before that line, nobody listens, and this ends here.
     console.speak_through(Path(sys.argv[1]).with_name(_PIPE))
-    job_main(model, lambda job: _with_counts(function, job))
-
-
-def _with_counts(function: Callable[[J], dict[str, Any]], job: J) -> dict[str, Any]:
-    try:
-        return function(job)
-    except HeadraceError as e:
-        return {"error": {"code": e.code, "message": e.message, "hint": e.hint, "counts": e.counts}}
+    job_main(model, function)
