@@ -223,12 +223,11 @@ def lifecycle(
         answer = chain.fn(LifecycleJob(inputs=tuple(input or ()), window=window, settings=settings))
         run_page.rename(f"lifecycle-{answer['release_id'][:12]}")
         run_page.show_ledger(answer)
-        run_page.show_decision({**answer, "metrics": {}, "reasons": answer["gate"]["reasons"]})
+        run_page.show_decision({**answer, "metrics": {}})
         run_page.show_links({"report": answer["report"]})
-    first = {**answer, "reasons": answer["gate"]["reasons"], "version": answer["version"]}
-    for gated in filter(None, (first, answer["round"])):
+    for gated in filter(None, (answer, answer["round"])):
         notices.tell_of_gate(settings, "lifecycle", gated)
-    reason = "; ".join(first["reasons"])
+    reason = "; ".join(answer["reasons"])
     if answer["decision"] != "promote":
         return ended("Refused", reason)
     if answer.get("waiting"):

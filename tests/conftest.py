@@ -1,12 +1,15 @@
 """Every test works in a state folder of its own, on loopback, without the user's settings."""
 
+import contextlib
+import http.server
 import json
 import os
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,44 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("HEADRACE_HOME", str(folder))
     return folder
+
+
+Got = list[tuple[str, Any]]
+
+
+@contextlib.contextmanager
+def _json_server(answer: Callable[[str, Got], tuple[int, Any]]) -> Iterator[tuple[str, Got]]:
+    got: Got = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            got.append((self.path, body))
+            status, said = answer(self.path, got)
+            self.send_response(status)
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(json.dumps(said).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def json_server() -> Callable[..., Any]:
+    """A real HTTP server that is posted JSON, as a block: (its address, [(path, body)]).
+
+    Its argument gives status and answer from a path and from what it got up to now.
+    """
+    return _json_server
 
 
 def _free_port() -> int:

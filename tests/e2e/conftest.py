@@ -1,14 +1,12 @@
 """The whole chain on a little real text, run once for all tests of this folder."""
 
 import contextlib
-import http.server
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -127,7 +125,8 @@ class Doors:
     headrace: Command
     chain: Any
     webhook: str
-    told: list[dict[str, Any]]
+    got: list[tuple[str, Any]]
+    """What the webhook was posted."""
     services: list[dict[str, Any]] = field(default_factory=list)
     api: str = ""
 
@@ -142,6 +141,11 @@ class Doors:
                for x in ("--set", s)]  # fmt: skip
         answer = self.run("deploy", *self.chain["sets"], *own)
         return {d["name"]: d["id"] for d in answer["deployments"]}
+
+    @property
+    def told(self) -> Any:
+        """The last notice."""
+        return self.got[-1][1]
 
     def pid(self, name: str) -> int:
         found: int = next(s["pid"] for s in self.run("up")["services"] if s["name"] == name)
@@ -174,6 +178,16 @@ class Doors:
                 return found
             time.sleep(1)
         raise AssertionError(f"the run {found['name']} is still {found['state']['name']}")
+
+    def ids(self, deployment: str) -> set[str]:
+        """Ids of a deployment's runs."""
+        return {r["id"] for r in self.runs(deployment)}
+
+    def alert(self, deployment: str, window: Path | str) -> dict[str, Any]:
+        """The run that an alert starts, once its body has begun."""
+        old = self.ids(deployment)
+        self.run("alert", "--window", str(window))
+        return self.new_run(deployment, old)
 
     def new_run(self, deployment: str, old: set[str], seconds: float = 120) -> dict[str, Any]:
         """The next run of a deployment, once its body has begun."""
@@ -227,30 +241,19 @@ class Doors:
 
 
 @pytest.fixture(scope="session")
-def open_doors(chain: Any, headrace: Command) -> Callable[..., Any]:
+def open_doors(
+    chain: Any, headrace: Command, json_server: Callable[..., Any]
+) -> Callable[..., Any]:
     """A stack on a state folder, with a webhook; ended with the block."""
 
     @contextlib.contextmanager
     def opened(home: Path, *args: str) -> Iterator[Doors]:
-        told: list[dict[str, Any]] = []
-
-        class Hook(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-        threading.Thread(target=hook.serve_forever, daemon=True).start()
-        made = Doors(home, headrace, chain, f"http://127.0.0.1:{hook.server_port}/", told)
-        try:
-            made.up(*args)
-            yield made
-        finally:
-            headrace(home, "down")
-            hook.shutdown()
+        with json_server(lambda *_: (204, None)) as (hook, got):
+            made = Doors(home, headrace, chain, f"{hook}/", got)
+            try:
+                made.up(*args)
+                yield made
+            finally:
+                headrace(home, "down")
 
     return opened

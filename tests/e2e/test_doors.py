@@ -74,7 +74,7 @@ def test_deploying_twice_changes_nothing(doors: Any) -> None:
 
 def test_a_shifted_window_becomes_the_champion_unattended(doors: Any) -> None:
     names, before = doors.deploy(), doors.champion()
-    old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
+    old = doors.ids(names["retrain/on-drift"])
     shutil.copy(doors.chain["other"], doors.home / "inbox" / "people.jsonl")
     watched = doors.start(names["monitor/hourly"])
     assert watched["state"]["name"] == "Drift", watched["state"]
@@ -83,7 +83,7 @@ def test_a_shifted_window_becomes_the_champion_unattended(doors: Any) -> None:
     assert done["state"]["name"] == "Promoted", done["state"]
     after = doors.champion()
     assert after != before and done["name"].endswith(f"version-{after}")
-    assert len({r["id"] for r in doors.runs(names["retrain/on-drift"])} - old) == 1
+    assert len(doors.ids(names["retrain/on-drift"]) - old) == 1
     assert {"progress", "ledger", "decision", "links"} <= set(doors.artifacts(begun["id"]))
     said = "\n".join(doors.logs(begun["id"]))
     assert "scan:" in said and "learning the window:" in said
@@ -94,16 +94,14 @@ def test_a_shifted_window_becomes_the_champion_unattended(doors: Any) -> None:
 @pytest.mark.slow
 def test_the_same_alert_again_is_a_no_op_that_says_so(doors: Any) -> None:
     names, before = doors.deploy(), doors.champion()
-    old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
-    doors.run("alert", "--window", str(doors.chain["other"]))
-    done = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
+    done = doors.end_of(doors.alert(names["retrain/on-drift"], doors.chain["other"])["id"])
     assert done["state"]["name"] == "Cached" and "already" in done["state"]["message"]
     assert doors.champion() == before
 
 
 def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damaged: Path) -> None:
     names, before = doors.deploy(), doors.champion()
-    old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
+    old = doors.ids(names["retrain/on-drift"])
     event = {
         "id": str(uuid.uuid4()),
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -115,7 +113,7 @@ def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damage
     done = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
     assert done["state"]["type"] == "COMPLETED" and done["state"]["name"] == "Refused"
     assert doors.champion() == before
-    notice = doors.told[-1]
+    notice = doors.told
     assert notice["flow"] == "retrain" and notice["state"] == "Refused"
     assert "the window keeps" in notice["reason"] and "run" in notice["links"]
 
@@ -126,7 +124,7 @@ def test_a_failed_run_tells_the_command_that_resumes(doors: Any, tmp_path: Path)
     missing = str(tmp_path / "none.jsonl")
     done = doors.start(names["curate/daily"], input=[missing])
     assert done["state"]["type"] == "FAILED"
-    notice = doors.told[-1]
+    notice = doors.told
     assert notice["state"] == "Failed" and missing in notice["reason"]
     assert notice["command"].endswith(f"prefect flow-run retry {done['id']}")
     Path(missing).write_text(Path(doors.chain["args"][2]).read_text()[:200_000])

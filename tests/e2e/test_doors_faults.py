@@ -155,11 +155,9 @@ def wait_for_training(doors: Any, run: str) -> None:
 
 
 def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: list[Path]) -> None:
-    names = doors.deploy()
-    before, moves = doors.champion(), doors.audit()
-    old = {r["id"] for r in doors.runs(names["retrain/on-drift"])}
-    doors.run("alert", "--window", str(texts[0]))
-    run = doors.new_run(names["retrain/on-drift"], old)
+    deployment = doors.deploy()["retrain/on-drift"]
+    before, moves, old = doors.champion(), doors.audit(), doors.ids(deployment)
+    run = doors.alert(deployment, texts[0])
     wait_for_training(doors, run["id"])
     services = ("worker-training", "mlflow", "prefect")
     pids = [doors.pid(name) for name in services]
@@ -173,18 +171,15 @@ def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: lis
     after = doors.champion()
     assert int(after) == int(before) + 1, "one model version"
     assert len(doors.audit()) == len(moves) + 1, "one alias move"
-    new = {r["id"] for r in doors.runs(names["retrain/on-drift"])} - old
-    assert new == {run["id"]}
+    assert doors.ids(deployment) - old == {run["id"]}
     states = {s["name"]: s["state"] for s in doors.run("up")["services"]}
     assert set(states.values()) == {"running"}
 
 
 def test_alerts_while_one_runs_make_one_further_run(doors: Any, texts: list[Path]) -> None:
-    names = doors.deploy()
-    deployment = names["retrain/on-drift"]
-    old = {r["id"] for r in doors.runs(deployment)}
-    doors.run("alert", "--window", str(texts[1]))
-    first = doors.new_run(deployment, old)
+    deployment = doors.deploy()["retrain/on-drift"]
+    old = doors.ids(deployment)
+    first = doors.alert(deployment, texts[1])
     for text in texts[2:5]:
         doors.run("alert", "--window", str(text))
     doors.end_of(first["id"])
@@ -204,11 +199,9 @@ def test_alerts_while_one_runs_make_one_further_run(doors: Any, texts: list[Path
 
 
 def test_down_in_a_retraining_then_up_it_goes_on(doors: Any, texts: list[Path]) -> None:
-    names = doors.deploy()
-    deployment, before = names["retrain/on-drift"], doors.champion()
-    old = {r["id"] for r in doors.runs(deployment)}
-    doors.run("alert", "--window", str(texts[5]))
-    run = doors.new_run(deployment, old)
+    deployment, before = doors.deploy()["retrain/on-drift"], doors.champion()
+    old = doors.ids(deployment)
+    run = doors.alert(deployment, texts[5])
     wait_for_training(doors, run["id"])
     doors.run("down")
     # An alert that is raised now is caught up; its run finds the first one's window, or learns it.
@@ -216,20 +209,16 @@ def test_down_in_a_retraining_then_up_it_goes_on(doors: Any, texts: list[Path]) 
     doors.up()
     done = doors.end_of(run["id"])
     assert done["state"]["name"] == "Promoted", done["state"]
-    caught = doors.new_run(deployment, {*old, run["id"]}, seconds=300) if not any(
-        str(texts[6]) in json.dumps(r["parameters"]) for r in doors.runs(deployment)
-        if r["id"] == run["id"]
-    ) else done  # fmt: skip
+    mine = next(r for r in doors.runs(deployment) if r["id"] == run["id"])
+    taken_over = str(texts[6]) in json.dumps(mine["parameters"])
+    caught = mine if taken_over else doors.new_run(deployment, {*old, run["id"]}, seconds=300)
     assert doors.end_of(caught["id"])["state"]["name"] in ("Promoted", "Cached")
     assert int(doors.champion()) > int(before)
 
 
 def test_in_the_cool_down_an_alert_waits(doors: Any, texts: list[Path]) -> None:
-    names = doors.deploy("retrain.cooldown_minutes=600")
-    deployment, before = names["retrain/on-drift"], doors.champion()
-    old = {r["id"] for r in doors.runs(deployment)}
-    doors.run("alert", "--window", str(texts[7]))
-    done = doors.end_of(doors.new_run(deployment, old)["id"])
+    names, before = doors.deploy("retrain.cooldown_minutes=600"), doors.champion()
+    done = doors.end_of(doors.alert(names["retrain/on-drift"], texts[7])["id"])
     assert done["state"]["name"] == "Later" and "cool-down" in done["state"]["message"]
     (waits,) = (doors.home / "outbox").glob("*.json")
     assert json.loads(waits.read_text())["payload"]["window"] == str(texts[7])
@@ -238,13 +227,10 @@ def test_in_the_cool_down_an_alert_waits(doors: Any, texts: list[Path]) -> None:
 
 
 def test_a_person_decides_what_a_manual_gate_leaves(doors: Any, texts: list[Path]) -> None:
-    names = doors.deploy("gate.promote=manual")
-    deployment, before = names["retrain/on-drift"], doors.champion()
-    old = {r["id"] for r in doors.runs(deployment)}
-    doors.run("alert", "--window", str(texts[7]))
-    done = doors.end_of(doors.new_run(deployment, old)["id"])
+    names, before = doors.deploy("gate.promote=manual"), doors.champion()
+    done = doors.end_of(doors.alert(names["retrain/on-drift"], texts[7])["id"])
     assert done["state"]["name"] == "Waiting", done["state"]
-    assert doors.told[-1]["state"] == "Waiting" and "headrace decide" in doors.told[-1]["command"]
+    assert doors.told["state"] == "Waiting" and "headrace decide" in doors.told["command"]
     (waiting,) = doors.run("status")["waiting"]
     assert doors.champion() == before
     doors.run("decide", "--version", waiting["version"], "--promote", "--by", "A. Lead",

@@ -1,7 +1,5 @@
-import http.server
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,28 +14,18 @@ listens: list[Any] = []
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[Any]]]:
-    got: list[Any] = []
+def server(json_server: Callable[..., Any]) -> Iterator[tuple[str, list[Any]]]:
+    sent: list[Any] = []
     listens[:] = [{"trigger": {"expect": ["headrace.drift.detected"]}}]
 
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-            if "automations" in self.path:
-                self.wfile.write(json.dumps(listens).encode())
-            else:
-                got.extend([self.path, e] for e in said)
-                self.wfile.write(b"null")
+    def answer(path: str, got: list[Any]) -> tuple[int, Any]:
+        if "automations" in path:
+            return 200, listens
+        sent.extend([path, event] for event in got[-1][1])
+        return 200, None
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    made = http.server.HTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_port}/api", got
-    made.shutdown()
+    with json_server(answer) as (url, _):
+        yield f"{url}/api", sent
 
 
 def test_the_event_of_the_contract() -> None:

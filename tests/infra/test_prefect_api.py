@@ -1,8 +1,5 @@
-import http.server
-import json
-import threading
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,47 +7,38 @@ from headrace.infra.errors import HeadraceError
 from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
 
-
-class _Server(http.server.BaseHTTPRequestHandler):
-    got: ClassVar[list[tuple[str, str, object]]] = []
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.got.append((self.command, self.path, body))
-        busy = "busy" in self.path and len(self.got) < 3
-        self.send_response(503 if busy else 409 if "taken" in self.path else 200)
-        self.end_headers()
-        self.wfile.write(b'{"ok": 1}')
-
-    def log_message(self, *_: object) -> None:
-        pass
+Api = tuple[str, list[tuple[str, Any]]]
 
 
 @pytest.fixture
-def api() -> Iterator[str]:
-    server = http.server.HTTPServer(("127.0.0.1", 0), _Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/api"
-    server.shutdown()
+def api(json_server: Callable[..., Any]) -> Iterator[Api]:
+    def answer(path: str, got: list[Any]) -> tuple[int, Any]:
+        busy = "busy" in path and len(got) < 3
+        return 503 if busy else 409 if "taken" in path else 200, {"ok": 1}
+
+    with json_server(answer) as (url, got):
+        yield f"{url}/api", got
 
 
-def test_json_goes_out_and_comes_back(api: str) -> None:
-    assert request(api, "POST", "/flows/", {"name": "中"}) == {"ok": 1}
-    assert _Server.got[-1] == ("POST", "/api/flows/", {"name": "中"})
+def test_json_goes_out_and_comes_back(api: Api) -> None:
+    url, got = api
+    assert request(url, "POST", "/flows/", {"name": "中"}) == {"ok": 1}
+    assert got == [("/api/flows/", {"name": "中"})]
 
 
-def test_a_refusal_is_an_error_unless_it_is_allowed(api: str) -> None:
-    assert request(api, "POST", "/taken", {}, allow=(409,)) is None
+def test_a_refusal_is_an_error_unless_it_is_allowed(api: Api) -> None:
+    url, _ = api
+    assert request(url, "POST", "/taken", {}, allow=(409,)) is None
     with pytest.raises(HeadraceError, match="409"):
-        request(api, "POST", "/taken", {})
+        request(url, "POST", "/taken", {})
 
 
-def test_a_busy_server_is_asked_again(api: str) -> None:
-    _Server.got.clear()
-    assert request(api, "POST", "/busy", {}) == {"ok": 1} and len(_Server.got) == 3
-    _Server.got.clear()
+def test_a_busy_server_is_asked_again(api: Api) -> None:
+    url, got = api
+    assert request(url, "POST", "/busy", {}) == {"ok": 1} and len(got) == 3
+    got.clear()
     with pytest.raises(HeadraceError, match="503"):
-        request(api, "POST", "/busy", {}, tries=1)
+        request(url, "POST", "/busy", {}, tries=1)
 
 
 def test_no_server_is_an_error_that_names_it() -> None:
