@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace.infra import database, standalone
+from headrace.infra import database, standalone, worker
 from headrace.infra.home import Home
 from headrace.infra.ports import HOST
 
@@ -53,7 +53,7 @@ def all_services(home: Home, ports: dict[str, int], server: str | None) -> list[
         argv, env = command
         return Service(name, argv, master if name == "spark-master" else url, url, env, later)
 
-    def worker(number: int) -> Service:
+    def spark_worker(number: int) -> Service:
         ui = ports[f"spark_worker_{number}_ui"]
         place = folder / f"spark-worker-{number}"
         command = standalone.worker_command(master, ui, place, cores=1, memory="2g")
@@ -77,8 +77,7 @@ def all_services(home: Home, ports: dict[str, int], server: str | None) -> list[
         *(
             Service(
                 f"worker-{pool}",
-                [python, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process",
-                 "--name", f"headrace-{pool}", "--limit", "1"],
+                worker.command(pool),
                 f"pool {pool}",
                 later=True,
             )
@@ -95,8 +94,8 @@ def all_services(home: Home, ports: dict[str, int], server: str | None) -> list[
         spark("spark-master", standalone.master_command(
             ports["spark_master"], ports["spark_master_ui"], folder / "spark-master"),
             ports["spark_master_ui"]),
-        worker(1),
-        worker(2),
+        spark_worker(1),
+        spark_worker(2),
         spark("spark-history", history, ports["spark_history"]),
     ]  # fmt: skip
 

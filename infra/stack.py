@@ -149,10 +149,6 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
     supervisor = Supervisor(home)
     _await(home, supervisor, [s for s in services if not s.later])
     _make_pools(said["prefect_api"])
-    if not said["resumed"]:  # also where an `up` was killed before it came to that
-        _resume_runs(said["prefect_api"])
-        said["resumed"] = True
-        storage.write_json(_state(home), said)
     _await(home, supervisor, services)
     storage.write_json(_state(home), {**said, "ready": True})
     states = supervisor.processes()
@@ -198,7 +194,6 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "created": process.create_time(),
         "mark": mark,
         "ready": False,
-        "resumed": False,
         "ports": ports,
         "prefect_api": f"http://{HOST}:{ports['prefect']}/api",
         "tracking_uri": f"http://{HOST}:{ports['mlflow']}",
@@ -252,21 +247,6 @@ def _make_pools(api: str) -> None:
         body = {"name": pool, "type": "process", "concurrency_limit": 1}
         request(api, "POST", "/work_pools/", body, allow=(409,))  # it is there already
         request(api, "PATCH", f"/work_pools/{pool}", {"concurrency_limit": 1})
-
-
-def _resume_runs(api: str) -> None:
-    """Have runs that the last stack took along begin again: they go on from what is on disk.
-
-    No worker of this state folder is running yet, so none of these runs can be alive.
-    """
-    wanted = {
-        "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
-        "work_pools": {"name": {"any_": list(POOLS)}},
-    }
-    for run in request(api, "POST", "/flow_runs/filter", wanted):
-        ends = run["state"]["type"] == "CANCELLING"
-        state = {"type": "CANCELLED"} if ends else {"type": "SCHEDULED", "name": "AwaitingRetry"}
-        request(api, "POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
 
 def down(home: Home) -> list[str]:

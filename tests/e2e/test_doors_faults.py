@@ -1,5 +1,6 @@
 """What is killed comes back and doubles nothing; on PostgreSQL where that is installed."""
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from headrace.infra.ports import free_port
+from headrace.infra.worker import RUN_ID
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 BIN = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
@@ -89,7 +91,7 @@ def windows(chain: Any, folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def texts(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return windows(chain, tmp_path_factory.mktemp("windows"), 8)
+    return windows(chain, tmp_path_factory.mktemp("windows"), 9)
 
 
 def test_postgresql_holds_everything(doors: Any, postgres: str | None) -> None:
@@ -144,6 +146,17 @@ def kill_trainer(doors: Any) -> bool:
     return False
 
 
+def processes(run: str) -> list[psutil.Process]:
+    """The processes of a run, what it started among them."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(RUN_ID) == run:
+                found.append(process)
+    assert found
+    return found
+
+
 def wait_for_training(doors: Any, run: str) -> None:
     end = time.monotonic() + 300
     while time.monotonic() < end:
@@ -174,6 +187,20 @@ def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: lis
     assert doors.ids(deployment) - old == {run["id"]}
     states = {s["name"]: s["state"] for s in doors.run("up")["services"]}
     assert set(states.values()) == {"running"}
+
+
+def test_worker_and_run_killed_at_once_it_goes_on(doors: Any, texts: list[Path]) -> None:
+    deployment, before = doors.deploy()["retrain/on-drift"], doors.champion()
+    old = doors.ids(deployment)
+    run = doors.alert(deployment, texts[8])
+    wait_for_training(doors, run["id"])
+    for process in [psutil.Process(doors.pid("worker-training")), *processes(run["id"])]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has gone with another
+            process.kill()
+    done = doors.end_of(run["id"])
+    assert done["state"]["name"] == "Promoted", done["state"]
+    assert int(doors.champion()) == int(before) + 1
+    assert doors.ids(deployment) - old == {run["id"]}
 
 
 def test_alerts_while_one_runs_make_one_further_run(doors: Any, texts: list[Path]) -> None:
