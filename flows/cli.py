@@ -283,10 +283,13 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.screen import round_screen
+    from headrace.tasks.retraining import one_round
     from headrace.tasks.settings import RetrainVerb
 
-    job = RetrainJob(window=_uri(window), force=force, settings=call.settings(RetrainVerb))
-    data: dict[str, Any] = flow(job)
+    uri, settings = _uri(window), call.settings(RetrainVerb)
+    with one_round([uri], settings) as version:
+        job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
+        data: dict[str, Any] = flow(job)
     refused = data.get("decision", "promote") != "promote"
     return Answer(data, round_screen(data), 5 if refused else 0)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.errors import InputError, ValidationError
+from headrace.infra.errors import InputError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
 from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
-from headrace.tasks.windows import dissolve, judged, next_windows, watching
+from headrace.tasks.windows import check_there, dissolve, judged, next_windows, watching
 
 
 @flow(name="monitor", flow_run_name="monitor-{window}")
@@ -38,19 +38,22 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
         "report": None,
     }
     verdicts = []
+    # What is wrong with the reference is no window's fault.
+    check_there(reference_of(reference, settings))
     with watching(inbox):
         for window in next_windows(inbox, settings.inbox):
             try:
                 verdict = monitor.fn(reference, window, settings)
-            except ValidationError as error:
-                # Too little text for a test: with what comes next it may be enough.
-                dissolve(window)
-                nothing["waits"] = error.message
-                continue
-            except InputError as error:
+            except UnreadableError as error:
                 # It will not mend itself, and the windows after it must not wait for it.
                 verdict = {**nothing, "drift": None, "why": error.message}
                 judged(window, verdict)
+            except (ValidationError, InputError) as error:
+                # Too little text for a test, or a file has gone or changed meanwhile: what is there
+                # joins what comes next.
+                dissolve(window)
+                nothing["waits"] = error.message
+                continue
             verdicts.append({"window": window, **verdict})
     last = next((v for v in reversed(verdicts) if v["drift"]), verdicts[-1] if verdicts else {})
     answer = {**nothing, **last, "inbox": inbox, "windows": verdicts}

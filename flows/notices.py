@@ -17,6 +17,9 @@ from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.tasks.notices import notify
 
+OVERTAKEN = "Overtaken"
+"""State of a round whose rival is champion no more."""
+
 
 def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     """Tell of a run that failed, crashed or was cancelled."""
@@ -51,21 +54,18 @@ def tell(
 
 
 def tell_of_gate(settings: Shared, flow: str, answer: dict[str, Any]) -> None:
-    """Tell of a promotion that was refused or waits for a person; of another one nothing."""
+    """Tell of a promotion that was refused, overtaken, or waits for a person; of others nothing."""
     if answer.get("drift") is False:
         return
-    refused = answer["decision"] != "promote"
-    if refused or answer.get("waiting"):
-        reason = "; ".join(answer["reasons"])
-        said = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
-        tell(
-            settings,
-            flow,
-            "Refused" if refused else "Waiting",
-            reason if refused else f"the gate says promote: {reason}",
-            f"HEADRACE_HOME={shlex.quote(str(home().root))} {said}",
-            {"gate report": answer["gate"].get("report")},
-        )
+    reason, links = "; ".join(answer["reasons"]), {"gate report": answer["gate"].get("report")}
+    said = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
+    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} {said}"
+    if answer.get("overtaken"):
+        tell(settings, flow, OVERTAKEN, reason, again(), links)
+    elif answer["decision"] != "promote":
+        tell(settings, flow, "Refused", reason, said, links)
+    elif answer.get("waiting"):
+        tell(settings, flow, "Waiting", f"the gate says promote: {reason}", said, links)
 
 
 def again(run: str | None = None) -> str:
@@ -74,7 +74,8 @@ def again(run: str | None = None) -> str:
 
     api = os.environ.get("PREFECT_API_URL", "")
     prefect = Path(sys.executable).with_name("prefect")
-    return f"PREFECT_API_URL={api} {prefect} flow-run retry {run or flow_run.id}"
+    said = shlex.quote(str(prefect))
+    return f"PREFECT_API_URL={api} {said} flow-run retry {run or flow_run.id}"
 
 
 def _shared(parameters: dict[str, Any]) -> dict[str, Any]:

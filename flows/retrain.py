@@ -33,8 +33,8 @@ class RetrainJob(Settings):
     """Release or raw text."""
     force: bool = False
     """Skip the drift test."""
-    champion: str | None = None
-    """Version to start from; None: the champion."""
+    champion: str
+    """Version to start from."""
     settings: RetrainVerb = RetrainVerb()
 
 

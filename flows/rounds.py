@@ -8,12 +8,17 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from headrace.flows import notices
-from headrace.flows.notices import ended
+from headrace.flows.notices import OVERTAKEN, ended
 from headrace.flows.retrain import RetrainJob, retrain
-from headrace.infra.errors import DamagedWindowError, DeadlineError, InputError
+from headrace.infra.errors import (
+    DamagedWindowError,
+    DeadlineError,
+    UnreadableError,
+    ValidationError,
+)
 from headrace.tasks import alerts, run_page
 from headrace.tasks.budget import Later, accounted, allowance, limited
-from headrace.tasks.retraining import unknown_windows
+from headrace.tasks.retraining import compare_windows, one_round, unfinished_round
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.windows import joined, open_windows, settled
 
@@ -22,7 +27,8 @@ def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[A
     """A round on one window, or on all of the inboxes' that no round has been made of."""
     if window is not None:
         return _round([window], force, settings)
-    windows = _unknown(open_windows(), settings)
+    asked = open_windows()
+    windows = unfinished_round(asked, settings) or _new(asked, settings)
     if not windows:
         return ended("Cached", "no window holds text that the champion doesn't know")
     return _round(windows, force, settings)
@@ -37,35 +43,51 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
         return ended("Later", f"{may.why}: the alert waits until {may.at:%F %T} UTC")
     named = [p["window"] for p in payloads]
     # An alert that names no window means all that the inboxes have got.
-    asked = [*filter(None, named), *(open_windows() if None in named else [])]
-    windows = _unknown(list(dict.fromkeys(asked)), settings)
+    asked = list(dict.fromkeys([*filter(None, named), *(open_windows() if None in named else [])]))
+    unfinished = unfinished_round(asked, settings)
+    windows = unfinished or _new(asked, settings)
     if not windows:
         return ended("Cached", "the champion's corpus holds this text already")
     try:
         with accounted(may) as used:
-            return _round(windows, True, limited(settings, may), used)
+            state = _round(windows, True, limited(settings, may), used)
     except DeadlineError:
         again = allowance(settings)
         until = again.at if isinstance(again, Later) else datetime.now(UTC)
         alerts.put_off(payloads, until, settings)
         return ended("Later", f"its minutes are used up: it goes on after {until:%F %T} UTC")
+    if state.name == OVERTAKEN:
+        left = payloads
+    else:  # a round that a kill had cut short was finished first
+        left = [p for p in payloads if unfinished and p["window"] not in unfinished]
+    alerts.put_off(left, datetime.now(UTC), settings)
+    return state
 
 
-def _unknown(windows: list[str], settings: RetrainVerb) -> list[str]:
+def _new(windows: list[str], settings: RetrainVerb) -> list[str]:
     """Those that hold text which is new to the champion; of those that can't be read it is told.
+
+    Nobody comes back to a window that holds nothing new or can't be read whoever tries. One whose
+    storage doesn't answer, or whose text has gone or changed, is tried again.
 
     Raises:
         InputError: none of them can be read.
     """
     if not windows:
         return []
-    unknown, unreadable = unknown_windows(windows, settings)
-    for window, why in unreadable.items():
-        settled(window, "Unreadable")
-        if len(unreadable) == len(windows):
-            raise InputError(why, "mend the window, then raise the alert again")
-        notices.tell(settings, "retrain", "Unreadable", why, notices.again())
-    return unknown
+    compared = compare_windows(windows, settings)
+    for window in compared.known:
+        settled(window, "Cached")
+    for window, error in compared.unreadable.items():
+        if isinstance(error, UnreadableError | ValidationError):
+            settled(window, "Unreadable")
+    bad = list(compared.unreadable.values())
+    if len(bad) == len(windows):
+        raise bad[0]
+    if bad:
+        more = f" (and {len(bad) - 1} more windows)" if len(bad) > 1 else ""
+        notices.tell(settings, "retrain", "Unreadable", bad[0].message + more, notices.again())
+    return compared.new
 
 
 def _round(
@@ -74,20 +96,22 @@ def _round(
     settings: RetrainVerb,
     used: dict[str, int] | None = None,
 ) -> State[Any]:
-    job = RetrainJob(window=joined(windows), force=force, settings=settings)
-    try:
-        answer = retrain.fn(job)
-    except DamagedWindowError as error:
-        notices.tell(settings, "retrain", "Refused", error.message, notices.again())
-        run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
-                           "The window is not fit to learn from")  # fmt: skip
-        state = ended("Refused", error.message)
-    else:
-        if used is not None:
-            used["tokens"] = answer.get("tokens", 0)
-        state = _told(answer, settings)
-    for window in windows:
-        settled(window, str(state.name))
+    with one_round(windows, settings) as version:
+        job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
+        try:
+            answer = retrain.fn(job)
+        except DamagedWindowError as error:
+            notices.tell(settings, "retrain", "Refused", error.message, notices.again())
+            run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
+                               "The window is not fit to learn from")  # fmt: skip
+            state = ended("Refused", error.message)
+        else:
+            if used is not None:
+                used["tokens"] = answer.get("tokens", 0)
+            state = _told(answer, settings)
+        if state.name != OVERTAKEN:
+            for window in windows:
+                settled(window, str(state.name))
     return state
 
 
@@ -100,6 +124,8 @@ def _told(answer: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     run_page.rename(f"retrain-{answer['release_id'][:12]}-version-{answer['version']}")
     notices.tell_of_gate(settings, "retrain", answer)
     reason = "; ".join(answer["reasons"])
+    if answer["overtaken"]:
+        return ended(OVERTAKEN, reason)
     if answer["decision"] != "promote":
         return ended("Refused", reason)
     if answer["waiting"]:

@@ -228,6 +228,8 @@ def lifecycle(
     for gated in filter(None, (answer, answer["round"])):
         notices.tell_of_gate(settings, "lifecycle", gated)
     reason = "; ".join(answer["reasons"])
+    if answer["overtaken"]:
+        return ended(notices.OVERTAKEN, reason)
     if answer["decision"] != "promote":
         return ended("Refused", reason)
     if answer.get("waiting"):

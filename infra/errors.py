@@ -34,6 +34,10 @@ class InputError(HeadraceError):
     code = 3
 
 
+class UnreadableError(InputError):
+    """Too many records are unreadable: it is the text itself, and no second try mends it."""
+
+
 class ValidationError(HeadraceError):
     """An expectation failed, or there is too little text to go on."""
 

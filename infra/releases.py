@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
@@ -91,6 +92,22 @@ def read_documents(
         raise UsageError(f"{release} holds no documents", "curate an input that keeps some")
     out = pa.concat_tables(tables)
     return out.select(list(dict.fromkeys([*columns, "lang", "domain"])))
+
+
+def unseen(corpus: Sequence[str], hashes: pa.Array) -> pa.Array:
+    """Those of some content hashes that no record of any release has, kept or rejected.
+
+    Reads one column of every file, and holds one file of it at a time.
+    """
+    for release in corpus:
+        for file in manifest(release)["files"]:
+            if len(hashes) == 0:
+                return hashes
+            if file["path"].split("/")[0] in ("documents", "rejected"):
+                with storage.open_input(storage.join(release, file["path"])) as f:
+                    there = pq.read_table(f, columns=["content_hash"])["content_hash"]
+                hashes = hashes.filter(pc.invert(pc.is_in(hashes, there.combine_chunks())))
+    return hashes
 
 
 SAMPLE = 20_000

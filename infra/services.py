@@ -42,7 +42,9 @@ class Service:
     """Started only when the others answer."""
 
 
-def all_services(home: Home, ports: dict[str, int], server: str | None) -> list[Service]:
+def all_services(
+    home: Home, ports: dict[str, int], server: database.Server | None
+) -> list[Service]:
     """All of the stack, in the order of the contract; `server`: see database.stores."""
     prefect_store, mlflow_store = database.stores(home, server)
     folder, python = home.stack, sys.executable

@@ -88,9 +88,10 @@ def _read(home: Home) -> dict[str, Any] | None:
         return None
     if said.get("home") != str(home.root) or not said.get("pid"):
         return None
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(psutil.Error, KeyError):
         process = psutil.Process(said["pid"])
-        if process.status() != psutil.STATUS_ZOMBIE and process.create_time() == said["created"]:
+        # By its mark: a time of start would not be the same after the clock was set.
+        if process.status() != psutil.STATUS_ZOMBIE and process.environ()[MARK] == said["mark"]:
             return said
     return None
 
@@ -163,6 +164,11 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _database(home: Home) -> str | None:
+    server = database.kept(home)
+    return server.database if server else None
+
+
 def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> None:
     """Nothing, where a stack that runs is what is asked for.
 
@@ -170,7 +176,7 @@ def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> 
         UsageError: it has other ports or another database.
     """
     ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
-    if ports or (settings.database and settings.database != database.kept(home)):
+    if ports or (settings.database and settings.database != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
 
@@ -191,7 +197,6 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     said = {
         "home": str(home.root),
         "pid": process.pid,
-        "created": process.create_time(),
         "mark": mark,
         "ready": False,
         "ports": ports,

@@ -124,15 +124,7 @@ def list_files(uri: str | Path) -> list[str]:
         if not found:
             raise InputError(f"{path}: no file matches", "check the pattern")
         return [f for g in found for f in list_files(g)]
-    fs, at = filesystem(uri)
-    try:
-        info = fs.get_file_info(at)
-    except OSError as error:
-        first = (str(error).splitlines() or ["no answer"])[0]
-        raise InputError(
-            f"{display(uri)}: {first}",
-            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
-        ) from None
+    info = _look(uri)
     if info.type == pafs.FileType.NotFound:
         raise InputError(f"{display(uri)}: no such file or folder", "check the path")
     if info.type == pafs.FileType.File:
@@ -140,16 +132,42 @@ def list_files(uri: str | Path) -> list[str]:
     return sorted(f for f, _, _ in listing(uri))
 
 
-def listing(uri: str | Path) -> list[tuple[str, int, float]]:
-    """(URI, bytes, time of the last change in seconds since 1970) of all files below a folder.
+def _look(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
+    """What the file system says of a URI, or of `what` there."""
+    fs, at = filesystem(uri)
+    try:
+        return fs.get_file_info(what or at)
+    except OSError as error:
+        first = (str(error).splitlines() or ["no answer"])[0]
+        raise InputError(
+            f"{display(uri)}: {first}",
+            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
+        ) from None
+
+
+def stat(uri: str | Path) -> tuple[int, int]:
+    """(bytes, time of the last change in ns since 1970) of a file; zeros where it isn't there.
+
+    Raises:
+        InputError: the storage doesn't answer.
+    """
+    info = _look(uri)
+    return int(info.size or 0), int(info.mtime_ns or 0)
+
+
+def listing(uri: str | Path) -> list[tuple[str, int, int]]:
+    """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
 
     Hidden ones (`.`, `_` first) are left out; a folder that isn't there holds none.
+
+    Raises:
+        InputError: the storage doesn't answer.
     """
-    fs, at = filesystem(uri)
+    _, at = filesystem(uri)
     prefix = "" if local_path(uri) is not None else "s3://"
-    below = fs.get_file_info(pafs.FileSelector(at, allow_not_found=True, recursive=True))
+    below = _look(uri, pafs.FileSelector(at, allow_not_found=True, recursive=True))
     return [
-        (prefix + f.path, int(f.size or 0), (f.mtime_ns or 0) / 1e9)
+        (prefix + f.path, int(f.size or 0), int(f.mtime_ns or 0))
         for f in below
         if f.type == pafs.FileType.File
         and not any(x[:1] in "._" for x in f.path[len(at) :].strip("/").split("/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from headrace.infra import storage
-from headrace.infra.errors import HeadraceError
+from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
 from headrace.infra.services import Service
@@ -32,7 +33,11 @@ def socket_path(home: Home) -> Path:
 
 
 def configuration(home: Home, services: list[Service]) -> str:
-    """What supervisord reads."""
+    """What supervisord reads.
+
+    Raises:
+        UsageError: a path can't be written down there.
+    """
 
     def quoted(value: str) -> str:
         return '"' + value.replace("%", "%%").replace('"', '\\"') + '"'
@@ -64,13 +69,19 @@ def configuration(home: Home, services: list[Service]) -> str:
             "killasgroup=true",
             "stopwaitsecs=12",
             "redirect_stderr=true",
-            f"stdout_logfile={logs / service.name}.log".replace("%", "%%"),
+            # This one it expands twice.
+            f"stdout_logfile={logs / service.name}.log".replace("%", "%%%%"),
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=2",
         ]
         if service.env:
             pairs = (f"{k}={quoted(v)}" for k, v in service.env.items())
             lines.append("environment=" + ",".join(pairs))
+    if comment := next((line for line in lines if re.search(r"\s[;#]", line)), None):
+        raise UsageError(
+            f"{home.root}: a blank before ; or # begins a comment for the supervisor ({comment})",
+            "give HEADRACE_HOME, or the checkout, another path",
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -51,7 +51,7 @@ class InputFile:
     bytes: int
     sha256: str
     changed: int
-    """When it was changed (ns, local files only), to notice a change between two steps."""
+    """When it was changed (ns), to notice a change between two steps."""
     error: str = ""
     """Why it can't be opened: then it counts as one unreadable record."""
     licence: str = ""
@@ -59,7 +59,7 @@ class InputFile:
 
     def check(self) -> None:
         """Nothing; raises InputError where the file is no longer the one that was counted."""
-        if self.error or (self.bytes, self.changed) == _stat(self.uri):
+        if self.error or (self.bytes, self.changed) == storage.stat(self.uri):
             return
         raise InputError(f"{self.uri} changed while it was read", "run again when it is complete")
 
@@ -106,17 +106,6 @@ class Inventory:
         return sum(f.bytes for f in self.files)
 
 
-def _stat(uri: str) -> tuple[int, int]:
-    path = storage.local_path(uri)
-    if path is None:
-        return storage.size(uri), 0
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
-
-
 def _kind(uri: str) -> tuple[str, str]:
     """(kind, codec) by the ending; what is not known is taken for plain text."""
     name = uri.rsplit("/", 1)[-1].lower()
@@ -155,7 +144,7 @@ def list_inputs(inputs: Sequence[Source]) -> list[InputFile]:
                 "names that begin with . or _ are passed over",
             )
         for uri in uris:
-            size, changed = _stat(uri)
+            size, changed = storage.stat(uri)
             kind, codec = _kind(uri)
             name, licence = _source_of(source, uri), source.licence
             found.setdefault(

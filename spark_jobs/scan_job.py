@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
-from headrace.infra.errors import InputError
+from headrace.infra.errors import UnreadableError
 from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs import inventory_job, reader, stage
 from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
@@ -246,13 +246,13 @@ def check_readable(
     """`counts`, where few enough records are unreadable; otherwise `lost` are named, some of them.
 
     Raises:
-        InputError: more than `input.max_unreadable` of them are; the error carries the counts.
+        UnreadableError: more than `input.max_unreadable` of them are; the error carries the counts.
     """
     most = job.settings.input.max_unreadable
     bad, read = counts["unreadable"], counts["read"]
     if bad > most * read:
         named = "; ".join(f"{x['source']}:{x['position']}: {x['error']}" for x in lost)
-        raise InputError(
+        raise UnreadableError(
             f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})"
             + (f", the first: {named}" if named else ""),
             "mend the input, or allow more with --max-unreadable; nothing was published",

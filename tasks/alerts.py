@@ -16,9 +16,8 @@ from headrace.infra import events, releases, stack
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
-from headrace.spark_jobs.inventory_job import list_inputs
 from headrace.tasks.recording import registry
-from headrace.tasks.windows import window_sources
+from headrace.tasks.windows import check_there
 
 
 def send_outbox() -> int:
@@ -41,8 +40,7 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
     Raises:
         InputError: the window isn't there.
     """
-    if not releases.is_release(window):
-        list_inputs(window_sources(window))
+    check_there(window)
     payload = {"reference": _corpus(shared), **known, "window": window}
     waits = emit(payload, shared)
     return {"window": window, "sent": waits is None, "outbox": waits}

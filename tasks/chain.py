@@ -17,7 +17,7 @@ from headrace.tasks.judging import policy_of
 from headrace.tasks.recording import open_chain
 from headrace.tasks.settings import GateSettings, RetrainVerb, RunVerb
 from headrace.tasks.step import once, relative, run_folder
-from headrace.tasks.windows import window_sources
+from headrace.tasks.windows import check_there, window_sources
 
 Window = str | tuple[Source, ...] | None
 
@@ -45,7 +45,7 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
     """
     policy_of(gate, "default")
     if window is not None:
-        list_inputs(window_sources(window))
+        check_there(window)
 
 
 def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
@@ -131,6 +131,7 @@ def chain_answer(
         "moved": first["moved"],
         "version": first["version"],
         "waiting": first["waiting"],
+        "overtaken": first["overtaken"],
         "evaluation": first["evaluation"],
         "round": again,
     }

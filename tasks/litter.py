@@ -127,9 +127,9 @@ def _size(path: Path) -> tuple[int, float]:
 
 
 def _roots(here: Home) -> set[str]:
-    """Every word of the tags around every model version, and of the alerts that wait."""
+    """Every word of the tags around every model version, and of alerts that are on their way."""
     tags = (value for tags in tracking().version_tags() for value in tags.values())
-    alerts = (p.read_text(encoding="utf-8") for p in here.outbox.glob("*.json"))
+    alerts = (p.read_text(encoding="utf-8") for p in here.outbox.rglob("*.json"))
     return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
 
 

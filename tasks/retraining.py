@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.infra import releases
-from headrace.infra.errors import DamagedWindowError, InputError, ValidationError
+from headrace.infra import releases, storage
+from headrace.infra.errors import DamagedWindowError, HeadraceError, InputError, ValidationError
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version
+from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.spark_jobs.settings import CurateJob, Source
@@ -32,15 +36,10 @@ CARRIED = ("reward", "prompts")
 """Tags of a model version that its successors inherit."""
 
 
-@step("load champion")
-def starting_point(version: str | None, shared: Shared) -> dict[str, Any]:
-    """{version, export, release, tags} of the champion, or of the version that is asked for.
-
-    Raises:
-        UsageError: there is no champion yet.
-    """
-    models = registry(shared.model.name)
-    found = models.version(version) if version else models.champion()
+@step("load the champion")
+def starting_point(version: str, shared: Shared) -> dict[str, Any]:
+    """{version, export, release, tags} of the version that a round starts from."""
+    found = registry(shared.model.name).version(version)
     return {
         "version": found.number,
         "export": str(found.export),
@@ -49,26 +48,74 @@ def starting_point(version: str | None, shared: Shared) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Windows by what the champion knows of them."""
+
+    new: list[str]
+    known: list[str]
+    unreadable: dict[str, HeadraceError]
+
+
 @step("compare with what the champion knows")
-def unknown_windows(windows: list[str], settings: RetrainVerb) -> tuple[list[str], dict[str, str]]:
-    """Windows that hold text which the champion's corpus doesn't, and why others can't be read.
+def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
+    """Which windows hold text that the champion's corpus doesn't, and which can't be read.
 
     Raises:
         UsageError: there is no champion yet.
     """
-    release = registry(settings.model.name).champion().release
-    known = content_hashes(release, settings.curate, settings)
-    unknown, unreadable = [], {}
+    corpus = releases.lineage(registry(settings.model.name).champion().release)
+    hashes: dict[str, pa.Array] = {}
+    unreadable: dict[str, HeadraceError] = {}
     for window in windows:
         try:
-            hashes = content_hashes(window, settings.curate, settings).drop_null()
+            hashes[window] = content_hashes(window, settings.curate, settings).drop_null()
         except (InputError, ValidationError) as error:
-            unreadable[window] = error.message
-            continue
-        new = len(hashes) - (pc.sum(pc.is_in(hashes, known)).as_py() or 0)
-        if new > KNOWN * len(hashes):
-            unknown.append(window)
-    return unknown, unreadable
+            unreadable[window] = error
+    every = pa.concat_arrays([pa.array([], pa.string()), *hashes.values()])
+    unseen = releases.unseen(corpus, pc.unique(every))
+    new = [
+        window
+        for window, own in hashes.items()
+        if (pc.sum(pc.is_in(own, unseen)).as_py() or 0) > KNOWN * len(own)
+    ]
+    return Compared(new, [w for w in hashes if w not in new], unreadable)
+
+
+def _begun(windows: list[str], model: str) -> Path:
+    return home().windows / "rounds" / f"{digest([model, sorted(windows)])[:12]}.json"
+
+
+@contextmanager
+def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
+    """The version that a round on windows starts from: on a further try that of the first.
+
+    A kill may come between the promotion and its record, and the new champion would have nothing
+    to learn from the window. What is kept of a try goes when the round has come to an end.
+
+    Raises:
+        UsageError: there is no champion yet.
+    """
+    path, champion = _begun(windows, shared.model.name), registry(shared.model.name).champion()
+    version = champion.number
+    if path.exists():
+        first = storage.read_json(path)["version"]
+        # Another champion may have come in since, and is to be beaten then.
+        if first == champion.tags.get("parent_version"):
+            version = first
+    said = {"model": shared.model.name, "windows": windows, "version": version}
+    storage.write_json(path, said)
+    yield version
+    path.unlink(missing_ok=True)
+
+
+def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
+    """The windows of a round that was killed, where all of them are among `windows`; or none."""
+    for path in sorted(_begun([], "").parent.glob("*.json")):
+        said = storage.read_json(path)
+        if said["model"] == shared.model.name and set(said["windows"]) <= set(windows):
+            return list(said["windows"])
+    return []
 
 
 def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:
@@ -98,10 +145,14 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     if kept >= low and kept >= share * read:
         return
     worst = max(child["rejected"], key=lambda level: child["rejected"][level], default="no level")
+    why, hint = f"most are rejected at {worst}", "mend the window or collect more text"
+    if worst == "duplicate":
+        why = f"{child['rejected'][worst]} of them the champion's corpus holds already"
+        hint = "collect text that the champion doesn't know yet"
     raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "
-        f"most are rejected at {worst}",
-        f"see {child['release']}/report.html; mend the window or collect more text",
+        f"{why}",
+        f"see {child['release']}/report.html; {hint}",
         {k: child[k] for k in ("release_id", "read", "kept", "rejected", "unreadable")},
     )
 

@@ -6,7 +6,8 @@
     HOME/windows/last.json                       the newest verdict of any window
 
 A window is its first file: once that is there, its files are taken. A window without a verdict is
-judged again, so a kill between both loses nothing.
+judged again, so a kill between both loses nothing, and no round is made of it before. What lies in
+the state folder is named relative to it, so that a copy has windows of its own files.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from headrace.infra.errors import InputError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
+from headrace.spark_jobs.inventory_job import list_inputs
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.settings import InboxSettings
 
@@ -39,7 +41,7 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     """The inputs of a window: its files where it was made of an inbox, a release's documents.
 
     Raises:
-        InputError: the window's file isn't there or is none.
+        InputError: the window's file isn't there or is none, or text of it has changed since.
     """
     if not isinstance(window, str):
         return window
@@ -53,7 +55,29 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
         raise InputError(
             f"{window}: no window of an inbox", "`headrace monitor --inbox URI` makes them"
         ) from None
-    return tuple(Source(uri=f["uri"]) for f in files)
+    found = []
+    for f in files:
+        uri = _absolute(f["uri"])
+        # A file that is gone is told of where it is read.
+        if storage.stat(uri) not in ((f["bytes"], f["changed"]), (0, 0)):
+            raise InputError(
+                f"{uri} has changed since the window {window} was made of it",
+                "give new text a new name; with its old content the window is as it was",
+            )
+        found.append(Source(uri=uri))
+    return tuple(found)
+
+
+def check_there(text: str) -> None:
+    """Nothing, where a window or a reference can be read, as far as a look at its files tells.
+
+    Raises:
+        InputError: something of it isn't there.
+    """
+    if releases.is_release(text):
+        releases.lineage(text)
+    else:
+        list_inputs(window_sources(text))
 
 
 def joined(windows: list[str]) -> str | tuple[Source, ...]:
@@ -64,9 +88,13 @@ def joined(windows: list[str]) -> str | tuple[Source, ...]:
 
 
 def open_windows() -> list[str]:
-    """The windows of all inboxes that no round was made of, in the order of their making."""
+    """The judged windows of all inboxes that no round was made of, in the order of their making."""
     made = [(storage.read_json(p)["made"], str(p)) for p in home().windows.glob(f"*/*{WINDOW}")]
-    return [path for _, path in sorted(made) if not _beside(path, ROUND).exists()]
+    return [
+        path
+        for _, path in sorted(made)
+        if _beside(path, VERDICT).exists() and not _beside(path, ROUND).exists()
+    ]
 
 
 def settled(window: str, outcome: str) -> None:
@@ -88,17 +116,22 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
     programs give while they write, wait.
 
     Raises:
-        InputError: the inbox isn't there.
+        InputError: the inbox isn't there, or its storage doesn't answer.
     """
     if not storage.exists(inbox) and not inbox.startswith("s3://"):
         raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
     folder = _folder(inbox)
     made = sorted(folder.glob(f"*{WINDOW}"))
-    taken = {f["uri"]: f["bytes"] for path in made for f in storage.read_json(path)["files"]}
+    taken = {
+        _absolute(f["uri"]): (f["bytes"], f["changed"])
+        for path in made
+        for f in storage.read_json(path)["files"]
+    }
     if new := _arrived(inbox, taken, settings):
-        number = int(made[-1].name.split(".")[0]) + 1 if made else 1
+        # A number is never used again: what is kept of a window that was dissolved stays its own.
+        number = max((int(p.name.split(".")[0]) for p in folder.glob("*.json")), default=0) + 1
         said = {
-            "inbox": inbox,
+            "inbox": _named(inbox),
             "number": number,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "files": new,
@@ -109,34 +142,51 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
 
 
 def _folder(inbox: str) -> Path:
-    return home().windows / digest(inbox)[:12]
+    return home().windows / digest(_named(inbox))[:12]
 
 
-def _arrived(inbox: str, taken: Mapping[str, int], settings: InboxSettings) -> list[dict[str, Any]]:
+def _named(uri: str) -> str:
+    return home().relative(uri) if storage.local_path(uri) is not None else uri
+
+
+def _absolute(name: str) -> str:
+    return str(home().resolve(name)) if storage.local_path(name) is not None else name
+
+
+def _arrived(
+    inbox: str, taken: Mapping[str, tuple[int, int]], settings: InboxSettings
+) -> list[dict[str, Any]]:
     """The files that no window has and that nobody writes any more, in the order of names."""
 
-    def look() -> dict[str, tuple[int, float]]:
+    def look() -> dict[str, tuple[int, int]]:
         found = {}
         for uri, size, changed in storage.listing(inbox):
+            state = size, changed
             if uri not in taken and not _TEMPORARY.search(uri):
-                found[uri] = size, changed
-            elif taken.get(uri, size) != size:
+                found[uri] = state
+            elif taken.get(uri, state) != state:
                 logger.warning("%s has changed since its window was made: give new text a new "
                                "name", uri)  # fmt: skip
         return found
 
-    before, now = look(), time.time()
-    quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds}
+    before, now = look(), time.time_ns()
+    quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds * 1e9}
     if quiet:
         # A program that copies the time of change along betrays itself by the size.
         time.sleep(_SECOND_LOOK)
         after = look()
         quiet = {u: s for u, s in quiet.items() if after.get(u) == s}
-    return [{"uri": uri, "bytes": quiet[uri][0]} for uri in sorted(quiet)]
+    return [
+        {"uri": _named(uri), "bytes": quiet[uri][0], "changed": quiet[uri][1]}
+        for uri in sorted(quiet)
+    ]
 
 
 def dissolve(window: str) -> None:
-    """Give the files of a window that can't be judged yet back: they join the next one."""
+    """Give the files of a window that can't be judged yet back: they join the next one.
+
+    Only inside `watching`, and before it has a verdict.
+    """
     Path(window).unlink(missing_ok=True)
 
 

@@ -99,12 +99,13 @@ def test_postgresql_holds_everything(doors: Any, postgres: str | None) -> None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     import psycopg2
 
+    suffix = json.loads((doors.home / "stack" / "database.json").read_text())["suffix"]
     counts = {}
     for name, query in (
         ("prefect", "select count(*) from flow_run"),
         ("mlflow", "select count(*) from model_versions"),
     ):
-        connection = psycopg2.connect(f"{postgres}/headrace_{name}")
+        connection = psycopg2.connect(f"{postgres}/headrace_{name}_{suffix}")
         with connection, connection.cursor() as cursor:
             cursor.execute(query)
             counts[name] = cursor.fetchone()[0]

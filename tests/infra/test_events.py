@@ -5,22 +5,33 @@ from typing import Any
 
 import pytest
 
+from headrace.infra import events
 from headrace.infra.events import drift_event, send_outbox, to_outbox
 from headrace.infra.home import home
 from headrace.infra.ports import free_port
 
 listens: list[Any] = []
 """The automations of the server."""
+runs: list[str] = []
+"""The windows of the runs that it made of events."""
+
+
+def automation(enabled: bool = True, **trigger: Any) -> dict[str, Any]:
+    means = {"prefect.resource.id": "headrace.model.m"}
+    expect = ["headrace.drift.detected"]
+    return {"enabled": enabled, "trigger": {"expect": expect, "match": means, **trigger}}
 
 
 @pytest.fixture
 def server(json_server: Callable[..., Any]) -> Iterator[tuple[str, list[Any]]]:
     sent: list[Any] = []
-    listens[:] = [{"trigger": {"expect": ["headrace.drift.detected"]}}]
+    listens[:], runs[:] = [automation()], []
 
     def answer(path: str, got: list[Any]) -> tuple[int, Any]:
         if "automations" in path:
             return 200, listens
+        if "flow_runs" in path:
+            return 200, [{"parameters": {"alert": {"window": w}}} for w in runs]
         sent.extend([path, event] for event in got[-1][1])
         return 200, None
 
@@ -61,11 +72,40 @@ def test_what_waits_is_sent_once_and_in_order(server: tuple[str, list[Any]]) -> 
     assert len(list(home().outbox.glob("*.json"))) == 1
 
 
-def test_before_an_automation_listens_everything_waits(server: tuple[str, list[Any]]) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        automation(expect=["something.else"]),
+        {"enabled": True, "trigger": {}},
+        automation(enabled=False),
+        automation(match={"prefect.resource.id": ["headrace.model.n", "headrace.model.m2"]}),
+    ],
+)
+def test_before_an_automation_listens_everything_waits(
+    server: tuple[str, list[Any]], other: dict[str, Any]
+) -> None:
     api, got = server
-    listens[:] = [{"trigger": {"expect": ["something.else"]}}, {"trigger": {}}]
+    listens[:] = [other]
     path = to_outbox(home(), drift_event("m", {"window": "/w"}))
     assert send_outbox(home(), api) == 0 and path.exists() and got == []
+    listens.append(automation(match={"prefect.resource.id": "headrace.model.*"}))
+    assert send_outbox(home(), api) == 1 and not path.exists()
+
+
+def test_an_event_that_the_server_lost_is_sent_again(
+    server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, got = server
+    for window in ("/a", "/b"):
+        to_outbox(home(), drift_event("m", {"window": window}))
+    assert send_outbox(home(), api) == 2
+    runs[:] = ["/b"]
+    assert send_outbox(home(), api) == 0, "the server may still be at it"
+    monkeypatch.setattr(events, "PATIENCE", -1.0)
+    assert send_outbox(home(), api) == 1 and got[-1][1]["payload"]["window"] == "/a"
+    assert len({e["id"] for _, e in got}) == 3, "an event of the same id is the same"
+    runs[:] = ["/a", "/b"]
+    assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
 
 
 def test_what_can_not_be_sent_stays() -> None:

@@ -57,6 +57,17 @@ def test_raw_text_is_kept_and_rejected_but_no_duplicates(tmp_path: Path) -> None
     assert releases.read_scored(made, ("text",), most=1)["text"].to_pylist() == ["a"]
 
 
+def test_what_no_record_of_a_corpus_has_is_unseen_duplicates_are_seen(tmp_path: Path) -> None:
+    corpus = releases.lineage(release(tmp_path, "two", release_id(tmp_path), ["a", "b"]))
+    hashes = pa.array(["f" * 32, f"{1:032x}", f"{2:032x}", f"{9:032x}"])
+    assert releases.unseen(corpus, hashes).to_pylist() == [f"{9:032x}"]
+    assert releases.unseen(corpus, pa.array([], pa.string())).to_pylist() == []
+
+
+def release_id(root: Path) -> str:
+    return Path(release(root, "one", None, ["a", "b", "c"])).name
+
+
 def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a release"):
         releases.manifest(str(tmp_path))

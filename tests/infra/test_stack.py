@@ -17,9 +17,8 @@ from headrace.infra.stack import StackSettings
 
 
 def write(place: Home, **changed: Any) -> None:
-    me = psutil.Process()
     said = {
-        "home": str(place.root), "pid": me.pid, "created": me.create_time(), "ready": True,
+        "home": str(place.root), "pid": os.getpid(), "ready": True,
         "mark": "m", "prefect_api": "http://p/api", "tracking_uri": "http://m",
         "spark_master": "spark://s", "event_log": "/e", "services": [], **changed,
     }  # fmt: skip
@@ -27,29 +26,33 @@ def write(place: Home, **changed: Any) -> None:
     (place.root / "stack" / "stack.json").write_text(json.dumps(said))
 
 
+def marked(mark: str) -> subprocess.Popen[bytes]:
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    return subprocess.Popen(sleep, env={**os.environ, MARK: mark})
+
+
 def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert stack.running(home) is None and stack.tracking_uri(home) == home.mlflow_uri
-    write(home)
-    up = stack.running(home)
-    assert up is not None and up.prefect_api == "http://p/api"
-    assert stack.tracking_uri(home) == "http://m"
-
-
-@pytest.mark.parametrize(
-    "changed", [{"ready": False}, {"created": 1.0}, {"pid": 2**22 - 1}, {"home": "/elsewhere"}]
-)
-def test_what_is_left_of_a_stack_is_none(tmp_path: Path, changed: dict[str, Any]) -> None:
-    write(Home(tmp_path), **changed)
-    assert stack.running(Home(tmp_path)) is None
+    supervisor = marked("m")
+    try:
+        write(home, pid=supervisor.pid)
+        up = stack.running(home)
+        assert up is not None and up.prefect_api == "http://p/api"
+        assert stack.tracking_uri(home) == "http://m"
+        for changed in ({"ready": False}, {"home": "/elsewhere"}, {"mark": "of another"}):
+            write(home, pid=supervisor.pid, **changed)
+            assert stack.running(home) is None
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+    write(home, pid=supervisor.pid)
+    assert stack.running(home) is None
 
 
 def test_a_stack_leaves_no_process_that_has_its_mark(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(600)"],
-        env={**os.environ, MARK: "of this test"},
-    )
+    child = marked("of this test")
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         write(home, mark="of this test", pid=2**22 - 1)

@@ -1,25 +1,47 @@
 """What supervisord is told, and who counts as listening; it runs in tests/e2e/test_doors.py."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
-from configparser import RawConfigParser
 from pathlib import Path
 
+import pytest
+from supervisor.datatypes import RestartUnconditionally
+from supervisor.options import ServerOptions
+
+from headrace.infra.database import Server
+from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.services import DEFAULT_PORTS, all_services
 from headrace.infra.supervisor import configuration, listens, socket_path
 
 
-def test_every_service_comes_back_and_paths_are_quoted(tmp_path: Path) -> None:
-    services = all_services(Home(tmp_path), DEFAULT_PORTS, None)
-    parsed = RawConfigParser()
-    parsed.read_string(configuration(Home(tmp_path / "50% off"), services))
-    for name in (s.name for s in services):
-        assert parsed[f"program:{name}"]["autorestart"] == "true"
-    # A per cent sign would be taken for a variable of supervisor's.
-    assert "50%% off" in parsed["supervisord"]["directory"]
+def test_what_supervisord_reads_is_what_was_meant(tmp_path: Path) -> None:
+    home = Home(tmp_path / '50% off 中 x"')
+    services = all_services(home, DEFAULT_PORTS, Server("postgresql://u:a%2Fb@h/", "0af1", "/"))
+    for folder in ("stack", "logs/stack"):
+        (home.root / folder).mkdir(parents=True, exist_ok=True)
+    path = tmp_path / "supervisor.conf"
+    path.write_text(configuration(home, services))
+    # A per cent sign begins an expansion, and some are made twice.
+    options = ServerOptions()
+    options.realize(["-c", str(path)])
+    assert options.directory == str(home.root)
+    read = {g.name: g.process_configs[0] for g in options.process_group_configs}
+    for service in services:
+        process = read[service.name]
+        assert shlex.split(process.command) == service.argv
+        assert process.environment == service.env and process.autorestart is RestartUnconditionally
+        assert process.stdout_logfile == str(home.logs / "stack" / f"{service.name}.log")
+
+
+@pytest.mark.parametrize("name", ["a ;b", "a #b"])
+def test_what_begins_a_comment_is_refused(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / name)
+    with pytest.raises(UsageError, match="begins a comment"):
+        configuration(home, all_services(home, DEFAULT_PORTS, None))
 
 
 def test_a_long_path_gets_a_socket_that_fits(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,11 +55,13 @@ def test_new_files_form_the_next_window(tmp_path: Path) -> None:
     assert next_windows(str(tmp_path), NOW) == []
     put(tmp_path, "c.jsonl")
     (second,) = next_windows(str(tmp_path), NOW)
-    assert files(second) == ["c.jsonl"] and open_windows() == [first, second]
+    assert files(second) == ["c.jsonl"] and open_windows() == [first]
+    judged(second, VERDICT)
+    assert open_windows() == [first, second]
     settled(first, "Promoted")
     assert open_windows() == [second]
     last = last_verdict()
-    assert last is not None and last["window"] == first and last["drift"] is False
+    assert last is not None and last["window"] == second and last["drift"] is False
 
 
 def test_what_is_still_written_waits(tmp_path: Path) -> None:
@@ -96,6 +99,33 @@ def test_a_window_without_a_verdict_is_judged_again_and_stays_as_it_is(tmp_path:
     assert again[0] == first and [files(w) for w in again] == [["a.jsonl"], ["b.jsonl"]]
 
 
+def test_a_dissolved_window_leaves_its_number_to_what_is_kept_of_it(tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    (first,) = next_windows(str(tmp_path), NOW)
+    assert open_windows() == [], "no round is made of a window before its verdict"
+    settled(first, "Unreadable")  # an alert named it by hand
+    dissolve(first)
+    (again,) = next_windows(str(tmp_path), NOW)
+    judged(again, VERDICT)
+    assert again != first and files(again) == ["a.jsonl"] and open_windows() == [again]
+
+
+def test_a_copied_state_folder_has_windows_of_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home().inbox.mkdir(parents=True)
+    put(home().inbox, "a.jsonl")
+    (window,) = next_windows(str(home().inbox), NOW)
+    judged(window, VERDICT)
+    copy = tmp_path / "copy"
+    shutil.copytree(home().root, copy)
+    shutil.rmtree(home().root)
+    monkeypatch.setenv("HEADRACE_HOME", str(copy))
+    assert next_windows(str(home().inbox), NOW) == []
+    (mine,) = open_windows()
+    assert window_sources(mine) == (Source(uri=str(copy / "inbox" / "a.jsonl")),)
+
+
 def test_too_little_text_joins_what_comes_next(tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl")
     dissolve(next_windows(str(tmp_path), NOW)[0])
@@ -113,7 +143,10 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
             for window in next_windows(place, NOW):
                 if verdict:
                     judged(window, VERDICT)
-        mine = [w for w in open_windows() if json.loads(Path(w).read_text())["inbox"] == place]
+        mine = [
+            str(path) for path in home().windows.glob(f"*/*{WINDOW}")
+            if json.loads(path.read_text())["inbox"] == place
+        ]  # fmt: skip
         taken = [name for w in mine for name in files(w)]
         assert sorted(taken) == sorted(f"{i}.jsonl" for i in range(number))
 
@@ -128,7 +161,7 @@ def test_two_monitors_at_once_make_one_window(tmp_path: Path) -> None:
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [p.wait() for p in both] == [0, 0]
-    assert sorted(n for w in open_windows() for n in files(w)) == sorted(
+    assert sorted(n for w in next_windows(str(tmp_path), NOW) for n in files(w)) == sorted(
         f"{i}.jsonl" for i in range(40)
     )
 
@@ -137,9 +170,12 @@ def test_a_changed_file_is_told_and_not_read_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(tmp_path, "a.jsonl")
-    judged(next_windows(str(tmp_path), NOW)[0], VERDICT)
-    (tmp_path / "a.jsonl").write_text('{"text": "another and longer"}\n')
+    (window,) = next_windows(str(tmp_path), NOW)
+    judged(window, VERDICT)
+    (tmp_path / "a.jsonl").write_text('{"text": "two"}\n')  # as long as before
     assert next_windows(str(tmp_path), NOW) == [] and "a.jsonl has changed" in caplog.text
+    with pytest.raises(InputError, match=r"a\.jsonl has changed since the window"):
+        window_sources(window)
 
 
 def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
