@@ -20,6 +20,7 @@ from headrace.flows.command import (
     not_built,
     start_prefect,
     verb,
+    without_values,
 )
 from headrace.infra import console, releases, stack, storage
 from headrace.infra.errors import UsageError
@@ -332,7 +333,7 @@ def deploy(call: Call) -> Answer:
     from headrace.tasks.settings import DeployVerb
 
     # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.settings(DeployVerb, pretrain={"processes": 2}), up)
+    data = register(call.all_settings(DeployVerb, pretrain={"processes": 2}), up)
     return Answer(data, deployments_screen(data))
 
 
@@ -488,14 +489,6 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
     except Stopped:
         sys.exit(143)
-
-
-def without_values(arguments: Sequence[str]) -> list[str]:
-    """The arguments as they may be logged: of `--set` the key, for the value may be a secret."""
-    return [
-        a.split("=", 1)[0] + "=…" if before == "--set" and "=" in a else a
-        for before, a in zip(["", *arguments], arguments, strict=False)
-    ]
 
 
 def _usage(message: str) -> Answer:

@@ -21,13 +21,15 @@ import click
 from headrace.infra import console, stack
 from headrace.infra.errors import HeadraceError, NotPromotedError, UsageError
 from headrace.infra.home import home
-from headrace.infra.settings import Shared, load, read_config
+from headrace.infra.settings import NotifySettings, Shared, load, read_config
 from headrace.infra.stack import Stack
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
 logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
+SECRET = "notify|webhook|database"
+"""Settings that may hold a token or a password."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -54,7 +56,14 @@ class Call:
     """The settings that the verb asked for, once it has."""
 
     def settings(self, model: type[Shared], **given: Any) -> Any:
-        """Validated settings of a verb; `given` (an option's value) wins over the profile only."""
+        """Validated settings of a verb; `given` (an option's value) wins over the profile only.
+
+        The webhook is `finish`'s alone: in the parameters of a flow everybody could read its token.
+        """
+        return self.all_settings(model, **given).model_copy(update={"notify": NotifySettings()})
+
+    def all_settings(self, model: type[Shared], **given: Any) -> Any:
+        """`settings` with the webhook."""
         base = read_config(PROFILES / f"{self.profile}.yaml")
         if self.profile == "cluster" and (up := stack.running(home())):
             base = {**base, "spark": {"master": up.spark_master, "event_log": up.event_log}}
@@ -138,17 +147,20 @@ def _tell(settings: Shared | None, state: str, reason: str) -> None:
     from headrace.tasks.notices import notify
 
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    arguments = shlex.join(without_secrets(sys.argv[1:]))
+    arguments = shlex.join(without_values(sys.argv[1:], SECRET))
     said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {arguments}"
     notify(settings.notify, verb, state, reason, said, {"log": str(console.log_path())})
 
 
-def without_secrets(arguments: Sequence[str]) -> list[str]:
-    """The arguments without the values of settings that may hold a password or a token."""
-    return [
-        f"{a.split('=', 1)[0]}=…" if re.match(r"(.*\.)?(webhook|database)=", a) else a
-        for a in arguments
-    ]
+def without_values(arguments: Sequence[str], holding: str = "") -> list[str]:
+    """The arguments, of each `--set` that matches `holding` the key only: it may be a secret."""
+    out = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        prefix = "--set=" if argument.startswith("--set=") else ""
+        key, equals, _ = argument.removeprefix(prefix).partition("=")
+        hide = equals and (prefix or before == "--set") and re.search(holding, argument)
+        out.append(f"{prefix}{key}=…" if hide else argument)
+    return out
 
 
 def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:

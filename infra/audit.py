@@ -17,6 +17,8 @@ from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
 
+_NO_DECISION = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
+"""What reading a line raises that holds something else, or text that is no Unicode."""
 GENESIS = "0" * 32
 """What the first line has as its `previous`."""
 
@@ -39,14 +41,15 @@ def read(path: Path) -> list[dict[str, Any]]:
         try:
             entry = json.loads(line)
             stated = entry.pop("hash")
-        except (ValueError, KeyError, AttributeError):
+            whole = {**entry, "hash": stated}
+            intact = digest(entry) == stated and _line(whole) == line
+        except _NO_DECISION:
             raise _broken(path, number, "it is not a recorded decision") from None
         if entry.get("number") != number:
             raise _broken(path, number, f"it says that it is number {entry.get('number')}")
         if entry.get("previous") != previous:
             raise _broken(path, number, "it does not follow the line before")
-        whole = {**entry, "hash": stated}
-        if digest(entry) != stated or _line(whole) != line:
+        if not intact:
             raise _broken(path, number, "its content is not what was hashed")
         previous = stated
         entries.append(whole)
@@ -86,9 +89,9 @@ def _holds(line: bytes) -> bool:
     try:
         entry = json.loads(line)
         stated = entry.pop("hash")
-    except (ValueError, KeyError, AttributeError, TypeError):
+        return digest(entry) == stated
+    except _NO_DECISION:
         return False
-    return digest(entry) == stated
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -66,5 +66,6 @@ def history_command(port: int, events_folder: Path, folder: Path) -> Command:
     return _command(
         "history.HistoryServer",
         folder=folder,
-        SPARK_HISTORY_OPTS=" ".join(shlex.quote(f"-D{k}={v}") for k, v in options.items()),
+        # No quote at either end: supervisors take such a pair for their own.
+        SPARK_HISTORY_OPTS=" ".join(f"-D{k}={shlex.quote(v)}" for k, v in options.items()),
     )

@@ -77,9 +77,9 @@ def configuration(home: Home, services: list[Service]) -> str:
         if service.env:
             pairs = (f"{k}={quoted(v)}" for k, v in service.env.items())
             lines.append("environment=" + ",".join(pairs))
-    if comment := next((line for line in lines if re.search(r"\s[;#]", line)), None):
+    if odd := next((line for line in lines if re.search(r'\s[;#]|\\"', line)), None):
         raise UsageError(
-            f"{home.root}: a blank before ; or # begins a comment for the supervisor ({comment})",
+            f"the supervisor can't take a quote, or a blank before ; or #, in a path: {odd}",
             "give HEADRACE_HOME, or the checkout, another path",
         )
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from typing import Any
 
 import psutil
@@ -17,6 +18,7 @@ from headrace.infra.prefect_api import request
 
 ENGINE = "prefect.engine"
 RUN_ID = "PREFECT__FLOW_RUN_ID"
+LOOK_SECONDS = 2.0
 
 
 def command(pool: str) -> list[str]:
@@ -24,17 +26,25 @@ def command(pool: str) -> list[str]:
     return [sys.executable, "-m", __name__, pool]
 
 
-def take_up(api: str, pool: str) -> None:
+def take_up(api: str, pool: str) -> bool:
     """Have runs of a pool that no process works at begin again; they go on from what is on disk.
 
     Only while no worker of the pool runs, and where its runs are processes of this machine.
+
+    Returns:
+        Whether a process works at one; it is ended where it was to be cancelled.
     """
     wanted = {
         "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
         "work_pools": {"name": {"any_": [pool]}},
     }
-    unfinished = {run["id"] for run in request(api, "POST", "/flow_runs/filter", wanted)}
-    gone = unfinished - _at_work()
+    unfinished = {r["id"]: r["state"] for r in request(api, "POST", "/flow_runs/filter", wanted)}
+    at_work = {run: p for run, p in _at_work().items() if run in unfinished}
+    for run, process in at_work.items():
+        if unfinished[run]["type"] == "CANCELLING":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+    gone = unfinished.keys() - at_work.keys()
     # Asked again: a process that is gone by now may have said before how it ended.
     for run in request(api, "POST", "/flow_runs/filter", wanted) if gone else ():
         if run["id"] in gone:
@@ -43,21 +53,25 @@ def take_up(api: str, pool: str) -> None:
                                                         "name": "AwaitingRetry"}  # fmt: skip
             body: dict[str, Any] = {"state": state, "force": True}
             request(api, "POST", f"/flow_runs/{run['id']}/set_state", body)
+    return bool(at_work)
 
 
-def _at_work() -> set[str]:
-    """Ids of the runs that have a process; what such a process has started doesn't count."""
-    found = set()
+def _at_work() -> dict[str, psutil.Process]:
+    """The process of each run by its id; what such a process has started doesn't count."""
+    found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if ENGINE in process.cmdline():
-                found.add(process.environ().get(RUN_ID, ""))
+                found[process.environ().get(RUN_ID, "")] = process
     return found
 
 
 def main(pool: str) -> None:
     """Serve a pool; doesn't return."""
-    take_up(os.environ["PREFECT_API_URL"], pool)
+    # A run that outlived its worker has the pool's only place: until it ends, somebody must watch
+    # it, and nothing else could begin.
+    while take_up(os.environ["PREFECT_API_URL"], pool):
+        time.sleep(LOOK_SECONDS)
     worker = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     name = ["--name", f"headrace-{pool}", "--limit", "1"]
     os.execv(sys.executable, [sys.executable, *worker, *name])

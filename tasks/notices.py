@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import urllib.request
@@ -65,7 +66,7 @@ def notify(
     )
     try:
         urllib.request.urlopen(request, timeout=10).close()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         # The address may hold a token, so it is not logged.
         logger.warning("the webhook did not take the notice: %s", type(error).__name__)
         return False

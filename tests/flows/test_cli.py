@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.flows.cli import cli, spread
+from headrace.flows.command import SECRET, Call, without_values
 from headrace.infra import audit
+from headrace.infra.settings import Shared
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
@@ -170,3 +172,26 @@ def test_sigterm_is_a_stop_and_not_a_fault(tmp_path: Path) -> None:
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert json.loads(out.splitlines()[-1])["error"]["message"] == "stopped"
+
+
+def test_a_command_that_is_told_holds_no_secret() -> None:
+    given = ["retrain", "--set", "seed=1", "--set=database=postgresql://u:pw@h", "--set",
+             "notify={webhook: https://x/t0ken}", "--window", "a=b"]  # fmt: skip
+    said = [
+        "retrain",
+        "--set",
+        "seed=1",
+        "--set=database=…",
+        "--set",
+        "notify=…",
+        "--window",
+        "a=b",
+    ]
+    assert without_values(given, SECRET) == said
+    assert without_values(given) == [*said[:2], "seed=…", *said[3:]]
+
+
+def test_the_webhook_stands_in_no_parameter_of_a_flow() -> None:
+    call = Call(None, ("notify.webhook=https://x/t0ken",), "local")
+    assert call.settings(Shared).notify.webhook is None
+    assert call.made is not None and call.made.notify.webhook == "https://x/t0ken"

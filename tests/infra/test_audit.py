@@ -121,6 +121,19 @@ def test_the_same_content_in_another_form_is_an_edit(tmp_path: Path, form: str) 
         audit.verify(path)
 
 
+@pytest.mark.parametrize(
+    "line", [b"[1]", b"[]", b'"x"', b'{"hash": 1, "who": "\\ud800"}', b"[" * 100_000, b"\xff"]
+)
+def test_a_line_that_holds_something_else_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    with pytest.raises(ValidationError, match="line 1: it is not a recorded decision"):
+        audit.verify(path)
+    path.write_bytes(line)
+    assert audit.verify(path)["torn"]
+
+
 def test_the_check_tells_of_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     nothing = {"file": str(path), "lines": 0, "last": None, "torn": False}

@@ -9,7 +9,7 @@ from typing import Any
 from headrace.infra.worker import ENGINE, RUN_ID, take_up
 
 STATES = {"gone": "RUNNING", "pending": "PENDING", "ending": "CANCELLING",
-          "at-work": "RUNNING", "just-ended": "RUNNING"}  # fmt: skip
+          "at-work": "RUNNING", "to-end": "CANCELLING", "just-ended": "RUNNING"}  # fmt: skip
 
 
 def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., Any]) -> None:
@@ -21,15 +21,23 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
 
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "at-work"})
+    cancelled = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "to-end"})
     # What a run started may outlive it for a moment.
     child = subprocess.Popen(sleep, env={**os.environ, RUN_ID: "gone"})
     try:
         with json_server(answer) as (url, got):
-            take_up(url, "training")
+            assert take_up(url, "training"), "a run is at work"
+            assert cancelled.wait(10)
     finally:
+        cancelled.kill()
         process.kill()
         child.kill()
     assert got[0][1]["work_pools"] == {"name": {"any_": ["training"]}}
     said = {p.split("/")[2]: body["state"] for p, body in got if p.endswith("set_state")}
     waits = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     assert said == {"gone": waits, "pending": waits, "ending": {"type": "CANCELLED"}}
+
+
+def test_without_any_run_the_worker_may_begin(json_server: Callable[..., Any]) -> None:
+    with json_server(lambda *_: (200, [])) as (url, got):
+        assert not take_up(url, "spark") and len(got) == 1

@@ -46,8 +46,11 @@ def test_without_a_webhook_that_of_deploy_is_used(hook: Hook) -> None:
     assert not notify(NotifySettings(), "f", "Failed", "r", "c", {})
 
 
-def test_a_dead_webhook_is_logged_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
-    settings = NotifySettings(webhook=f"http://127.0.0.1:{free_port()}/t0ken")
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}/t0ken", "http://127.0.0.1:{}/t0ken x"])
+def test_a_dead_webhook_is_logged_without_its_address(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = NotifySettings(webhook=address.format(free_port()))
     with caplog.at_level(logging.WARNING):
         assert not notify(settings, "f", "Failed", "r", "c", {})
     assert "did not take" in caplog.text and "t0ken" not in caplog.text
