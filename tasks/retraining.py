@@ -12,7 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.infra import releases, storage
-from headrace.infra.errors import DamagedWindowError, HeadraceError, InputError, ValidationError
+from headrace.infra.errors import (
+    DamagedWindowError,
+    HeadraceError,
+    InputError,
+    UsageError,
+    ValidationError,
+)
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
@@ -105,7 +111,11 @@ def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
             version = first
     said = {"model": shared.model.name, "windows": windows, "version": version}
     storage.write_json(path, said)
-    yield version
+    try:
+        yield version
+    except (InputError, UsageError, ValidationError):
+        path.unlink(missing_ok=True)  # it came to no promotion
+        raise
     path.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,34 @@ def test_the_champion_knows_its_window_now(chain: Any, headrace: Command) -> Non
     first = chain["answer"]["round"]["verdict"]
     code, answer, _ = headrace(chain["home"], "monitor", "--window", str(chain["window"]))
     assert code == 0 and answer["effect"] < first["effect"]
+
+
+@pytest.mark.slow
+def test_killed_between_promotion_and_record_a_retraining_says_the_same(
+    chain: Any, headrace: Command, state_copy: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    args = ["retrain", "--force", "--window", str(chain["other"]), *chain["sets"]]
+    whole = state_copy(tmp_path / "whole")
+    code, want, err = headrace(whole, *args)
+    assert code == 0 and want["moved"], err[-2000:]
+    home = state_copy(tmp_path / "killed")
+    moves = (home / "audit.jsonl").read_text().count("\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
+        env={**os.environ, "HEADRACE_HOME": str(home)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while (home / "audit.jsonl").read_text().count("\n") == moves:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    code, got, err = headrace(home, *args)
+    assert code == 0, err[-2000:]
+    for key in ("release_id", "decision", "metrics", "version", "champion", "moved"):
+        assert got[key] == want[key], key
+    assert (home / "audit.jsonl").read_text().count("\n") == moves + 1
+    assert not list((home / "windows" / "rounds").iterdir())
 
 
 def test_a_damaged_window_moves_nothing(chain: Any, damaged: Path, headrace: Command) -> None:

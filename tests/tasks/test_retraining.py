@@ -70,6 +70,9 @@ def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
     with one_round(windows, settings) as version:
         assert version == three
     assert unfinished_round(windows, settings) == []
+    with pytest.raises(ValidationError), one_round(windows, settings):
+        raise ValidationError("the window is damaged")
+    assert unfinished_round(windows, settings) == []
 
 
 def test_a_window_that_is_known_is_not_called_damaged() -> None:
