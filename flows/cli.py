@@ -284,7 +284,7 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.screen import round_screen
-    from headrace.tasks.retraining import one_round
+    from headrace.tasks.beginning import one_round
     from headrace.tasks.settings import RetrainVerb
 
     uri, settings = _uri(window), call.settings(RetrainVerb)

@@ -17,8 +17,8 @@ from headrace.infra.errors import (
     ValidationError,
 )
 from headrace.tasks import alerts, run_page
+from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
-from headrace.tasks.retraining import compare_windows, one_round, unfinished_round
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.windows import joined, open_windows, settled
 

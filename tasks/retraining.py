@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from headrace.infra import releases, storage
+from headrace.infra import releases
 from headrace.infra.errors import (
     DamagedWindowError,
-    HeadraceError,
-    InputError,
-    UsageError,
-    ValidationError,
 )
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version, digest
+from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.spark_jobs.settings import CurateJob, Source
 from headrace.tasks.curation import release_of
-from headrace.tasks.drift import content_hashes
 from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
 from headrace.tasks.judging import decide, policy_of, promote, read_scores
 from headrace.tasks.models import lineage_of
@@ -36,8 +25,6 @@ from headrace.tasks.windows import window_sources
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
 
-KNOWN = 0.01
-"""Share of a window's distinct texts up to which being new makes no new window of it."""
 CARRIED = ("reward", "prompts")
 """Tags of a model version that its successors inherit."""
 
@@ -52,80 +39,6 @@ def starting_point(version: str, shared: Shared) -> dict[str, Any]:
         "release": found.release,
         "tags": found.tags,
     }
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Windows by what the champion knows of them."""
-
-    new: list[str]
-    known: list[str]
-    unreadable: dict[str, HeadraceError]
-
-
-@step("compare with what the champion knows")
-def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
-    """Which windows hold text that the champion's corpus doesn't, and which can't be read.
-
-    Raises:
-        UsageError: there is no champion yet.
-    """
-    corpus = releases.lineage(registry(settings.model.name).champion().release)
-    hashes: dict[str, pa.Array] = {}
-    unreadable: dict[str, HeadraceError] = {}
-    for window in windows:
-        try:
-            hashes[window] = content_hashes(window, settings.curate, settings).drop_null()
-        except (InputError, ValidationError) as error:
-            unreadable[window] = error
-    every = pa.concat_arrays([pa.array([], pa.string()), *hashes.values()])
-    unseen = releases.unseen(corpus, pc.unique(every))
-    new = [
-        window
-        for window, own in hashes.items()
-        if (pc.sum(pc.is_in(own, unseen)).as_py() or 0) > KNOWN * len(own)
-    ]
-    return Compared(new, [w for w in hashes if w not in new], unreadable)
-
-
-def _begun(windows: list[str], model: str) -> Path:
-    return home().windows / "rounds" / f"{digest([model, sorted(windows)])[:12]}.json"
-
-
-@contextmanager
-def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
-    """The version that a round on windows starts from: on a further try that of the first.
-
-    A kill may come between the promotion and its record, and the new champion would have nothing
-    to learn from the window. What is kept of a try goes when the round has come to an end.
-
-    Raises:
-        UsageError: there is no champion yet.
-    """
-    path, champion = _begun(windows, shared.model.name), registry(shared.model.name).champion()
-    version = champion.number
-    if path.exists():
-        first = storage.read_json(path)["version"]
-        # Another champion may have come in since, and is to be beaten then.
-        if first == champion.tags.get("parent_version"):
-            version = first
-    said = {"model": shared.model.name, "windows": windows, "version": version}
-    storage.write_json(path, said)
-    try:
-        yield version
-    except (InputError, UsageError, ValidationError):
-        path.unlink(missing_ok=True)  # it came to no promotion
-        raise
-    path.unlink(missing_ok=True)
-
-
-def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
-    """The windows of a round that was killed, where all of them are among `windows`; or none."""
-    for path in sorted(_begun([], "").parent.glob("*.json")):
-        said = storage.read_json(path)
-        if said["model"] == shared.model.name and set(said["windows"]) <= set(windows):
-            return list(said["windows"])
-    return []
 
 
 def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:

@@ -4,14 +4,11 @@ from typing import Any
 import pytest
 
 from headrace.infra.errors import ValidationError
-from headrace.infra.home import home
-from headrace.tasks.recording import registry, tracking
+from headrace.tasks.recording import tracking
 from headrace.tasks.retraining import (
     begin_round,
     check_enough,
     end_round,
-    one_round,
-    unfinished_round,
     window_job,
 )
 from headrace.tasks.settings import RetrainVerb
@@ -34,45 +31,6 @@ def test_a_damaged_window_is_refused_with_its_counts(kept: int, read: int) -> No
     with pytest.raises(ValidationError, match=f"keeps {kept} of {read}") as e:
         check_enough(child(kept, read), RetrainVerb())
     assert e.value.code == 4 and e.value.counts["kept"] == kept and "semantics" in e.value.message
-
-
-def promoted(name: str, before: str | None, parent: str | None) -> str:
-    """A champion of the model `headrace`."""
-    models, store = registry("headrace"), tracking()
-    export = home().runs / name / "export"
-    export.mkdir(parents=True)
-    (export / "config.json").write_text("{}")
-    run = store.start_run(name, {})
-    store.finish(run)
-    version = models.register(run, export, "/r", {"parent_version": parent})
-    models.move_champion(version, before, "gate", "better", run)
-    return version
-
-
-def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
-    settings = RetrainVerb()
-    one = promoted("one", None, None)
-    windows = ["/a", "/b"]
-
-    def killed() -> str:
-        with pytest.raises(KeyboardInterrupt), one_round(windows, settings) as version:
-            raise KeyboardInterrupt
-        return version
-
-    assert killed() == one and unfinished_round(["/b", "/c", "/a"], settings) == windows
-    assert unfinished_round(["/a"], settings) == []
-    other = RetrainVerb.model_validate({"model": {"name": "other"}})
-    assert unfinished_round(windows, other) == [], "another model's round"
-    two = promoted("two", one, one)  # by the first try, which was killed before its end
-    assert killed() == one
-    three = promoted("three", two, two)
-    assert killed() == three, "another champion is to be beaten then"
-    with one_round(windows, settings) as version:
-        assert version == three
-    assert unfinished_round(windows, settings) == []
-    with pytest.raises(ValidationError), one_round(windows, settings):
-        raise ValidationError("the window is damaged")
-    assert unfinished_round(windows, settings) == []
 
 
 def test_a_window_that_is_known_is_not_called_damaged() -> None:

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from headrace.infra.errors import ValidationError
+from headrace.infra.home import home
+from headrace.tasks.beginning import one_round, unfinished_round
+from headrace.tasks.recording import registry, tracking
+from headrace.tasks.settings import RetrainVerb
+
+
+def promoted(name: str, before: str | None, parent: str | None) -> str:
+    """A champion of the model `headrace`."""
+    models, store = registry("headrace"), tracking()
+    export = home().runs / name / "export"
+    export.mkdir(parents=True)
+    (export / "config.json").write_text("{}")
+    run = store.start_run(name, {})
+    store.finish(run)
+    version = models.register(run, export, "/r", {"parent_version": parent})
+    models.move_champion(version, before, "gate", "better", run)
+    return version
+
+
+def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
+    settings = RetrainVerb()
+    one = promoted("one", None, None)
+    windows = ["/a", "/b"]
+
+    def killed() -> str:
+        with pytest.raises(KeyboardInterrupt), one_round(windows, settings) as version:
+            raise KeyboardInterrupt
+        return version
+
+    assert killed() == one and unfinished_round(["/b", "/c", "/a"], settings) == windows
+    assert unfinished_round(["/a"], settings) == []
+    other = RetrainVerb.model_validate({"model": {"name": "other"}})
+    assert unfinished_round(windows, other) == [], "another model's round"
+    two = promoted("two", one, one)  # by the first try, which was killed before its end
+    assert killed() == one
+    three = promoted("three", two, two)
+    assert killed() == three, "another champion is to be beaten then"
+    with one_round(windows, settings) as version:
+        assert version == three
+    assert unfinished_round(windows, settings) == []
+    with pytest.raises(ValidationError), one_round(windows, settings):
+        raise ValidationError("the window is damaged")
+    assert unfinished_round(windows, settings) == []
