@@ -13,6 +13,7 @@ from headrace.flows.retrain import RetrainJob, retrain
 from headrace.infra.errors import (
     DamagedWindowError,
     DeadlineError,
+    GoneError,
     UnreadableError,
     ValidationError,
 )
@@ -67,8 +68,8 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
 def _new(windows: list[str], settings: RetrainVerb) -> list[str]:
     """Those that hold text which is new to the champion; of those that can't be read it is told.
 
-    Nobody comes back to a window that holds nothing new or can't be read whoever tries. One whose
-    storage doesn't answer, or whose text has gone or changed, is tried again.
+    Nobody comes back to a window that holds nothing new, or can't be read whoever tries. One whose
+    storage doesn't answer is tried again.
 
     Raises:
         InputError: none of them can be read.
@@ -79,7 +80,7 @@ def _new(windows: list[str], settings: RetrainVerb) -> list[str]:
     for window in compared.known:
         settled(window, "Cached")
     for window, error in compared.unreadable.items():
-        if isinstance(error, UnreadableError | ValidationError):
+        if isinstance(error, UnreadableError | GoneError | ValidationError):
             settled(window, "Unreadable")
     bad = list(compared.unreadable.values())
     if len(bad) == len(windows):

@@ -38,6 +38,10 @@ class UnreadableError(InputError):
     """Too many records are unreadable: it is the text itself, and no second try mends it."""
 
 
+class GoneError(InputError):
+    """Text that was there has been taken away or changed: it will not come back by itself."""
+
+
 class ValidationError(HeadraceError):
     """An expectation failed, or there is too little text to go on."""
 

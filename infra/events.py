@@ -22,6 +22,8 @@ DRIFT = "headrace.drift.detected"
 RESOURCE = "prefect.resource.id"
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
+TRIES = 5
+"""How often the same event is sent at most."""
 
 
 def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +76,8 @@ def _listeners(api: str) -> list[str]:
     found: list[str] = []
     for automation in request(api, "POST", "/automations/filter", {"limit": 200}):
         trigger = automation["trigger"]
-        if automation["enabled"] and DRIFT in (trigger.get("expect") or ()):
+        starts = any(a["type"] == "run-deployment" for a in automation["actions"])
+        if automation["enabled"] and starts and DRIFT in (trigger.get("expect") or ()):
             means = (trigger.get("match") or {}).get(RESOURCE, "*")
             found += [means] if isinstance(means, str) else means
     return found
@@ -97,8 +100,10 @@ def _send(home: Home, api: str) -> int:
             continue
         # The server passes over events of long ago: it happens for it when it is told.
         occurred = datetime.now(UTC).isoformat()
+        tries = event.pop("tries", 0)
         request(api, "POST", "/events", [{**event, "occurred": occurred}])
-        storage.write_json(home.outbox / "sent" / path.name, {**event, "occurred": occurred})
+        said = {**event, "occurred": occurred, "tries": tries + 1}
+        storage.write_json(home.outbox / "sent" / path.name, said)
         path.unlink()
         sent += 1
     return sent
@@ -119,6 +124,8 @@ def _recall(home: Home, api: str) -> None:
         window = event["payload"]["window"]
         if any(a is not None and a.get("window") == window for a in alerts):
             path.unlink()
+        elif event["tries"] >= TRIES:
+            logger.warning("the alert on %s made no run: see the automation in Prefect", window)
         elif (datetime.now(UTC) - sent).total_seconds() > PATIENCE:
             logger.warning("the alert on %s made no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.

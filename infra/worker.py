@@ -18,6 +18,7 @@ from headrace.infra.prefect_api import request
 
 ENGINE = "prefect.engine"
 RUN_ID = "PREFECT__FLOW_RUN_ID"
+HOME = "HEADRACE_HOME"
 LOOK_SECONDS = 2.0
 
 
@@ -57,11 +58,14 @@ def take_up(api: str, pool: str) -> bool:
 
 
 def _at_work() -> dict[str, psutil.Process]:
-    """The process of each run by its id; what such a process has started doesn't count."""
-    found = {}
+    """The process of each run by its id; what such a process has started doesn't count.
+
+    Nor do those of another state folder: one that this is a copy of has runs of the same ids.
+    """
+    found, own = {}, os.environ.get(HOME)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if ENGINE in process.cmdline():
+            if ENGINE in process.cmdline() and process.environ().get(HOME) == own:
                 found[process.environ().get(RUN_ID, "")] = process
     return found
 

@@ -19,6 +19,7 @@ from headrace.tasks.drift import content_hashes
 from headrace.tasks.recording import registry
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import step
+from headrace.tasks.windows import check_there, is_settled
 
 KNOWN = 0.01
 """Share of a window's distinct texts up to which being new makes no new window of it."""
@@ -86,13 +87,31 @@ def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
     except (InputError, UsageError, ValidationError):
         path.unlink(missing_ok=True)  # it came to no promotion
         raise
-    path.unlink(missing_ok=True)
+    # The champion may be another now: no other try can go on from where it began.
+    for other in _begun_rounds(shared):
+        other.unlink(missing_ok=True)
+
+
+def _begun_rounds(shared: Shared) -> list[Path]:
+    found = sorted(_begun([], "").parent.glob("*.json"))
+    return [path for path in found if storage.read_json(path)["model"] == shared.model.name]
 
 
 def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
-    """The windows of a round that was killed, where all of them are among `windows`; or none."""
-    for path in sorted(_begun([], "").parent.glob("*.json")):
-        said = storage.read_json(path)
-        if said["model"] == shared.model.name and set(said["windows"]) <= set(windows):
-            return list(said["windows"])
+    """The windows of a round that was killed, where all of them are among `windows`; or none.
+
+    One that can't go on is forgotten: a window of it is settled, or can't be read any more.
+    """
+    for path in _begun_rounds(shared):
+        own = list(storage.read_json(path)["windows"])
+        if set(own) <= set(windows):
+            try:
+                for window in own:
+                    check_there(window)
+            except InputError:
+                path.unlink()
+                continue
+            if not any(map(is_settled, own)):
+                return own
+            path.unlink()
     return []

@@ -12,17 +12,19 @@ the state folder is named relative to it, so that a copy has windows of its own 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from headrace.infra import releases, storage
-from headrace.infra.errors import InputError
+from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
@@ -41,7 +43,8 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     """The inputs of a window: its files where it was made of an inbox, a release's documents.
 
     Raises:
-        InputError: the window's file isn't there or is none, or text of it has changed since.
+        InputError: the window's file isn't there or is none, or its inbox doesn't answer.
+        GoneError: text of it has gone or changed since.
     """
     if not isinstance(window, str):
         return window
@@ -50,22 +53,21 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     if not window.endswith(WINDOW):
         return (Source(uri=window),)
     try:
-        files = storage.read_json(window)["files"]
+        said = storage.read_json(window)
+        inbox, files = _absolute(said["inbox"]), [_File(**f) for f in said["files"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{window}: no window of an inbox", "`headrace monitor --inbox URI` makes them"
         ) from None
-    found = []
     for f in files:
-        uri = _absolute(f["uri"])
-        # A file that is gone is told of where it is read.
-        if storage.stat(uri) not in ((f["bytes"], f["changed"]), (0, 0)):
-            raise InputError(
-                f"{uri} has changed since the window {window} was made of it",
+        if not f.intact(storage.stat(f.place)):
+            if not inbox.startswith("s3://") and not storage.exists(inbox):
+                raise InputError(f"{inbox}: no such folder", "is its disk mounted?")
+            raise GoneError(
+                f"{f.place} has gone or changed since the window {window} was made of it",
                 "give new text a new name; with its old content the window is as it was",
             )
-        found.append(Source(uri=uri))
-    return tuple(found)
+    return tuple(Source(uri=f.place) for f in files)
 
 
 def check_there(text: str) -> None:
@@ -97,6 +99,11 @@ def open_windows() -> list[str]:
     ]
 
 
+def is_settled(window: str) -> bool:
+    """Whether a round on a window of an inbox has come to its end."""
+    return window.endswith(WINDOW) and _beside(window, ROUND).exists()
+
+
 def settled(window: str, outcome: str) -> None:
     """Keep what became of a round on a window: nobody comes back to it unasked."""
     if window.endswith(WINDOW):
@@ -122,11 +129,8 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
         raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
     folder = _folder(inbox)
     made = sorted(folder.glob(f"*{WINDOW}"))
-    taken = {
-        _absolute(f["uri"]): (f["bytes"], f["changed"])
-        for path in made
-        for f in storage.read_json(path)["files"]
-    }
+    files = [_File(**f) for path in made for f in storage.read_json(path)["files"]]
+    taken = {f.place: f for f in files}
     if new := _arrived(inbox, taken, settings):
         # A number is never used again: what is kept of a window that was dissolved stays its own.
         number = max((int(p.name.split(".")[0]) for p in folder.glob("*.json")), default=0) + 1
@@ -153,8 +157,38 @@ def _absolute(name: str) -> str:
     return str(home().resolve(name)) if storage.local_path(name) is not None else name
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of a window, as it was then."""
+
+    uri: str
+    """Relative to the state folder, where it lies in there."""
+    bytes: int
+    changed: int
+    """When it was last written, in ns since 1970."""
+    sha256: str
+
+    @property
+    def place(self) -> str:
+        return _absolute(self.uri)
+
+    def intact(self, state: tuple[int, int]) -> bool:
+        """Whether it has the same content still; a copy's time of change may differ."""
+        return state == (self.bytes, self.changed) or (
+            state[0] == self.bytes and _sha256(self.place) == self.sha256
+        )
+
+
+def _sha256(uri: str) -> str:
+    sha = hashlib.sha256()
+    with storage.open_input(uri) as f:
+        while block := f.read(1 << 22):
+            sha.update(block)
+    return sha.hexdigest()
+
+
 def _arrived(
-    inbox: str, taken: Mapping[str, tuple[int, int]], settings: InboxSettings
+    inbox: str, taken: Mapping[str, _File], settings: InboxSettings
 ) -> list[dict[str, Any]]:
     """The files that no window has and that nobody writes any more, in the order of names."""
 
@@ -164,22 +198,24 @@ def _arrived(
             state = size, changed
             if uri not in taken and not _TEMPORARY.search(uri):
                 found[uri] = state
-            elif taken.get(uri, state) != state:
+            elif uri in taken and not taken[uri].intact(state):
                 logger.warning("%s has changed since its window was made: give new text a new "
                                "name", uri)  # fmt: skip
         return found
 
     before, now = look(), time.time_ns()
     quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds * 1e9}
-    if quiet:
-        # A program that copies the time of change along betrays itself by the size.
-        time.sleep(_SECOND_LOOK)
-        after = look()
-        quiet = {u: s for u, s in quiet.items() if after.get(u) == s}
-    return [
-        {"uri": _named(uri), "bytes": quiet[uri][0], "changed": quiet[uri][1]}
-        for uri in sorted(quiet)
+    if not quiet:
+        return []
+    # A program that copies the time of change along betrays itself by the size.
+    time.sleep(_SECOND_LOOK)
+    after = look()
+    files = [
+        _File(_named(uri), *state, _sha256(uri))
+        for uri, state in sorted(quiet.items())
+        if after.get(uri) == state
     ]
+    return [asdict(f) for f in files if storage.stat(f.place) == (f.bytes, f.changed)]
 
 
 def dissolve(window: str) -> None:

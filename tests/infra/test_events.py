@@ -19,7 +19,11 @@ runs: list[str] = []
 def automation(enabled: bool = True, **trigger: Any) -> dict[str, Any]:
     means = {"prefect.resource.id": "headrace.model.m"}
     expect = ["headrace.drift.detected"]
-    return {"enabled": enabled, "trigger": {"expect": expect, "match": means, **trigger}}
+    return {
+        "enabled": enabled,
+        "trigger": {"expect": expect, "match": means, **trigger},
+        "actions": [{"type": "run-deployment"}],
+    }
 
 
 @pytest.fixture
@@ -76,7 +80,8 @@ def test_what_waits_is_sent_once_and_in_order(server: tuple[str, list[Any]]) -> 
     "other",
     [
         automation(expect=["something.else"]),
-        {"enabled": True, "trigger": {}},
+        {**automation(), "trigger": {}},
+        {**automation(), "actions": [{"type": "send-notification"}]},
         automation(enabled=False),
         automation(match={"prefect.resource.id": ["headrace.model.n", "headrace.model.m2"]}),
     ],
@@ -104,6 +109,10 @@ def test_an_event_that_the_server_lost_is_sent_again(
     monkeypatch.setattr(events, "PATIENCE", -1.0)
     assert send_outbox(home(), api) == 1 and got[-1][1]["payload"]["window"] == "/a"
     assert len({e["id"] for _, e in got}) == 3, "an event of the same id is the same"
+    for _ in range(events.TRIES):
+        send_outbox(home(), api)
+    assert len(got) == 2 + events.TRIES - 1, "an event that nobody takes is not sent for ever"
+    assert all("tries" not in e for _, e in got)
     runs[:] = ["/a", "/b"]
     assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
 

@@ -19,9 +19,12 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
                 if k != "just-ended" or asked == 1]  # fmt: skip
         return 200, runs if path == "/flow_runs/filter" else {}
 
+    # The original of a copied state folder has runs of the same ids.
+    away = {**os.environ, "HEADRACE_HOME": "/elsewhere"}
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "at-work"})
     cancelled = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "to-end"})
+    original = subprocess.Popen([*sleep, ENGINE], env={**away, RUN_ID: "pending"})
     # What a run started may outlive it for a moment.
     child = subprocess.Popen(sleep, env={**os.environ, RUN_ID: "gone"})
     try:
@@ -32,6 +35,8 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
         cancelled.kill()
         process.kill()
         child.kill()
+        assert original.poll() is None
+        original.kill()
     assert got[0][1]["work_pools"] == {"name": {"any_": ["training"]}}
     said = {p.split("/")[2]: body["state"] for p, body in got if p.endswith("set_state")}
     waits = {"type": "SCHEDULED", "name": "AwaitingRetry"}

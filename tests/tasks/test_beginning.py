@@ -25,15 +25,17 @@ def promoted(name: str, before: str | None, parent: str | None) -> str:
 def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
     settings = RetrainVerb()
     one = promoted("one", None, None)
-    windows = ["/a", "/b"]
+    windows = [str(state / name) for name in "ab"]
+    for window in windows:
+        Path(window).write_text('{"text": "one"}\n')
 
     def killed() -> str:
         with pytest.raises(KeyboardInterrupt), one_round(windows, settings) as version:
             raise KeyboardInterrupt
         return version
 
-    assert killed() == one and unfinished_round(["/b", "/c", "/a"], settings) == windows
-    assert unfinished_round(["/a"], settings) == []
+    assert killed() == one and unfinished_round(["/c", *reversed(windows)], settings) == windows
+    assert unfinished_round(windows[:1], settings) == []
     other = RetrainVerb.model_validate({"model": {"name": "other"}})
     assert unfinished_round(windows, other) == [], "another model's round"
     two = promoted("two", one, one)  # by the first try, which was killed before its end
@@ -43,6 +45,13 @@ def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
     with one_round(windows, settings) as version:
         assert version == three
     assert unfinished_round(windows, settings) == []
+    killed()
+    with one_round(["/another"], settings):
+        pass
+    assert unfinished_round(windows, settings) == [], "its champion may be champion no more"
+    killed()
+    Path(windows[0]).unlink()
+    assert unfinished_round(windows, settings) == [], "it can't go on"
     with pytest.raises(ValidationError), one_round(windows, settings):
         raise ValidationError("the window is damaged")
     assert unfinished_round(windows, settings) == []

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra.errors import InputError
+from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
 from headrace.spark_jobs.settings import Source
 from headrace.tasks import windows
@@ -174,8 +174,19 @@ def test_a_changed_file_is_told_and_not_read_again(
     judged(window, VERDICT)
     (tmp_path / "a.jsonl").write_text('{"text": "two"}\n')  # as long as before
     assert next_windows(str(tmp_path), NOW) == [] and "a.jsonl has changed" in caplog.text
-    with pytest.raises(InputError, match=r"a\.jsonl has changed since the window"):
+    with pytest.raises(GoneError, match=r"a\.jsonl has gone or changed since the window"):
         window_sources(window)
+    put(tmp_path, "a.jsonl", age=1)  # a copy has another time of change
+    assert files(window) == ["a.jsonl"]
+    caplog.clear()
+    assert next_windows(str(tmp_path), NOW) == [] and not caplog.text
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(GoneError):
+        window_sources(window)
+    tmp_path.rename(tmp_path.with_name("away"))
+    with pytest.raises(InputError, match="no such folder") as e:
+        window_sources(window)
+    assert not isinstance(e.value, GoneError)
 
 
 def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
