@@ -28,11 +28,12 @@ def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[A
     """A round on one window, or on all of the inboxes' that no round has been made of."""
     if window is not None:
         return _round([window], force, settings)
-    asked = open_windows()
-    windows = unfinished_round(asked, settings) or _new(asked, settings)
-    if not windows:
-        return ended("Cached", "no window holds text that the champion doesn't know")
-    return _round(windows, force, settings)
+    state = ended("Cached", "no window holds text that the champion doesn't know")
+    if unfinished := unfinished_round(open_windows(), settings):
+        state = _round(unfinished, force, settings)
+    if windows := _new(open_windows(), settings):
+        state = _round(windows, force, settings)
+    return state
 
 
 def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
