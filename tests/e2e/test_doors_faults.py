@@ -91,7 +91,7 @@ def windows(chain: Any, folder: Path, count: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def texts(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return windows(chain, tmp_path_factory.mktemp("windows"), 9)
+    return windows(chain, tmp_path_factory.mktemp("windows"), 10)
 
 
 def test_postgresql_holds_everything(doors: Any, postgres: str | None) -> None:
@@ -254,6 +254,20 @@ def test_in_the_cool_down_an_alert_waits(doors: Any, texts: list[Path]) -> None:
     assert json.loads(waits.read_text())["payload"]["window"] == str(texts[7])
     waits.unlink()
     assert doors.champion() == before
+
+
+def test_the_weekly_run_learns_what_the_inbox_has_got(doors: Any, texts: list[Path]) -> None:
+    names, before = doors.deploy("retrain.cooldown_minutes=600"), doors.champion()
+    shutil.copy(texts[9], doors.home / "inbox" / "week.jsonl")
+    watched = doors.start(names["monitor/hourly"])
+    assert watched["state"]["name"] in ("Drift", "NoDrift"), watched["state"]
+    done = doors.start(names["retrain/weekly"], force=True)
+    assert done["state"]["name"] == "Promoted", done["state"]
+    assert int(doors.champion()) == int(before) + 1
+    again = doors.start(names["retrain/weekly"], force=True)
+    assert again["state"]["name"] == "Cached", again["state"]
+    for path in (doors.home / "outbox").glob("*.json"):
+        path.unlink()  # what waits for the cool-down
 
 
 def test_a_person_decides_what_a_manual_gate_leaves(doors: Any, texts: list[Path]) -> None:
