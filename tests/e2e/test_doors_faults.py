@@ -257,17 +257,16 @@ def test_in_the_cool_down_an_alert_waits(doors: Any, texts: list[Path]) -> None:
 
 
 def test_the_weekly_run_learns_what_the_inbox_has_got(doors: Any, texts: list[Path]) -> None:
-    names, before = doors.deploy("retrain.cooldown_minutes=600"), doors.champion()
+    # No p-value is that small, so no alert takes the window first.
+    names, before = doors.deploy("monitor.alpha=0"), doors.champion()
     shutil.copy(texts[9], doors.home / "inbox" / "week.jsonl")
     watched = doors.start(names["monitor/hourly"])
-    assert watched["state"]["name"] in ("Drift", "NoDrift"), watched["state"]
+    assert watched["state"]["name"] == "NoDrift", watched["state"]
     done = doors.start(names["retrain/weekly"], force=True)
     assert done["state"]["name"] == "Promoted", done["state"]
     assert int(doors.champion()) == int(before) + 1
     again = doors.start(names["retrain/weekly"], force=True)
     assert again["state"]["name"] == "Cached", again["state"]
-    for path in (doors.home / "outbox").glob("*.json"):
-        path.unlink()  # what waits for the cool-down
 
 
 def test_a_person_decides_what_a_manual_gate_leaves(doors: Any, texts: list[Path]) -> None:
