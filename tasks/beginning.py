@@ -19,7 +19,7 @@ from headrace.tasks.drift import content_hashes
 from headrace.tasks.recording import registry
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import step
-from headrace.tasks.windows import check_there, is_settled
+from headrace.tasks.windows import is_settled, is_there
 
 KNOWN = 0.01
 """Share of a window's distinct texts up to which being new makes no new window of it."""
@@ -59,8 +59,8 @@ def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
     return Compared(new, [w for w in hashes if w not in new], unreadable)
 
 
-def _begun(windows: list[str], model: str) -> Path:
-    return home().windows / "rounds" / f"{digest([model, sorted(windows)])[:12]}.json"
+def _rounds() -> Path:
+    return home().windows / "rounds"
 
 
 @contextmanager
@@ -73,8 +73,9 @@ def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
     Raises:
         UsageError: there is no champion yet.
     """
-    path, champion = _begun(windows, shared.model.name), registry(shared.model.name).champion()
+    champion = registry(shared.model.name).champion()
     version = champion.number
+    path = _rounds() / f"{digest([shared.model.name, sorted(windows)])[:12]}.json"
     if path.exists():
         first = storage.read_json(path)["version"]
         # Another champion may have come in since, and is to be beaten then.
@@ -93,7 +94,7 @@ def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
 
 
 def _begun_rounds(shared: Shared) -> list[Path]:
-    found = sorted(_begun([], "").parent.glob("*.json"))
+    found = sorted(_rounds().glob("*.json"))
     return [path for path in found if storage.read_json(path)["model"] == shared.model.name]
 
 
@@ -105,13 +106,7 @@ def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
     for path in _begun_rounds(shared):
         own = list(storage.read_json(path)["windows"])
         if set(own) <= set(windows):
-            try:
-                for window in own:
-                    check_there(window)
-            except InputError:
-                path.unlink()
-                continue
-            if not any(map(is_settled, own)):
+            if not any(map(is_settled, own)) and all(map(is_there, own)):
                 return own
             path.unlink()
     return []

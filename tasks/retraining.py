@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import releases
-from headrace.infra.errors import (
-    DamagedWindowError,
-)
+from headrace.infra.errors import DamagedWindowError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.process import run_job

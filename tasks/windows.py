@@ -4,6 +4,7 @@
     HOME/windows/<inbox>/<number>.verdict.json   what the monitor found, once the alert is out
     HOME/windows/<inbox>/<number>.round.json     what became of the round of retraining on it
     HOME/windows/last.json                       the newest verdict of any window
+    HOME/windows/rounds/                         rounds that are under way (beginning.py)
 
 A window is its first file: once that is there, its files are taken. A window without a verdict is
 judged again, so a kill between both loses nothing, and no round is made of it before. What lies in
@@ -12,7 +13,6 @@ the state folder is named relative to it, so that a copy has windows of its own 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
@@ -26,7 +26,7 @@ from typing import Any
 from headrace.infra import releases, storage
 from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import digest, sha256
 from headrace.infra.lock import exclusive
 from headrace.spark_jobs.inventory_job import list_inputs
 from headrace.spark_jobs.settings import Source
@@ -80,6 +80,15 @@ def check_there(text: str) -> None:
         releases.lineage(text)
     else:
         list_inputs(window_sources(text))
+
+
+def is_there(text: str) -> bool:
+    """Whether `check_there` finds nothing amiss."""
+    try:
+        check_there(text)
+    except InputError:
+        return False
+    return True
 
 
 def joined(windows: list[str]) -> str | tuple[Source, ...]:
@@ -175,16 +184,8 @@ class _File:
     def intact(self, state: tuple[int, int]) -> bool:
         """Whether it has the same content still; a copy's time of change may differ."""
         return state == (self.bytes, self.changed) or (
-            state[0] == self.bytes and _sha256(self.place) == self.sha256
+            state[0] == self.bytes and sha256(self.place) == self.sha256
         )
-
-
-def _sha256(uri: str) -> str:
-    sha = hashlib.sha256()
-    with storage.open_input(uri) as f:
-        while block := f.read(1 << 22):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def _arrived(
@@ -211,7 +212,7 @@ def _arrived(
     time.sleep(_SECOND_LOOK)
     after = look()
     files = [
-        _File(_named(uri), *state, _sha256(uri))
+        _File(_named(uri), *state, sha256(uri))
         for uri, state in sorted(quiet.items())
         if after.get(uri) == state
     ]

@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from headrace.infra import standalone
+from headrace.infra.ports import free_port
 
 # The machine is shared and slow at times: a deadline would fail tests that are right.
 settings.register_profile("headrace", deadline=None, max_examples=60)
@@ -77,12 +77,6 @@ def json_server() -> Callable[..., Any]:
     return _json_server
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
 @dataclass
 class Cluster:
     """A real standalone cluster: a master, two workers of one core, the history server."""
@@ -93,7 +87,7 @@ class Cluster:
     workers: tuple[str, ...] = ("worker-1", "worker-2")
 
     def __post_init__(self) -> None:
-        self.ports = {n: _free_port() for n in ("spark", "master", *self.workers, "history")}
+        self.ports = {n: free_port() for n in ("spark", "master", *self.workers, "history")}
 
     @property
     def master(self) -> str:
