@@ -1,35 +1,40 @@
 """Whether a window of documents is drawn from the same mix as the reference.
 
-Two tests on the text itself (nearest neighbours and leading directions of hashed n-gram vectors)
-and one a column (shares of languages and domains, distributions of scores and lengths), all from
-one set of permutations, so that the p-value is exact. An alert needs both a small p-value and an
-effect that matters: docs/drift.md says how both were calibrated and what is seen.
+Two tests on the text itself (nearest neighbors and leading directions of hashed n-gram vectors)
+and one per column (shares of languages and domains, distributions of scores and lengths), all from
+one set of permutations of documents, or of runs of documents where neighbors tell of each other.
+An alert needs both a small p-value and an effect that matters: docs/drift.md says how both were
+calibrated and what is seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from headrace.expectations import two_sample
+from headrace.expectations.arrival import Order, reference_order, window_order
+from headrace.expectations.columns import Columns, Distribution
 from headrace.expectations.embedding import embed
-from headrace.expectations.two_sample import Floats, Outcome
+from headrace.expectations.losses import LOSS, Losses, LossRise, loss_test
+from headrace.expectations.mixtures import mixed, nearest_shares
+from headrace.expectations.points import Points, centered, leading, nearest
+from headrace.expectations.two_sample import Floats
 from headrace.infra.errors import ValidationError
 from headrace.infra.settings import Settings
 
-CATEGORIES = ("lang", "domain")
-SCORES = ("semantic_score", "bias_score", "domain_score")
-LENGTH = "length"
-MIX = "lang and domain"
 NEIGHBOURS, DIRECTIONS = "text.neighbours", "text.directions"
-_BINS = 30
+_FEWEST_NEIGHBORS = 3
+_ROW = "row"
+_WORDING = 64
+"""Directions in which the wording of neighbors is compared."""
 
 
 class DriftSettings(Settings):
@@ -39,6 +44,8 @@ class DriftSettings(Settings):
     """Largest family-wise p-value of an alert, that is the most false alarms a window."""
     minimum_effect: float = 0.06
     """Smallest share of the window that must differ for an alert, between 0 and 1."""
+    minimum_loss_rise: float = 0.05
+    """Smallest rise of the champion's loss for an alert, in bits per byte."""
     minimum_documents: int = 20
     """Fewer documents than this on either side can't be compared."""
     permutations: int = 1999
@@ -55,6 +62,10 @@ class DriftSettings(Settings):
     """Nearest neighbours of a document that are counted."""
     directions: int = 16
     """Leading directions of the text vectors that are compared."""
+    taught_windows: int = 5
+    """Windows that the champion was taught last, which a window is compared with as well."""
+    scored_documents: int = 200
+    """Documents of the window whose loss under the champion is measured; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +77,10 @@ class TestResult:
     p_value: float
     """Family-wise: corrected for the number of tests."""
     effect: float
-    """Share of the window that differs at least, beyond what chance gives; 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A column on both sides: shares of categories, or of the bins of a number."""
-
-    name: str
-    labels: tuple[str, ...]
-    """Categories, or lower edges of bins."""
-    reference: tuple[float, ...]
-    window: tuple[float, ...]
+    """Share of the window that differs at least, beyond what chance gives; 0 to 1. Of the model's
+    loss: its rise in bits per byte beyond what chance gives."""
+    drifted: bool
+    """Whether both are beyond what the settings allow."""
 
 
 @dataclass(frozen=True)
@@ -88,68 +91,238 @@ class Unusual:
     lang: str
     domain: str
     neighbours_in_window: float
-    """Share of its nearest neighbours that are of the window."""
+    """Share of its nearest neighbors that are of the window."""
 
 
 @dataclass(frozen=True)
-class DriftVerdict:
-    """The outcome of a comparison, with what a report needs."""
+class Comparison:
+    """A window against one reference, with what a report needs."""
 
-    drift: bool
+    reference: str
+    """What the reference is, for a person."""
     p_value: float
     effect: float
-    """Largest effect among the drifted tests; where none drifted, that of the smallest p-value."""
-    drifted: tuple[str, ...]
+    """Largest effect among the drifted tests; where none drifted, that of the smallest p-value.
+    Always a share of the window: the loss has a unit of its own, `loss`."""
     tests: tuple[TestResult, ...]
+    loss: LossRise | None
+    """None where it was not measured."""
     reference_documents: int
     window_documents: int
     """Documents that were compared, after sampling."""
+    order: str
+    """In which order neighbors are most alike: position, source or day."""
+    window_run: float
+    """Documents in a row that count as one, 1 where each stands for itself."""
+    reference_units: int
+    window_units: int
+    """What was permuted: documents, or runs of them."""
+    least_p: float
+    """The smallest p-value that so many units could give."""
     distributions: tuple[Distribution, ...]
     unusual: tuple[Unusual, ...]
     settings: DriftSettings
     seed: int
 
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Names of the drifted tests."""
+        return tuple(t.name for t in self.tests if t.drifted)
+
+    @property
+    def drift(self) -> bool:
+        """Whether the window differs from this reference."""
+        return bool(self.drifted)
+
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON values, without texts."""
+        """The comparison as JSON values, without texts."""
+        names = (
+            "reference", "drift", "p_value", "effect", "reference_documents", "window_documents",
+            "order", "window_run", "reference_units", "window_units", "least_p", "seed",
+        )  # fmt: skip
         return {
-            "drift": self.drift,
-            "p_value": self.p_value,
-            "effect": self.effect,
+            **{name: getattr(self, name) for name in names},
             "drifted": list(self.drifted),
             "tests": [asdict(t) for t in self.tests],
-            "reference_documents": self.reference_documents,
-            "window_documents": self.window_documents,
+            "loss": None if self.loss is None else asdict(self.loss) | {"rise": self.loss.rise},
             "settings": self.settings.model_dump(),
-            "seed": self.seed,
         }
 
 
-def compare(
-    reference: pa.Table, window: pa.Table, settings: DriftSettings | None = None, seed: int = 0
+@dataclass(frozen=True)
+class DriftVerdict:
+    """What all comparisons of a window come to: it has drifted if it differs from every reference.
+
+    Each comparison keeps the level alpha, and so does their intersection (Berger 1982).
+    """
+
+    comparisons: tuple[Comparison, ...]
+    """Against the corpus first."""
+    without_loss: str | None = None
+    """Why the champion's loss was not measured; None where it was, or no champion is meant."""
+
+    @property
+    def drift(self) -> bool:
+        """Whether the window differs from every reference."""
+        return all(c.drift for c in self.comparisons)
+
+    @property
+    def p_value(self) -> float:
+        """The largest of the comparisons'."""
+        return max(c.p_value for c in self.comparisons)
+
+    @property
+    def nearest(self) -> Comparison:
+        """The comparison that decides: the one that is nearest to no drift."""
+        return min(self.comparisons, key=lambda c: (c.drift, -c.p_value, c.effect))
+
+    @property
+    def effect(self) -> float:
+        """The effect against the nearest reference."""
+        return self.nearest.effect
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Tests that drifted against every reference, or those against the nearest one."""
+        if not self.drift:
+            return ()
+        every = set.intersection(*(set(c.drifted) for c in self.comparisons))
+        return tuple(n for n in self.nearest.drifted if n in every) or self.nearest.drifted
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Text that the champion knows."""
+
+    name: str
+    """What it is, for a person."""
+    documents: pa.Table
+    weight: float = 1.0
+    """Tokens of it that the champion was taught, relative to other windows'."""
+    heldout: pa.Table | None = None
+    """The champion's loss on held-out documents of it; see `Losses`."""
+
+
+def judge(
+    corpus: Reference,
+    window: pa.Table,
+    taught: Sequence[Reference] = (),
+    losses: pa.Table | None = None,
+    settings: DriftSettings | None = None,
+    seed: int = 0,
+    without_loss: str | None = None,
 ) -> DriftVerdict:
-    """The verdict on a window of documents against a reference.
+    """The verdict on a window against all that the champion knows.
+
+    A lasting shift stays a small share of the corpus however often it is learned. So the window is
+    also compared with the windows that the champion was taught last, and, where it differs from
+    both, with the mixture of corpus and taught windows that is nearest to it: a share of new text
+    between theirs is nothing new.
+
+    Args:
+        corpus: the reference.
+        window: see `compare`.
+        taught: windows that the champion was taught last.
+        losses: the champion's loss on documents of the window; see `Losses`.
+        settings: when an alert is raised.
+        seed: of the samples and permutations.
+        without_loss: why there are no losses.
+
+    Raises:
+        ValidationError: see `compare`.
+    """
+    settings = settings or DriftSettings()
+
+    heldout = [corpus.heldout, *(t.heldout for t in taught)]
+    tables = [corpus.documents, *(t.documents for t in taught)]
+    pairs = [_pair(corpus.name, corpus.documents, window, settings, seed, heldout[:1])]
+    if sum(t.num_rows for t in tables[1:]) >= settings.minimum_documents:
+        recent = mixed(tables[1:], [t.weight for t in taught], settings.max_reference, seed)
+        name = "what the champion was taught last"
+        pairs.append(_pair(name, recent, window, settings, seed, heldout[1:]))
+    with threadpool_limits(1):
+        # What a window is made of doesn't depend on what it is compared with.
+        order = min((p.order(seed) for p in pairs), key=lambda o: o.run)
+        comparisons = [_tested(p, order, losses, settings, seed) for p in pairs]
+    if len(pairs) > 1 and all(c.drift for c in comparisons):
+        shares = nearest_shares(tables, window, settings.max_bytes, settings.dimensions, seed)
+        # At either end the mixture is what was compared already.
+        if shares[0] < 1 and (shares[0] > 0 or len(taught) > 1):
+            nearest_mix = mixed(tables, shares, settings.max_reference, seed)
+            if nearest_mix.num_rows >= settings.minimum_documents:
+                name = f"the nearest mixture, {shares[0]:.0%} corpus and {1 - shares[0]:.0%} taught"
+                pair = _pair(name, nearest_mix, window, settings, seed, heldout)
+                with threadpool_limits(1):
+                    comparisons.append(_tested(pair, order, losses, settings, seed))
+    return DriftVerdict(tuple(comparisons), without_loss)
+
+
+def sampled(window: pa.Table, settings: DriftSettings, seed: int) -> pa.Table:
+    """The documents of a window that `judge` compares with a corpus without repeats."""
+    return _sample(_first_of_each(_usable(window)), settings.max_window, seed + 1)
+
+
+def compare(
+    reference: pa.Table,
+    window: pa.Table,
+    settings: DriftSettings | None = None,
+    seed: int = 0,
+    name: str = "the reference",
+    losses: Losses | None = None,
+) -> Comparison:
+    """A window of documents against a reference.
 
     Exact repeats of a text are removed from the window where the reference has (almost) none, as
     a deduplicated corpus has. Columns that one side lacks are not compared.
 
     Args:
-        reference: `text`, and any of lang, domain, semantic_score, bias_score, domain_score.
+        reference: `text`, and any of lang, domain, semantic_score, bias_score, domain_score,
+            given_source, created, in the order in which the documents were read.
         window: the same.
         settings: when an alert is raised.
         seed: of the samples and permutations.
+        name: what the reference is, for a person.
+        losses: a model's loss on both sides.
 
     Raises:
         ValidationError: a side with fewer than `minimum_documents` documents.
     """
-    # One thread: the same bits everywhere, and threads that wait for each other cost more than
-    # they bring where other processes share the cores.
+    settings = settings or DriftSettings()
+    pair = _pair(name, reference, window, settings, seed, [losses.heldout] if losses else [])
     with threadpool_limits(1):
-        return _compare(reference, window, settings or DriftSettings(), seed)
+        scored = losses.window if losses else None
+        return _tested(pair, pair.order(seed), scored, settings, seed)
 
 
-def _compare(
-    reference: pa.Table, window: pa.Table, settings: DriftSettings, seed: int
-) -> DriftVerdict:
+@dataclass(frozen=True)
+class _Pair:
+    """A window and a reference, made ready to be compared."""
+
+    name: str
+    reference: pa.Table
+    window: pa.Table
+    """With `row`: where a document stands in the table that was given."""
+    heldout: pa.Table | None
+    points: Points
+    """Of the reference first, as are the next two."""
+    leading: Floats
+    columns: Columns
+    channels: list[Floats]
+
+    def order(self, seed: int) -> Order:
+        """Order and runs of the window as this reference shows them."""
+        return window_order(self.reference, self.window, self.channels, seed)
+
+
+def _pair(
+    name: str,
+    reference: pa.Table,
+    window: pa.Table,
+    settings: DriftSettings,
+    seed: int,
+    heldout: Sequence[pa.Table | None],
+) -> _Pair:
+    window = window.append_column(_ROW, pa.array(np.arange(window.num_rows)))
     reference, window = _usable(reference), _usable(window)
     if _repeats(reference) <= 0.01:
         reference, window = _first_of_each(reference), _first_of_each(window)
@@ -162,33 +335,91 @@ def _compare(
             )
     reference = _sample(reference, settings.max_reference, seed)
     window = _sample(window, settings.max_window, seed + 1)
-    labels = two_sample.permuted_labels(
-        reference.num_rows, window.num_rows, settings.permutations, seed
+    known = [h for h in heldout if h is not None and h.num_rows]
+    # One thread: the same bits everywhere, and threads that wait for each other cost more than
+    # they bring where other processes share the cores.
+    with threadpool_limits(1):
+        points = centered(embed(_text(reference, window), settings.max_bytes, settings.dimensions))
+        lead, deviations = leading(points, max(settings.directions, _WORDING))
+        columns = Columns.of(reference, window)
+        first = lead[:, : settings.directions]
+        channels = [lead * deviations, first / np.sqrt(first.shape[1]), columns.channel()]
+    return _Pair(
+        name,
+        reference,
+        window,
+        pa.concat_tables(known) if known else None,
+        points,
+        first,
+        columns,
+        channels,
     )
-    points = _centred(embed(_text(reference, window), settings.max_bytes, settings.dimensions))
-    near = _nearest(points, min(settings.neighbours, len(points) - 1))
-    outcomes, distributions = _columns(reference, window, labels)
+
+
+def _tested(
+    pair: _Pair, order: Order, losses: pa.Table | None, settings: DriftSettings, seed: int
+) -> Comparison:
+    count = pair.reference.num_rows
+    came = reference_order(
+        pair.reference, order.by, order.run, [c[:count] for c in pair.channels], seed
+    )
+    rows = np.concatenate([came.rows, count + order.rows])
+    points, first, columns = pair.points[rows], pair.leading[rows], pair.columns.take(rows)
+    window = pair.window.take(pa.array(order.rows))
+    window_units = two_sample.blocks(window.num_rows, order.run)
+    units = two_sample.units_of(
+        two_sample.blocks(count, came.run), window_units, settings.permutations, seed
+    )
+    counts = [int((units.labels[0] == side).sum()) for side in (0, 1)]
+    # A tenth of the window: the smaller it is, the fewer of a new topic's documents there are.
+    k = min(settings.neighbours, max(_FEWEST_NEIGHBORS, counts[1] // 10))
+    near = nearest(points, units, (came.run, order.run), k, seed)
+    outcomes, distributions = columns.tests(units)
     outcomes += [
-        two_sample.neighbours(NEIGHBOURS, labels, near),
-        two_sample.directions(DIRECTIONS, labels, _leading(points, settings.directions)),
+        two_sample.neighbors(NEIGHBOURS, units, near),
+        two_sample.directions(DIRECTIONS, units, first),
     ]
+    rise = None
+    if losses is not None and pair.heldout is not None:
+        at = pc.index_in(losses["row"].combine_chunks(), window[_ROW].combine_chunks())
+        some = losses.filter(at.is_valid())
+        if some.num_rows:
+            outcome, rise = loss_test(
+                Losses(pair.heldout, some),
+                window_units[at.drop_null().to_numpy()],
+                settings.permutations,
+                seed,
+            )
+            outcomes.append(outcome)
     tests = tuple(
-        TestResult(o.name, float(o.statistic[0]), p, o.effect)
+        TestResult(
+            o.name,
+            float(o.statistic[0]),
+            p,
+            o.effect,
+            p <= settings.alpha
+            and o.effect
+            >= (settings.minimum_loss_rise if o.name == LOSS else settings.minimum_effect),
+        )
         for o, p in zip(outcomes, two_sample.adjusted(outcomes), strict=True)
     )
-    drifted = [
-        t for t in tests if t.p_value <= settings.alpha and t.effect >= settings.minimum_effect
-    ]
-    return DriftVerdict(
-        drift=bool(drifted),
+    shares = [t for t in tests if t.name != LOSS]
+    beyond = [t for t in shares if t.drifted] or [min(shares, key=lambda t: t.p_value)]
+    return Comparison(
+        reference=pair.name,
         p_value=min(t.p_value for t in tests),
-        effect=max(t.effect for t in drifted or [min(tests, key=lambda t: t.p_value)]),
-        drifted=tuple(t.name for t in drifted),
+        effect=max(t.effect for t in beyond),
         tests=tests,
-        reference_documents=reference.num_rows,
+        loss=rise,
+        reference_documents=count,
         window_documents=window.num_rows,
+        order=order.by,
+        window_run=order.run,
+        reference_units=counts[0],
+        window_units=counts[1],
+        least_p=max(1 / (settings.permutations + 1), 1 / comb(sum(counts), counts[1])),
         distributions=tuple(distributions),
-        unusual=_unusual(window, labels[0][near[reference.num_rows :]].mean(axis=1)),
+        unusual=_unusual(window, units.side[near[count:]].mean(axis=1)),
         settings=settings,
         seed=seed,
     )
@@ -224,101 +455,6 @@ def _text(reference: pa.Table, window: pa.Table) -> pa.Array:
         c.cast(pa.large_string()) for t in (reference, window) for c in t["text"].iterchunks()
     ]
     return pa.concat_arrays(chunks)
-
-
-def _centred(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Vectors about their mean, of unit length, in whole steps of 1/2000.
-
-    Whole numbers make every later product exact in 32-bit floating point (the product of two is at
-    most 2000 squared, below 2^24), so that the verdict does not depend on the order of addition.
-    """
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    return np.rint(centred * 2000).astype(np.float32)
-
-
-def _nearest(points: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int32]:
-    """(N, k) the most similar other documents of each; of equal ones the earlier."""
-    n = len(points)
-    out = np.empty((n, k), np.int32)
-    # Similarities are whole numbers, so that a fraction of the index breaks ties.
-    later = np.arange(n, dtype=np.float64) / n
-    for at in range(0, n, 512):
-        similar = (points[at : at + 512] @ points.T).astype(np.float64) - later
-        similar[np.arange(len(similar)), np.arange(at, at + len(similar))] = -np.inf
-        out[at : at + 512] = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-    return out
-
-
-def _leading(points: npt.NDArray[np.float32], count: int) -> Floats:
-    """(N, d) coordinates along the leading directions of all points, each of unit variance."""
-    wide = points.astype(np.float64)
-    wide -= wide.mean(axis=0)
-    n, dimensions = wide.shape
-    few = n < dimensions
-    # Of few points the matrix of products between points is the smaller one, with the same axes.
-    square, axes = np.linalg.eigh(wide @ wide.T if few else wide.T @ wide)
-    lead = np.argsort(-square)[: max(1, min(count, n // 4))]
-    lead = lead[square[lead] > 1e-6 * max(float(square[lead[0]]), 1e-9)]
-    scaled = axes[:, lead] * np.sqrt(n)
-    return np.asarray(scaled if few else wide @ scaled / np.sqrt(square[lead]))
-
-
-def _columns(
-    reference: pa.Table, window: pa.Table, labels: two_sample.Labels
-) -> tuple[list[Outcome], list[Distribution]]:
-    """A test for each column that both sides have and that varies, and what it was made from."""
-    outcomes: list[Outcome] = []
-    distributions: list[Distribution] = []
-    both = set(reference.column_names) & set(window.column_names)
-    named = {c: _values(reference, window, c) for c in CATEGORIES if c in both}
-    if len(named) == len(CATEGORIES):
-        named[MIX] = [f"{a} {b}" for a, b in zip(*named.values(), strict=True)]
-    for name, values in named.items():
-        names, codes = np.unique(np.array(values, dtype=object).astype(str), return_inverse=True)
-        if len(names) > 1:
-            outcomes.append(two_sample.categories(name, labels, codes.astype(np.int32)))
-        distributions.append(_distribution(name, tuple(names), codes, labels[0]))
-    numbers = {c: _numbers(reference, window, c) for c in SCORES if c in both}
-    sizes = pc.binary_length(_text(reference, window)).to_numpy(zero_copy_only=False)
-    numbers[LENGTH] = np.log10(np.maximum(sizes, 1.0))
-    for name, value in numbers.items():
-        known = ~np.isnan(value)
-        if min(known[labels[0] == 0].sum(), known[labels[0] == 1].sum()) == 0:
-            continue
-        low, high = float(value[known].min()), float(value[known].max())
-        if low == high:
-            continue
-        outcomes.append(two_sample.numbers(name, labels, value))
-        if name != LENGTH:
-            low, high = min(low, 0.0), max(high, 1.0)
-        edges = np.linspace(low, high, _BINS + 1)
-        bins = np.clip(np.searchsorted(edges, value[known], "right") - 1, 0, _BINS - 1)
-        shown = tuple(f"{e:.6g}" for e in edges[:-1])
-        distributions.append(_distribution(name, shown, bins, labels[0][known]))
-    return outcomes, distributions
-
-
-def _values(reference: pa.Table, window: pa.Table, column: str) -> list[str]:
-    return [str(v or "none") for t in (reference, window) for v in t[column].to_pylist()]
-
-
-def _numbers(reference: pa.Table, window: pa.Table, column: str) -> Floats:
-    parts = [
-        pc.fill_null(t[column].cast(pa.float64()), float("nan")).to_numpy()
-        for t in (reference, window)
-    ]
-    return np.concatenate(parts)
-
-
-def _distribution(
-    name: str, names: Sequence[str], codes: npt.NDArray[Any], side: npt.NDArray[np.uint8]
-) -> Distribution:
-    def shares(which: int) -> tuple[float, ...]:
-        counts = np.bincount(codes[side == which], minlength=len(names))
-        return tuple(float(x) for x in counts / counts.sum())
-
-    return Distribution(name, tuple(names), shares(0), shares(1))
 
 
 def _unusual(window: pa.Table, share: Floats, count: int = 10) -> tuple[Unusual, ...]:

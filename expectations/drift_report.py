@@ -7,21 +7,20 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from headrace.expectations.columns import CATEGORIES, LENGTH, MIX, Distribution
 from headrace.expectations.drift import (
-    CATEGORIES,
     DIRECTIONS,
-    LENGTH,
-    MIX,
     NEIGHBOURS,
-    Distribution,
+    Comparison,
     DriftVerdict,
     TestResult,
 )
+from headrace.expectations.losses import LOSS
 from headrace.infra import pages, storage
 from headrace.infra.pages import Section
 
 _MEANT = {
-    NEIGHBOURS: "text: documents whose nearest neighbours are of their own side",
+    NEIGHBOURS: "text: documents whose nearest neighbors are of their own side",
     DIRECTIONS: "text: the leading directions of all texts",
     MIX: "shares of language and domain together",
     "lang": "shares of languages",
@@ -30,30 +29,78 @@ _MEANT = {
     "semantic_score": "semantic score (level 2)",
     "bias_score": "bias score (level 4)",
     "domain_score": "score of the best domain (level 5)",
+    LOSS: "the champion's loss, in bits per byte",
+}
+_IN_ORDER = {
+    "position": "in the order in which they were read",
+    "source": "by the source that records name",
+    "day": "by day",
 }
 
 
 def sentence(verdict: DriftVerdict) -> str:
-    """What a person needs to know of a verdict, in one or two sentences."""
-    sizes = (
-        f"{verdict.window_documents:,} documents of the window were compared with "
-        f"{verdict.reference_documents:,} of the reference"
+    """What a person needs to know of a verdict, in a few sentences."""
+    if verdict.drift:
+        return _drifted(verdict)
+    nearest = verdict.nearest
+    said = [_no_drift(nearest)]
+    other = [c.reference for c in verdict.comparisons if c.drift]
+    if other:
+        said.append(f"It does differ from {' and from '.join(other)}.")
+    if few := _too_few(nearest):
+        said.append(few)
+    return " ".join(said)
+
+
+def _sizes(comparison: Comparison) -> str:
+    return (
+        f"{comparison.window_documents:,} documents of the window were compared with "
+        f"{comparison.reference_documents:,} of {comparison.reference}"
     )
-    if not verdict.drift:
-        strong = [t for t in verdict.tests if t.p_value <= verdict.settings.alpha]
-        if strong:
-            names = ", ".join(t.name for t in strong)
-            return (
-                f"No drift: {sizes}; {names} differ beyond chance, but by less than the "
-                f"{verdict.settings.minimum_effect:.0%} of the documents that matter."
-            )
-        return f"No drift: {sizes}, and no difference is beyond chance (p = {verdict.p_value:.3g})."
-    said = [
-        f"Drift: {sizes}; at least about {verdict.effect:.0%} of the window is unlike the "
-        f"reference (p = {verdict.p_value:.2g})."
-    ]
+
+
+def _no_drift(comparison: Comparison) -> str:
+    sizes, least = _sizes(comparison), comparison.settings
+    strong = [t for t in comparison.tests if t.p_value <= least.alpha]
+    if strong:
+        names = ", ".join(t.name for t in strong)
+        matters = f"the {least.minimum_effect:.0%} of the documents"
+        if {t.name for t in strong} == {LOSS}:
+            matters = f"the {least.minimum_loss_rise:g} bits per byte"
+        return (
+            f"No drift: {sizes}; {names} differ beyond chance, but by less than {matters} that "
+            "matter."
+        )
+    return f"No drift: {sizes}, and no difference is beyond chance (p = {comparison.p_value:.3g})."
+
+
+def _too_few(comparison: Comparison) -> str:
+    """Where the window comes in so few runs that no difference could be beyond chance."""
+    if comparison.least_p <= comparison.settings.alpha:
+        return ""
+    return (
+        f"Its documents come in {comparison.window_units} runs of neighbors, against "
+        f"{comparison.reference_units} in the reference: too few to tell a shift from chance."
+    )
+
+
+def _drifted(verdict: DriftVerdict) -> str:
+    nearest = verdict.nearest
+    said = [f"Drift: {_sizes(nearest)};"]
+    if set(verdict.drifted) == {LOSS} and nearest.loss:
+        said.append(
+            f"the champion reads it worse, by {nearest.loss.rise:.2f} bits per byte "
+            f"(p = {nearest.p_value:.2g})."
+        )
+    else:
+        said.append(
+            f"at least about {nearest.effect:.0%} of the window is unlike it "
+            f"(p = {nearest.p_value:.2g})."
+        )
+    if len(verdict.comparisons) > 1:
+        said.append("It differs from everything that the champion knows.")
     shifted = set(CATEGORIES) & set(verdict.drifted)
-    moved = [_moved(d) for d in verdict.distributions if d.name in shifted]
+    moved = [_moved(d) for d in nearest.distributions if d.name in shifted]
     if moved:
         said.append("; ".join(moved) + ".")
     elif set(verdict.drifted) <= {NEIGHBOURS, DIRECTIONS}:
@@ -71,27 +118,22 @@ def _moved(d: Distribution) -> str:
     )
 
 
-def render(verdict: DriftVerdict, reference: str, window: str) -> str:
+def render(verdict: DriftVerdict, window: str) -> str:
     """The report as a self-contained HTML page.
 
     Args:
-        verdict: the outcome of `drift.compare`.
-        reference: what the reference is, for a person.
-        window: what the window is.
+        verdict: the outcome of `drift.judge`.
+        window: what the window is, for a person.
     """
     title = "Drift found" if verdict.drift else "No drift"
-    return pages.page(title, f"{window} against {reference}", sections(verdict))
+    references = " and ".join(c.reference for c in verdict.comparisons)
+    return pages.page(title, f"{window} against {references}", sections(verdict))
 
 
 def sections(verdict: DriftVerdict) -> list[Section]:
     """The parts of the report, for a page that holds more than this."""
     kind = "bad" if verdict.drift else "good"
-    s = verdict.settings
-    rules = (
-        f"An alert needs p at most {s.alpha:g}, corrected for all tests at once (max-T, "
-        f"{s.permutations:,} permutations), and an effect of at least {s.minimum_effect:g}: the "
-        "share of the window that differs, beyond what chance gives."
-    )
+    first = verdict.comparisons[0]
     out = [
         Section(
             "Verdict",
@@ -104,33 +146,100 @@ def sections(verdict: DriftVerdict) -> list[Section]:
                 ]
             ),
             pages.table(
-                ["test", "compares", "p-value", "effect", "verdict"],
-                [_row(t, verdict) for t in verdict.tests],
-                rules,
+                ["reference", "documents", "p-value", "effect", "loss", "drifted", "verdict"],
+                [_summary(c) for c in verdict.comparisons],
+                "A window has drifted where it differs from every reference. The loss is the "
+                "champion's on the window, less that on held-out text, in bits per byte.",
             ),
-        ),
-        Section("Reference and window", *[_plot(d) for d in verdict.distributions]),
+            pages.paragraph(_units(first), "muted"),
+        )
     ]
-    if verdict.unusual:
+    for comparison in verdict.comparisons:
+        out.append(_against(comparison))
+    out.append(_loss(verdict))
+    if first.unusual:
         parts: list[Markup] = [
             pages.paragraph(
-                "Documents whose nearest neighbours lie most in the window itself.", "muted"
+                "Documents whose nearest neighbors lie most in the window itself.", "muted"
             )
         ]
-        for u in verdict.unusual:
+        for u in first.unusual:
             about = f"{u.lang or '?'}, {u.domain or '?'}: {u.neighbours_in_window:.0%} of its "
-            parts += [pages.paragraph(about + "neighbours are of the window", "muted")]
+            parts += [pages.paragraph(about + "neighbors are of the window", "muted")]
             parts += [pages.excerpt(u.text)]
         out.append(Section("The most unusual documents of the window", *parts))
     return out
 
 
-def _row(test: TestResult, verdict: DriftVerdict) -> list[Any]:
-    drifted = test.name in verdict.drifted
-    mark = Markup('<span class="{}">{}</span>').format(
+def _units(comparison: Comparison) -> str:
+    if comparison.window_run == 1.0:
+        return "Documents count one by one: neighbors are no more alike than documents far apart."
+    few = _too_few(comparison)
+    return (
+        f"Taken {_IN_ORDER[comparison.order]}, about {comparison.window_run:.0f} documents in a "
+        f"row tell of each other: they count as {comparison.window_units} runs."
+        + (f" {few}" * bool(few))
+    )
+
+
+def _mark(drifted: bool) -> Markup:
+    return Markup('<span class="{}">{}</span>').format(
         "bad" if drifted else "muted", "drifted" if drifted else "no"
     )
-    return [test.name, _MEANT.get(test.name, ""), test.p_value, test.effect, mark]
+
+
+def _summary(c: Comparison) -> list[Any]:
+    rise = c.loss.rise if c.loss else None
+    documents = f"{c.reference_documents:,}"
+    return [
+        c.reference, documents, c.p_value, c.effect, rise, ", ".join(c.drifted), _mark(c.drift)
+    ]  # fmt: skip
+
+
+def _against(comparison: Comparison) -> Section:
+    s = comparison.settings
+    rules = (
+        f"A difference needs p at most {s.alpha:g}, corrected for all tests at once (max-T, "
+        f"{s.permutations:,} permutations), and an effect of at least {s.minimum_effect:g}, the "
+        "share of the window that differs, beyond what chance gives; of the loss "
+        f"{s.minimum_loss_rise:g} bits per byte."
+    )
+    return Section(
+        f"Against {comparison.reference}",
+        pages.table(
+            ["test", "compares", "p-value", "effect", "verdict"],
+            [_row(t) for t in comparison.tests],
+            rules,
+        ),
+        *[_plot(d) for d in comparison.distributions],
+    )
+
+
+def _row(test: TestResult) -> list[Any]:
+    meant = _MEANT.get(test.name, "")
+    return [test.name, meant, test.p_value, test.effect, _mark(test.drifted)]
+
+
+def _loss(verdict: DriftVerdict) -> Section:
+    title = "The champion's loss"
+    measured = [c for c in verdict.comparisons if c.loss]
+    if not measured:
+        why = verdict.without_loss or "the reference is not a champion's corpus"
+        return Section(title, pages.paragraph(f"It was not measured: {why}.", "muted"))
+    rows = [
+        [c.reference, s.name, s.window_documents, s.heldout_documents, s.window, s.heldout]
+        for c in measured
+        for s in (c.loss.strata if c.loss else ())
+    ]
+    return Section(
+        title,
+        pages.table(
+            ["reference", "text", "window", "held out", "loss of the window", "of held-out text"],
+            rows,
+            "Numbers of documents, and bits per byte. Documents of one language and domain are "
+            "compared with each other; where little is held out of a domain, all of its language.",
+        ),
+    )
 
 
 def _plot(d: Distribution) -> Markup:

@@ -8,7 +8,7 @@ from prefect import flow
 
 from headrace.infra.errors import InputError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
-from headrace.tasks.drift import alert_payload, compare_texts, reference_of
+from headrace.tasks.drift import alert_payload, compare_texts, reference_of, release_id
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
 from headrace.tasks.windows import check_there, dissolve, judged, next_windows, watching
 
@@ -20,6 +20,7 @@ def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[s
     verdict = compare_texts(
         against, window, component(settings, DriftSettings), settings.curate, settings
     )
+    verdict = {**verdict, "reference": release_id(against)}
     if verdict["drift"]:
         waits = emit(alert_payload(window, against, verdict), settings)
         verdict = {**verdict, "outbox": waits}

@@ -47,7 +47,12 @@ def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
     verdict = None
     if not job.force:
         verdict = compare_texts(
-            champion["release"], job.window, settings.monitor, settings.curate, settings
+            champion["release"],
+            job.window,
+            settings.monitor,
+            settings.curate,
+            settings,
+            champion["version"],
         )
         if not verdict["drift"]:
             return no_drift(verdict, champion, settings)

@@ -20,6 +20,7 @@ from headrace.infra.errors import (
 from headrace.tasks import alerts, run_page
 from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
+from headrace.tasks.drift import still_drifts
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.windows import joined, open_windows, settled
 
@@ -50,6 +51,10 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     windows = unfinished or _new(asked, settings)
     if not windows:
         return ended("Cached", "the champion's corpus holds this text already")
+    # What is no drift any more is left to the weekly round.
+    windows = unfinished or [w for w in windows if still_drifts(w, settings)]
+    if not windows:
+        return ended("NoDrift", "the champion has learned this shift since the alert")
     try:
         with accounted(may) as used:
             state = _round(windows, True, limited(settings, may), used)

@@ -37,9 +37,9 @@ class InboxSettings(Settings):
 class BudgetSettings(Settings):
     """What alert-driven retrainings may use; what is over waits until there is room again."""
 
-    tokens: int | None = Field(default=None, ge=1)
-    """Most tokens trained on in a period; None: no limit."""
-    minutes: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=1_000_000, ge=1)
+    """Most tokens trained on in a period: four rounds of the default size; None: no limit."""
+    minutes: float | None = Field(default=240.0, gt=0)
     """Most minutes in a period; None: no limit. A training over it is ended and can be resumed."""
     hours: float = Field(default=24.0, gt=0)
     """Length of the period, counted back from now."""
@@ -48,7 +48,7 @@ class BudgetSettings(Settings):
 class RetrainSettings(Settings):
     """How the champion learns a new window."""
 
-    cooldown_minutes: float = Field(default=0.0, ge=0)
+    cooldown_minutes: float = Field(default=360.0, ge=0)
     """Alerts within this time after the last alert-driven retraining wait until it is over."""
     budget: BudgetSettings = BudgetSettings()
     """What alert-driven retrainings may use."""

@@ -233,10 +233,20 @@ def judged(window: str, verdict: dict[str, Any]) -> None:
         "window": window,
         "judged": datetime.now(UTC).isoformat(timespec="seconds"),
         **{k: verdict.get(k) for k in ("drift", "p_value", "effect", "drifted", "report", "why")},
+        "reference": verdict.get("reference"),
     }
     if window.endswith(WINDOW):
         storage.write_json(_beside(window, VERDICT), said)
     storage.write_json(home().windows / "last.json", said)
+
+
+def verdict_on(window: str) -> dict[str, Any] | None:
+    """The verdict on a window of an inbox, None where there is none."""
+    path = _beside(window, VERDICT)
+    if not window.endswith(WINDOW) or not path.exists():
+        return None
+    said: dict[str, Any] = storage.read_json(path)
+    return said
 
 
 def last_verdict() -> dict[str, Any] | None:

@@ -137,7 +137,9 @@ class Doors:
         return answer
 
     def deploy(self, *sets: str) -> dict[str, Any]:
-        own = [x for s in ("settle_seconds=0", f"notify.webhook={self.webhook}", *sets)
+        # A day of alerts in minutes: by default the second would wait for hours.
+        hurried = ("settle_seconds=0", "retrain.cooldown_minutes=0", "retrain.budget.tokens=null")
+        own = [x for s in (*hurried, f"notify.webhook={self.webhook}", *sets)
                for x in ("--set", s)]  # fmt: skip
         answer = self.run("deploy", *self.chain["sets"], *own)
         return {d["name"]: d["id"] for d in answer["deployments"]}

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from headrace.expectations import two_sample
-from headrace.expectations.two_sample import Outcome, adjusted, permuted_labels
+from headrace.expectations.two_sample import Outcome, adjusted, blocks, permuted_labels, units_of
 
 LABELS = permuted_labels(30, 12, 60, seed=4)
+SINGLE = units_of(np.arange(30, dtype=np.int32), np.arange(12, dtype=np.int32), 60, seed=4)
+"""42 documents that stand for themselves."""
 
 
 def test_labels_are_permutations_of_the_truth() -> None:
@@ -21,12 +23,47 @@ def test_labels_are_permutations_of_the_truth() -> None:
     assert np.array_equal(LABELS, permuted_labels(30, 12, 60, seed=4))
 
 
+def test_documents_by_themselves_are_units_of_one() -> None:
+    assert np.array_equal(SINGLE.labels, LABELS) and (SINGLE.weight == 1).all()
+    assert np.array_equal(SINGLE.of, np.arange(42)) and SINGLE.side.sum() == 12
+
+
+@given(st.integers(1, 300), st.floats(1, 400))
+def test_blocks_are_consecutive_and_about_as_long_as_asked(documents: int, length: float) -> None:
+    of = blocks(documents, length)
+    assert of[0] == 0 and set(np.diff(of)) <= {0, 1}
+    sizes = np.bincount(of)
+    assert sizes.max() - sizes.min() <= 1
+    assert len(sizes) == max(1, round(documents / length))
+
+
+def test_a_unit_counts_once_however_many_documents_it_has() -> None:
+    """Copying every document of the window five times, as one unit each, changes no test."""
+    draw = np.random.default_rng(6)
+    codes, values = draw.integers(0, 3, 42).astype(np.int32), draw.normal(size=42)
+    points = draw.normal(size=(42, 3))
+    points -= points.mean(axis=0)
+    copied = np.r_[np.arange(30), np.repeat(np.arange(30, 42), 5)]
+    runs = units_of(
+        np.arange(30, dtype=np.int32), np.repeat(np.arange(12, dtype=np.int32), 5), 60, seed=4
+    )
+    assert runs.weight.sum() == pytest.approx(42)
+    for test, of in (
+        (two_sample.categories, codes),
+        (two_sample.numbers, values),
+        (two_sample.directions, points),
+    ):
+        one, many = test("x", SINGLE, of), test("x", runs, of[copied])  # type: ignore[operator]
+        assert np.allclose(one.statistic, many.statistic)
+        assert np.allclose(one.distance, many.distance)
+
+
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.5, float("nan")]), min_size=42, max_size=42))
 def test_numbers_against_scipy(values: list[float]) -> None:
     x = np.array(values)
     known = ~np.isnan(x)
     sides = [x[known & (LABELS[0] == side)] for side in (0, 1)]
-    outcome = two_sample.numbers("x", LABELS, x)
+    outcome = two_sample.numbers("x", SINGLE, x)
     if min(map(len, sides)) == 0:
         assert outcome.statistic[0] == 0
     else:
@@ -35,7 +72,7 @@ def test_numbers_against_scipy(values: list[float]) -> None:
 
 def test_categories_by_hand() -> None:
     codes = np.arange(42, dtype=np.int32) % 3
-    outcome = two_sample.categories("c", LABELS, codes)
+    outcome = two_sample.categories("c", SINGLE, codes)
     for b in (0, 7):
         window = Counter(codes[LABELS[b] == 1].tolist())
         rest = Counter(codes[LABELS[b] == 0].tolist())
@@ -45,10 +82,10 @@ def test_categories_by_hand() -> None:
         assert outcome.statistic[b] == pytest.approx(chi**0.5)
 
 
-def test_neighbours_by_hand() -> None:
+def test_neighbors_by_hand() -> None:
     draw = np.random.default_rng(1)
     near = np.array([draw.permutation(42)[:4] for _ in range(42)], np.int32)
-    outcome = two_sample.neighbours("n", LABELS, near)
+    outcome = two_sample.neighbors("n", SINGLE, near)
     side = LABELS[3]
     same = side[near] == side[:, None]
     by_hand = same[side == 1].mean() + same[side == 0].mean()
@@ -62,7 +99,7 @@ def test_neighbours_by_hand() -> None:
 
 def test_directions_by_hand() -> None:
     points = np.random.default_rng(2).normal(size=(42, 3))
-    outcome = two_sample.directions("d", LABELS, points)
+    outcome = two_sample.directions("d", SINGLE, points)
     side = LABELS[5] == 1
     gap = points[side].mean(axis=0) - points[~side].mean(axis=0)
     assert outcome.statistic[5] == pytest.approx(np.linalg.norm(gap) * 12 * 30 / 42)

@@ -1,0 +1,71 @@
+"""What a champion was taught since its first corpus: its windows' releases, the newest last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.infra import releases, storage
+from headrace.infra.errors import UsageError
+from headrace.infra.registry import Registry, Version
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A window that a champion learned."""
+
+    release: str
+    tokens: int | None
+    """Tokens that its round trained on; None where that is not known any more."""
+
+    @property
+    def name(self) -> str:
+        """The release's id."""
+        return Path(self.release).name
+
+
+def taught_windows(champion: Version, models: Registry, most: int) -> tuple[Taught, ...]:
+    """The last `most` windows of a champion's corpus, in the order in which they were taught.
+
+    Releases of the corpus that came before the first round of retraining are none: they are what
+    the first model was trained on.
+    """
+    corpus = releases.lineage(champion.release)
+    tokens: dict[str, int | None] = {}
+    version: Version | None = champion
+    while version is not None:
+        parent = _parent(version, models)
+        # A model of its own chain has a champion before it too, but not that one's corpus.
+        if parent is None or releases.manifest(version.release).get("parent") != _name(parent):
+            break
+        tokens[_name(version)] = _tokens(version.export)
+        version = parent
+    found = [r for r in corpus if Path(r).name in tokens]
+    return tuple(Taught(r, tokens[Path(r).name]) for r in found[len(found) - most :] if most)
+
+
+def weights(taught: tuple[Taught, ...], documents: list[int]) -> list[float]:
+    """The share of each window in what was taught: by tokens, or by documents where not all have
+    a number of tokens.
+    """
+    known = [t.tokens for t in taught if t.tokens]
+    return [float(n) for n in (known if len(known) == len(taught) else documents)]
+
+
+def _name(version: Version) -> str:
+    return Path(version.release).name
+
+
+def _parent(version: Version, models: Registry) -> Version | None:
+    number = version.tags.get("parent_version")
+    try:
+        return models.version(number) if number else None
+    except UsageError:  # it was deleted
+        return None
+
+
+def _tokens(export: Path) -> int | None:
+    """Tokens of the round that made an export."""
+    result = export.parent / "result.json"
+    found = storage.read_json(result).get("tokens") if result.exists() else None
+    return int(found) if found else None

@@ -1,0 +1,107 @@
+"""A state folder with a champion that was taught windows, all of it small enough for a second."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.infra.schemas import DOCUMENTS_FILE
+from headrace.tasks.recording import registry, tracking
+
+
+def write_release(folder: Path, texts: Sequence[str], parent: str | None = None) -> str:
+    """A release with these English documents, as far as drift and scoring read it."""
+    rows = [
+        {
+            "id": f"{i:032x}",
+            "text": text,
+            "source": "/in/a.jsonl",
+            "position": i + 1,
+            "content_hash": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+            "semantic_score": 0.9,
+            "bias_score": 0.1,
+            "domain_score": 0.8,
+            "created": datetime(2026, 5, 1, tzinfo=UTC),
+            "metadata": json.dumps({"given_source": "wire"}),
+        }
+        for i, text in enumerate(texts)
+    ]
+    path = "documents/lang=en/domain=general/part-0.parquet"
+    (folder / path).parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS_FILE), folder / path)
+    manifest = {"release_id": folder.name, "parent": parent, "files": [{"path": path}]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return str(folder)
+
+
+def write_model(folder: Path) -> None:
+    """An untrained model of some thousand parameters with a byte-level tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from headrace.training.moe import export
+    from headrace.training.moe.config import MoEConfig
+    from headrace.training.moe.model import MoEForCausalLM
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|pad|>",
+    ).save_pretrained(folder.parent / "tokenizer")
+    torch.manual_seed(3)
+    model = MoEForCausalLM(
+        MoEConfig(
+            vocab_size=261, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=8, intermediate_size=16, n_routed_experts=2,
+            num_experts_per_tok=1, moe_intermediate_size=8, max_position_embeddings=64,
+        )
+    )  # fmt: skip
+    export.save(model, folder, folder.parent / "tokenizer", export.Card(stage="test"))
+
+
+@pytest.fixture
+def champion(state: Path) -> Callable[..., str]:
+    """Makes a version champion: of a name, on a release, after the champion before it."""
+
+    def make(name: str, release: str, tokens: int | None = None, model: bool = False) -> str:
+        models, store = registry("headrace"), tracking()
+        folder = state / "runs" / name
+        export = folder / "export"
+        folder.mkdir(parents=True)
+        if model:
+            write_model(export)
+        else:
+            export.mkdir()
+        if tokens is not None:
+            (folder / "result.json").write_text(json.dumps({"tokens": tokens}))
+        before = models.current()
+        run = store.start_run(name, {})
+        store.finish(run)
+        tags: dict[str, Any] = {"parent_version": before.number if before else None}
+        version = models.register(run, export, release, tags)
+        models.move_champion(version, before.number if before else None, "gate", "better", run)
+        return version
+
+    return make
+
+
+@pytest.fixture
+def release(state: Path) -> Callable[..., str]:
+    """Writes a release of a name with texts, and a parent's name."""
+
+    def make(name: str, texts: Sequence[str], parent: str | None = None) -> str:
+        return write_release(state / "releases" / name, texts, parent)
+
+    return make
