@@ -211,6 +211,7 @@ def judge(
     settings: DriftSettings | None = None,
     seed: int = 0,
     without_loss: str | None = None,
+    original: pa.Table | None = None,
 ) -> DriftVerdict:
     """The verdict on a window against all that the champion knows.
 
@@ -227,12 +228,13 @@ def judge(
         settings: when an alert is raised.
         seed: of the samples and permutations.
         without_loss: why there are no losses.
+        original: the corpus before any retraining. It shows which part of a window is ordinary
+            where both references hold a shift that this part lacks.
 
     Raises:
         ValidationError: see `compare`.
     """
     settings = settings or DriftSettings()
-
     heldout = [corpus.heldout, *(t.heldout for t in taught)]
     tables = [corpus.documents, *(t.documents for t in taught)]
     pairs = [_pair(corpus.name, corpus.documents, window, settings, seed, heldout[:1])]
@@ -243,6 +245,11 @@ def judge(
     with threadpool_limits(1):
         # What a window is made of doesn't depend on what it is compared with.
         order = min((p.order(seed) for p in pairs), key=lambda o: o.run)
+    if order.run > 1 and original is not None and original.num_rows >= settings.minimum_documents:
+        pair = _pair("the original corpus", original, window, settings, seed, ())
+        with threadpool_limits(1):
+            order = min(order, pair.order(seed), key=lambda o: o.run)
+    with threadpool_limits(1):
         comparisons = [_tested(p, order, losses, settings, seed) for p in pairs]
     if len(pairs) > 1 and all(c.drift for c in comparisons):
         shares = nearest_shares(tables, window, settings.max_bytes, settings.dimensions, seed)

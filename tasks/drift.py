@@ -27,7 +27,7 @@ from headrace.tasks.curation import release_of
 from headrace.tasks.recording import registry
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, run_folder, step
-from headrace.tasks.taught import Taught, taught_windows, weights
+from headrace.tasks.taught import Taught, original_corpus, taught_windows, weights
 from headrace.tasks.windows import verdict_on, window_sources
 
 _PLACE = ("source", "position")
@@ -96,6 +96,8 @@ class _Known:
 
     model: Version
     corpus: list[str]
+    original: list[str]
+    """The part of the corpus that came before any retraining."""
     taught: tuple[Taught, ...]
 
     @property
@@ -115,7 +117,7 @@ def _known(
     if found is None or release_id(found.release) != release_id(reference):
         return None
     taught = taught_windows(found, models, settings.taught_windows)
-    return _Known(found, releases.lineage(found.release), taught)
+    return _Known(found, releases.lineage(found.release), original_corpus(found, models), taught)
 
 
 def _judge(
@@ -155,6 +157,7 @@ def _judge(
         settings,
         shared.seed,
         without,
+        _of_releases(known.original) if known.taught else None,
     )
 
 

@@ -30,7 +30,19 @@ def taught_windows(champion: Version, models: Registry, most: int) -> tuple[Taug
     Releases of the corpus that came before the first round of retraining are none: they are what
     the first model was trained on.
     """
-    corpus = releases.lineage(champion.release)
+    tokens = _rounds(champion, models)
+    found = [r for r in releases.lineage(champion.release) if Path(r).name in tokens]
+    return tuple(Taught(r, tokens[Path(r).name]) for r in (found[-most:] if most else []))
+
+
+def original_corpus(champion: Version, models: Registry) -> list[str]:
+    """The releases of a champion's corpus that no round of retraining taught."""
+    tokens = _rounds(champion, models)
+    return [r for r in releases.lineage(champion.release) if Path(r).name not in tokens]
+
+
+def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
+    """The release of each round that led to a champion, and the tokens that it trained on."""
     tokens: dict[str, int | None] = {}
     version: Version | None = champion
     while version is not None:
@@ -40,8 +52,7 @@ def taught_windows(champion: Version, models: Registry, most: int) -> tuple[Taug
             break
         tokens[_name(version)] = _tokens(version.export)
         version = parent
-    found = [r for r in corpus if Path(r).name in tokens]
-    return tuple(Taught(r, tokens[Path(r).name]) for r in found[len(found) - most :] if most)
+    return tokens
 
 
 def weights(taught: tuple[Taught, ...], documents: list[int]) -> list[float]:

@@ -3,7 +3,7 @@
     HEADRACE_BENCH_DATA=DIR python -m pytest -m bench -s tests/benchmarks/test_drift.py
 
 DIR holds Parquet files with `text`, `lang`, `domain`, named <domain>_<lang>_….parquet. Documents
-are drawn at random: neighbours in one source tell of each other. HEADRACE_BENCH_WINDOWS sets the
+are drawn at random, or in runs of neighbors where that is said. HEADRACE_BENCH_WINDOWS sets the
 number of windows a size (default 50), HEADRACE_BENCH_JSON a file for the figures.
 """
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
-from headrace.expectations.drift import DriftSettings, compare
+from headrace.expectations.drift import DriftSettings, Reference, compare, judge
 
 pytestmark = pytest.mark.bench
 
@@ -95,6 +95,53 @@ def test_false_alarms(figures: dict[str, Any], size: int) -> None:
     print(f"\nfalse alarms, windows of {size}: {said}; CPU at most {max(seconds):.1f} s")
     figures[f"false alarms {size}"] = said
     assert binomtest(alarms, total, 0.01, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("length", [1, 5, 20, 50])
+def test_false_alarms_of_runs(figures: dict[str, Any], length: int) -> None:
+    """Windows of 200 in runs of neighbors that start anywhere in the pool; reference of 500."""
+    pool = pa.concat_tables([load(name) for name in GENERAL])
+    alarms = 0
+    for i in range(WINDOWS):
+        draw = np.random.default_rng([length, i, 7])
+        starts = draw.permutation(pool.num_rows // length - 1)[: 200 // length]
+        offset = int(draw.integers(0, length))
+        rows = (starts[:, None] * length + offset + np.arange(length)).ravel()
+        rest = draw.permutation(np.setdiff1d(np.arange(pool.num_rows), rows))[:500]
+        alarms += compare(pool.take(rest), pool.take(rows), seed=i).drift
+    said = interval(alarms, WINDOWS)
+    print(f"\nfalse alarms, windows of 200 in runs of {length}: {said}")
+    figures[f"false alarms, runs of {length}"] = said
+    assert binomtest(alarms, WINDOWS, 0.01, alternative="greater").pvalue > 0.01
+
+
+@pytest.mark.parametrize("learned", [0, 1, 5, 15])
+def test_alarms_after_a_lasting_shift(figures: dict[str, Any], learned: int) -> None:
+    """Windows of 200 with 30 % of another source, after so many of them were learned."""
+    pool = pa.concat_tables([load(name) for name in GENERAL]).select(TEXT_ONLY)
+    other = load("medical_en_medquad").select(TEXT_ONLY)
+    seen = {"the same mix": 0, "a further shift": 0}
+    further = load("financial_zh_fincuge").select(TEXT_ONLY)
+    runs = max(4, WINDOWS // 5)
+    for i in range(runs):
+        draw = np.random.default_rng([learned, i, 8])
+        old, new = drawn(pool, pool.num_rows, draw), drawn(other, other.num_rows, draw)
+        first = old.slice(140 * (learned + 1), 2000)
+
+        def window(k: int, old: pa.Table = old, new: pa.Table = new) -> pa.Table:
+            return pa.concat_tables([old.slice(140 * k, 140), new.slice(60 * k, 60)])
+
+        taught = [window(k) for k in range(learned)]
+        corpus = Reference("the corpus", pa.concat_tables([first, *taught]))
+        last = [Reference(f"window {k}", t) for k, t in enumerate(taught)][-5:]
+        third = pa.concat_tables([old.slice(140 * learned, 140), drawn(further, 60, draw)])
+        for name, table in (("the same mix", window(learned)), ("a further shift", third)):
+            seen[name] += judge(corpus, table, last, seed=i, original=first).drift
+    said = {name: f"{hits}/{runs}" for name, hits in seen.items()}
+    print(f"\nafter {learned} learned windows of a lasting shift: {said}")
+    figures[f"lasting shift, {learned} learned"] = said
+    assert seen["a further shift"] == runs
+    assert seen["the same mix"] == (0 if learned else runs)
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["labels", "text"])

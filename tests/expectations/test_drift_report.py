@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.expectations import drift_report
-from headrace.expectations.drift import DriftSettings, DriftVerdict, compare
+from headrace.expectations.drift import DriftSettings, DriftVerdict, Reference, judge
 from headrace.infra import pages
 
 FEW = DriftSettings(permutations=399)
@@ -34,6 +34,10 @@ def table(parts: list[tuple[str, str, int]], seed: int) -> pa.Table:
     )
 
 
+def against(reference: pa.Table, window: pa.Table, settings: DriftSettings = FEW) -> DriftVerdict:
+    return judge(Reference("the corpus", reference), window, settings=settings)
+
+
 @pytest.fixture(scope="module")
 def shifted() -> DriftVerdict:
     window = table([("law", "legal", 60)], 2)
@@ -45,7 +49,7 @@ def shifted() -> DriftVerdict:
             "semantic_score": np.ones(40, np.float32),
         }
     )
-    return compare(table([("law", "legal", 200)], 1), pa.concat_tables([window, evil]), FEW)
+    return against(table([("law", "legal", 200)], 1), pa.concat_tables([window, evil]))
 
 
 def test_sentence_names_what_moved_and_how_much(shifted: DriftVerdict) -> None:
@@ -56,12 +60,12 @@ def test_sentence_names_what_moved_and_how_much(shifted: DriftVerdict) -> None:
 
 
 def test_page_is_escaped_whole_and_the_same_every_time(shifted: DriftVerdict) -> None:
-    page = drift_report.render(shifted, "the corpus", "inbox <b>1</b>")
+    page = drift_report.render(shifted, "inbox <b>1</b>")
     assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
     assert "inbox &lt;b&gt;1" in page
-    assert all(test.name in page for test in shifted.tests)
-    assert page.count("<svg") == len(shifted.distributions)
-    assert page == drift_report.render(shifted, "the corpus", "inbox <b>1</b>")
+    assert all(test.name in page for test in shifted.nearest.tests)
+    assert page.count("<svg") == len(shifted.nearest.distributions)
+    assert page == drift_report.render(shifted, "inbox <b>1</b>")
 
 
 def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
@@ -70,13 +74,13 @@ def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
 
 
 def test_no_drift_says_so() -> None:
-    verdict = compare(table([("law", "legal", 200)], 1), table([("law", "legal", 80)], 2), FEW)
+    verdict = against(table([("law", "legal", 200)], 1), table([("law", "legal", 80)], 2))
     assert drift_report.sentence(verdict).startswith("No drift: 80 documents")
-    assert "No drift" in drift_report.render(verdict, "a", "b")
+    assert "No drift" in drift_report.render(verdict, "b")
 
 
 def test_a_difference_too_small_to_matter_is_said() -> None:
-    verdict = compare(
+    verdict = against(
         table([("law", "legal", 200)], 1),
         table([("law", "legal", 60), ("sea", "legal", 40)], 2),
         FEW.model_copy(update={"minimum_effect": 0.99}),
@@ -89,5 +93,5 @@ def test_topic_without_score_is_said() -> None:
     window = table([("law", "legal", 60), ("sea", "legal", 40)], 2)
     reference = table([("law", "legal", 200)], 1)
     text = ["text", "lang", "domain"]
-    verdict = compare(reference.select(text), window.select(text), FEW)
+    verdict = against(reference.select(text), window.select(text))
     assert verdict.drift and {"lang", "domain"}.isdisjoint(verdict.drifted)

@@ -15,27 +15,37 @@ from headrace.infra.schemas import DOCUMENTS_FILE
 from headrace.tasks.recording import registry, tracking
 
 
-def write_release(folder: Path, texts: Sequence[str], parent: str | None = None) -> str:
-    """A release with these English documents, as far as drift and scoring read it."""
-    rows = [
-        {
-            "id": f"{i:032x}",
-            "text": text,
-            "source": "/in/a.jsonl",
-            "position": i + 1,
-            "content_hash": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
-            "semantic_score": 0.9,
-            "bias_score": 0.1,
-            "domain_score": 0.8,
-            "created": datetime(2026, 5, 1, tzinfo=UTC),
-            "metadata": json.dumps({"given_source": "wire"}),
-        }
-        for i, text in enumerate(texts)
-    ]
-    path = "documents/lang=en/domain=general/part-0.parquet"
-    (folder / path).parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS_FILE), folder / path)
-    manifest = {"release_id": folder.name, "parent": parent, "files": [{"path": path}]}
+def write_release(
+    folder: Path, texts: Sequence[str], parent: str | None = None, scored: pa.Table | None = None
+) -> str:
+    """A release with these documents, as far as drift and scoring read it.
+
+    Labels and scores are those of `scored`, a row a text; without it all are the same.
+    """
+    found: list[dict[str, Any]] = scored.to_pylist() if scored else [{}] * len(texts)
+    files: dict[str, list[dict[str, Any]]] = {}
+    for i, (text, known) in enumerate(zip(texts, found, strict=True)):
+        labels = f"lang={known.get('lang') or 'en'}/domain={known.get('domain') or 'general'}"
+        files.setdefault(f"documents/{labels}/part-0.parquet", []).append(
+            {
+                "id": f"{i:032x}",
+                "text": text,
+                "source": "/in/a.jsonl",
+                "position": i + 1,
+                "content_hash": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+                "semantic_score": known.get("semantic_score", 0.9),
+                "bias_score": known.get("bias_score", 0.1),
+                "domain_score": known.get("domain_score", 0.8),
+                "created": datetime(2026, 5, 1, tzinfo=UTC),
+                "metadata": json.dumps({"given_source": "wire"}),
+            }
+        )
+    for path, rows in files.items():
+        (folder / path).parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS_FILE), folder / path)
+    manifest = {
+        "release_id": folder.name, "parent": parent, "files": [{"path": p} for p in files]
+    }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder)
 
@@ -101,7 +111,12 @@ def champion(state: Path) -> Callable[..., str]:
 def release(state: Path) -> Callable[..., str]:
     """Writes a release of a name with texts, and a parent's name."""
 
-    def make(name: str, texts: Sequence[str], parent: str | None = None) -> str:
-        return write_release(state / "releases" / name, texts, parent)
+    def make(
+        name: str,
+        texts: Sequence[str],
+        parent: str | None = None,
+        scored: pa.Table | None = None,
+    ) -> str:
+        return write_release(state / "releases" / name, texts, parent, scored)
 
     return make

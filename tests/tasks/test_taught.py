@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace.tasks.recording import registry
-from headrace.tasks.taught import Taught, taught_windows, weights
+from headrace.tasks.taught import Taught, original_corpus, taught_windows, weights
 
 Make = Callable[..., str]
 TEXTS = ["one", "two"]
@@ -41,6 +41,9 @@ def test_a_corpus_of_several_releases_is_no_window(champion: Make, release: Make
     champion("ppo-1", release("more", TEXTS, "base"))
     champion("ewc-1", release("w1", TEXTS, "more"), 100)
     assert taught() == [("w1", 100)]
+    models = registry("headrace")
+    original = original_corpus(models.champion(), models)
+    assert [Path(r).name for r in original] == ["base", "more"]
 
 
 def test_a_model_of_its_own_chain_did_not_learn_its_rivals_windows(
