@@ -96,22 +96,27 @@ def _run(channels: Sequence[Floats], first: int, seed: int) -> float:
     whole = run_length(own, seed)
     if whole == 1.0:
         return 1.0
-    rows = _likest(channels, first)
-    length = run_length([c[rows] for c in own], seed)
-    if length < whole and _like(channels, first, rows, length, seed):
-        return length
-    return whole
+    best = whole
+    for rows in _likest(channels, first):
+        length = run_length([c[rows] for c in own], seed)
+        if length < best and _like(channels, first, rows, length, seed):
+            best = length
+        if best == 1.0:
+            break
+    return best
 
 
-def _likest(channels: Sequence[Floats], first: int) -> Rows:
-    """The stretch of the window, half of it or more, whose mean is nearest to the reference's.
+def _likest(channels: Sequence[Floats], first: int) -> list[Rows]:
+    """Stretches of half of the window and more, each that of its length whose mean is nearest to
+    the reference's.
 
-    The order is taken as a circle, so that what is left out may stand at both ends.
+    Several, for the nearest of all can have a few documents of the new text in it by chance. The
+    order is taken as a circle, so that what is left out may stand at both ends.
     """
     cut = np.array_split(np.arange(len(channels[0]) - first), PARTS)
     sizes = np.cumsum([0, *map(len, cut), *map(len, cut)])
     apart = np.zeros((PARTS, PARTS + 1))
-    lengths = range(int(np.ceil(ORDINARY * PARTS)), PARTS + 1)
+    lengths = range(int(np.ceil(ORDINARY * PARTS)), PARTS, 2)
     for channel in channels:
         sums = [channel[first:][rows].sum(axis=0) for rows in cut]
         up_to = np.cumsum([np.zeros(channel.shape[1]), *sums, *sums], axis=0)
@@ -122,10 +127,11 @@ def _likest(channels: Sequence[Floats], first: int) -> Rows:
                 gap = (up_to[start + length] - up_to[start]) / n - mean
                 # 1 on average where the documents are drawn like the reference.
                 apart[start, length] += n * float(gap @ gap) / max(spread, 1e-12)
-    _, _, start, length = min(
-        (apart[i, length], -length, i, length) for length in lengths for i in range(PARTS)
-    )
-    return np.concatenate([cut[i % PARTS] for i in range(start, start + length)])
+    starts = [(int(np.argmin(apart[:, length])), length) for length in lengths]
+    return [
+        np.concatenate([cut[i % PARTS] for i in range(start, start + length)])
+        for start, length in starts
+    ]
 
 
 def _like(channels: Sequence[Floats], first: int, rows: Rows, run: float, seed: int) -> bool:
