@@ -17,6 +17,7 @@ from headrace.infra.errors import (
     UnreadableError,
     ValidationError,
 )
+from headrace.infra.visible import markdown
 from headrace.tasks import alerts, run_page
 from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
@@ -104,7 +105,8 @@ def _round(
             answer = retrain.fn(job)
         except DamagedWindowError as error:
             notices.tell(settings, "retrain", "Refused", error.message, notices.again())
-            run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
+            said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
+            run_page.show_text("decision", said,
                                "The window is not fit to learn from")  # fmt: skip
             state = ended("Refused", error.message)
         else:

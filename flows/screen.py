@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from headrace.infra.visible import visible
 from headrace.tasks.stages import MEASURES, verdict
 
 WIDTH = 78
@@ -15,7 +16,7 @@ def _rule(title: str = "") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"  {name:<22}{value}" for name, value in rows]
+    return [f"  {visible(name):<22}{visible(value)}" for name, value in rows]
 
 
 def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
@@ -258,7 +259,7 @@ def run_screen(data: dict[str, Any]) -> str:
         lines += _rows([("left out", "there is no champion to retrain")])
     else:
         lines += _rows([("left out", "no --window was given")])
-    return "\n".join([*lines, _rule(), f"  report: {data['report']}"])
+    return "\n".join([*lines, _rule(), visible(f"  report: {data['report']}")])
 
 
 def decision_screen(data: dict[str, Any]) -> str:
@@ -287,7 +288,8 @@ def audit_screen(data: dict[str, Any]) -> str:
 def decisions_screen(data: dict[str, Any]) -> str:
     """The end of `headrace audit show`: a decision a line, the oldest first."""
     lines = [
-        f"  {line['number']:>4}  {line['model']}: {_decided(line)}" for line in data["decisions"]
+        visible(f"  {line['number']:>4}  {line['model']}: {_decided(line)}")
+        for line in data["decisions"]
     ]
     return "\n".join([_rule("decisions"), *(lines or ["  none yet"])])
 
