@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from headrace.flows.command import (
+    TEXT,
     Answer,
     Call,
     Stopped,
@@ -22,9 +24,10 @@ from headrace.flows.command import (
     verb,
     without_values,
 )
-from headrace.infra import console, releases, stack, storage
+from headrace.infra import console, faults, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.visible import visible
 
 
 class _Headrace(click.Group):
@@ -46,6 +49,11 @@ cli = _Headrace(
 
 def _uri(value: str) -> str:
     return storage.display(value)
+
+
+def _output(value: str) -> str:
+    """Where a verb is to write, refused before any work where nothing can be written."""
+    return storage.writable_folder(value)
 
 
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
@@ -88,7 +96,7 @@ def curate(
     from headrace.tasks.settings import CurateVerb
 
     given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
+    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _output(output))
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -112,7 +120,7 @@ def validate(call: Call, release: str) -> Answer:
 
     call.settings(CurateVerb)
     data = validate_finished(releases.newest(_uri(release)))
-    return Answer(data, f"{data['release']}: all {data['expectations']} expectations hold")
+    return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
@@ -126,10 +134,9 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
     from headrace.tasks.tokens import tokenize_release
 
     source = releases.newest(_uri(release))
-    data = tokenize_release(source, _uri(output), call.settings(TokenizeVerb))
-    return Answer(
-        data, f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
-    )
+    data = tokenize_release(source, _output(output), call.settings(TokenizeVerb))
+    said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
+    return Answer(data, visible(said))
 
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
@@ -145,9 +152,9 @@ def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> A
     from headrace.tasks.training import pretrain_job
 
     settings = call.settings(PretrainVerb, preset=preset)
-    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
-    return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
-                  f"{result['export']}")  # fmt: skip
+    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _output(output), resume))
+    said = f"loss {result['loss']:.4f} after {result['steps']} steps: {result['export']}"
+    return Answer(result, visible(said))
 
 
 @verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
@@ -194,16 +201,18 @@ def align(
     from headrace.tasks.settings import AlignVerb
     from headrace.tasks.training import align_job
 
-    job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
+    job = align_job(
+        stage, call.settings(AlignVerb), str(model), str(data), _output(str(output)), reward
+    )
     result: dict[str, Any] = align_stage(stage, job)
     m = result["metrics"]
-    return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
-                  f"{m['after']:.4g}: {result['export']}")  # fmt: skip
+    said = f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> {m['after']:.4g}"
+    return Answer(result, visible(f"{said}: {result['export']}"))
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
 @click.option("--model", required=True, metavar="URI|ALIAS")
-@click.option("--prompt", required=True, metavar="TEXT")
+@click.option("--prompt", required=True, type=TEXT, metavar="TEXT")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
@@ -346,7 +355,7 @@ def alert(call: Call, window: str) -> Answer:
 
     data = raise_alert(_uri(window), {}, call.settings(Shared))
     said = "sent" if data["sent"] else f"no server is up: it waits in {data['outbox']}"
-    return Answer(data, f"alert for {data['window']}: {said}")
+    return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
 @verb(cli, "status", "headrace status")
@@ -364,8 +373,8 @@ def status(call: Call) -> Answer:
 @click.option("--version", required=True, metavar="N", help="Version of the registered model.")
 @click.option("--promote", is_flag=True, help="Make it the champion.")
 @click.option("--refuse", is_flag=True, help="Leave the champion where it is.")
-@click.option("--by", required=True, metavar="NAME", help="Who decides.")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+@click.option("--by", required=True, type=TEXT, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 @click.option("--stale", is_flag=True,
               help="With --promote: also where another champion has come in since the "
               "comparison.")  # fmt: skip
@@ -389,8 +398,8 @@ def decide(
 
 
 @verb(cli, "rollback", 'headrace rollback --by "A. Lead" --why "slower"')
-@click.option("--by", required=True, metavar="NAME", help="Who decides.")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+@click.option("--by", required=True, type=TEXT, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 def rollback(call: Call, by: str, why: str) -> Answer:
     """Back to the champion before; a second rollback goes one further back."""
     from headrace.flows.screen import decision_screen
@@ -446,7 +455,9 @@ def doctor(call: Call) -> Answer:
     from headrace.infra.settings import Shared
 
     data = examine(home(), call.settings(Shared))
-    lines = [f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}" for c in data["checks"]]
+    lines = [
+        visible(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}") for c in data["checks"]
+    ]
     return Answer(data, "\n".join(lines), 0 if data["ok"] else 2)
 
 
@@ -473,22 +484,34 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = spread(sys.argv[1:] if argv is None else argv)
     wants_help = not arguments or "--help" in arguments or "-h" in arguments
+    as_json = "--json" in arguments
     if not wants_help:
         # Help needs no log file, and a state folder is not made by asking for it.
-        console.open_console(Path(home().logs) / "headrace.log")
+        try:
+            console.open_console(Path(home().logs) / "headrace.log")
+        except OSError as error:
+            finish(as_json, functools.partial(_no_state, error))
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        message = error.format_message()
-        finish("--json" in arguments, lambda: _usage(message))
+        finish(as_json, functools.partial(_usage, error.format_message()))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
         sys.exit(130)
     except Stopped:
         sys.exit(143)
+
+
+def _no_state(error: OSError) -> Answer:
+    """Raise what keeps the state folder from being used."""
+    fault = faults.explained(error)
+    raise UsageError(
+        f"the state folder {home().root} can't be used: {fault.message}",
+        "set HEADRACE_HOME to a folder that you can write to",
+    )
 
 
 def _usage(message: str) -> Answer:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import json
 import logging
 import re
 import shlex
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +16,14 @@ from typing import Any
 
 import click
 
-from headrace.infra import console, stack
-from headrace.infra.errors import HeadraceError, NotPromotedError, UsageError
+from headrace.infra import console, faults, stack
+from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import NotifySettings, Shared, load, read_config
 from headrace.infra.stack import Stack
+from headrace.infra.visible import json_line, visible
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
-logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"
@@ -71,6 +69,28 @@ class Call:
         return self.made
 
 
+class Text(click.ParamType[str]):
+    """Text that a person gave, which names no file: UTF-8, or it is refused."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is.
+
+        Raises:
+            click.BadParameter: its bytes are not UTF-8.
+        """
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            self.fail(f"{visible(text, 80)}: not UTF-8 text", param, ctx)
+        return text
+
+
+TEXT = Text()
+
+
 def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
     """Register `function(call, **options) -> Answer` as a verb of the command."""
 
@@ -95,7 +115,7 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
 _COMMON: list[click.Parameter] = [
     click.Option(["--config", "config"], type=click.Path(path_type=Path), metavar="FILE",
                  help="Settings as YAML."),
-    click.Option(["--set", "sets"], multiple=True, metavar="A.B=VALUE",
+    click.Option(["--set", "sets"], multiple=True, type=TEXT, metavar="A.B=VALUE",
                  help="One setting; the value is YAML. Wins over the file. Repeatable."),
     click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default="local",
                  show_default=True, help="Where it runs."),
@@ -116,7 +136,7 @@ def finish(
     try:
         answer = body()
         if as_json:
-            console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
+            console.result(json_line(answer.data))
         elif answer.text:
             console.result(answer.text)
         if answer.data.get("waiting") is True:
@@ -125,19 +145,14 @@ def finish(
             _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
-    except HeadraceError as error:
-        logger.debug("refused", exc_info=True)
-        _tell(settings(), "Failed", error.message)
-        _refuse(as_json, error.code, error.message, error.hint, error.counts)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
         _refuse(as_json, code, "stopped", "run the same command again to go on", {})
     except Exception as error:
-        traceback.print_exc()
-        first = (str(error).splitlines() or [""])[0][:200]
-        _tell(settings(), "Failed", first)
-        _refuse(as_json, 1, f"{type(error).__name__}: {first}",
-                f"an unexpected fault; the trace is in {console.log_path()}", {})  # fmt: skip
+        log.info("the trace of what follows", exc_info=True)
+        fault = faults.explained(error)
+        _tell(settings(), "Failed", fault.message)
+        _refuse(as_json, fault.code, fault.message, fault.hint, fault.counts)
 
 
 def _tell(settings: Shared | None, state: str, reason: str) -> None:
@@ -170,7 +185,7 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
         console.say(f"  what to do: {hint}")
     if as_json:
         error = {"code": code, "message": message, "hint": hint}
-        console.result(json.dumps({**counts, "error": error}, ensure_ascii=False, default=str))
+        console.result(json_line({**counts, "error": error}))
     sys.exit(code)
 
 

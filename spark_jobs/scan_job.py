@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import UnreadableError
+from headrace.infra.faults import during, naming
 from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs import inventory_job, reader, stage
 from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
@@ -133,7 +134,9 @@ def read_unit(
         )
 
     for chunk in unit:
-        for window in reader.read(files[chunk.file], chunk, job.settings.input):
+        file = files[chunk.file]
+        windows = reader.read(file, chunk, job.settings.input)
+        while (window := _next(windows, file)) is not None:
             held.append(window)
             size += window.records.nbytes
             if size >= WINDOW_BYTES:
@@ -141,6 +144,12 @@ def read_unit(
                 held, size = [], 0
     if held:
         yield together()
+
+
+def _next(windows: Iterator[Window], file: InputFile) -> Window | None:
+    """The next window of a file; whatever goes wrong says which file it was."""
+    with during(f"reading {file.source}"), naming(file.uri):
+        return next(windows, None)
 
 
 def scan_unit(number: int, work: str, job: CurateJob) -> None:
@@ -161,7 +170,7 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
         pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
     ):
         for window in read_unit(inventory.files, inventory.units[number], job):
-            table = decide(window.records, job.settings, job.seed)
+            table = _decided(window.records, job)
             records_out.write_table(table)
             lost_out.write_table(window.lost)
             keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
@@ -176,6 +185,14 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
 @cache
 def _inventory(work: str) -> Inventory:
     return inventory_job.load(work)
+
+
+def _decided(records: pa.Table, job: CurateJob) -> pa.Table:
+    """Scores and verdicts; whatever goes wrong says on which records."""
+    first = records.select(["source", "position"]).slice(0, 1).to_pylist()
+    where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
+    with during(f"scoring {records.num_rows} records from {where} on"):
+        return decide(records, job.settings, job.seed)
 
 
 def finished_units(work: str) -> set[int]:
@@ -272,7 +289,7 @@ def scan_here(job: CurateJob) -> pa.Table:
     lost = []
     for unit in inventory_job.pack(chunks):
         for window in read_unit(files, unit, job):
-            tables.append(decide(window.records, job.settings, job.seed))
+            tables.append(_decided(window.records, job))
             lost += _named(window.lost)
     table = pa.concat_tables(tables).combine_chunks()
     levels = Counter(table["level"].drop_null().to_pylist())
