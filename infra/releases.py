@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -40,6 +40,27 @@ def manifest(release: str) -> dict[str, Any]:
         )
     value: dict[str, Any] = storage.read_json(storage.join(release, "manifest.json"))
     return value
+
+
+def damaged(folder: str, files: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What differs from a manifest's `files` in a folder, a sentence each; one listing, no reading.
+
+    A power cut or a full disk can leave a file short of what was written to it; contents are
+    compared by `headrace validate`.
+
+    Args:
+        folder: of the release, or of token shards.
+        files: entries with `path` and `bytes`.
+    """
+    root = storage.display(folder)
+    there = {uri[len(root) :].strip("/"): size for uri, size, _ in storage.listing(folder)}
+    return [
+        f"{f['path']} is missing"
+        if f["path"] not in there
+        else f"{f['path']} has {there[f['path']]:,} bytes, its manifest says {f['bytes']:,}"
+        for f in files
+        if there.get(f["path"]) != f["bytes"]
+    ]
 
 
 def lineage(release: str) -> list[str]:

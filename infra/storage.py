@@ -10,6 +10,8 @@ import json
 import os
 import re
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +19,7 @@ from typing import Any, BinaryIO
 import pyarrow.fs as pafs
 
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.faults import naming
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -105,6 +108,12 @@ def read_bytes(uri: str | Path) -> bytes:
         return bytes(f.read())
 
 
+def delete(uri: str | Path) -> None:
+    """Remove a file."""
+    fs, path = filesystem(uri)
+    fs.delete_file(path)
+
+
 def read_json(uri: str | Path) -> Any:
     """The JSON value of a file."""
     return json.loads(read_bytes(uri))
@@ -174,16 +183,32 @@ def listing(uri: str | Path) -> list[tuple[str, int, int]]:
     ]
 
 
+def writable_folder(uri: str | Path) -> str:
+    """`uri` as it is shown, where a folder is there that can be written to, or can be made.
+
+    Raises:
+        UsageError: a local path with a file in its way, or without permission to write.
+    """
+    path = local_path(uri)
+    if path is not None:
+        there = next(p for p in (path, *path.parents) if p.exists() or p.is_symlink())
+        if not there.is_dir():
+            raise UsageError(
+                f"{path}: {there} is a file, and a folder is needed", "give another --output"
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+            why = "is on a read-only file system" if read_only else "can't be written to"
+            raise UsageError(f"{path}: {there} {why}", "give another --output")
+    return display(uri)
+
+
 def write_private(path: Path, value: Any) -> None:
     """Write a JSON value into a local file that only its owner can read, from the beginning."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-        json.dump(value, f)
-        f.flush()
-        os.fsync(f.fileno())
-    publish(temporary, path)
+    with naming(path), _beside(path) as temporary:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            json.dump(value, f)
+        publish(temporary, path)
 
 
 def write_bytes(uri: str | Path, data: bytes) -> None:
@@ -194,24 +219,41 @@ def write_bytes(uri: str | Path, data: bytes) -> None:
         with fs.open_output_stream(at) as f:
             f.write(data)
         return
+    with naming(path), _beside(path) as temporary:
+        temporary.write_bytes(data)
+        publish(temporary, path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A free name in the folder of `path`, which is made; what is left there goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    publish(temporary, path)
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append a line to a local file and sync it; a torn last one, never committed, goes."""
+    """Append a line to a local file and sync it; a torn last one, never committed, goes.
+
+    Where it can't be written whole nothing of it stays: the caller reports that it was not done.
+    """
     new = not path.exists()
-    with open(path, "ab+") as f:
+    with naming(path), open(path, "ab+", buffering=0) as f:
         f.seek(0)
-        f.truncate(f.read().rfind(b"\n") + 1)
-        f.write(line + b"\n")
-        f.flush()
-        os.fsync(f.fileno())
+        end = f.read().rfind(b"\n") + 1
+        f.truncate(end)
+        try:
+            left = memoryview(line + b"\n")
+            while left:
+                left = left[f.write(left) :]
+            os.fsync(f.fileno())
+        except OSError:
+            f.truncate(end)
+            raise
     if new:
         # Or the file's name may be lost with the power, and all of the line with it.
         sync_folder(path.parent)
@@ -223,13 +265,25 @@ def write_json(uri: str | Path, value: Any) -> None:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Rename a finished local file into place and make the rename durable."""
+    """Rename a finished local file or folder into place, durably: its data first, then its name.
+
+    A name that outlives a power cut without the data would be an empty file that counts as done.
+    """
+    sync(temporary)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
+def sync(path: Path) -> None:
+    """Make the data of a local file durable, or of all files below a folder."""
+    if path.is_dir():
+        for below in path.iterdir():
+            sync(below)
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
-    """Make the names in a local folder durable."""
+    """Make the names in a local folder durable, or the data of a file."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -241,8 +295,9 @@ def copy_out(local: Path, uri: str | Path) -> None:
     """Put a finished local file where `uri` says (a rename where both are local)."""
     path = local_path(uri)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        publish(local, path)
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            publish(local, path)
         return
     fs, at = filesystem(uri)
     source: BinaryIO

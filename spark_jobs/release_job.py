@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from headrace.spark_jobs.release_writer import group_file, smallest, write_group
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
+log = logging.getLogger(__name__)
 LOST_EXAMPLES = 10
 """Unreadable records that the report shows."""
 
@@ -54,7 +56,9 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
 
 
 def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
-    """What `publish` said of this release, None where it is not there yet.
+    """What `publish` said of this release, None where it is not there yet, or not whole any more.
+
+    A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
     Raises:
         InputError: it has more unreadable records than this job allows.
@@ -62,6 +66,11 @@ def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
     if not releases.is_release(inventory.release):
         return None
     manifest = releases.manifest(inventory.release)
+    if wrong := releases.damaged(inventory.release, manifest["files"]):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        log.warning("%s: %s%s: it is written again", inventory.release, wrong[0], more)
+        storage.delete(storage.join(inventory.release, "manifest.json"))
+        return None
     answer = _answer(manifest, inventory.release, inventory.started)
     scan_job.check_readable({k: answer[k] for k in ("read", "kept", "rejected", "unreadable")}, job)
     latest = storage.join(job.output, "latest.json")

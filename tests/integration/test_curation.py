@@ -17,12 +17,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.infra.errors import InputError, UsageError
+from headrace.infra import releases
+from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
+from headrace.tasks.curation import validate_finished
 
 pytestmark = pytest.mark.spark
 
@@ -231,6 +233,32 @@ def test_asking_again_returns_the_finished_release(
     with pytest.raises(InputError) as error:
         release_job.finished(strict, inventory_job.take(strict))
     assert error.value.counts["read"] == said["read"]
+
+
+@pytest.mark.parametrize("damage", ["short", "gone", "empty report"])
+def test_a_damaged_release_is_written_again(
+    spark: Any, small_units: None, tmp_path: Path, damage: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts()[:12])
+    )
+    work = job(tmp_path / "a.jsonl", tmp_path / "out")
+    said = curate(spark, work)
+    before = parquet(said["release"])
+    victim = Path(said["release"], "report.html" if "report" in damage else sorted(before)[0])
+    if damage == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-7] if damage == "short" else b"")
+    with pytest.raises(ValidationError, match=victim.name) as error:
+        validate_finished(said["release"])
+    assert error.value.code == 4
+    again = curate(spark, work)
+    assert again["release"] == said["release"] and parquet(again["release"]) == before
+    assert (
+        again["seconds"] >= 0
+        and releases.damaged(again["release"], releases.manifest(again["release"])["files"]) == []
+    )
 
 
 def test_too_many_unreadable_publishes_nothing(
