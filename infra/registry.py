@@ -338,8 +338,17 @@ class Registry:
             self._repair()
 
     def _repair(self) -> None:
+        torn = audit.unfinished(self.tracking.home.audit)
+        if torn and torn.get("model") == self.name and self._carried_out(torn):
+            audit.finish(self.tracking.home.audit, torn)
         if made := self.last_decision():
             self._follow(made)
+
+    def _carried_out(self, made: dict[str, Any]) -> bool:
+        """Whether alias or tags show a decision, so that its line was committed."""
+        tags = self._tags(_about(made)) or {}
+        moved = made["to"] != made["from"] and self._alias(CHAMPION) == made["to"]
+        return moved or tags.get(_LINE) == str(made["number"])
 
     def _decisions(self) -> list[dict[str, Any]]:
         entries = audit.read(self.tracking.home.audit)
