@@ -70,8 +70,8 @@ def verify(path: Path) -> dict[str, Any]:
     """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`}.
 
     `torn`: the file ends in a line without its end, which a kill, a full disk or a power cut left
-    of a decision that was never committed. A last line that is gone as a whole can't be told from one that never was: keep
-    `last` elsewhere to see that too.
+    of a decision that was never committed. A last line that is gone as a whole can't be told from
+    one that never was: keep `last` elsewhere to see that too.
 
     Raises:
         ValidationError: a line was edited, is missing or stands elsewhere.

@@ -1,7 +1,7 @@
 """Self-contained HTML pages: every report of headrace is made of these parts.
 
-All text is escaped and all of it is visible; nothing is loaded from outside; plots are inline SVG, the same bytes for the
-same data.
+All text is escaped and all of it is visible; nothing is loaded from outside; plots are inline SVG,
+the same bytes for the same data.
 """
 
 from __future__ import annotations
