@@ -17,6 +17,7 @@ from torch import Tensor
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 from headrace.infra.settings import Settings
+from headrace.training.moe import hf_config
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
 
@@ -61,8 +62,17 @@ def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
 
 
 def from_hf_tensors(config: MoEConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above)."""
-    out = {n: t for n, t in tensors.items() if ".mlp.experts." not in n}
+    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above).
+
+    Layers behind the last one, which guess further tokens ahead, are left out.
+    """
+    layers = {f"{n}" for n in range(config.num_hidden_layers)}
+    out = {
+        n: t
+        for n, t in tensors.items()
+        if ".mlp.experts." not in n
+        and not (n.startswith("model.layers.") and n.split(".")[2] not in layers)
+    }
     for layer in range(config.first_k_dense_replace, config.num_hidden_layers):
         base = f"model.layers.{layer}.mlp.experts."
         each = range(config.n_routed_experts)
@@ -176,7 +186,8 @@ def load_config(folder: Path | str) -> MoEConfig:
     """The shape of an exported model.
 
     Raises:
-        InputError: no export is there, or it is of another class.
+        InputError: no export is there, it is of another class, or it has a field that isn't
+            implemented.
     """
     path = Path(folder) / "config.json"
     try:
@@ -186,9 +197,9 @@ def load_config(folder: Path | str) -> MoEConfig:
             f"{folder}: no readable model export ({type(error).__name__} on config.json)",
             "give the export folder of a run",
         ) from None
-    if not isinstance(config, dict) or config.get("model_type") != "glm4_moe":
-        raise InputError(f"{path}: not a glm4_moe model", "give an export made by headrace")
-    return MoEConfig.from_hf(config)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object", "give an export made by headrace")
+    return hf_config.read(config, str(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -214,13 +225,22 @@ def load(folder: Path | str) -> MoEForCausalLM:
     config = load_config(folder)
     with torch.device("meta"):
         model = MoEForCausalLM(config)
+    tensors = read_tensors(folder / WEIGHTS)
+    embedding = tensors.get("model.embed_tokens.weight", torch.empty(0))
+    head = tensors.get("lm_head.weight", embedding)
+    if config.tie_word_embeddings and not torch.equal(head, embedding):
+        raise InputError(
+            f"{folder / WEIGHTS}: lm_head.weight differs from model.embed_tokens.weight, and "
+            "config.json has tie_word_embeddings = true",
+            "transformers reads such a model untied: set tie_word_embeddings to false",
+        )
     try:
-        state = from_hf_tensors(config, read_tensors(folder / WEIGHTS))
+        state = from_hf_tensors(config, tensors)
         model.load_state_dict(state, assign=True)
     except (KeyError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
+        said = "; ".join(x.strip() for x in str(error).splitlines()[:2])
         raise InputError(
-            f"{folder / WEIGHTS} does not fit its config.json: {first}", "make the export again"
+            f"{folder / WEIGHTS} does not fit its config.json: {said}", "make the export again"
         ) from None
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
