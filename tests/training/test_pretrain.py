@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,15 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert trace(output) == trace(done[0])
     same = [(d / "export" / export.WEIGHTS).read_bytes() for d in (output, done[0])]
     assert same[0] == same[1]
+
+
+def test_training_and_measuring_see_each_document_apart(
+    shards_folder: Path, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(shards_folder))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    pretrain(job(shards_folder, tmp_path / "o", steps=3, heldout_rows=8))
+    assert seen.apart >= 3 * 4 + 8 and not seen.mixed
 
 
 def test_too_little_text_is_said(shards_folder: Path, tmp_path: Path) -> None:

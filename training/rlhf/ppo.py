@@ -14,6 +14,7 @@ Run: python -m headrace.training.rlhf.ppo job.json (a PPOJob).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +27,14 @@ from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import set_rate
 from headrace.training.rlhf import advantages, examples, kl, losses, rollout
 from headrace.training.rlhf.chat import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.judgement import Judgement, judge
-from headrace.training.rlhf.replay import Replay, bits_per_byte
+from headrace.training.rlhf.replay import Replay
 from headrace.training.rlhf.reward import load_reward, padded
 from headrace.training.rlhf.rollout import Answers
 from headrace.training.rlhf.scalar import ScalarModel
@@ -110,12 +111,14 @@ class Trainer:
         """Update policy and critic from a round; means over its optimiser steps."""
         s = self.settings
         n = len(e.answers.ended)
+        steps = math.ceil(n / s.minibatch)
         seen: list[dict[str, float]] = []
         for epoch in range(s.epochs):
             shuffled = np.random.default_rng([self.seed, number, epoch]).permutation(n).tolist()
             for start in range(0, n, s.minibatch):
                 rows = shuffled[start : start + s.minibatch]
-                figures = self._step(e, rows, engine, (number * s.epochs + epoch) * n + start)
+                taken = (number * s.epochs + epoch) * steps + start // s.minibatch
+                figures = self._step(e, rows, engine, taken)
                 seen.append(figures)
                 if figures["moved"] > s.stop_kl:
                     return _means(seen)
@@ -129,8 +132,7 @@ class Trainer:
         mask, old = answers.mask, e.logprobs[at]
         figures: dict[str, float] = {}
         if self.replay and s.replay_rows:
-            ids = self.replay.batch(number, s.replay_rows, self.seed)
-            language = next_token_loss(self.both.policy(ids), ids)
+            language = self.replay.loss(self.both.policy, number, s.replay_rows)
             engine.backward(s.replay_weight * language)
             figures["language_loss"] = language.item()
         new = rollout.logprobs(self.both.policy, answers, s.temperature)
@@ -188,8 +190,8 @@ def ppo(job: PPOJob) -> dict[str, Any]:
     chat = Chat.of(tokenizer, policy.config.max_position_embeddings)
     data = examples.read(job.data, examples.PPO, s.heldout, LEAST_ROWS)
     held = [r["prompt"] for r in data.heldout]
-    replay = Replay(job.replay, base) if job.replay else None
-    rows = replay.heldout(HELDOUT_ROWS) if replay else None
+    # Not the rows of SFT, which has the same seed.
+    replay = Replay(job.replay, base, [job.seed, 1]) if job.replay else None
 
     def judged(against: MoEForCausalLM | None) -> Judgement:
         return judge(
@@ -198,7 +200,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         )  # fmt: skip
 
     def language() -> float | None:
-        return None if rows is None else bits_per_byte(policy, tokenizer, rows)
+        return replay.bits_per_byte(policy, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("PPO: SFT policy on held-out prompts"):
         before = Judgement.from_json(stage.once("before", lambda: judged(None).to_json()))

@@ -19,12 +19,12 @@ from headrace.infra import console, lineage, storage
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer, set_rate
 from headrace.training.rlhf import examples, losses
 from headrace.training.rlhf.chat import Chat, Dialogue, batch
 from headrace.training.rlhf.jobs import SFTJob
-from headrace.training.rlhf.replay import Replay, bits_per_byte
+from headrace.training.rlhf.replay import Replay
 from headrace.training.rlhf.stage import (
     Batches,
     Stage,
@@ -81,18 +81,17 @@ def sft(job: SFTJob) -> dict[str, Any]:
         for part in (data.train, data.heldout)
     )
     sizes = np.array([len(r["response"].encode()) for r in data.heldout], dtype=np.float64)
-    replay = Replay(job.replay, base) if job.replay else None
-    rows = replay.heldout(HELDOUT_ROWS) if replay else None
+    replay = Replay(job.replay, base, [job.seed]) if job.replay else None
+
+    def language() -> float | None:
+        return replay.bits_per_byte(model, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("SFT: base model on held-out prompts"):
         before = stage.once("before", lambda: response_nats(model, held, chat.pad).tolist())
-        drift_before = stage.once(
-            "language", lambda: None if rows is None else bits_per_byte(model, tokenizer, rows)
-        )
+        drift_before = stage.once("language", language)
     _train(job, stage, model, train, chat, replay)
     with console.Progress("SFT: tuned model on held-out prompts"):
-        after = response_nats(model, held, chat.pad)
-        drift_after = None if rows is None else bits_per_byte(model, tokenizer, rows)
+        after, drift_after = response_nats(model, held, chat.pad), language()
 
     was = np.array(before)
     bits = np.log(2) * sizes
@@ -143,8 +142,7 @@ def _train(
             share = 0.0
             if replay and s.replay_rows:
                 share = s.replay_rows / (s.replay_rows + s.batch)
-                ids = replay.batch(step, s.replay_rows, job.seed)
-                language = next_token_loss(model(ids), ids)
+                language = replay.loss(model, step, s.replay_rows)
                 engine.backward(share * language)
                 figures["language_loss"] = language.item()
             inputs, targets, mask = batch([train[i] for i in batches[step]], chat.pad)

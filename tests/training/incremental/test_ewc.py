@@ -8,13 +8,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.training import checkpoint
 from headrace.training.incremental.course import Trainer
 from headrace.training.incremental.ewc import ewc
+from headrace.training.incremental.material import prepare
 from headrace.training.incremental.settings import (
     CourseSettings,
     EWCJob,
@@ -70,6 +73,36 @@ def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
     assert json.loads((folder / "export" / "lineage.json").read_text()) == {"release_id": "new"}
     assert export.load(got["export"]).config == export.load(task.model).config
     assert math.isfinite(got["measures"]["new.order_gain"])
+
+
+def test_rows_of_training_fisher_and_champion_see_each_document_apart(
+    champion: str, corpora: dict[str, str], tmp_path: Path, watch: Any
+) -> None:
+    tokenizer = export.load_tokenizer(champion)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"say {n}"}) + "\n" for n in range(48)))
+    task = job(champion, corpora, tmp_path / "o", prompts=str(prompts), compare_plain=True)
+    settings = SETTINGS.material.model_copy(update={"tokens": 1024})
+    task = task.model_copy(update={"settings": SETTINGS.model_copy(update={"material": settings})})
+    # Answers of an untrained champion seldom end: the cache stands for one that was aligned.
+    said = [[256, 7, 7, 7, 7], [256, 8, 8, 9]] * 40
+    storage.write_json(tmp_path / "o" / "dialogues.json", said)
+    length = export.load_config(champion).max_position_embeddings
+    material = prepare(task.new, task.old, tokenizer, length, settings, task.seed, said)
+    assert material.spoken == 1
+    eos, fisher = tokenizer.eos_token_id, np.concatenate([b.numpy() for b in material.fisher])
+    seen = watch(np.concatenate([material.batches.reshape(-1, length), fisher]), eos)
+    assert ewc(task)["steps"] == len(material.batches)
+
+    def several(rows: np.ndarray) -> int:
+        number = (rows.reshape(-1, length) == eos).cumsum(1)
+        return int((number[:, -1] > number[:, 0]).sum())
+
+    batches = material.batches
+    again = several(batches[:, -1:])  # by the champion, which teaches them
+    plain = several(batches[:, : material.fresh])
+    assert seen.apart == several(batches) + again + plain + several(fisher) and not seen.mixed
+    assert again and plain and several(fisher)
 
 
 def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]]) -> None:

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headrace.infra.errors import InputError
 from headrace.training import checkpoint
+from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
 from headrace.training.rlhf import ppo as module
@@ -21,6 +23,7 @@ from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.ppo import Trainer, ppo
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
+from headrace.training.rlhf.sft import HELDOUT_ROWS
 
 SETTINGS = PPOSettings(
     iterations=4, rollouts=12, minibatch=6, max_new_tokens=10, replay_rows=1,
@@ -74,6 +77,19 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert ppo(job(world, judge, tmp_path / "killed"))["metrics"] == m
     for file in ("metrics.jsonl", "export/model.safetensors"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_replayed_rows_and_the_language_metric_see_each_document_apart(
+    world: Any, judge: Path, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(world.tokens))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    few = SETTINGS.model_copy(update={"iterations": 2, "stop_kl": 9.0})
+    made = ppo(job(world, judge, tmp_path / "o").model_copy(update={"settings": few}))
+    measured = 2 * min(shards.heldout.rows, HELDOUT_ROWS)
+    # Two rounds of two passes over twelve answers, six a step, with a row each.
+    assert seen.apart == 2 * 2 * 2 + measured and not seen.mixed
+    assert made["metrics"]["language"]["before"] > 0
 
 
 def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:

@@ -8,17 +8,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.training import checkpoint
+from headrace.training.data.shards import Shards
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf.chat import Chat
 from headrace.training.rlhf.jobs import SFTJob
 from headrace.training.rlhf.settings import Saving, SFTSettings
-from headrace.training.rlhf.sft import response_nats, sft
+from headrace.training.rlhf.sft import HELDOUT_ROWS, response_nats, sft
 
 SETTINGS = SFTSettings(steps=16, batch=8, replay_rows=2, checkpoint=Saving(every=5))
 
@@ -96,6 +98,17 @@ def test_gain_export_and_a_kill_in_the_middle(
     assert sft(job(world, tmp_path / "whole")) == whole
     with pytest.raises(UsageError, match="other inputs or settings"):
         sft(job(world, tmp_path / "whole", seed=4))
+
+
+def test_replayed_rows_and_the_language_metric_see_each_document_apart(
+    world: Any, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(world.tokens))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    few = SETTINGS.model_copy(update={"steps": 3})
+    sft(job(world, tmp_path / "o", settings=few))
+    measured = 2 * min(shards.heldout.rows, HELDOUT_ROWS)
+    assert seen.apart == 3 * 2 + measured and not seen.mixed
 
 
 def test_routing_biases_stay_as_they_were(world: Any, tmp_path: Path) -> None:
