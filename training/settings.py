@@ -28,7 +28,8 @@ class OptimizerSettings(Settings):
     warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.0, ge=0, le=1)
-    """Share of the peak at the last step; the way there is a straight line."""
+    """Share of the peak to which the rates fall in a straight line; the last step is one short of
+    it."""
 
 
 class CheckpointSettings(Settings):

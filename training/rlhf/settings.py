@@ -18,7 +18,8 @@ class Rates(OptimizerSettings):
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.1, ge=0, le=1)
-    """Share of the peak at the last step."""
+    """Share of the peak to which the rates fall in a straight line; the last step is one short of
+    it."""
 
 
 class Saving(CheckpointSettings):
