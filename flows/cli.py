@@ -216,7 +216,7 @@ def align(
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
-    """Let a model speak."""
+    """Answer a prompt by an aligned model, or continue it by a pretrained one."""
     from headrace.infra.settings import Shared
     from headrace.tasks.training import generate_text
 

@@ -189,9 +189,9 @@ def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:
 def generate_text(
     model: str, prompt: str, max_tokens: int, temperature: float, shared: Shared
 ) -> str:
-    """What a model says after a prompt."""
+    """What a model says: an aligned one answers the prompt, any other continues it."""
     from headrace.training.generate import sample
-    from headrace.training.moe.export import load, load_tokenizer
+    from headrace.training.moe.export import chat_format, load, load_tokenizer
 
     busy.join(home())
     export = resolve_model(model, shared)
@@ -199,6 +199,7 @@ def generate_text(
         load(export),
         load_tokenizer(export),
         [prompt],
+        chat=chat_format(export),
         max_new_tokens=max_tokens,
         temperature=temperature,
         seed=shared.seed,

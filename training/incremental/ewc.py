@@ -37,6 +37,7 @@ from headrace.training.incremental.penalty import penalty
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.rlhf.chat import Chat
 from headrace.training.scoring import evaluate, nll, order
 
 SIDES = {"plain": "after plain fine-tuning (for comparison)"}
@@ -129,7 +130,10 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     settings = job.settings
     model, tokenizer = export.load(job.model), export.load_tokenizer(job.model)
     said: list[list[int]] = []
+    chat = export.chat_format(job.model)
     if job.prompts:
+        # An aligned champion of before exports had a template gets it here.
+        chat = chat or Chat.of(tokenizer, nll.context_of(model)).format
         asked, count = dialogues.read_prompts(job.prompts), settings.material.prompts
         cache = folder / "dialogues.json"
         said = dialogues.sample(model, tokenizer, asked, count, job.seed, cache)
@@ -172,7 +176,7 @@ def ewc(job: EWCJob) -> dict[str, Any]:
         },
         settings=settings.model_dump(mode="json"),
     )
-    export.save(model, folder / "export", job.model, card)
+    export.save(model, folder / "export", job.model, card, chat)
     answer = {
         "stage": "ewc",
         "steps": course.steps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,16 @@ class Card(Settings):
     """Figures worth a line in the card."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the training."""
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How an aligned model is talked to."""
+
+    template: str
+    """Jinja, of the tokenizer's `chat_template`."""
+    stops: tuple[int, ...]
+    """Ids of the tokens that end an answer."""
 
 
 def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
@@ -100,7 +111,17 @@ def _token_ids(tokenizer_dir: Path) -> dict[str, int]:
     return {k: int(v) for k, v in ids.items() if v is not None}
 
 
-def _card(model: MoEForCausalLM, card: Card) -> str:
+_CHAT = """
+## Chat
+The tokenizer has a chat template: `tokenizer.apply_chat_template(messages,
+add_generation_prompt=True)` gives the ids of training, and `generate()` stops where an answer ends.
+User and assistant take turns; there is no system role. A message that spells out a special token is
+refused by the template; a plain `tokenizer(text)` reads it as that token unless it is told
+`split_special_tokens=True`.
+"""
+
+
+def _card(model: MoEForCausalLM, card: Card, chat: ChatFormat | None) -> str:
     from headrace.training.moe.presets import count
 
     total, active = count(model.config)
@@ -120,7 +141,7 @@ A small decoder with a mixture of experts, made by headrace; class Glm4MoeForCau
 | figure | value |
 |---|---|
 {rows}
-
+{_CHAT if chat else ""}
 ## Lineage
 {lineage or "- none given"}
 
@@ -135,25 +156,39 @@ and licences, stands in the release that the lineage names.
 """
 
 
-def save(model: MoEForCausalLM, folder: Path | str, tokenizer_dir: Path | str, card: Card) -> Path:
-    """The finished export folder: written beside it, then renamed, so that it is whole or absent.
+def save(
+    model: MoEForCausalLM,
+    folder: Path | str,
+    tokenizer_dir: Path | str,
+    card: Card,
+    chat: ChatFormat | None = None,
+) -> Path:
+    """Write an export folder beside its place and rename it, so that it is whole or absent.
 
-    An export that is there already is replaced.
+    Args:
+        model: what is exported.
+        folder: where to; an export that is there already is replaced.
+        tokenizer_dir: where the tokenizer's files are.
+        card: what the model card says.
+        chat: the format that an aligned model answers in; None: the export continues text, and has
+            no chat template even if the tokenizer came with one.
     """
     folder, tokenizer_dir = Path(folder), Path(tokenizer_dir)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_tensors(to_hf_tensors(model), temporary / WEIGHTS)
-    ids = _token_ids(tokenizer_dir)
+    ids: dict[str, Any] = _token_ids(tokenizer_dir)
+    if chat:
+        ids["eos_token_id"] = list(chat.stops)
     storage.write_json(temporary / "config.json", model.config.to_hf() | ids)
     storage.write_json(
         temporary / "generation_config.json",
         {**ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95},
     )
     storage.write_json(temporary / "lineage.json", card.lineage)
-    storage.write_bytes(temporary / "README.md", _card(model, card).encode())
-    copy_tokenizer(tokenizer_dir, temporary)
+    storage.write_bytes(temporary / "README.md", _card(model, card, chat).encode())
+    copy_tokenizer(tokenizer_dir, temporary, chat)
     publish_folder(temporary, folder)
     return folder
 
@@ -163,11 +198,30 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     storage.write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
 
-def copy_tokenizer(tokenizer_dir: Path, folder: Path) -> None:
-    """Copy the tokenizer's files into an export."""
+def copy_tokenizer(tokenizer_dir: Path, folder: Path, chat: ChatFormat | None = None) -> None:
+    """Copy the tokenizer's files into an export, with the template of `chat` or none."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (tokenizer_dir / name).exists():
             shutil.copyfile(tokenizer_dir / name, folder / name)
+    settings = folder / "tokenizer_config.json"
+    said: dict[str, Any] = storage.read_json(settings) if settings.exists() else {}
+    said.pop("chat_template", None)
+    storage.write_json(settings, said | ({"chat_template": chat.template} if chat else {}))
+
+
+def chat_format(folder: Path | str) -> ChatFormat | None:
+    """The chat format of an export; None where it only continues text.
+
+    Raises:
+        InputError: there is no tokenizer.
+    """
+    tokenizer = load_tokenizer(folder)
+    if not isinstance(tokenizer.chat_template, str):
+        return None
+    path = Path(folder) / "generation_config.json"
+    said = storage.read_json(path).get("eos_token_id") if path.exists() else None
+    stops = said if isinstance(said, list) else [tokenizer.eos_token_id if said is None else said]
+    return ChatFormat(tokenizer.chat_template, tuple(stops))
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:

@@ -240,7 +240,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         },
         settings=s.model_dump(mode="json"),
     )
-    export.save(policy, stage.export, base, card)
+    export.save(policy, stage.export, base, card, chat.format)
     return stage.finish(metrics)
 
 

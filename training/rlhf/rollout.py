@@ -97,7 +97,7 @@ def answer(
         prompts,
         max_new_tokens=max_new_tokens,
         pad=chat.pad,
-        stop=chat.end,
+        stop=[chat.end],
         temperature=temperature,
         seed=seed,
     )

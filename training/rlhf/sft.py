@@ -110,7 +110,7 @@ def sft(job: SFTJob) -> dict[str, Any]:
         metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
         settings=s.model_dump(mode="json"),
     )
-    export.save(model, stage.export, base, card)
+    export.save(model, stage.export, base, card, chat.format)
     return stage.finish(metrics)
 
 

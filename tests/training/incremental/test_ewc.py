@@ -73,6 +73,7 @@ def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
     assert json.loads((folder / "export" / "lineage.json").read_text()) == {"release_id": "new"}
     assert export.load(got["export"]).config == export.load(task.model).config
     assert math.isfinite(got["measures"]["new.order_gain"])
+    assert export.chat_format(got["export"]) is None, "a champion that only continues text"
 
 
 def test_rows_of_training_fisher_and_champion_see_each_document_apart(
@@ -92,7 +93,11 @@ def test_rows_of_training_fisher_and_champion_see_each_document_apart(
     assert material.spoken == 1
     eos, fisher = tokenizer.eos_token_id, np.concatenate([b.numpy() for b in material.fisher])
     seen = watch(np.concatenate([material.batches.reshape(-1, length), fisher]), eos)
-    assert ewc(task)["steps"] == len(material.batches)
+    got = ewc(task)
+    assert got["steps"] == len(material.batches)
+    # It answers in the chat format, even if the champion's export said nothing of it yet.
+    chat = export.chat_format(got["export"])
+    assert chat is not None and chat.stops == (256, 260)
 
     def several(rows: np.ndarray) -> int:
         number = (rows.reshape(-1, length) == eos).cumsum(1)
@@ -103,6 +108,18 @@ def test_rows_of_training_fisher_and_champion_see_each_document_apart(
     plain = several(batches[:, : material.fresh])
     assert seen.apart == several(batches) + again + plain + several(fisher) and not seen.mixed
     assert again and plain and several(fisher)
+
+
+def test_the_chat_format_of_the_champion_is_kept(
+    champion: str, corpora: dict[str, str], tmp_path: Path
+) -> None:
+    own = export.ChatFormat("{{ messages[0]['content'] }}", (256, 257))
+    card = export.Card(stage="ppo")
+    aligned = export.save(export.load(champion), tmp_path / "aligned", champion, card, own)
+    few = SETTINGS.material.model_copy(update={"tokens": 512})
+    task = job(str(aligned), corpora, tmp_path / "o", compare_plain=False,
+               settings=SETTINGS.model_copy(update={"material": few}))  # fmt: skip
+    assert export.chat_format(ewc(task)["export"]) == own
 
 
 def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]]) -> None:

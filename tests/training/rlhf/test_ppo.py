@@ -55,6 +55,8 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert m["low"] <= m["gain"] <= m["high"]
     assert m["kl"] > 0
     assert json.loads((tmp_path / "whole/export/lineage.json").read_text())["reward"] == "kept"
+    chat = export.chat_format(whole["export"])
+    assert chat is not None and chat.stops == (0, 3)
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [1, 2, 3, 4]
     wanted = {"loss", "reward", "kl", "clip_fraction", "value_loss", "length", "coefficient"}

@@ -66,6 +66,8 @@ def test_gain_export_and_a_kill_in_the_middle(
     lineage = json.loads((tmp_path / "whole/export/lineage.json").read_text())
     assert lineage["release_id"] == "r1"
     export.load(whole["export"])
+    chat = export.chat_format(whole["export"])
+    assert chat is not None and chat.stops == (0, 3)
 
     class Killed(BaseException):
         """As kill -9: nothing catches it."""
