@@ -26,6 +26,7 @@ from headrace.infra import console
 from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
+from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import set_rate
@@ -39,8 +40,8 @@ from headrace.training.rlhf.reward import load_reward, padded
 from headrace.training.rlhf.rollout import Answers
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import PPOSettings
-from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS, replay_identity
-from headrace.training.rlhf.stage import Stage, content, local_folder, paired, weights
+from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS
+from headrace.training.rlhf.stage import Stage, identity, local_folder, paired, weights
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,10 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         local_folder(job.model, "the model"),
         local_folder(job.reward, "the reward"),
     )
-    stage = Stage(
-        "ppo", job.output, s, job.seed, model=weights(base), reward=weights(judge_folder),
-        data=content(job.data), replay=replay_identity(job.replay),
-    )  # fmt: skip
-    if done := stage.result():
+    stage = Stage(job.output, identity("ppo", job))
+    done = stage.result()
+    # Other settings of the evaluation alone: the policy is judged again and not trained.
+    if done and done["metrics"]["samples"] == s.evaluation_samples:
         return done
     prepare(job.seed)
     policy, reference = export.load(base), export.load(base).requires_grad_(False)
@@ -203,7 +203,8 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         return replay.bits_per_byte(policy, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("PPO: SFT policy on held-out prompts"):
-        before = Judgement.from_json(stage.once("before", lambda: judged(None).to_json()))
+        once = f"before-{s.evaluation_samples}"
+        before = Judgement.from_json(stage.once(once, lambda: judged(None).to_json()))
         drift_before = stage.once("language", language)
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, replay, job.seed)
     _train(job, stage, trainer, chat.prompts([r["prompt"] for r in data.train], s.max_new_tokens))
@@ -217,6 +218,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         "after": float(after.passed.mean()),
         **paired(before.passed, after.passed, job.seed),
         "n": len(held),
+        "samples": s.evaluation_samples,
         "checks": {
             c: {"before": v, "after": after.figures["checks"][c]}
             for c, v in before.figures["checks"].items()
@@ -238,7 +240,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         metrics={
             k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n", "kl")
         },
-        settings=s.model_dump(mode="json"),
+        settings=deciding_weights(s),
     )
     export.save(policy, stage.export, base, card, chat.format)
     return stage.finish(metrics)

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headrace.infra import console, lineage, storage
+from headrace.infra import console
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
+from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer, set_rate
@@ -28,7 +29,7 @@ from headrace.training.rlhf.replay import Replay
 from headrace.training.rlhf.stage import (
     Batches,
     Stage,
-    content,
+    identity,
     local_folder,
     paired_ratio,
     weights,
@@ -66,10 +67,7 @@ def sft(job: SFTJob) -> dict[str, Any]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    stage = Stage(
-        "sft", job.output, s, job.seed, model=weights(base), data=content(job.data),
-        replay=replay_identity(job.replay),
-    )  # fmt: skip
+    stage = Stage(job.output, identity("sft", job))
     if done := stage.result():
         return done
     prepare(job.seed)
@@ -108,15 +106,10 @@ def sft(job: SFTJob) -> dict[str, Any]:
         stage="sft",
         lineage={**job.lineage, "model_sha256": weights(base), "seed": job.seed},
         metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
-        settings=s.model_dump(mode="json"),
+        settings=deciding_weights(s),
     )
     export.save(model, stage.export, base, card, chat.format)
     return stage.finish(metrics)
-
-
-def replay_identity(folder: str | None) -> str | None:
-    """What tells one token folder from another: the hash of its manifest."""
-    return lineage.sha256(storage.join(folder, "manifest.json")) if folder else None
 
 
 def _train(

@@ -16,7 +16,7 @@ from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.training import checkpoint
 from headrace.training.incremental.course import Trainer
-from headrace.training.incremental.ewc import ewc
+from headrace.training.incremental.ewc import ewc, identity
 from headrace.training.incremental.material import prepare
 from headrace.training.incremental.settings import (
     CourseSettings,
@@ -25,7 +25,11 @@ from headrace.training.incremental.settings import (
     MaterialSettings,
 )
 from headrace.training.moe import export
-from headrace.training.settings import CheckpointSettings, OptimizerSettings
+from headrace.training.settings import (
+    CheckpointSettings,
+    EvaluateSettings,
+    OptimizerSettings,
+)
 
 SETTINGS = EWCSettings(
     material=MaterialSettings(tokens=5120, fisher_tokens=512),
@@ -129,6 +133,41 @@ def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]])
         ewc(task.model_copy(update={"seed": 6}))
 
 
+def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
+    finished: tuple[EWCJob, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, want = finished
+    judging = EvaluateSettings(documents=6, max_bytes=300)
+    other = SETTINGS.model_copy(
+        update={
+            "material": SETTINGS.material.model_copy(update={"heldout": judging}),
+            "course": SETTINGS.course.model_copy(
+                update={"checkpoint": CheckpointSettings(every=3, keep=1)}
+            ),
+        }
+    )
+    asked = task.model_copy(update={"settings": other, "compare_plain": False})
+    assert identity(asked) == identity(task)
+    made = ewc(asked.model_copy(update={"output": str(tmp_path / "o")}))
+    for name in ("export/model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "o" / name).read_bytes() == (Path(task.output) / name).read_bytes()
+    assert made["course"] == want["course"] and "plain" not in made["metrics"]["new"]
+    # Asked of a finished round: judged again on those documents, with no step of training.
+    copy = tmp_path / "copy"
+    shutil.copytree(task.output, copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", None)
+        again = ewc(asked.model_copy(update={"output": str(copy)}))
+        assert again["documents"]["old"] == 6 and again["resumed_from"] == again["steps"]
+        assert again["metrics"] == made["metrics"] != want["metrics"]
+        back = ewc(task.model_copy(update={"output": str(copy)}))
+        assert back["metrics"] == want["metrics"]
+    # Plain fine-tuning that was left out is all that is trained when it is asked for.
+    plain = ewc(asked.model_copy(update={"output": str(tmp_path / "o"), "compare_plain": True}))
+    assert plain["metrics"]["new"].keys() == {"before", "after", "plain"}
+    assert plain["metrics"]["new"]["after"] == made["metrics"]["new"]["after"]
+
+
 class Killed(BaseException):
     """Stands for kill -9: nothing may catch it."""
 
@@ -159,7 +198,11 @@ def test_killed_round_ends_with_the_same_bytes(
     got = ewc(again)
     assert got["resumed_from"] == min(want["steps"], (fatal - 1) // 4 * 4)
     assert got["metrics"] == want["metrics"] and got["course"] == want["course"]
-    for name in ("export/model.safetensors", "metrics.jsonl", "evaluation/old_plain.parquet"):
+    for name in (
+        "export/model.safetensors",
+        "metrics.jsonl",
+        "evaluation/200x1024/old_plain.parquet",
+    ):
         assert (tmp_path / name).read_bytes() == (Path(task.output) / name).read_bytes(), name
 
 

@@ -81,6 +81,26 @@ def test_answer_metrics_and_a_kill_in_the_middle(
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
+def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
+    world: Any, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SETTINGS.model_copy(update={"iterations": 2})
+    other = few.model_copy(update={"checkpoint": Saving(every=1, keep=1), "evaluation_samples": 2})
+    asked = [
+        job(world, judge, tmp_path / name).model_copy(update={"settings": s})
+        for name, s in (("one", few), ("two", other))
+    ]
+    one, two = map(ppo, asked)
+    files = ["export/model.safetensors", "metrics.jsonl"]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    # Asked of the first folder: judged again, on as many samples as are asked for, not trained.
+    monkeypatch.setattr(Trainer, "learn", None)
+    again = ppo(asked[0].model_copy(update={"settings": other}))
+    assert again["metrics"] == two["metrics"] != one["metrics"]
+    assert ppo(asked[0])["metrics"] == one["metrics"]
+
+
 def test_replayed_rows_and_the_language_metric_see_each_document_apart(
     world: Any, judge: Path, tmp_path: Path, watch: Any
 ) -> None:

@@ -95,9 +95,11 @@ def test_gain_export_and_a_kill_in_the_middle(
     assert [x["step"] for x in lines] == list(range(1, 17))
     assert all(math.isfinite(x["loss"]) for x in lines)
 
-    # Finished: the answer comes from disk, nothing is trained.
+    # Finished: the answer comes from disk, nothing is trained, however often it is to be saved.
     monkeypatch.setattr(checkpoint, "save", save_then_die)
+    often = SETTINGS.model_copy(update={"checkpoint": Saving(every=1, keep=1)})
     assert sft(job(world, tmp_path / "whole")) == whole
+    assert sft(job(world, tmp_path / "whole", settings=often)) == whole
     with pytest.raises(UsageError, match="other inputs or settings"):
         sft(job(world, tmp_path / "whole", seed=4))
 
