@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from headrace.infra.errors import UsageError, ValidationError
+from headrace.tasks.curves import plotted
 from headrace.training.callbacks.metrics import read
 from headrace.training.data.shards import Shards
 from headrace.training.engine import prepare
@@ -54,6 +55,8 @@ def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Pa
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3
     assert lines[-1]["heldout_loss"] < lines[2]["heldout_loss"]
     assert {"lr", "tokens", "tokens_per_second", "grad_norm", "expert_load"} <= lines[0].keys()
+    assert plotted("pretrain") <= lines[-1].keys()
+    assert all(x["lr"] > 0 for x in lines)
     assert sorted(p.name for p in (output / "checkpoints").iterdir()) == [
         "step-00000018",
         "step-00000024",

@@ -205,8 +205,9 @@ def _train(
             cost = cost + settings.answers * dialogues.divergence(logits[-spoken:], taught)
         return cost
 
+    old = material.batches.shape[1] - material.fresh - spoken
     course = trainer.train(
-        material.batches, "learning the window", held, material.validation, spoken
+        material.batches, "learning the window", held, material.validation, spoken, old
     )
     return {
         "steps": course.steps,

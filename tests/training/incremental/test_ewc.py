@@ -14,6 +14,7 @@ import pytest
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.incremental.course import Trainer
 from headrace.training.incremental.ewc import ewc, identity
@@ -68,6 +69,11 @@ def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == list(range(1, got["steps"] + 1))
     assert lines[0]["penalty"] == 0 and lines[-1]["penalty"] > 0
+    assert all(plotted("ewc") <= x.keys() for x in lines)
+    for x in lines:  # six rows of new text, two of old
+        assert x["loss"] == pytest.approx((6 * x["new_loss"] + 2 * x["replay_loss"]) / 8, rel=1e-5)
+    plain = [json.loads(x) for x in (folder / "plain/metrics.jsonl").read_text().splitlines()]
+    assert all(x["loss"] == x["new_loss"] and "replay_loss" not in x for x in plain)
     for kind in ("new", "old"):
         for when, value in got["metrics"][kind].items():
             table = pq.read_table(got["evaluation"][kind][when])

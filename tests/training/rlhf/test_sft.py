@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from headrace.infra.errors import UsageError, ValidationError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.data.shards import Shards
 from headrace.training.moe import export
@@ -94,6 +95,7 @@ def test_gain_export_and_a_kill_in_the_middle(
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == list(range(1, 17))
     assert all(math.isfinite(x["loss"]) for x in lines)
+    assert plotted("sft") <= lines[0].keys()
 
     # Finished: the answer comes from disk, nothing is trained, however often it is to be saved.
     monkeypatch.setattr(checkpoint, "save", save_then_die)
