@@ -9,7 +9,9 @@ Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/colu
 What got no gradient in a step is not moved by it, nor decayed: an expert without tokens, its row of
 the router, an embedding row outside the batch. Muon gives each update full size however small the
 momentum has become, so an idle expert would go on for ever in the direction of its last tokens.
-Its momentum fades in the meantime, so that the first tokens after a long pause decide alone.
+Its momentum fades in the meantime, so that the first tokens after a long pause decide alone. And
+a matrix whose update has become small against its own running mean, as where next to no tokens come
+any more, moves by as much less (for some hundred steps, until the mean has followed).
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:
 class MuonAdamW(torch.optim.Optimizer):
     """Groups of kind `muon` (matrices; `parts` are stacked in each) and `adamw`.
 
-    State of a parameter: `momentum`, or `mean`, `square` and `step`; all tensors, so that a
-    checkpoint is a plain table of tensors.
+    State of a parameter: `momentum` and `size` (mean square norm of each matrix's updates), or
+    `mean`, `square` and `step`; all tensors, so that a checkpoint is a plain table of tensors.
     """
 
     def __init__(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> None:
@@ -63,27 +65,40 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def _muon(self, params: list[Tensor], lr: float, parts: int) -> None:
         beta, decay = self.settings.momentum, self.settings.weight_decay
-        shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = defaultdict(list)
+        shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor, Tensor]]]
+        shapes = defaultdict(list)
         for p in params:
             state = self.state[p]
+            matrices = p.shape[0] if p.ndim > 2 else 1
             if not state:
                 state["momentum"] = torch.zeros_like(p)
+                state["size"] = p.new_zeros(matrices, parts)
             assert p.grad is not None
             state["momentum"].lerp_(p.grad, 1 - beta)
             step = torch.lerp(p.grad, state["momentum"], beta)
-            for view, update, gradient in zip(
-                *(_matrices(x, parts) for x in (p, step, p.grad.contiguous())), strict=True
-            ):
-                shapes[view.shape[1], view.shape[2]].append((view, update, live(gradient)))
+            views = zip(*(_matrices(x, parts) for x in (p, step, p.grad.contiguous())), strict=True)
+            for number, (view, update, gradient) in enumerate(views):
+                moves = live(gradient)
+                share = self._share(update, moves, state["size"][:, number])
+                shapes[view.shape[1], view.shape[2]].append((view, update, moves, share))
         for (rows, cols), found in shapes.items():
-            flat = orthogonalise(torch.cat([update for _, update, _ in found]))
+            flat = orthogonalise(torch.cat([update for _, update, *_ in found]))
             scale = lr * max(1.0, rows / cols) ** 0.5
-            for (view, _, moves), update in zip(
-                found, flat.split([len(v) for v, *_ in found]), strict=True
+            for (view, _, moves, share), update in zip(
+                found, flat.split([len(view) for view, *_ in found]), strict=True
             ):
                 if decay:
                     view.mul_(1 - lr * decay * moves)
-                view.sub_(update * moves, alpha=scale)
+                view.sub_(update * share, alpha=scale)
+
+    def _share(self, update: Tensor, moves: Tensor, size: Tensor) -> Tensor:
+        """Share of a full step that each matrix makes (n, 1, 1): 1, less where it fades, or 0.
+
+        `size` (n,) is the running mean square norm of its updates, over steps with a gradient.
+        """
+        square = update.square().sum(dim=(1, 2))
+        size.lerp_(square, (1 - self.settings.betas[1]) * moves.flatten())
+        return (square / size.clamp(min=1e-30)).sqrt().clamp(max=1).view_as(moves) * moves
 
     def _adamw(self, params: list[Tensor], lr: float) -> None:
         (b1, b2), decay = self.settings.betas, self.settings.weight_decay

@@ -189,6 +189,31 @@ def test_after_a_long_pause_the_first_tokens_decide_alone() -> None:
     torch.testing.assert_close(old.detach() - at, fresh.detach(), atol=1e-5, rtol=1e-4)
 
 
+def test_an_expert_with_next_to_no_gradient_fades_and_a_busy_one_does_not() -> None:
+    """At a millionth of the gradient, 300 steps; the others' steps keep their full size."""
+    torch.manual_seed(0)
+    p = nn.Parameter(torch.randn(2, 32, 32) * 0.02)
+    optimizer = MuonAdamW(
+        [{"params": [p], "kind": "muon", "parts": 1, "peak": 0.02, "lr": 0.02}], OptimizerSettings()
+    )
+    signal = torch.randn(2, 32, 32)
+
+    def run(steps: int, faint: float) -> torch.Tensor:
+        before = p.detach().clone()
+        sizes = torch.tensor([1.0, faint]).view(2, 1, 1)
+        for _ in range(steps):
+            p.grad = (signal + torch.randn(2, 32, 32)) * sizes
+            optimizer.step()
+        return (p.detach() - before).norm(dim=(1, 2))
+
+    run(100, 1.0)
+    busy, faint = run(300, 1e-6).tolist()
+    assert faint < 0.15 * busy
+    # What a matrix with a steady gradient loses to the chance of its size: next to nothing.
+    full = 300 * 0.02 * orthogonalise(signal[:1]).norm()
+    assert busy > 0.6 * full
+
+
 @given(
     masks=st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=8),
     kind=st.sampled_from(["muon", "adamw"]),
