@@ -109,7 +109,19 @@ class Trainer:
         )
 
     def learn(self, e: Experience, engine: Engine, number: int) -> dict[str, float]:
-        """Update policy and critic from a round; means over its optimiser steps."""
+        """Update policy and critic from a round; means over its optimizer steps.
+
+        `rerouted` is the share of answer tokens that some layer sends to other experts after the
+        updates than when they were drawn.
+        """
+        policy, answers = self.both.policy, e.answers
+        before = rollout.experts(policy, answers)
+        figures = _means(self._updates(e, engine, number))
+        moved = (rollout.experts(policy, answers) != before).any(-1).any(0)
+        return figures | {"rerouted": float(losses.masked_mean(moved.float(), answers.mask))}
+
+    def _updates(self, e: Experience, engine: Engine, number: int) -> list[dict[str, float]]:
+        """The figures of each optimizer step of a round."""
         s = self.settings
         n = len(e.answers.ended)
         steps = math.ceil(n / s.minibatch)
@@ -122,8 +134,8 @@ class Trainer:
                 figures = self._step(e, rows, engine, taken)
                 seen.append(figures)
                 if figures["moved"] > s.stop_kl:
-                    return _means(seen)
-        return _means(seen)
+                    return seen
+        return seen
 
     def _step(
         self, e: Experience, rows: list[int], engine: Engine, number: int

@@ -62,6 +62,7 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert [x["step"] for x in lines] == [1, 2, 3, 4]
     wanted = {"loss", "reward", "kl", "clip_fraction", "value_loss", "length", "coefficient"}
     assert all(wanted | plotted("ppo") <= set(x) for x in lines)
+    assert all(0 <= x["rerouted"] <= 1 for x in lines)
     assert lines[0]["kl"] == pytest.approx(0, abs=1e-3)  # the policy begins as the reference
 
     class Killed(BaseException):
@@ -134,14 +135,15 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
     optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
-    shares, divergence = [], 0.0
+    shares, divergence, rerouted = [], 0.0, 0.0
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
         for number in range(12):
             e = trainer.explore(prompts, number)
             hits = (e.answers.actions() < 150).float() * e.answers.mask
             shares.append(float(hits.sum() / e.answers.mask.sum()))
             divergence = e.figures["kl"]
-            trainer.learn(e, engine, number)
+            rerouted = trainer.learn(e, engine, number)["rerouted"]
+    assert 0 < rerouted <= 1
     assert sum(shares[-2:]) / 2 > sum(shares[:2]) / 2 + 0.1
     assert divergence > 1
 
