@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,13 @@ def test_generate_stops_where_the_answer_ends(folder: Path) -> None:
     said = GenerationConfig.from_pretrained(folder)
     assert (said.eos_token_id, said.bos_token_id, said.pad_token_id) == ([0, 3], 0, 4)
     assert json.loads((folder / "config.json").read_text())["eos_token_id"] == [0, 3]
+
+
+def test_the_example_of_the_page_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "alignment.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "docs/alignment.md", "exec"), {"export": str(folder)})
+    assert capsys.readouterr().out == "\n", "the answer of a model that ends at once"
 
 
 def test_our_sampling_answers_and_stops_too(folder: Path) -> None:
