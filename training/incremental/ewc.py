@@ -103,9 +103,9 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     """The answer of a round; the run folder holds everything else.
 
     Keys: `export`, `stage` (ewc), `steps`, `tokens`, `loss`, `resumed_from`, `metrics` {`new`,
-    `old`: {`before`, `after`, `plain`}} in bits a byte of held-out text, `documents` {`new`, `old`:
-    n}, `measures` {`new.order_gain`: `scoring.order` of the new text under the new model},
-    `evaluation` {`new`, `old`: {`before`, `after`, `plain`: Parquet file of values a document}},
+    `old`: {`before`, `after`, `plain`}} in bits per byte of held-out text, `documents` {`new`,
+    `old`: n}, `measures` {`new.order_gain`: `scoring.order` of the new text under the new model},
+    `evaluation` {`new`, `old`: {`before`, `after`, `plain`: Parquet file of values per document}},
     `course`, `seconds`.
 
     Raises:
@@ -132,7 +132,7 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     said: list[list[int]] = []
     chat = export.chat_format(job.model)
     if job.prompts:
-        # An aligned champion of before exports had a template gets it here.
+        # Exports from before they had a template get it here.
         chat = chat or Chat.of(tokenizer, nll.context_of(model)).format
         asked, count = dialogues.read_prompts(job.prompts), settings.material.prompts
         cache = folder / "dialogues.json"
@@ -233,12 +233,12 @@ def _located(answer: Mapping[str, Any], resumed_from: int, folder: Path) -> dict
     }
     trained = dict(answer["trained"])
     del trained["resumed_from"]
-    told = {k: answer[k] for k in ("steps", "tokens", "metrics", "documents", "measures")}
+    same = {k: answer[k] for k in ("steps", "tokens", "metrics", "documents", "measures")}
     return {
         "export": str(folder / "export"),
         "evaluation": scored,
         "stage": "ewc",
-        **told,
+        **same,
         "loss": trained["loss"],
         "resumed_from": resumed_from,
         "course": trained,
