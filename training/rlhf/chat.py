@@ -99,8 +99,11 @@ class Chat:
 
         Where the last turn is the assistant's, up to its end mark. The same ids as by `TEMPLATE`.
         """
+        return self._turns(self.ids(turns))
+
+    def _turns(self, turns: Sequence[Sequence[int]]) -> list[int]:
         out = [self.begin]
-        for number, ids in enumerate(self.ids(turns)):
+        for number, ids in enumerate(turns):
             out += [self.assistant, *ids, self.end] if number % 2 else [self.user, *ids]
         return out if len(turns) % 2 == 0 else [*out, self.assistant]
 
@@ -110,7 +113,7 @@ class Chat:
         Of a prompt that is too long the end is kept: what the response continues.
         """
         most = max(1, self.context - room - 3)
-        return [[self.begin, self.user, *ids[-most:], self.assistant] for ids in self.ids(prompts)]
+        return [self._turns([ids[-most:]]) for ids in self.ids(prompts)]
 
     def dialogues(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Dialogue]:
         """Prompts with their responses; a response that doesn't fit loses its end and its mark."""
@@ -119,7 +122,7 @@ class Chat:
             said = [*response, self.end][: max(1, self.context - 4)]
             most = max(0, self.context - len(said) - 3)
             kept = prompt[-most:] if most else []
-            start = [self.begin, self.user, *kept, self.assistant]
+            start = self._turns([kept])
             out.append(Dialogue([*start, *said], len(start)))
         return out
 
