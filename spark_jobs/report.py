@@ -67,6 +67,22 @@ def _inputs(manifest: Mapping[str, Any]) -> Section:
     return Section("What came in", table(head, rows, note))
 
 
+def _unusual(manifest: Mapping[str, Any]) -> list[Section]:
+    """Files that can't be read or are not what their names say, and what was left out."""
+    parts: list[Markup] = []
+    odd = [(i["uri"], i["what"]) for i in manifest["inputs"] if "what" in i]
+    out = [(x["uri"], x["why"]) for x in manifest.get("left_out", [])]
+    for title, rows in (
+        ("Not as their names say, or not readable", odd),
+        ("Left out of the folders that were read", out),
+    ):
+        if rows:
+            more = len(rows) - _SOURCES
+            note = f"and {more:,} more; manifest.json has them all" if more > 0 else ""
+            parts += [heading(title), table(["file", "what it is"], rows[:_SOURCES], note)]
+    return [Section("Files", *parts)] if parts else []
+
+
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     """Records of ledger lines summed by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
@@ -226,6 +242,7 @@ def sections(
     return [
         Section("In short", *said),
         _inputs(manifest),
+        *_unusual(manifest),
         _kept(lines),
         _levels(lines),
         _reasons(lines),
