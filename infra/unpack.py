@@ -29,6 +29,15 @@ class DamagedError(Exception):
         self.used, self.left = used, left
 
 
+def codec_of(head: bytes) -> str:
+    """How a file is compressed, by its first four bytes: gzip, zstd or ""."""
+    if head.startswith(b"\x1f\x8b\x08"):
+        return "gzip"
+    # pzstd and the seekable format begin with a frame that is skipped.
+    skipped = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
+    return "zstd" if skipped or head.startswith(b"\x28\xb5\x2f\xfd") else ""
+
+
 def unpacked(file: Any, codec: str) -> Iterator[bytes]:
     """The content of a file in blocks of at most `BLOCK` bytes.
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from headrace.infra.unpack import DamagedError, unpacked
+from headrace.infra.unpack import DamagedError, codec_of, unpacked
 from headrace.spark_jobs.magic import binary
 
 HEAD = 1 << 20
@@ -107,15 +107,6 @@ def examine(name: str, head: bytes, whole: bool) -> Content:
         return replace(found, codec=packed or found.codec)
     found = replace(found, codec=packed)
     return replace(found, note=", ".join(_differences(kind, codec, found)))
-
-
-def codec_of(head: bytes) -> str:
-    """gzip, zstd or nothing."""
-    if head.startswith(b"\x1f\x8b\x08"):
-        return "gzip"
-    # pzstd and the seekable format begin with a frame that is skipped.
-    skipped = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
-    return "zstd" if skipped or head.startswith(b"\x28\xb5\x2f\xfd") else ""
 
 
 def _unpacked(head: bytes, codec: str) -> tuple[bytes, bool]:
