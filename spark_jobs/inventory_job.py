@@ -331,9 +331,14 @@ def take(job: CurateJob) -> Inventory:
 
     Raises:
         InputError: an input is missing, or changed while it was read.
-        UsageError: the parent lies elsewhere.
+        UsageError: the parent lies elsewhere, or the output has a name that isn't UTF-8.
     """
     started = time.time()
+    if storage.display(job.output).startswith("file:"):
+        raise UsageError(
+            f"{storage.display(job.output)}: an output's name must be UTF-8",
+            "give another --output",
+        )
     parent = _parent_id(job)
     found, left_out = find_inputs(job.inputs, job.output)
     files, chunks = survey_all(found)

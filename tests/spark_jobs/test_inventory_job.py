@@ -15,7 +15,7 @@ from headrace.spark_jobs.settings import CurateJob, Source
 
 def job(folder: Path, *inputs: str | Source, **changes: object) -> CurateJob:
     sources = tuple(i if isinstance(i, Source) else Source(uri=i) for i in inputs)
-    return CurateJob.model_validate({"inputs": sources, "output": str(folder / "out"), **changes})
+    return CurateJob.model_validate({"inputs": sources, "output": str(folder / "out")} | changes)
 
 
 def release_id(job: CurateJob) -> str:
@@ -158,6 +158,12 @@ def test_a_file_of_any_name_is_read_under_a_valid_source(tmp_path: Path, name: b
     assert again.uri == file.uri
     [named] = list_inputs([Source(uri=str(tmp_path), identity="pypi:p==1/x")])
     assert named.source == f"pypi:p==1/x/{file.uri.rsplit('/', 1)[-1]}"
+
+
+def test_an_output_whose_name_is_not_utf8_is_refused(files: Path) -> None:
+    folder = os.fsdecode(os.path.join(os.fsencode(files), b"\xd3\xef"))
+    with pytest.raises(UsageError, match="must be UTF-8"):
+        take(job(files, str(files / "in"), output=inventory_job.storage.uri_of(folder)))
 
 
 def test_what_the_files_are_is_said_in_a_few_lines(
