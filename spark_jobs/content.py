@@ -41,6 +41,8 @@ _SAYS = {
     "html": "an HTML page",
     "text": "plain text",
 }
+_TOLD = ("table", "html")
+"""Kinds that a folder of text may hold by accident: they are named in any case."""
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MARKS = tuple(("\ufeff".encode(encoding), encoding) for encoding in _WIDE)
 _HTML = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -124,7 +126,7 @@ def _unpacked(head: bytes, codec: str) -> tuple[bytes, bool]:
 
 def _differences(kind: Kind, codec: str, found: Content) -> Iterator[str]:
     """How a file differs from what its name says."""
-    if found.kind != kind or kind == "table":
+    if found.kind != kind or kind in _TOLD:
         yield _SAYS[found.kind]
     if found.codec != codec:
         yield f"compressed with {found.codec}" if found.codec else "not compressed"

@@ -56,7 +56,7 @@ READ = [
     ("a.txt", b"WARC/1.0\r\nWARC-Type: warcinfo\r\n", Content("warc", note="a web archive")),
     ("a.warc.zst", zst(b"WARC/1.0\r\n"), Content("warc", "zstd")),
     ("a.txt", b"\n<!-- x -->\n<!DOCTYPE html><p>x</p>", Content("html", note="an HTML page")),
-    ("a.html", b"<div>x</div>", Content("html")),
+    ("a.html", b"<div>x</div>", Content("html", note="an HTML page")),
     ("a.csv", b"id,text\n1,x\n", Content("table", note="a table, read row by row")),
     ("a.txt", b"Plain words.\n", Content("text")),
     ("a.md", b"[link](x) {y}\n# z", Content("text")),
