@@ -73,15 +73,16 @@ def read(
         windows = _STREAMED[file.kind](stream, settings)
     else:
         windows = _BY_THEMSELVES[file.kind](file, chunk, settings)
-    rows = unmeasured = 0
+    rows = measured = unmeasured = 0
     for window in windows:
         rows += window.records.num_rows + window.lost.num_rows
+        measured += pc.sum(window.lost["bytes"]).as_py() or 0
         unmeasured += pc.sum(pc.equal(window.lost["bytes"], 0)).as_py() or 0
-        tally.lost += pc.sum(window.lost["bytes"]).as_py() or 0
         yield window
     size = stream.size or chunk.weight
     tally.bytes += size
-    tally.lost += stream.unread + unmeasured * (size // max(1, rows))
+    # A record whose length nobody knows counts as much as the average.
+    tally.lost += min(size, measured + (stream.unread or unmeasured * size // max(1, rows)))
 
 
 def _head(file: InputFile) -> bytes:

@@ -8,9 +8,11 @@ as well be data.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -22,7 +24,6 @@ from pyarrow import csv as arrow_csv
 
 from headrace.infra.unpack import DamagedError, Reader
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES
-from headrace.spark_jobs.kernels.utf8 import valid_slices
 from headrace.spark_jobs.records import RECORD, Window, from_columns, lost
 from headrace.spark_jobs.settings import InputSettings
 
@@ -95,9 +96,9 @@ class _Table:
         """What stands between the last whole line and the damage."""
 
     def lines(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The blocks, up to the last line that a damage leaves whole."""
+        """The blocks as UTF-8, up to the last line that a damage leaves whole."""
         try:
-            for block in blocks:
+            for block in _marked(blocks):
                 self.quotes += block.count(b'"')
                 end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
                 if end or len(self.tail) > WINDOW_BYTES:
@@ -129,8 +130,7 @@ class _Table:
                     invalid_row_handler=self._skip,
                 ),
                 arrow_csv.ConvertOptions(
-                    check_utf8=False,
-                    column_types=dict.fromkeys(columns, pa.binary()),
+                    column_types=dict.fromkeys(columns, pa.string()),
                     strings_can_be_null=False,
                 ),
             ):
@@ -146,7 +146,7 @@ class _Table:
         bad = list(self.odd)
         if held is not None and open_quote:
             # Where a quote is never closed, the last row is all that follows it.
-            row = b",".join(column[-1].as_py() for column in held.columns)
+            row = _unmarked(",".join(column[-1].as_py() for column in held.columns).encode())
             bad.append((max(1, self.next), row[:HEAD_BYTES], "a quote that isn't closed", len(row)))
         if error or self.damage:
             size = drained(stream) + len(self.tail)
@@ -155,7 +155,7 @@ class _Table:
         yield Window(RECORD.empty_table(), lost(self.source, bad))
 
     def _skip(self, row: Any) -> str:
-        text = row.text.encode("utf-8", "surrogateescape")
+        text = _unmarked(row.text.encode())
         why = f"a row of {row.actual_columns} fields, not {row.expected_columns} as the first"
         self.odd.append((row.number - 1, text[:HEAD_BYTES], why, len(text)))
         return "skip"
@@ -177,21 +177,15 @@ class _Table:
         columns = [column.filter(pa.array(rows)) for column in batch.columns]
         position = numbers[rows]
         sizes = sum((_lengths(c) for c in columns), np.zeros(position.size, np.int64))
-        valid = np.logical_and.reduce([_valid(c) for c in columns])
+        valid = ~np.logical_or.reduce([_has(c, _MARK) for c in columns])
         short = sizes <= self.settings.max_record_bytes
-        bad = [
-            (
-                int(position[k]),
-                columns[text][k].as_py()[:HEAD_BYTES],
-                "not UTF-8"
-                if short[k]
-                else f"record of {sizes[k]} bytes, more than input.max_record_bytes",
-                int(sizes[k]),
-            )
-            for k in np.flatnonzero(~(valid & short))
-        ]
+        bad = []
+        for k in np.flatnonzero(~(valid & short)):
+            row = _unmarked(columns[text][k].as_py().encode())[:HEAD_BYTES]
+            why = f"record of {sizes[k]} bytes, more than input.max_record_bytes"
+            bad.append((int(position[k]), row, "not UTF-8" if short[k] else why, int(sizes[k])))
         good = pa.array(valid & short)
-        texts = [c.filter(good).cast(pa.string()) for c in columns]
+        texts = [c.filter(good) for c in columns]
         others = {
             # Two columns of one name are two fields.
             name if name not in names[:k] else f"{name} ({k + 1})": texts[k]
@@ -205,18 +199,37 @@ class _Table:
         return Window(records, lost(self.source, sorted([*before, *bad])))
 
 
+_MARK = "\ufdef"
+"""Stands before each byte that is no UTF-8: Unicode keeps it free for such use within a program."""
+_FOREIGN = re.compile("[\udc80-\udcff]")
+_MARKED = re.compile(_MARK.encode() + rb"([\xc2\xc3][\x80-\xbf])")
+
+
+def _marked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks as UTF-8: Arrow can't hand over a row that is anything else."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for block in blocks:
+        yield _with_marks(decoder.decode(block))
+    yield _with_marks(decoder.decode(b"", True))
+
+
+def _with_marks(text: str) -> bytes:
+    return _FOREIGN.sub(lambda m: f"{_MARK}{chr(ord(m[0]) - 0xDC00)}", text).encode()
+
+
+def _unmarked(data: bytes) -> bytes:
+    """The bytes that were there before."""
+    return _MARKED.sub(lambda m: bytes([ord(m[1].decode())]), data)
+
+
+def _has(column: pa.Array, text: str) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = pc.match_substring(column, text).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
     lengths: npt.NDArray[np.int64] = pc.binary_length(column).to_numpy().astype(np.int64)
     return lengths
-
-
-def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
-    """(N,) whether each value is UTF-8."""
-    offsets = np.frombuffer(column.buffers()[1], np.int32)
-    offsets = offsets[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    buffer = column.buffers()[2]
-    data = np.frombuffer(buffer, np.uint8) if buffer else np.zeros(1, np.uint8)
-    return valid_slices(data, offsets[:-1], offsets[1:])
 
 
 def _objects(columns: Mapping[str, pa.Array], n: int) -> pa.Array:

@@ -248,6 +248,43 @@ def test_a_file_that_is_not_what_its_name_says_is_read_as_what_it_is(
     ]
 
 
+ROWS = [json.dumps({"text": f"Zeile {k} 文本", "n": k}, ensure_ascii=False) for k in range(40)]
+CONTENTS = [make(ROWS) for make in DISGUISES.values()] + [
+    b'id,text\n1,"a\nb"\n2,c\n' * 9,
+    "文本".encode("gbk") * 90,
+    b"<html><p>page</p>" * 9,
+    b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 2\r\n\r\nab\r\n\r\n",
+    b"\n".join(r.encode() for r in ROWS).replace(b"\n", b""),
+]
+NAMES = ["a.jsonl", "a.json", "a.txt", "a.csv", "a.tsv.gz", "a.parquet", "a.warc.gz", "a.html", "a"]
+
+
+@settings(max_examples=300)
+@given(
+    data=st.sampled_from(CONTENTS),
+    name=st.sampled_from(NAMES),
+    cut=st.integers(0, 4000),
+    at=st.integers(0, 2000),
+    noise=st.binary(max_size=6),
+)
+def test_any_bytes_under_any_name_are_read_or_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: bytes,
+    name: str,
+    cut: int,
+    at: int,
+    noise: bytes,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes((data[:at] + noise + data[at + len(noise) :])[:cut])
+    records, lost = read(path, target=100)
+    positions = [r["position"] for r in records + lost]
+    assert len(set(positions)) == len(positions) and all(p > 0 for p in positions)
+    counted = tally(path)
+    assert 0 <= counted.lost <= counted.bytes and (lost or not counted.lost)
+    assert records or lost or not data[:cut].strip() or name.startswith("a.wa") or b"WARC" in data
+
+
 def test_what_is_wrong_in_a_disguised_file_is_counted_where_it_is(tmp_path: Path) -> None:
     good = [json.dumps({"text": f"number {k}"}) for k in range(30)]
     (tmp_path / "a.json").write_text("[" + ",".join([*good[:3], "7", '"a"', *good[3:]]) + ",{")

@@ -59,7 +59,7 @@ def test_every_fault_is_counted_where_it_is() -> None:
     records, lost = read(
         b'\xef\xbb\xbfid,text\r\n1,first\r\n2,a,b\r\n\r\n3,"two\nlines"\r\n4,x\xff\r\n5\r\n6,'
         + b"x" * 300
-        + b"\r\n7,last"
+        + b"\r\n7,last\r\n8,x,\xd3\xef"
     )
     assert [(r["position"], r["id"], r["text"]) for r in records] == [
         (1, "1", "first"), (3, "3", "two\nlines"), (7, "7", "last"),
@@ -69,7 +69,11 @@ def test_every_fault_is_counted_where_it_is() -> None:
         4: "not UTF-8",
         5: "a row of 1 fields, not 2 as the first",
         6: "record of 301 bytes, more than input.max_record_bytes",
+        8: "a row of 3 fields, not 2 as the first",
     }
+    assert {x["position"]: x["raw"] for x in lost if len(x["raw"]) < 10} == {
+        2: b"2,a,b", 4: b"x\xff", 5: b"5", 8: b"8,x,\xd3\xef",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,20 @@ def test_a_quote_that_is_never_closed_costs_the_last_record() -> None:
     assert [r["text"] for r in records] == ["good"]
     assert (one["position"], one["error"]) == (2, "a quote that isn't closed")
     assert one["bytes"] == len("open\nswallowed\nswallowed\n")
+
+
+def test_a_table_of_any_length_is_read_in_bounded_memory() -> None:
+    import tracemalloc
+
+    row = b"1," + b"x" * 998 + b"\n"
+    blocks = (b"id,text\n" if k == 0 else row * 1000 for k in range(150))
+    tracemalloc.start()
+    n = 0
+    for window in table_reader.read(blocks, "a.csv", "source", InputSettings()):
+        n += window.records.num_rows
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n == 149_000 and peak < 60 << 20
 
 
 def test_a_damaged_stream_gives_its_whole_rows() -> None:
