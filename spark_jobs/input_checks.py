@@ -51,7 +51,7 @@ def check_readable(
         f"({bad_bytes / max(1, size):.1%}) can't be read, allowed are {most:.1%} of either",
         *_some(named),
         *([f"the first lines: {'; '.join(lines)}"] if lines else []),
-        *([f"not as their names say: {'; '.join(_some(noted))}"] if noted else []),
+        *([f"to note: {'; '.join(_some(noted))}"] if noted else []),
     ]
     raise UnreadableError(
         "; ".join(said),

@@ -313,11 +313,11 @@ def _parent_id(job: CurateJob) -> str | None:
     return release_id
 
 
-def report(files: Sequence[InputFile], left_out: Sequence[LeftOut]) -> None:
+def announce(files: Sequence[InputFile], left_out: Sequence[LeftOut]) -> None:
     """Say which files can't be read, are not what their names say, or are left out."""
     for title, rows in (
         ("can't be read", [(f.source, f.error) for f in files if f.error]),
-        ("not as its name says", [(f.source, f.note) for f in files if f.note and not f.error]),
+        ("note", [(f.source, f.note) for f in files if f.note and not f.error]),
         ("left out", [(x.uri, x.why) for x in left_out]),
     ):
         for name, why in rows[:NAMED]:
@@ -342,7 +342,7 @@ def take(job: CurateJob) -> Inventory:
     parent = _parent_id(job)
     found, left_out = find_inputs(job.inputs, job.output)
     files, chunks = survey_all(found)
-    report(files, left_out)
+    announce(files, left_out)
     code = lineage.code_version("spark_jobs")
     release_id = lineage.digest(
         {

@@ -57,7 +57,6 @@ _AT_START: tuple[tuple[bytes, Format], ...] = (
     (b"%!PS", Format("a PostScript document", _EXTRACT)),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Format("an old Microsoft Office document", _EXTRACT)),
     (b"SQLite format 3\x00", Format("an SQLite database", _EXPORT)),
-    (b"\xff\xff\xff\xff", Format("an Arrow stream or other binary data", _EXPORT)),
     (b"Obj\x01", Format("an Avro file", _EXPORT)),
     (b"\x89HDF\r\n\x1a\n", Format("an HDF5 file", _EXPORT)),
     (b"\x93NUMPY", Format("a NumPy array", _EXPORT)),
@@ -136,6 +135,8 @@ def binary(head: bytes) -> Format | None:
         return _TAR
     if head[4:8] == b"ftyp" and head[:1] == b"\x00":
         return Format("an MP4 video or HEIF image", _NOTHING)
+    if head[:4] == b"\xff\xff\xff\xff" and head[6:8] == b"\0\0":
+        return Format("an Arrow stream", _EXPORT)
     if head[:2] == b"MZ" and b"\x00" in head[:64]:
         return Format("a Windows program", _NOTHING)
     if head[:2] == b"BM" and head[6:10] == bytes(4):

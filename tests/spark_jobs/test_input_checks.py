@@ -85,7 +85,7 @@ def test_the_message_names_a_few_files_and_how_many_more() -> None:
     said = error.value.message
     assert "/f4: an ELF; and 3 more" in said and "/f5:" not in said
     assert "the first lines: /f16:3: not valid JSON" in said and said.count("/f0") == 1
-    assert "not as their names say: /f8: JSON Lines" in said and "; and 4 more" in said
+    assert "to note: /f8: JSON Lines" in said and "; and 4 more" in said
 
 
 def test_records_without_text_name_the_fields_that_they_have(tmp_path: Path) -> None:

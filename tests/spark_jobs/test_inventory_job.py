@@ -177,7 +177,7 @@ def test_what_the_files_are_is_said_in_a_few_lines(
     said = capfd.readouterr().err
     assert f"can't be read: {tmp_path}/4.jsonl: a PNG image: it holds no text\n" in said
     assert "5.jsonl" not in said and "can't be read: 3 more files" in said
-    assert f"not as its name says: {tmp_path}/b.json: a JSON array, read element by" in said
+    assert f"note: {tmp_path}/b.json: a JSON array, read element by" in said
     assert f"left out: {tmp_path}/README.md: describes the data" in said
 
 

@@ -37,6 +37,11 @@ def arrow(write: object) -> bytes:
     return out.getvalue().to_pybytes()
 
 
+def stream(table: pa.Table, out: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+
+
 def database(folder: Path) -> bytes:
     with sqlite3.connect(folder / "a.db") as made:
         made.execute("CREATE TABLE a (text TEXT)")
@@ -57,6 +62,7 @@ def test_a_file_is_called_what_it_is(tmp_path: Path) -> None:
         (database(tmp_path), "an SQLite database"),
         (arrow(feather.write_feather), "an Arrow file"),
         (arrow(orc.write_table), "an ORC file"),
+        (arrow(stream), "an Arrow stream"),
         (Path("/bin/sh").read_bytes()[:4096], "a program (ELF)"),
     ]:
         found = binary(data)
