@@ -41,13 +41,16 @@ _NAMED = 5
 """Files of a kind that the screen names."""
 
 
+_FILES = {"unreadable_files": "can't be read", "noted_files": "note", "left_out": "left out"}
+
+
 def _files(release: dict[str, Any]) -> list[tuple[str, str]]:
-    """A line for each file that isn't what its name says or can't be read, and for those left out;
-    of many the first, and how many more there are."""
+    """The first files that can't be read, aren't what their names say or are left out; how many
+    more there are of each."""
     out = []
-    for key, title, what in (("unusual_files", "note", "what"), ("left_out", "left out", "why")):
+    for key, title in _FILES.items():
         files = release.get(key, {"count": 0, "first": []})
-        rows = [(title, f"{x['uri']}: {x[what]}") for x in files["first"][:_NAMED]]
+        rows = [(title, f"{x['uri']}: {x['why']}") for x in files["first"][:_NAMED]]
         if (rest := files["count"] - len(rows)) > 0:
             rows.append((title, f"and {rest:,} more: see the report"))
         out += rows

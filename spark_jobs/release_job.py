@@ -45,8 +45,6 @@ SHOWN = 100
 def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
     """What `curate` says of a release."""
     totals, inputs = manifest["totals"], manifest["inputs"]
-    unusual = [{"uri": i["uri"], "what": i["what"]} for i in inputs if "what" in i]
-    left_out = manifest.get("left_out", [])
     return {
         "release": release,
         "release_id": manifest["release_id"],
@@ -55,8 +53,10 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
         "input_bytes": sum(i["bytes"] for i in inputs),
-        "unusual_files": {"count": len(unusual), "first": unusual[:SHOWN]},
-        "left_out": {"count": len(left_out), "first": left_out[:SHOWN]},
+        **{
+            name: {"count": len(rows), "first": rows[:SHOWN]}
+            for name, rows in report.files_of_note(manifest).items()
+        },
         "seconds": round(time.time() - started, 1),
     }
 
@@ -188,7 +188,8 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
                     "sha256": f.sha256,
                     "records": records[f.source],
                     **({"licence": f.licence} if f.licence else {}),
-                    **({"what": f.error or f.note} if f.error or f.note else {}),
+                    **({"error": f.error} if f.error else {}),
+                    **({"note": f.note} if f.note and not f.error else {}),
                 }
                 for f in inventory.files
             ],

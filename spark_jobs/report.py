@@ -67,20 +67,32 @@ def _inputs(manifest: Mapping[str, Any]) -> Section:
     return Section("What came in", table(head, rows, note))
 
 
-def _unusual(manifest: Mapping[str, Any]) -> list[Section]:
-    """Files that can't be read or are not what their names say, and what was left out."""
+def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Files that can't be read, are not what their names say, or were left out: URI and reason."""
+    inputs = manifest["inputs"]
+    return {
+        "unreadable_files": [{"uri": i["uri"], "why": i["error"]} for i in inputs if "error" in i],
+        "noted_files": [{"uri": i["uri"], "why": i["note"]} for i in inputs if "note" in i],
+        "left_out": list(manifest.get("left_out", [])),
+    }
+
+
+_FILES = {
+    "unreadable_files": "Can't be read",
+    "noted_files": "Not what their names say",
+    "left_out": "Left out of the folders that were read",
+}
+
+
+def _files(manifest: Mapping[str, Any]) -> list[Section]:
     parts: list[Markup] = []
-    odd = [(i["uri"], i["what"]) for i in manifest["inputs"] if "what" in i]
-    out = [(x["uri"], x["why"]) for x in manifest.get("left_out", [])]
-    for title, rows in (
-        ("Not as their names say, or not readable", odd),
-        ("Left out of the folders that were read", out),
-    ):
+    for name, rows in files_of_note(manifest).items():
         if rows:
             more = len(rows) - _SOURCES
             note = f"and {more:,} more; manifest.json has them all" if more > 0 else ""
-            parts += [heading(title), table(["file", "what it is"], rows[:_SOURCES], note)]
-    return [Section("Files", *parts)] if parts else []
+            shown = [[x["uri"], x["why"]] for x in rows[:_SOURCES]]
+            parts += [heading(_FILES[name]), table(["file", "what it is"], shown, note)]
+    return [Section("Files of note", *parts)] if parts else []
 
 
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
@@ -242,7 +254,7 @@ def sections(
     return [
         Section("In short", *said),
         _inputs(manifest),
-        *_unusual(manifest),
+        *_files(manifest),
         _kept(lines),
         _levels(lines),
         _reasons(lines),

@@ -28,15 +28,16 @@ def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
 
 
 def test_files_that_are_unreadable_unusual_or_left_out_are_named() -> None:
-    odd = [{"uri": f"/in/{k}.bz2", "what": "a bzip2-compressed file"} for k in range(7)]
+    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(7)]
     out = [{"uri": "/in/README.md", "why": "describes the data"}]
     said = release_screen({
         **RELEASE,
-        "unusual_files": {"count": 50, "first": odd},
+        "unreadable_files": {"count": 50, "first": odd},
+        "noted_files": {"count": 1, "first": [{"uri": "/in/b.json", "why": "a JSON array"}]},
         "left_out": {"count": 1, "first": out},
     })  # fmt: skip
     assert "/in/4.bz2: a bzip2-compressed file" in said and "/in/5.bz2" not in said
-    assert "and 45 more: see the report" in said
+    assert "and 45 more: see the report" in said and "/in/b.json: a JSON array" in said
     assert "/in/README.md: describes the data" in said
 
 

@@ -183,9 +183,11 @@ def test_the_ledger_adds_up(reference: tuple[Path, dict[str, Any]]) -> None:
     assert {(Path(x["uri"]).name, x["why"].split(",")[0]) for x in said["left_out"]["first"]} == {
         ("README.md", "describes the data"), ("l.jsonl", f"the same as {inputs / 'a.jsonl'}"),
     }  # fmt: skip
-    odd = {Path(x["uri"]).name: x["what"] for x in said["unusual_files"]["first"]}
-    assert set(odd) == {"e.parquet", "g.json", "h.jsonl", "i.jsonl", "j.csv", "k.jsonl"}
-    assert odd["k.jsonl"] == "a dangling link" and odd["h.jsonl"] == "in UTF-16-LE"
+    noted = {Path(x["uri"]).name: x["why"] for x in said["noted_files"]["first"]}
+    assert set(noted) == {"g.json", "h.jsonl", "i.jsonl", "j.csv"}
+    bad = {Path(x["uri"]).name: x["why"] for x in said["unreadable_files"]["first"]}
+    assert set(bad) == {"e.parquet", "k.jsonl"} and bad["k.jsonl"] == "a dangling link"
+    assert noted["h.jsonl"] == "in UTF-16-LE"
     manifest = json.loads(Path(said["release"], "manifest.json").read_text())
     assert {Path(i["uri"]).name: i["records"] for i in manifest["inputs"]} == {
         **per_file,
