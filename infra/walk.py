@@ -93,8 +93,8 @@ def look(uri: str) -> Entry:
 def walk(uri: str | Path, rule: Rule = everything) -> Found:
     """All files below a folder; a folder that isn't there holds none.
 
-    Links are followed after all else, so that a file that has a name of its own in there is known
-    by that one.
+    Links are followed after all else, so that a file with its own name in there is known by that
+    one.
 
     Raises:
         InputError: the storage doesn't answer.

@@ -1,6 +1,6 @@
 """What a file is: by its first bytes, and by its name where they leave that open.
 
-`examine` gives one verdict a file: how it is read, a note where it is not what its name says, or
+`examine` gives one verdict per file: how it is read, a note where it is not what its name says, or
 why it can't be read. It looks at the first kilobytes alone, so the verdict is the same however the
 file is read later, and costs nothing.
 """
@@ -41,7 +41,7 @@ _SAYS = {
     "html": "an HTML page",
     "text": "plain text",
 }
-_TOLD = ("table", "html")
+_ALWAYS_NOTED = ("table", "html")
 """Kinds that a folder of text may hold by accident: they are named in any case."""
 _WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _MARKS = tuple(("\ufeff".encode(encoding), encoding) for encoding in _WIDE)
@@ -126,7 +126,7 @@ def _unpacked(head: bytes, codec: str) -> tuple[bytes, bool]:
 
 def _differences(kind: Kind, codec: str, found: Content) -> Iterator[str]:
     """How a file differs from what its name says."""
-    if found.kind != kind or kind in _TOLD:
+    if found.kind != kind or kind in _ALWAYS_NOTED:
         yield _SAYS[found.kind]
     if found.codec != codec:
         yield f"compressed with {found.codec}" if found.codec else "not compressed"

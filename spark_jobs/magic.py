@@ -114,7 +114,7 @@ _IN_RIFF = {
     b"WEBP": Format("a WebP image", _NOTHING),
 }
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
-"""What a bzip2 stream goes on with after `BZh` and a digit: a block or its end."""
+"""What follows `BZh` and a digit in a bzip2 stream: a block or its end."""
 
 
 def binary(head: bytes) -> Format | None:

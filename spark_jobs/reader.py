@@ -40,7 +40,7 @@ ROWS_A_WINDOW = 65_536
 class Tally:
     """Bytes of text, as they are once they are unpacked: what was there, and what of it is lost.
 
-    Where they can't be counted (columns, what nobody can unpack) they are estimated.
+    Where they can't be counted (columns, what can't be unpacked) they are estimated.
     """
 
     bytes: int = 0
@@ -81,7 +81,7 @@ def read(
         yield window
     size = stream.size or chunk.weight
     tally.bytes += size
-    # A record whose length nobody knows counts as much as the average.
+    # A record of unknown length counts as much as the average.
     tally.lost += min(size, measured + (stream.unread or unmeasured * size // max(1, rows)))
 
 

@@ -194,7 +194,7 @@ class _File:
 def _arrived(
     inbox: str, taken: Mapping[str, _File], settings: InboxSettings
 ) -> list[dict[str, Any]]:
-    """The files that no window has and that nobody writes any more, in the order of names.
+    """The files that no window has and that no program writes any more, in the order of names.
 
     What only accompanies data (a README, checksums) or has a name that programs give while they
     write is none of them.

@@ -1,4 +1,4 @@
-"""One verdict a file: what it is, whatever its name says."""
+"""One verdict per file: what it is, whatever its name says."""
 
 import bz2
 import codecs
