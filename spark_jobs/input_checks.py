@@ -55,7 +55,8 @@ def check_readable(
     ]
     raise UnreadableError(
         "; ".join(said),
-        "fix the input, or allow more with --max-unreadable; nothing was published",
+        "fix the input, or allow more: `curate --max-unreadable SHARE`, in other verbs "
+        "--set curate.input.max_unreadable=SHARE; nothing was published",
         {
             **{k: counts[k] for k in _COUNTS},
             "bytes": size,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.unpack import DamagedError, unpacked
+from headrace.spark_jobs import table_reader
 from headrace.spark_jobs.content import encoding_of
 from headrace.spark_jobs.inventory_job import UNPACKED, Chunk, InputFile
 from headrace.spark_jobs.kernels.elements import elements
@@ -184,8 +185,6 @@ def _document(stream: _Stream, settings: InputSettings) -> tuple[bytes, str]:
 
 
 def _table(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
-    from headrace.spark_jobs import table_reader
-
     file = stream.file
     yield from table_reader.read(stream.blocks(), file.uri, file.source, settings)
 
