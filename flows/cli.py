@@ -84,7 +84,8 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
               help="Files, folders or globs, also s3://. Repeatable.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", help="Gets releases/ID and latest.json.")
 @click.option("--max-unreadable", type=click.FloatRange(0, 1), metavar="SHARE",
-              help="Publish nothing above this share of unreadable records (0.05).")  # fmt: skip
+              help="Publish nothing above this share of unreadable records or bytes (0.05)."
+              )  # fmt: skip
 def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:

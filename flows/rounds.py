@@ -14,6 +14,7 @@ from headrace.infra.errors import (
     DamagedWindowError,
     DeadlineError,
     GoneError,
+    NoTextError,
     UnreadableError,
     ValidationError,
 )
@@ -103,7 +104,7 @@ def _round(
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
         try:
             answer = retrain.fn(job)
-        except DamagedWindowError as error:
+        except (DamagedWindowError, NoTextError) as error:
             notices.tell(settings, "retrain", "Refused", error.message, notices.again())
             said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
             run_page.show_text("decision", said,

@@ -38,9 +38,32 @@ def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+_NAMED = 5
+"""Files of a kind that the screen names."""
+
+
+_FILES = {"unreadable_files": "can't be read", "noted_files": "note", "left_out": "left out"}
+
+
+def _files(release: dict[str, Any]) -> list[tuple[str, str]]:
+    """The first files that can't be read, aren't what their names say or are left out; how many
+    more there are of each."""
+    out = []
+    for key, title in _FILES.items():
+        files = release.get(key, {"count": 0, "first": []})
+        rows = [(title, f"{x['uri']}: {x['why']}") for x in files["first"][:_NAMED]]
+        if (rest := files["count"] - len(rows)) > 0:
+            rows.append((title, f"and {rest:,} more: see the report"))
+        out += rows
+    return out
+
+
 def release_screen(release: dict[str, Any]) -> str:
     """The end of `headrace curate`."""
     rows = [("release", release["release_id"]), *_ledger(release)]
+    if not release["kept"]:
+        rows.append(("nothing is kept", "so latest.json doesn't point to this release"))
+    rows += _files(release)
     rows += [("folder", release["release"]), ("report", f"{release['release']}/report.html")]
     return "\n".join([_rule("release"), *_rows(rows)])
 
@@ -226,7 +249,8 @@ def run_screen(data: dict[str, Any]) -> str:
     total, active = data["total_parameters"], data["active_parameters"]
     # The first model was champion until the round's took its place.
     followed = bool(data["round"] and data["round"].get("moved"))
-    lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]
+    release = [("release", data["release_id"]), *_ledger(data), *_files(data)]
+    lines = [_rule("release"), *_rows(release)]
     bits = [
         (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
         for name, key in (

@@ -65,6 +65,10 @@ class ValidationError(HeadraceError):
     code = 4
 
 
+class NoTextError(ValidationError):
+    """No record of an input has text: it is the input or its fields' names, no second try helps."""
+
+
 class DamagedWindowError(ValidationError):
     """A window leaves too little text, or too small a share of it, to learn from."""
 

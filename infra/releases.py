@@ -15,9 +15,20 @@ from headrace.infra.lineage import is_heldout
 
 
 def newest(uri: str) -> str:
-    """The newest release of an output folder; what is no output folder is given back."""
+    """The newest release of an output folder; what is no output folder is given back.
+
+    Raises:
+        InputError: no release there keeps a document, so none is the latest.
+    """
     latest = storage.join(uri, "latest.json")
-    if is_release(uri) or not storage.exists(latest):
+    if is_release(uri):
+        return uri
+    if not storage.exists(latest):
+        if storage.exists(storage.join(uri, "releases")):
+            raise InputError(
+                f"{storage.display(uri)}: no release there keeps a document, so none is the latest",
+                "give the folder of a release",
+            )
         return uri
     return storage.join(uri, "releases", str(storage.read_json(latest)["release_id"]))
 

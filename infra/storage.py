@@ -1,14 +1,18 @@
 """Files by URI: local paths, `file://` and `s3://` (endpoint from AWS_ENDPOINT_URL) alike.
 
+A local file is named by its path. Where the path is not UTF-8, which no table and no JSON can hold,
+its name is a `file://` URI with the bytes percent-encoded; `local_path` takes both.
+
 Every write is atomic: a reader sees the whole new file or the old state, also after kill -9.
 """
 
 from __future__ import annotations
 
-import glob
+import errno
 import json
 import os
 import re
+import stat as modes
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from headrace.infra.errors import InputError, UsageError
@@ -37,24 +42,47 @@ def local_path(uri: str | Path) -> Path | None:
     if uri.startswith("s3://"):
         return None
     if uri.startswith("file:"):
-        parts = urllib.parse.urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
-            raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
-        return Path(os.path.normpath(urllib.parse.unquote(parts.path)))
+        place = uri.removeprefix("file:")
+        if place.startswith("//"):
+            host, slash, path = place[2:].partition("/")
+            if host not in ("", "localhost"):
+                raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
+            place = slash + path
+        # All of it is the path: a name may hold ? and #, where urllib would cut it off.
+        name = os.fsdecode(urllib.parse.unquote_to_bytes(place))
+        if "\0" in name or not name:
+            raise UsageError(f"{uri!r} is not a path", "give a path, file:// or s3:// URI")
+        return Path(os.path.abspath(name))
     if scheme and "/" in uri and uri[len(scheme[0]) :].startswith("//"):
         raise UsageError(f"{uri}: unknown scheme {scheme[1]}", "use a path, file:// or s3://")
     return Path(os.path.abspath(uri))
 
 
+def uri_of(path: str | Path) -> str:
+    """The name of a local file in tables and messages; `local_path` is the inverse."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return escaped(path)
+
+
+def escaped(path: str | Path) -> str:
+    """A local path as a `file://` URI, byte by byte."""
+    return "file://" + urllib.parse.quote(os.fsencode(path))
+
+
 def display(uri: str | Path) -> str:
-    """`uri` as it is shown and stored: a local path absolute and without scheme."""
+    """`uri` as it is shown and stored: a local path absolute and without scheme (see `uri_of`)."""
     path = local_path(uri)
-    return str(path) if path is not None else str(uri).rstrip("/")
+    return uri_of(path) if path is not None else str(uri).rstrip("/")
 
 
 def join(uri: str | Path, *parts: str) -> str:
     """`uri` with path parts appended."""
-    return "/".join([display(uri).rstrip("/"), *parts])
+    path = local_path(uri)
+    if path is not None:
+        return uri_of("/".join([str(path).rstrip("/"), *parts]))
+    return "/".join([display(uri), *parts])
 
 
 @cache
@@ -80,26 +108,50 @@ def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
 
 def exists(uri: str | Path) -> bool:
     """Whether there is a file or folder."""
-    fs, path = filesystem(uri)
-    return bool(fs.get_file_info(path).type != pafs.FileType.NotFound)
+    path = local_path(uri)
+    if path is not None:
+        return os.path.exists(path)
+    fs, at = filesystem(uri)
+    return bool(fs.get_file_info(at).type != pafs.FileType.NotFound)
 
 
 def size(uri: str | Path) -> int:
-    """Bytes of a file."""
-    fs, path = filesystem(uri)
-    return int(fs.get_file_info(path).size or 0)
+    """Bytes of a file; 0 where it isn't there."""
+    return stat(uri)[0]
 
 
 def changed(uri: str | Path) -> float:
     """When a file was last written, in seconds since 1970."""
-    fs, path = filesystem(uri)
-    return (fs.get_file_info(path).mtime_ns or 0) / 1e9
+    return stat(uri)[1] / 1e9
 
 
 def open_input(uri: str | Path) -> Any:
-    """A file for random reads (pyarrow NativeFile)."""
-    fs, path = filesystem(uri)
-    return fs.open_input_file(path)
+    """A file for random reads (pyarrow NativeFile).
+
+    Raises:
+        OSError: it isn't there, or is no regular file: opening a pipe would wait for its writer.
+    """
+    path = local_path(uri)
+    if path is None:
+        fs, at = filesystem(uri)
+        return fs.open_input_file(at)
+    if why := odd(path.stat().st_mode):
+        raise OSError(errno.EINVAL, why)
+    return pa.OSFile(os.fsencode(path))
+
+
+_ODD = {
+    modes.S_IFDIR: "a folder",
+    modes.S_IFIFO: "a named pipe",
+    modes.S_IFSOCK: "a socket",
+    modes.S_IFBLK: "a block device",
+    modes.S_IFCHR: "a character device",
+}
+
+
+def odd(mode: int) -> str:
+    """What a thing of this mode is, where it is no regular file."""
+    return "" if modes.S_ISREG(mode) else _ODD.get(modes.S_IFMT(mode), "a special file")
 
 
 def read_bytes(uri: str | Path) -> bytes:
@@ -127,22 +179,16 @@ def list_files(uri: str | Path) -> list[str]:
     Raises:
         InputError: nothing is there.
     """
-    path = local_path(uri)
-    if path is not None and not path.exists() and glob.has_magic(str(path)):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{path}: no file matches", "check the pattern")
-        return [f for g in found for f in list_files(g)]
-    info = _look(uri)
-    if info.type == pafs.FileType.NotFound:
-        raise InputError(f"{display(uri)}: no such file or folder", "check the path")
-    if info.type == pafs.FileType.File:
-        return [display(uri)]
-    return sorted(f for f, _, _ in listing(uri))
+    from headrace.infra.walk import expand, is_folder
+
+    found = []
+    for place in expand(uri):
+        found += sorted(f for f, _, _ in listing(place)) if is_folder(place) else [place]
+    return found
 
 
-def _look(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
-    """What the file system says of a URI, or of `what` there."""
+def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
+    """What S3 says of a URI, or of `what` there."""
     fs, at = filesystem(uri)
     try:
         return fs.get_file_info(what or at)
@@ -160,27 +206,29 @@ def stat(uri: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the storage doesn't answer.
     """
-    info = _look(uri)
-    return int(info.size or 0), int(info.mtime_ns or 0)
+    path = local_path(uri)
+    if path is None:
+        info = ask(uri)
+        return int(info.size or 0), int(info.mtime_ns or 0)
+    try:
+        info = path.stat()
+    except OSError:
+        return 0, 0
+    return (info.st_size if modes.S_ISREG(info.st_mode) else 0), info.st_mtime_ns
 
 
 def listing(uri: str | Path) -> list[tuple[str, int, int]]:
     """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
 
-    Hidden ones (`.`, `_` first) are left out; a folder that isn't there holds none.
+    Hidden ones (`.`, `_` first) are left out, and what is no regular file; a folder that isn't
+    there holds none.
 
     Raises:
         InputError: the storage doesn't answer.
     """
-    _, at = filesystem(uri)
-    prefix = "" if local_path(uri) is not None else "s3://"
-    below = _look(uri, pafs.FileSelector(at, allow_not_found=True, recursive=True))
-    return [
-        (prefix + f.path, int(f.size or 0), int(f.mtime_ns or 0))
-        for f in below
-        if f.type == pafs.FileType.File
-        and not any(x[:1] in "._" for x in f.path[len(at) :].strip("/").split("/"))
-    ]
+    from headrace.infra.walk import walk
+
+    return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
 
 
 def writable_folder(uri: str | Path) -> str:

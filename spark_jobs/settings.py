@@ -43,7 +43,7 @@ class InputSettings(Settings):
     max_record_bytes: int = Field(default=64_000_000, ge=1, le=1_000_000_000)
     """A longer record is unreadable."""
     max_unreadable: float = Field(default=0.05, ge=0, le=1)
-    """The share of unreadable records above which nothing is published."""
+    """The share of unreadable records, or bytes, above which nothing is published."""
 
 
 class DedupSettings(Settings):

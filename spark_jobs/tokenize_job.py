@@ -83,6 +83,11 @@ def tokenize(spark: Any, job: TokenizeJob) -> dict[str, Any]:
         ValidationError: the text does not fill one row of training and one held out.
     """
     corpus = releases.lineage(job.release) if job.ancestors else [storage.display(job.release)]
+    if not any(map(releases.document_files, corpus)):
+        raise ValidationError(
+            f"{corpus[-1]} keeps no document: there is nothing to tokenize",
+            "its report.html says what was rejected and why",
+        )
     work = _work(job, corpus)
     if not _claim(job.output, work):
         return _answer(job, reused=True)

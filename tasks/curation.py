@@ -77,8 +77,14 @@ def validate_input(inventory: Inventory) -> None:
     """
     from headrace.expectations.raw import validate
 
-    files = [{"uri": f.source, "bytes": f.bytes, "sha256": f.sha256} for f in inventory.files]
-    refuse_failed(validate(files), "input")
+    # Of a file that can't be opened nothing is known; the scan counts it as unreadable.
+    files = [
+        {"uri": f.source, "bytes": f.bytes, "sha256": f.sha256}
+        for f in inventory.files
+        if f.bytes or not f.error
+    ]
+    if files:
+        refuse_failed(validate(files), "input")
 
 
 def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:

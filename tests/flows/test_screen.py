@@ -27,6 +27,26 @@ def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
     assert "101 ≠ 90 + 9 + 1" in release_screen({**RELEASE, "read": 101})
 
 
+def test_files_that_are_unreadable_unusual_or_left_out_are_named() -> None:
+    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(7)]
+    out = [{"uri": "/in/README.md", "why": "describes the data"}]
+    said = release_screen({
+        **RELEASE,
+        "unreadable_files": {"count": 50, "first": odd},
+        "noted_files": {"count": 1, "first": [{"uri": "/in/b.json", "why": "a JSON array"}]},
+        "left_out": {"count": 1, "first": out},
+    })  # fmt: skip
+    assert "/in/4.bz2: a bzip2-compressed file" in said and "/in/5.bz2" not in said
+    assert "and 45 more: see the report" in said and "/in/b.json: a JSON array" in said
+    assert "/in/README.md: describes the data" in said
+
+
+def test_a_release_of_nothing_says_that_it_is_not_the_latest() -> None:
+    said = release_screen({**RELEASE, "kept": 0, "rejected": {"format": 99}})
+    assert "latest.json doesn't point to this release" in said
+    assert "latest.json" not in release_screen(RELEASE)
+
+
 def test_a_round_without_drift_says_that_nothing_is_trained() -> None:
     assert "nothing is trained" in round_screen({"drift": False, "champion": "1", "report": "/d"})
 

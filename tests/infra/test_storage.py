@@ -3,6 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
@@ -126,3 +128,41 @@ def test_an_output_that_can_not_be_one_is_refused(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UsageError, match=f"new: {tmp_path} can't be written to"):
         storage.writable_folder(tmp_path / "new")
+
+
+NAMES = st.binary(min_size=1, max_size=40).filter(
+    lambda b: not set(b) & set(b"\0/") and b not in (b".", b"..")
+)
+
+
+@given(NAMES)
+def test_every_name_round_trips_as_valid_utf8(
+    tmp_path_factory: pytest.TempPathFactory, name: bytes
+) -> None:
+    """Spaces, %, #, ?, line feeds, escape sequences, GBK: the URI leads back to the file."""
+    folder = tmp_path_factory.mktemp("names")
+    path = os.path.join(os.fsencode(folder), name)
+    with open(path, "wb") as f:
+        f.write(b"there")
+    uri = storage.uri_of(os.fsdecode(path))
+    uri.encode()
+    assert storage.display(uri) == storage.display(os.fsdecode(path)) == uri
+    assert storage.read_bytes(uri) == b"there" and storage.size(uri) == 5
+    shown = [u for u, _, _ in storage.listing(folder)]
+    assert shown == ([] if name[:1] in (b".", b"_") else [uri])
+    assert storage.local_path(storage.escaped(os.fsdecode(path))) == Path(os.fsdecode(path))
+
+
+def test_names_below_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"\xd3\xef")
+    os.mkdir(folder)
+    uri = storage.join(os.fsdecode(folder), "a b.txt")
+    assert uri == f"file://{tmp_path}/%D3%EF/a%20b.txt"
+    storage.write_bytes(uri, b"x")
+    assert storage.read_bytes(uri) == b"x" and storage.list_files(os.fsdecode(folder)) == [uri]
+
+
+def test_a_question_mark_in_a_file_uri_is_part_of_the_name(tmp_path: Path) -> None:
+    (tmp_path / "a?b#c").write_text("x")
+    assert storage.local_path(f"file://{tmp_path}/a?b#c") == tmp_path / "a?b#c"
+    assert storage.local_path(f"file://localhost{tmp_path}/a%3Fb%23c") == tmp_path / "a?b#c"
