@@ -1,0 +1,141 @@
+"""The main text of an HTML page, without navigation, footers and consent banners.
+
+trafilatura finds it: of the kept libraries it loses least and keeps least of what stands around the
+text (docs/benchmarks.md has the measurement). It works on a tree, with heuristics for articles, so
+its result is taken only for pages within bounds that keep its time small, and only where it holds
+enough of the text that `markup` sees; for any other page that text is the result. The bounds are
+sizes, not seconds: the same page gives the same text on every machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.spark_jobs import markup
+
+MAX_CHARACTERS = 4 << 20
+"""Markup of a page that is read; the rest is left out and counted as a repair."""
+TREE_CHARACTERS = 2 << 20
+TREE_TAGS = 20_000
+TREE_ATTRIBUTES = 200
+TREE_DEPTH = 150
+"""Pages beyond these aren't given to the library: some of its steps take quadratic time."""
+ENOUGH = 0.6
+"""Share of the text outside of links and navigation that the library's result must hold."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The main text of a page."""
+
+    text: str
+    title: str
+    cut: bool
+    """Whether the page was too long to be read to its end."""
+
+
+def extract(page: str) -> Extract:
+    """The main text of an HTML page; of one that holds too little that is none, all of it."""
+    cut = len(page) > MAX_CHARACTERS
+    page = page[:MAX_CHARACTERS].replace("\0", "")
+    seen = markup.read(page)
+    inside = [block for block in seen.blocks if not block.around] or seen.blocks
+    text = "\n".join(block.text for block in inside)
+    if _is_bounded(page, seen):
+        found = _library_text(page, seen)
+        wanted = sum(markup.solid(block.text) - block.links for block in inside)
+        if found and markup.solid(found) >= ENOUGH * wanted:
+            text = found
+    return Extract(text, seen.title, cut or seen.cut)
+
+
+def _is_bounded(page: str, seen: markup.Page) -> bool:
+    return (
+        len(page) <= TREE_CHARACTERS
+        and seen.tags <= TREE_TAGS
+        and seen.attributes <= TREE_ATTRIBUTES
+    )
+
+
+def _library_text(page: str, seen: markup.Page) -> str:
+    """What the library takes for the main text, with preformatted text as it stands."""
+    standins = _standins(page)
+    found = _library(_protected(page, seen.verbatim, standins))
+    found = found.translate({ord(letter): space for space, letter in standins.items()})
+    return "\n".join(line.rstrip() for line in found.split("\n")).strip("\n")
+
+
+def _standins(page: str) -> dict[str, str]:
+    """For each kind of space a printable letter that the page doesn't have."""
+    letters = (chr(c) for c in range(0x13000, 0x13400) if chr(c) not in page)
+    return {space: next(letters) for space in "\n\t "}
+
+
+_TAG_OR_SPACE = re.compile(r"</?([a-zA-Z][^\s/>]*)[^>]*>|\r\n?|[ \t\n]")
+
+
+def _protected(page: str, verbatim: list[tuple[int, int]], standins: dict[str, str]) -> str:
+    """A page in whose preformatted text the library can't collapse spaces and line ends."""
+
+    def stand(match: re.Match[str]) -> str:
+        if (name := match[1]) is not None:
+            return standins["\n"] if markup.is_block(name.lower()) else ""
+        return standins["\n" if match[0][0] == "\r" else match[0]]
+
+    parts, at = [], 0
+    for start, stop in verbatim:
+        text = _TAG_OR_SPACE.sub(stand, page[start:stop]).strip(standins["\n"])
+        parts += [page[at:start], text]
+        at = stop
+    return "".join([*parts, page[at:]])
+
+
+def _library(page: str) -> str:
+    """What trafilatura takes for the main text; empty where it can't tell, or fails."""
+    import trafilatura
+    from lxml import etree, html
+
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    try:
+        tree = html.document_fromstring(page.encode(), parser=parser)
+        if tree.xpath(f"boolean(//*[count(ancestor::*) > {TREE_DEPTH}])"):
+            return ""
+        document = trafilatura.bare_extraction(
+            tree, fast=True, favor_recall=True, include_comments=False, include_tables=True
+        )
+    except (etree.LxmlError, RecursionError, ValueError, TypeError, AttributeError, LookupError):
+        return ""  # an odd tree trips it up; the text of `markup` remains
+    return "" if document is None else _rendered(document.body)
+
+
+_BLOCKS = frozenset(("p", "head", "list", "item", "quote", "table", "row", "div", "lb", "body"))
+
+
+def _rendered(body: Any) -> str:
+    """The text of trafilatura's tree: a line per block, the cells of a row apart."""
+    from lxml import etree
+
+    lines: list[str] = []
+    parts: list[str] = []
+
+    def flush() -> None:
+        cells = (" ".join(cell.split()) for cell in "".join(parts).split("\0"))
+        parts.clear()
+        if line := "\t".join(cells).strip("\t"):
+            lines.append(line)
+
+    for event, element in etree.iterwalk(body, events=("start", "end")):
+        if element.tag in _BLOCKS:
+            flush()
+        elif element.tag == "cell" and event == "start" and parts:
+            parts.append("\0")
+        if event == "start":
+            parts.append(element.text or "")
+        elif element is not body:
+            parts.append(element.tail or "")
+    flush()
+    return "\n".join(lines)
