@@ -257,24 +257,21 @@ def _valid(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    from headrace.spark_jobs.web_archive import documents
+    from headrace.spark_jobs.web_archive import Document, documents
 
-    texts: list[bytes] = []
-    rest: list[str] = []
-    position: list[int] = []
+    read: list[Document] = []
     size = 0
 
     def window(bad: list[tuple[int, bytes, str, int]]) -> Window:
         table = from_columns(
-            pa.array(texts, pa.binary()).cast(pa.string()),
-            pa.array(rest, pa.string()),
-            np.array(position, np.int64),
+            pa.array([d.text for d in read], pa.binary()).cast(pa.string()),
+            pa.array([json.dumps(d.fields, ensure_ascii=False) for d in read], pa.string()),
+            np.array([d.position for d in read], np.int64),
             file.source,
             settings,
+            pa.array([d.repairs for d in read], pa.int32()),
         )
-        texts.clear()
-        rest.clear()
-        position.clear()
+        read.clear()
         return Window(table, lost(file.source, bad))
 
     with storage.open_input(file.uri) as f:
@@ -285,9 +282,7 @@ def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Wi
                 )
                 size = 0
                 continue
-            texts.append(document.text)
-            rest.append(json.dumps(document.fields, ensure_ascii=False))
-            position.append(document.position)
+            read.append(document)
             size += document.size
             if size >= WINDOW_BYTES:
                 yield window([])

@@ -23,14 +23,18 @@ EVIDENCE = 8
 short text can't."""
 DAMAGED = 0.1
 """Text is UTF-8 where at most this share of its non-ASCII bytes is none: damaged UTF-8 stays below,
-Chinese in GBK or Big5 is at .65, French in ISO 8859-1 at 1 (tests/spark_jobs/test_text_encoding.py)."""
+Chinese in GBK or Big5 is above .6, French in ISO 8859-1 at 1 (`test_bounds_of_the_evidence`)."""
 CONTRADICTED = 0.3
 """A label is wrong where more than this share of the non-ASCII bytes can't be decoded by it."""
 
-_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))  # fmt: skip
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16le"),
+    (codecs.BOM_UTF16_BE, "utf-16be"),
+)
 _UNUSABLE = {"replacement"}
 """Labels that the standard knows and decodes to nothing (hz-gb-2312, iso-2022-kr)."""
-_PYTHON = {"gbk": "gb18030", "gb18030": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc-kr": "cp949"}  # fmt: skip
+_PYTHON = {"gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc-kr": "cp949"}
 """Where Python's codec of a name knows fewer characters than the standard's decoder."""
 _BEYOND = bytes(range(0x80, 0x100))
 _repairs = threading.local()
