@@ -26,6 +26,10 @@ _DICTIONARY = b"\x5d\x2a\x4d\x18"
 _MAX_DICTIONARY = 64 << 20
 _BEGINNING = re.compile(rb"\x1f\x8b\x08|\x28\xb5\x2f\xfd")
 _PROBE = 4096
+_LOOK_BACK = 1 << 17
+"""Bytes of a damaged part in which the next one is looked for: cut off, it seems to go on in it."""
+_MOST_LOOKS_BACK = 1000
+"""So often in a file, so that one of false beginnings can't be read over and over."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,19 @@ class ArchiveStream:
         self._raw = b""
         self._at = 0
         """Where in `_raw` what isn't read yet begins."""
+        self._plain = False
+        """Whether what is read now isn't packed: only its reader knows where it ends."""
+        self._seen = bytearray()
+        """The end of what was read of the part."""
+        self._looks_back = 0
         self._dictionary: Any = None
         self._part: Iterator[Piece | Boundary] = iter(())
 
     def next(self) -> Piece | Boundary | None:
         """The next piece, None at the end of the file."""
         while (piece := next(self._part, None)) is None and self._fill(1):
+            if self._plain:
+                return Piece(self._take(len(self._raw)), True)
             self._fill(8)
             if self._raw.startswith(_GZIP, self._at):
                 self._part = self._packed(self._gzip)
@@ -73,12 +84,13 @@ class ArchiveStream:
                 if (error := self._skippable()) is not None:
                     return Boundary(error)
             else:
-                return Piece(self._take(len(self._raw)), True)
+                self._plain = True
         return piece
 
     def unread(self, data: bytes) -> None:
         """Give back bytes that weren't packed and turn out to begin a packed part."""
         self._raw, self._at = data + self._raw[self._at :], 0
+        self._plain = False
 
     def _fill(self, size: int) -> bool:
         """Whether so many bytes are there to be read."""
@@ -92,13 +104,28 @@ class ArchiveStream:
         self._at += len(data)
         return data
 
+    def _take_packed(self, size: int) -> bytes:
+        data = self._take(size)
+        del self._seen[:-_LOOK_BACK]
+        self._seen += data
+        return data
+
+    def _give_back(self, size: int) -> None:
+        """Give back the last bytes of a part."""
+        self._at -= size
+        del self._seen[len(self._seen) - size :]
+
     def _packed(self, unpack: Callable[[], Iterator[bytes]]) -> Iterator[Piece | Boundary]:
+        self._seen.clear()
         try:
             for data in unpack():
                 if data:
                     yield Piece(data, False)
         except _DamagedError as damage:
             yield Boundary(str(damage))
+            self._looks_back += 1
+            if self._looks_back <= _MOST_LOOKS_BACK:
+                self.unread(bytes(self._seen))
             self._find_next()
             return
         yield Boundary()
@@ -108,15 +135,15 @@ class ArchiveStream:
     def _gzip(self) -> Iterator[bytes]:
         member = zlib.decompressobj(31)
         while self._fill(1):
-            packed = self._take(_FEED)
+            packed = self._take_packed(_FEED)
             before = member.copy()
             try:
                 out = member.decompress(packed, BLOCK)
             except zlib.error as error:
-                self._at -= len(packed)
+                self._give_back(len(packed))
                 yield from _rescued(before, packed)
                 raise _DamagedError(f"damaged gzip: {error}") from None
-            self._at -= len(member.unconsumed_tail) + len(member.unused_data)
+            self._give_back(len(member.unconsumed_tail) + len(member.unused_data))
             yield out
             if member.eof:
                 return
@@ -132,13 +159,13 @@ class ArchiveStream:
         ).decompressobj()
         while self._fill(1):
             # A kilobyte can't grow beyond 32 MB, a quarter of a megabyte could fill the memory.
-            packed = self._take(1024)
+            packed = self._take_packed(1024)
             try:
                 out = frame.decompress(packed)
             except zstandard.ZstdError as error:
-                self._at -= len(packed)
+                self._give_back(len(packed))
                 raise _DamagedError(f"damaged zstd: {error}") from None
-            self._at -= len(frame.unused_data)
+            self._give_back(len(frame.unused_data))
             for at in range(0, len(out), BLOCK):
                 yield out[at : at + BLOCK]
             if frame.eof:

@@ -18,7 +18,7 @@ HEAD_BYTES = 4096
 """How much of what can't be read is kept to be shown."""
 MAX_HEADERS = 1 << 16
 _VERSION = b"WARC/"
-_NEXT = re.compile(rb"\n(WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z-]*[ \t]*:)")
+_NEXT = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n(?:WARC|Content)-[A-Za-z-]+[ \t]*:", re.I)
 """The first line of a record, and the beginning of its headers."""
 _NEXT_BYTES = 128
 """No match of it is longer than that."""
@@ -120,14 +120,20 @@ class _Framer:
         """Whether a record begins there."""
         return self.buffer.startswith(_VERSION, at)
 
-    def more(self) -> bool:
-        """Read on within a part, or where a record lasts beyond its part (as bgzip makes them)."""
+    def more(self, missing: int = 0) -> bool:
+        """Read on within a part, or where a record lasts beyond its part (as bgzip makes them).
+
+        Args:
+            missing: bytes that the record still lacks by its length.
+        """
         while isinstance(boundary := self.peek(), Boundary):
             following = self.peek(1)
             if boundary.error or following is None:
                 return False
-            if isinstance(following, Piece) and following.data.lstrip(_BLANK).startswith(_VERSION):
-                return False
+            if isinstance(following, Piece) and following.data.startswith(_VERSION):
+                rest = following.data[missing:].lstrip(_BLANK)
+                if not missing or not rest.startswith(_VERSION):
+                    return False
             self.ahead.pop(0)
         if boundary is None:
             return False
@@ -142,9 +148,10 @@ class _Framer:
         """Pass over what stands between records."""
         while True:
             self.at = _BLANKS.match(self.buffer, self.at).end()  # type: ignore[union-attr]
-            if self.left() >= 8 or not isinstance(self.peek(), Piece) or not self.more():
-                break
-        if self.plain and is_packed(self.buffer[self.at : self.at + 8]):
+            if self.left() < 8 and isinstance(self.peek(), Piece) and self.more():
+                continue
+            if not (self.plain and is_packed(self.buffer[self.at : self.at + 8])):
+                return
             rest = bytes(self.buffer[self.at :])
             while self.ahead:  # all of it isn't packed either, and not looked at as it has to be
                 piece = self.ahead.pop(0)
@@ -175,9 +182,9 @@ class _Framer:
         while True:
             end = len(self.buffer) if most is None else self.at + most - passed
             found = _NEXT.search(self.buffer, self.at, end + _NEXT_BYTES)
-            if found is not None and found.start(1) <= end:
-                passed += found.start(1) - self.at
-                self.at = found.start(1)
+            if found is not None and found.start() <= end:
+                passed += found.start() - self.at
+                self.at = found.start()
                 return passed
             if end <= len(self.buffer) and most is not None:
                 self.at = end
@@ -212,7 +219,7 @@ class _Framer:
         self.position += 1
         if length is not None and length > self.limit:
             return self.too_long(headers, length)
-        while self.left() < (length or 0) and self.more():
+        while (missing := (length or 0) - self.left()) > 0 and self.more(missing):
             pass
         if length is not None and self.left() >= length and self.ends_after(length):
             content = bytes(self.buffer[self.at : self.at + length])
@@ -240,7 +247,7 @@ class _Framer:
             searched = max(0, self.left() - _NEXT_BYTES)
             if not self.more():
                 break
-        end = found.start(1) if found else len(self.buffer)
+        end = found.start() if found else len(self.buffer)
         content = bytes(self.buffer[self.at : end])
         self.at = end
         error = ""
