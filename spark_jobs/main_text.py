@@ -63,7 +63,7 @@ def _is_bounded(page: str, seen: markup.Page) -> bool:
 def _library_text(page: str, seen: markup.Page) -> str:
     """What the library takes for the main text, with preformatted text as it stands."""
     standins = _standins(page)
-    found = _library(_protected(page, seen.verbatim, standins))
+    found = _library(_prepared(page, seen, standins))
     found = found.translate({ord(letter): space for space, letter in standins.items()})
     return "\n".join(line.rstrip() for line in found.split("\n")).strip("\n")
 
@@ -77,18 +77,32 @@ def _standins(page: str) -> dict[str, str]:
 _TAG_OR_SPACE = re.compile(r"</?([a-zA-Z][^\s/>]*)[^>]*>|\r\n?|[ \t\n]")
 
 
-def _protected(page: str, verbatim: list[tuple[int, int]], standins: dict[str, str]) -> str:
-    """A page in whose preformatted text the library can't collapse spaces and line ends."""
+def _prepared(page: str, seen: markup.Page, standins: dict[str, str]) -> str:
+    """A page without what says that it stands around the text.
+
+    The library can't collapse the spaces and line ends of its preformatted text.
+    """
 
     def stand(match: re.Match[str]) -> str:
         if (name := match[1]) is not None:
             return standins["\n"] if markup.is_block(name.lower()) else ""
         return standins["\n" if match[0][0] == "\r" else match[0]]
 
+    gone = seen.around if any(not block.around for block in seen.blocks) else []
+    spans = sorted(
+        [
+            *((start, stop, False) for start, stop in gone),
+            *((start, stop, True) for start, stop in seen.verbatim),
+        ]
+    )
     parts, at = [], 0
-    for start, stop in verbatim:
-        text = _TAG_OR_SPACE.sub(stand, page[start:stop]).strip(standins["\n"])
-        parts += [page[at:start], text]
+    for start, stop, kept in spans:
+        if start < at:  # inside of what is gone
+            continue
+        parts.append(page[at:start])
+        if kept:
+            text = _TAG_OR_SPACE.sub(stand, page[start:stop])
+            parts.append(text.strip(standins["\n"]))
         at = stop
     return "".join([*parts, page[at:]])
 

@@ -78,6 +78,8 @@ class Page:
     """Whether the page has more tags than are looked at."""
     verbatim: list[tuple[int, int]] = field(default_factory=list)
     """Where in the markup the contents of preformatted elements begin and end."""
+    around: list[tuple[int, int]] = field(default_factory=list)
+    """Where in the markup elements begin and end that stand around the text."""
 
 
 def solid(text: str) -> int:
@@ -126,6 +128,8 @@ class _Reader:
         """How many elements of that name are open."""
         self.since = 0
         """Number of blocks before it."""
+        self.around_at = 0
+        """Where it began."""
         self.endless: set[str] = set()
         """Elements that have no end after here."""
 
@@ -181,18 +185,19 @@ class _Reader:
         if len(given) > 2 * self.page.attributes:
             self.page.attributes = max(self.page.attributes, len(_ATTRIBUTE.findall(given)))
         if self.markup[at + 1] == "/":
-            self.end(name[1].lower(), at)
+            self.end(name[1].lower(), at, rest.end())
             return rest.end()
+        if not self.around and _is_around(name[1].lower(), given):
+            self.flush()
+            self.around, self.depth, self.since = name[1].lower(), 0, len(self.page.blocks)
+            self.around_at = at
         return self.start(name[1].lower(), given, rest.end())
 
     def start(self, name: str, given: str, at: int) -> int:
+        """Take in a start tag that ends at `at`; returns where to read on."""
         if name in _CONTENTS and not (name in ("svg", "math") and given.endswith("/")):
             return self.content(name, at)
-        if self.around:
-            self.depth += name == self.around
-        elif _is_around(name, given):
-            self.flush()
-            self.around, self.depth, self.since = name, 1, len(self.page.blocks)
+        self.depth += name == self.around
         if name == "a":
             self.in_link = "href" in given.lower()
         elif name in _CELLS and self.parts:
@@ -205,7 +210,8 @@ class _Reader:
                 self.verbatim, self.began = True, at
         return at
 
-    def end(self, name: str, at: int) -> None:
+    def end(self, name: str, at: int, after: int) -> None:
+        """Take in an end tag."""
         if name == "a":
             self.in_link = False
         elif name in _BLOCKS:
@@ -218,6 +224,7 @@ class _Reader:
             if not self.depth:
                 self.flush()
                 self.around = ""
+                self.page.around.append((self.around_at, after))
 
     def content(self, name: str, at: int) -> int:
         """Pass over an element whose content is no markup, or none of the page's text."""
