@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 MAX_TAGS = 400_000
 """Tags and comments of a page that are looked at; the rest is left out and counted as a repair."""
 
+PROSE = 150
+"""Bytes of a paragraph."""
+
 _OPAQUE = frozenset(
     ("script", "style", "noscript", "template", "svg", "math", "iframe", "noembed", "noframes",
      "object", "canvas", "audio", "video", "title", "datalist")
@@ -38,7 +41,13 @@ _LANDMARKS = frozenset(
     ("navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog",
      "menu", "menubar", "toolbar")
 )  # fmt: skip
-_CONSENT = re.compile(r"(?<![a-z])(?:cookies?|consent|gdpr|breadcrumbs?)(?![a-z])", re.I)
+_CONSENT = frozenset(("cookie", "cookies", "consent", "gdpr", "breadcrumb", "breadcrumbs"))
+_SIDE_NAMES = frozenset(
+    ("nav", "navbar", "navigation", "topnav", "menu", "footer", "foot", "sidebar", "copyright",
+     "share", "sharing", "social", "related", "recommend", "recommended", "widget", "toolbar",
+     "pagination", "pager", "subscribe", "newsletter", "popup", "modal", "login", "signin",
+     "banner", "ads", "advert", "hot", "ranking", "qr")
+) | _CONSENT  # fmt: skip
 _FRAMES = frozenset(("div", "section", "header", "form", "ul", "ol", "table", "center"))
 """Elements that hold parts of a page, and whose end tag can't be left out."""
 _CELL = "\0"
@@ -49,6 +58,7 @@ _REST = re.compile(r"""(?>[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|))*+>""")
 _ATTRIBUTE = re.compile(
     r"""([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)))?"""
 )
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile(r"\r\n?|\n")
 _TAG_NAME_END = frozenset(("", " ", "\t", "\n", "\f", "\r", "/", ">"))
@@ -62,7 +72,11 @@ class Block:
     links: int
     """Number of its characters in links, spaces not counted."""
     around: bool
-    """Whether its element says that it stands around the text (navigation, consent, footer)."""
+    """Whether HTML says that it stands around the text (navigation, consent, footer)."""
+    named: bool = False
+    """Whether a class or id says so, which is often meant in another way."""
+    main: bool = False
+    """Whether HTML says that it is the text."""
 
 
 @dataclass
@@ -95,19 +109,57 @@ def _attributes(given: str) -> dict[str, str]:
     return found
 
 
-def _is_around(name: str, given: str) -> bool:
-    if name in _NAMED:
-        return True
-    if name not in _FRAMES or not given.strip():
-        return False
-    attributes = _attributes(given)
-    roles = attributes.get("role", "").lower().split()
-    return (
-        bool(_LANDMARKS.intersection(roles[:1]))
-        or "hidden" in attributes
-        or "display:none" in attributes.get("style", "").lower().replace(" ", "")
-        or bool(_CONSENT.search(f"{attributes.get('id', '')} {attributes.get('class', '')}"))
+def _is_around(name: str, attributes: dict[str, str]) -> bool:
+    return name in _NAMED or (
+        name in _FRAMES
+        and (
+            _role(attributes) in _LANDMARKS
+            or "hidden" in attributes
+            or "display:none" in attributes.get("style", "").lower().replace(" ", "")
+            or not _CONSENT.isdisjoint(_words(attributes))
+        )
     )
+
+
+def _is_named(name: str, attributes: dict[str, str]) -> bool:
+    return name in _FRAMES and not _SIDE_NAMES.isdisjoint(_words(attributes))
+
+
+def _is_main(name: str, attributes: dict[str, str]) -> bool:
+    return name in ("main", "article") or _role(attributes) in ("main", "article")
+
+
+def _role(attributes: dict[str, str]) -> str:
+    return (attributes.get("role", "").lower().split() or [""])[0]
+
+
+def _is_prose(blocks: list[Block]) -> bool:
+    """Whether most of a part of a page is paragraphs, which navigation and teasers hardly have."""
+    sizes = [(len(block.text.encode()), block) for block in blocks]
+    long = sum(size for size, b in sizes if size >= PROSE and b.links < 0.3 * solid(b.text))
+    return 2 * long > sum(size for size, _ in sizes)
+
+
+def _words(attributes: dict[str, str]) -> set[str]:
+    """The words of class and id: `siteFooter wp-nav_bar` has site, footer, wp, nav and bar."""
+    given = f"{attributes.get('id', '')} {attributes.get('class', '')}"[:1000]
+    return {word.lower() for word in _WORD.findall(given)}
+
+
+@dataclass(slots=True)
+class _Region:
+    """An element that is looked for, while it is open."""
+
+    name: str
+    at: int
+    since: int
+    """Number of blocks before it."""
+    depth: int = 1
+    """How many elements of its name are open."""
+
+
+_KINDS = {"around": _is_around, "named": _is_named, "main": _is_main}
+_SAYING = _NAMED | {"main", "article"}
 
 
 class _Reader:
@@ -122,14 +174,8 @@ class _Reader:
         self.verbatim = False
         self.began = 0
         """Where the preformatted element began that this is in, if any."""
-        self.around = ""
-        """Name of the element around the text that this is in, if any."""
-        self.depth = 0
-        """How many elements of that name are open."""
-        self.since = 0
-        """Number of blocks before it."""
-        self.around_at = 0
-        """Where it began."""
+        self.regions: dict[str, _Region] = {}
+        """The outermost elements of each kind that are open."""
         self.endless: set[str] = set()
         """Elements that have no end after here."""
 
@@ -140,9 +186,10 @@ class _Reader:
             self.text(self.markup[at:tag] if tag >= 0 else self.markup[at:])
             at = self.tag(tag) if tag >= 0 else -1
         self.flush()
-        if self.around:  # it has no end, so that what came after it can't be told from it
-            for block in self.page.blocks[self.since :]:
-                block.around = False
+        for kind, region in self.regions.items():
+            if kind != "main":  # it has no end, so that what came after it can't be told from it
+                for block in self.page.blocks[region.since :]:
+                    setattr(block, kind, False)
         return self.page
 
     def text(self, text: str) -> None:
@@ -160,7 +207,8 @@ class _Reader:
             text = "\t".join(cells).strip("\t")
         if text.strip():
             links = min(self.links, solid(text))
-            self.page.blocks.append(Block(text, links, bool(self.around)))
+            around, named, main = (self.regions.get(kind) is not None for kind in _KINDS)
+            self.page.blocks.append(Block(text, links, around, named, main))
         self.parts.clear()
         self.links = 0
 
@@ -187,17 +235,13 @@ class _Reader:
         if self.markup[at + 1] == "/":
             self.end(name[1].lower(), at, rest.end())
             return rest.end()
-        if not self.around and _is_around(name[1].lower(), given):
-            self.flush()
-            self.around, self.depth, self.since = name[1].lower(), 0, len(self.page.blocks)
-            self.around_at = at
+        self.open(name[1].lower(), given, at)
         return self.start(name[1].lower(), given, rest.end())
 
     def start(self, name: str, given: str, at: int) -> int:
         """Take in a start tag that ends at `at`; returns where to read on."""
         if name in _CONTENTS and not (name in ("svg", "math") and given.endswith("/")):
             return self.content(name, at)
-        self.depth += name == self.around
         if name == "a":
             self.in_link = "href" in given.lower()
         elif name in _CELLS and self.parts:
@@ -219,12 +263,32 @@ class _Reader:
             if name in _VERBATIM and self.verbatim:
                 self.verbatim = False
                 self.page.verbatim.append((self.began, at))
-        if name == self.around:
-            self.depth -= 1
-            if not self.depth:
+        self.close(name, after)
+
+    def open(self, name: str, given: str, at: int) -> None:
+        """Take note of an element that says what its text is."""
+        for region in self.regions.values():
+            region.depth += region.name == name
+        if len(self.regions) == len(_KINDS) or not (name in _SAYING or (name in _FRAMES and given)):
+            return
+        attributes = _attributes(given)
+        for kind, is_one in _KINDS.items():
+            if kind not in self.regions and is_one(name, attributes):
                 self.flush()
-                self.around = ""
-                self.page.around.append((self.around_at, after))
+                self.regions[kind] = _Region(name, at, len(self.page.blocks))
+
+    def close(self, name: str, after: int) -> None:
+        """Take note of the end tag of an element."""
+        for kind, region in list(self.regions.items()):
+            region.depth -= region.name == name
+            if not region.depth:
+                self.flush()
+                del self.regions[kind]
+                if kind == "around":
+                    self.page.around.append((region.at, after))
+                elif kind == "named" and _is_prose(inside := self.page.blocks[region.since :]):
+                    for block in inside:
+                        block.named = False
 
     def content(self, name: str, at: int) -> int:
         """Pass over an element whose content is no markup, or none of the page's text."""
