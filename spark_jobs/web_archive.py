@@ -54,7 +54,8 @@ def media_type(value: str) -> tuple[str, list[str]]:
     Of several types the last one counts that is one at all, as in browsers
     (https://fetch.spec.whatwg.org, "extract a MIME type"). Empty where there is none.
     """
-    kind, labels = "", []
+    kind = ""
+    labels: list[str] = []
     for given in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', value[:1000]):
         name = given.partition(";")[0].strip().lower()
         if not _MEDIA_TYPE.fullmatch(name) or name == "*/*":
