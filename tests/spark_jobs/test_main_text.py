@@ -69,7 +69,17 @@ def test_text_in_an_element_with_a_misleading_name_is_kept(frame: str) -> None:
     assert found.count(EN[1]) == 3
 
 
-def test_layout_of_what_is_kept() -> None:
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages are given to the library."""
+    monkeypatch.setattr(main_text, "SHORT", 0)
+    monkeypatch.setattr(main_text, "CLEAN", 2)
+
+
+@pytest.mark.parametrize("clean", [0.85, 2], ids=["all text", "library"])
+def test_layout_of_what_is_kept(clean: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_text, "CLEAN", clean)
+    monkeypatch.setattr(main_text, "SHORT", 0)
     body = "".join(f"<p>{p}</p>" for p in EN)
     code = "def f(x):\n    if x:\n\treturn  1"
     page = f"""<article>{body}<ul><li>first item</li><li>second item</li></ul>
@@ -83,6 +93,7 @@ def test_layout_of_what_is_kept() -> None:
     assert "\nfor k in y:\n        print(k)\nMill\nA place where grain is ground" in text
 
 
+@pytest.mark.usefixtures("library")
 def test_letters_that_stand_in_for_spaces_never_show() -> None:
     first = chr(0x13000)
     page = f"<p>{EN[0]} {first}</p><pre>a\n  b{chr(0x13001)}</pre><p>{EN[1]}</p>"
@@ -102,6 +113,7 @@ def test_a_page_over_the_bounds_is_cut_and_says_so(monkeypatch: pytest.MonkeyPat
     assert found.cut and found.text == extract(page).text
 
 
+@pytest.mark.usefixtures("library")
 def test_pages_out_of_bounds_are_not_given_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(page: str) -> str:
         raise AssertionError
@@ -117,6 +129,7 @@ def test_pages_out_of_bounds_are_not_given_to_the_library(monkeypatch: pytest.Mo
     assert extract(long).text == "text"
 
 
+@pytest.mark.usefixtures("library")
 def test_a_fault_of_the_library_costs_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     import trafilatura
 
@@ -146,6 +159,7 @@ BOUNDED = {
 }
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("name", BOUNDED)
 def test_no_page_takes_long(name: str) -> None:
     """Some seconds of CPU at most, whatever the page: a second on most machines."""
