@@ -207,11 +207,7 @@ class _Framer:
         """The record that begins here."""
         while (end := _HEADERS_END.search(self.buffer, self.at, self.at + MAX_HEADERS)) is None:
             if self.left() >= MAX_HEADERS or not self.more():
-                head = bytes(self.buffer[self.at : self.at + HEAD_BYTES])
-                self.at += len(_VERSION)
-                size = self.find_next() + len(_VERSION)
-                error = self.damage() or "truncated archive: the headers of a record have no end"
-                return self.lost(error, head, size)
+                return self.no_headers()
         headers = parse_headers(bytes(self.buffer[self.at : end.start()]))
         self.at = end.end()
         stated = headers.get("content-length", "")
@@ -226,6 +222,15 @@ class _Framer:
             self.at += length
             return Record(self.position, headers, content, length)
         return self.wrong_length(headers, length)
+
+    def no_headers(self) -> Record:
+        """A record whose headers have no end, so that none can have that begins among them."""
+        head = bytes(self.buffer[self.at : self.at + HEAD_BYTES])
+        size = self.left() if self.left() < MAX_HEADERS else MAX_HEADERS - HEAD_BYTES
+        self.at += size
+        size += self.find_next()
+        error = self.damage() or "truncated archive: the headers of a record have no end"
+        return self.lost(error, head, size)
 
     def ends_after(self, length: int) -> bool:
         """Whether the record's length is right: blank lines follow, then a record or the end."""
@@ -267,6 +272,6 @@ class _Framer:
         head = bytes(self.buffer[self.at : self.at + MAX_HEADERS])
         size = self.find_next(length)
         if error := self.damage():
-            return Record(self.position, {}, head[:HEAD_BYTES], size, error)
+            return Record(self.position, {}, head[: min(size, HEAD_BYTES)], size, error)
         error = f"record of {max(size, length or 0)} bytes, more than input.max_record_bytes"
-        return Record(self.position, headers, head, size, error)
+        return Record(self.position, headers, head[:size], size, error)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import time
 from collections.abc import Callable
 
 import pytest
@@ -143,6 +144,32 @@ def test_endless_headers_cost_no_record_after_them() -> None:
     raw = warc(b"a") + b"WARC/1.0\r\n" + b"X: y\r\n" * 50_000 + b"\r\n\r\n" + warc(b"b")
     found = told(read(raw))
     assert found[0] == b"a" and found[-1] == b"b" and len(found) == 3
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"WARC/1.0\r\nWARC-Type:",
+        b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 99999999999\r\n\r\n",
+        b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 9\r\n\r\n",
+        b"x\nWARC/1.0\r\nContent-Length: 1\r\n\r\n",
+        gzip.compress(b"WARC/1.0\r\nWARC-Type:" * 99),
+        gzip.compress(b"WARC/1.0\r\n")[:-9],
+        b"\x1f\x8b\x08\0\0\0\0\0\0\3",
+    ],
+    ids=["headers", "long", "short", "junk", "members", "cut members", "beginnings"],
+)
+def test_hostile_archives_take_linear_time_and_room(token: bytes) -> None:
+    def cost(times: int) -> tuple[float, int]:
+        raw = b"\r\n" * token.startswith(b"x") + token * times
+        began = time.process_time()
+        found = read(raw)
+        return time.process_time() - began, sum(len(r.content) for r in found)
+
+    cost(100)
+    few, small = min(cost(1_000) for _ in range(3))
+    many, large = cost(8_000)
+    assert many < 8 * 4 * few + 0.1 and large <= 8 * 2 * small + 99_999
 
 
 def test_a_damaged_member_is_one_lost_record() -> None:
