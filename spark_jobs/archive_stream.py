@@ -27,9 +27,9 @@ _MAX_DICTIONARY = 64 << 20
 _BEGINNING = re.compile(rb"\x1f\x8b\x08|\x28\xb5\x2f\xfd")
 _PROBE = 4096
 _LOOK_BACK = 1 << 17
-"""Bytes of a damaged part in which the next one is looked for: cut off, it seems to go on in it."""
+"""Bytes before damage in which the next part is searched: one that was cut off runs into it."""
 _MOST_LOOKS_BACK = 1000
-"""So often in a file, so that one of false beginnings can't be read over and over."""
+"""So often per file, so that one full of false beginnings can't be read over and over."""
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,8 @@ class _Reader:
 
     def flush(self) -> None:
         """End a block."""
+        if not self.parts:
+            return
         text = html.unescape("".join(self.parts))
         if self.verbatim:
             text = "\n".join(line.rstrip() for line in _LINE_END.split(text)).strip("\n")

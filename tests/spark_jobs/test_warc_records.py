@@ -33,7 +33,7 @@ def read(raw: bytes, limit: int = LIMIT, step: int = 1 << 30) -> list[Record]:
     return found
 
 
-def told(found: list[Record]) -> list[bytes | str]:
+def outcomes(found: list[Record]) -> list[bytes | str]:
     return [r.error or r.content for r in found]
 
 
@@ -65,7 +65,7 @@ CONTENTS = [b"first", b"", b"\r\n\r\n", b"x" * 3000, RESPONSE, b"\x1f\x8b\x08"]
 def test_every_packing(packing: str, step: int) -> None:
     raw = PACKINGS[packing]([warc(content) for content in CONTENTS])
     found = read(raw, step=step)
-    assert told(found) == CONTENTS
+    assert outcomes(found) == CONTENTS
     assert not any(r.repaired for r in found)
     assert found[0].headers["warc-target-uri"] == "http://a.example/"
 
@@ -79,7 +79,7 @@ def test_a_wrong_length_costs_no_record(packing: str, length: str) -> None:
     raw = PACKINGS[packing]([warc(b"before"), warc(middle, length), warc(b"after"), warc(b"end")])
     found = read(raw)
     assert len(found) == 4
-    assert told(found)[0] == b"before" and told(found)[2:] == [b"after", b"end"]
+    assert outcomes(found)[0] == b"before" and outcomes(found)[2:] == [b"after", b"end"]
     if found[1].error:  # longer than allowed, as far as it says
         assert "max_record_bytes" in found[1].error and len(length) == 18
     else:
@@ -89,21 +89,21 @@ def test_a_wrong_length_costs_no_record(packing: str, length: str) -> None:
 def test_no_length_at_all() -> None:
     raw = warc(b"page").replace(b"Content-Length: 4\r\n", b"")
     found = read(raw + warc(b"after"))
-    assert told(found) == [b"page", b"after"] and found[0].repaired
+    assert outcomes(found) == [b"page", b"after"] and found[0].repaired
 
 
 @pytest.mark.parametrize("packing", ["plain", "gzip per record", "one gzip", "one zstd"])
 def test_what_is_no_record_counts_as_one(packing: str) -> None:
     for junk in (b"junk between records\r\n", b"HTTP/1.1 200 OK\r\n\r\n" * 50, b"\xff" * 999):
         found = read(PACKINGS[packing]([junk, warc(b"a"), warc(b"b")]))
-        assert told(found) == ["not a WARC record", b"a", b"b"]
+        assert outcomes(found) == ["not a WARC record", b"a", b"b"]
         assert found[0].content.startswith(junk[:20].strip()) and found[0].size >= len(junk) - 2
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n", b"\r\n" * 9, b" \r\n\t\n"])
 def test_any_blank_space_between_records(end: bytes) -> None:
     found = read(b"\r\n" + b"".join(warc(c, end=end) for c in (b"a", b"b", b"c")))
-    assert told(found) == [b"a", b"b", b"c"] and not any(r.repaired for r in found)
+    assert outcomes(found) == [b"a", b"b", b"c"] and not any(r.repaired for r in found)
 
 
 def test_bare_line_feeds_and_odd_headers() -> None:
@@ -113,7 +113,7 @@ def test_bare_line_feeds_and_odd_headers() -> None:
         b"WARC/0.18\r\nContent-Length: 1\r\n\r\nx\r\n\r\n"
     )
     found = read(raw)
-    assert told(found) == [b"page", b"x"]
+    assert outcomes(found) == [b"page", b"x"]
     assert found[0].headers == {"warc-type": "resource", "content-length": "4", "x": "ÿþ"}
     assert parse_headers(b"A: b\n c\na: d")["a"] == "b c"
 
@@ -132,7 +132,7 @@ def test_a_truncated_archive_keeps_whole_records_and_counts_its_tail(packing: st
     contents = [hashlib.sha512(b"%d" % k).hexdigest().encode() * 3 + NOISE[k] for k in range(6)]
     raw = PACKINGS[packing]([warc(c) for c in contents])
     for cut in range(len(raw) // 3, len(raw) - 120, 61):
-        found = told(read(raw[:cut]))
+        found = outcomes(read(raw[:cut]))
         whole = [t for t in found if isinstance(t, bytes)]
         assert whole == contents[: len(whole)] and len(whole) < 6
         assert found == whole or (found[:-1] == whole and "truncated" in str(found[-1]))
@@ -142,7 +142,7 @@ def test_a_truncated_archive_keeps_whole_records_and_counts_its_tail(packing: st
 
 def test_endless_headers_cost_no_record_after_them() -> None:
     raw = warc(b"a") + b"WARC/1.0\r\n" + b"X: y\r\n" * 50_000 + b"\r\n\r\n" + warc(b"b")
-    found = told(read(raw))
+    found = outcomes(read(raw))
     assert found[0] == b"a" and found[-1] == b"b" and len(found) == 3
 
 
@@ -185,7 +185,7 @@ def test_a_damaged_member_is_one_lost_record() -> None:
 
 @given(st.binary(max_size=500), st.integers(1, 50))
 def test_any_bytes_are_read_to_their_end(raw: bytes, step: int) -> None:
-    assert told(read(raw, step=step)) == told(read(raw))
+    assert outcomes(read(raw, step=step)) == outcomes(read(raw))
     found = read(raw + b"\n" + warc(b"after"))
     assert found[-1].content == b"after" or found[-1].error or raw
 
@@ -206,4 +206,4 @@ PAGE = st.binary(max_size=80) | st.sampled_from(
 @given(st.lists(PAGE, max_size=8), st.sampled_from(list(PACKINGS)), st.sampled_from([1, 64, 9999]))
 def test_as_many_records_out_as_in(pages: list[bytes], packing: str, step: int) -> None:
     found = read(PACKINGS[packing]([warc(page) for page in pages]), step=step)
-    assert told(found) == pages
+    assert outcomes(found) == pages
