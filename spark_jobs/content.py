@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from headrace.infra.unpack import DamagedError, codec_of, unpacked
+from headrace.spark_jobs import text_encoding
 from headrace.spark_jobs.magic import binary
 
 HEAD = 1 << 20
@@ -54,13 +55,7 @@ _NOT_ASCII = bytes(range(128, 256))
 _TELLING = 40
 """Bytes outside ASCII from which their encoding is guessed."""
 _ONE_A_LINE = "write one a line, with `jq -c .` for example"
-_COMMON = {
-    "gb18030": "GB18030 (GBK)",
-    "big5": "Big5",
-    "big5hkscs": "Big5",
-    "cp932": "Shift_JIS",
-    "cp949": "EUC-KR",
-}
+_COMMON = {"gbk": "GB18030 (GBK)", "gb18030": "GB18030 (GBK)", "big5": "Big5"}
 
 
 @dataclass(frozen=True)
@@ -255,14 +250,13 @@ def _is_utf8(data: bytes) -> bool:
 
 def encoding_of(data: bytes) -> str:
     """What the encoding of text that isn't UTF-8 seems to be, as a remark; "" where none fits."""
-    from charset_normalizer import from_bytes
-
     data = data[:_SEEN]
-    telling = len(data) - len(data.translate(None, _NOT_ASCII))
-    best = from_bytes(data).best() if telling >= _TELLING else None
-    if best is None:
+    if len(data) - len(data.translate(None, _NOT_ASCII)) < _TELLING:
         return ""
-    return f"{_COMMON.get(best.encoding, best.encoding)} by its bytes: convert it with iconv"
+    guess = text_encoding.detect(data)
+    if text_encoding.decode_as(data, guess).repairs:
+        return ""
+    return f"{_COMMON.get(guess, guess)} by its bytes: convert it with iconv"
 
 
 def _json(kind: Kind, seen: bytes, whole: bool) -> Content | None:

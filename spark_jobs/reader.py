@@ -214,9 +214,25 @@ def _text(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
 
 
 def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
-    """A page: here its text would be taken out, as it is from the pages of web archives."""
+    """The main text of a page, as of the pages of web archives."""
+    from headrace.spark_jobs import web_archive
+
     data, error = _document(stream, settings)
-    yield _unreadable(stream, data, error or "an HTML page: extract its text first")
+    if not error:
+        try:
+            page = web_archive.read_page(data)
+        except Exception as fault:  # whatever a page does to a library, the next one is read
+            error = web_archive.fault(fault)
+    if error:
+        yield _unreadable(stream, data, error)
+        return
+    one, source = np.ones(1, np.int64), stream.file.source
+    table = from_columns(
+        pa.array([page.text], pa.binary()).cast(pa.string()),
+        pa.array([json.dumps(page.fields, ensure_ascii=False)], pa.string()),
+        one, source, settings, pa.array([page.repairs], pa.int32()),
+    )  # fmt: skip
+    yield Window(table, lost(source, []))
 
 
 def _parquet(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
@@ -317,24 +333,21 @@ def _valid(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    from headrace.spark_jobs.web_archive import documents
+    from headrace.spark_jobs.web_archive import Document, documents
 
-    texts: list[bytes] = []
-    rest: list[str] = []
-    position: list[int] = []
+    read: list[Document] = []
     size = 0
 
     def window(bad: list[tuple[int, bytes, str, int]]) -> Window:
         table = from_columns(
-            pa.array(texts, pa.binary()).cast(pa.string()),
-            pa.array(rest, pa.string()),
-            np.array(position, np.int64),
+            pa.array([d.text for d in read], pa.binary()).cast(pa.string()),
+            pa.array([json.dumps(d.fields, ensure_ascii=False) for d in read], pa.string()),
+            np.array([d.position for d in read], np.int64),
             file.source,
             settings,
+            pa.array([d.repairs for d in read], pa.int32()),
         )
-        texts.clear()
-        rest.clear()
-        position.clear()
+        read.clear()
         return Window(table, lost(file.source, bad))
 
     with storage.open_input(file.uri) as f:
@@ -345,9 +358,7 @@ def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Wi
                 )
                 size = 0
                 continue
-            texts.append(document.text)
-            rest.append(json.dumps(document.fields, ensure_ascii=False))
-            position.append(document.position)
+            read.append(document)
             size += document.size
             if size >= WINDOW_BYTES:
                 yield window([])

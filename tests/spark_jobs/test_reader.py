@@ -407,7 +407,7 @@ def test_plain_text(tmp_path: Path) -> None:
         ("i.txt", "中文, in UTF-16".encode("utf-16"), "中文, in UTF-16", None),
         ("f.bin", b"\x00\x01\x02", None, "a binary file, not text"),
         ("g.txt", b"x" * 3000, None, "document is longer than input.max_record_bytes"),
-        ("j.html", b"<p>page", None, "an HTML page: extract its text first"),
+        ("j.html", b"<title>T</title><p>A <b>page</b><p>of two", "A page\nof two", None),
     ]:  # fmt: skip
         (tmp_path / name).write_bytes(raw)
         records, lost = read(tmp_path / name)
@@ -491,13 +491,23 @@ def test_web_archives(tmp_path: Path) -> None:
         ("conversion", "text/plain", "文本".encode()),
         ("response", "text/html; charset=gb2312", page.encode("gb2312")),
         ("response", "image/png", b"\x89PNG"),
-        ("conversion", "text/plain", b"\xff\xfe"),
+        ("conversion", "text/plain", b"\xff"),
     ]
     path = tmp_path / "a.warc.gz"
     path.write_bytes(archive(items, True))
-    records, [lost] = read(path)
-    assert [(r["position"], r["text"]) for r in records] == [(1, "文本"), (2, "T\nOne&two\n三")]
-    assert lost["position"] == 4 and "encoding" in lost["error"]
+    records, lost = read(path)
+    assert [(r["position"], r["text"], r["repairs"]) for r in records] == [
+        (1, "文本", 0),
+        (2, "One&two\n三", 0),
+        (4, "ÿ", 0),
+    ]
+    assert lost == []
+    assert json.loads(records[1]["metadata"]) | {"record_id": ""} == {
+        "given_source": f"http://example.org/{len(items[1][2])}",
+        "record_id": "",
+        "encoding": "gbk",
+        "title": "T",
+    }
     assert json.loads(records[0]["metadata"])["given_source"] == "http://example.org/6"
     assert records[0]["created"].year == 2024
     (tmp_path / "b.wet").write_bytes(archive(items[:1], False))
