@@ -134,17 +134,17 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
 @click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
-@click.option("--preset", default="local", show_default=True, metavar="NAME")
+@click.option("--preset", metavar="NAME", help="Shape and recipe (local).")
 @click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
-def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> Answer:
+def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
     from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import pretrain_job
 
-    settings = call.settings(PretrainVerb, preset=preset)
+    settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
     result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
     return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
                   f"{result['export']}")  # fmt: skip
@@ -160,8 +160,9 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import plan_preset
 
-    data = plan_preset(call.settings(PretrainVerb, preset=preset), gpus, gpu)
-    return Answer(data, plan_screen(data, preset, f"{gpus} {gpu}"))
+    settings = call.settings(PretrainVerb, preset=preset)
+    data = plan_preset(settings, gpus, gpu)
+    return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -333,7 +334,7 @@ def deploy(call: Call) -> Answer:
     from headrace.tasks.settings import DeployVerb
 
     # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, pretrain={"processes": 2}), up)
+    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
     return Answer(data, deployments_screen(data))
 
 
