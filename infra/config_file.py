@@ -58,6 +58,11 @@ _PLAINER = (
     ("found undefined alias", "an alias of nothing", "put text that begins with * in quotes"),
     ("that cannot start any token", "text that begins with a sign of YAML's", "put it in quotes"),
     (
+        "expected the node content",
+        "a bracket that isn't closed, or a value that is missing",
+        "close it, or write the value",
+    ),
+    (
         "expected ',' or",
         "a bracket that isn't closed, or lacks a comma",
         "close it, and put commas between its items",

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from headrace.infra.config_file import Config, Path_
 from headrace.infra.errors import UsageError
-from headrace.infra.setting_tree import REQUIRED, leaves
+from headrace.infra.setting_tree import REQUIRED, inner_model, leaves, section
 
 _SHOWN = 80
 """Characters of a value that a message shows."""
@@ -156,7 +156,7 @@ class _Fault:
         if "." in str(self.path[-1]) and self._source is not None:
             right = meant[0] if meant else key
             value = "…" if _secret(self._model, right) else written(below)
-            return f"in a file dots don't nest: write `{_nested(right, value)}`"
+            return f"in a file dots don't nest: write `{_nested(self._model, right, value)}`"
         verb, _, rest = key.partition(".")
         if rest in known:
             return f"leave out `{verb}.` here: it is {rest}"
@@ -222,13 +222,16 @@ def _secret(model: type[BaseModel], key: str) -> bool:
     )
 
 
-def _nested(key: str, value: str) -> str:
+def _nested(model: type[BaseModel], key: str, value: str) -> str:
     """A dotted key with its value as YAML takes it, on one line."""
-    *above, last = key.split(".")
-    inner = f"{last}: {value}"
-    for name in reversed(above):
-        inner = f"{name}: {{{inner}}}"
-    return inner
+    name, _, rest = key.partition(".")
+    if not rest:
+        return f"{name}: {value}"
+    field = model.model_fields.get(name)
+    inner = inner_model(field.annotation) if field else None
+    below = f"{{{_nested(inner or BaseModel, rest, value)}}}"
+    of_list = field is not None and inner is not None and section(field.annotation) is None
+    return f"{name}: [{below}]" if of_list else f"{name}: {below}"
 
 
 def written(value: Any) -> str:

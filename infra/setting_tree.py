@@ -81,11 +81,11 @@ def over_defaults(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str,
     return laid(defaults, given, model)
 
 
-def _inner(annotation: Any) -> type[BaseModel] | None:
+def inner_model(annotation: Any) -> type[BaseModel] | None:
     """The model that a field holds, by itself, as an option, or as the items of a collection."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_inner, get_args(annotation))), None)
+    return next(filter(None, map(inner_model, get_args(annotation))), None)
 
 
 def leaves(
@@ -100,7 +100,7 @@ def leaves(
     """
     for name, field in model.model_fields.items():
         default = default_of(field) if place is None else getattr(place, name)
-        inner = _inner(field.annotation)
+        inner = inner_model(field.annotation)
         if inner is None:
             yield prefix + name, field, default
         else:
