@@ -57,15 +57,17 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
     Without --input it takes real text that pinned packages ship. What is finished is reused, what
     was killed goes on.
     """
+    from headrace.tasks.settings import RunVerb
+
+    settings = call.settings(RunVerb)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
-    from headrace.tasks.settings import RunVerb
 
     job = LifecycleJob(
         inputs=tuple(map(_uri, inputs)),
         window=_uri(window) if window else None,
-        settings=call.settings(RunVerb),
+        settings=settings,
     )
     data: dict[str, Any] = lifecycle(job)
     return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
@@ -81,14 +83,16 @@ def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
+    from headrace.tasks.settings import CurateVerb
+
+    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    settings = call.settings(CurateVerb, **given)
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.screen import release_screen
     from headrace.tasks.curation import curate_job
-    from headrace.tasks.settings import CurateVerb
 
-    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
+    job = curate_job(settings, map(_uri, inputs), _uri(output))
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -139,12 +143,13 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
-    start_prefect()
-    from headrace.flows.pretrain import pretrain as flow
     from headrace.tasks.settings import PretrainVerb
-    from headrace.tasks.training import pretrain_job
 
     settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
+    start_prefect()
+    from headrace.flows.pretrain import pretrain as flow
+    from headrace.tasks.training import pretrain_job
+
     result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
     return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
                   f"{result['export']}")  # fmt: skip
@@ -190,12 +195,14 @@ def align(
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
     if stage == "ppo" and not reward:
         raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
+    from headrace.tasks.settings import AlignVerb
+
+    settings = call.settings(AlignVerb)
     start_prefect()
     from headrace.flows.align import align_stage
-    from headrace.tasks.settings import AlignVerb
     from headrace.tasks.training import align_job
 
-    job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
+    job = align_job(stage, settings, str(model), str(data), str(output), reward)
     result: dict[str, Any] = align_stage(stage, job)
     m = result["metrics"]
     return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
@@ -224,12 +231,14 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.screen import metrics_screen
-    from headrace.infra.settings import Shared
 
-    data: dict[str, Any] = flow(model, suite, call.settings(Shared))
+    data: dict[str, Any] = flow(model, suite, settings)
     return Answer(data, metrics_screen(data))
 
 
@@ -239,13 +248,14 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
+    from headrace.tasks.settings import GateVerb
+
+    settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
     start_prefect()
     from headrace.flows.gate import compare as flow
     from headrace.flows.screen import gate_screen
-    from headrace.tasks.settings import GateVerb
 
-    given = {"policy": policy} if policy else {}
-    data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
+    data: dict[str, Any] = flow(champion, challenger, settings)
     return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
 
 
@@ -260,13 +270,14 @@ def monitor(
     """Whether a window of text has drifted; emits the event on an alert."""
     if bool(inbox) == bool(window):
         raise UsageError("monitor takes --window or --inbox", "give one of them")
+    from headrace.tasks.settings import MonitorVerb
+
+    settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
     from headrace.tasks.alerts import send_outbox
-    from headrace.tasks.settings import MonitorVerb
 
-    settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
     send_outbox()
     data: dict[str, Any] = (
         flows.monitor(against, _uri(window), settings)
@@ -281,14 +292,15 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
+    from headrace.tasks.settings import RetrainVerb
+
+    uri, settings = _uri(window), call.settings(RetrainVerb)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.screen import round_screen
     from headrace.tasks.beginning import one_round
-    from headrace.tasks.settings import RetrainVerb
 
-    uri, settings = _uri(window), call.settings(RetrainVerb)
     with one_round([uri], settings) as version:
         job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
         data: dict[str, Any] = flow(job)
