@@ -102,7 +102,7 @@ def curate(
 @click.option("--output", metavar="URI")
 def replay(call: Call, release: str | None, output: str | None) -> Answer:
     """A new release from stored scores (not built yet)."""
-    return not_built("replay")
+    return not_built("replay", "`headrace curate` with the new settings gives the same release")
 
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
@@ -189,7 +189,7 @@ def align(
     Data: sft `prompt, response`; reward `prompt, chosen, rejected`; ppo `prompt`.
     """
     if stage in ("dpo", "grpo"):
-        return not_built(f"align {stage}")
+        return not_built(f"align {stage}", "stages there are: sft, reward, ppo")
     for name, value in (("--model", model), ("--data", data), ("--output", output)):
         if not value:
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
@@ -276,7 +276,7 @@ def monitor(
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox
+    from headrace.tasks.alerts import send_outbox, why_it_waits
 
     send_outbox()
     data: dict[str, Any] = (
@@ -284,6 +284,8 @@ def monitor(
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
+    if data.get("outbox"):
+        data = {**data, "alert_waits": why_it_waits(data["outbox"])}
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -358,7 +360,7 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.alerts import raise_alert
 
     data = raise_alert(_uri(window), {}, call.settings(Shared))
-    said = "sent" if data["sent"] else f"no server is up: it waits in {data['outbox']}"
+    said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
     return Answer(data, f"alert for {data['window']}: {said}")
 
 
@@ -494,8 +496,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        message = error.format_message()
-        finish("--json" in arguments, lambda: _usage(message))
+        refused = _usage(error)
+        finish("--json" in arguments, lambda: _raise(refused))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -504,8 +506,15 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _usage(message: str) -> Answer:
-    raise UsageError(message, "see `headrace --help` and `headrace VERB --help`")
+def _raise(error: UsageError) -> Answer:
+    raise error
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """What click refuses, with the help of the verb that it refused."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "headrace"
+    return UsageError(error.format_message(), f"`{path} --help` shows how to call it")
 
 
 if __name__ == "__main__":

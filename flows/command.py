@@ -141,7 +141,7 @@ def finish(
         _refuse(as_json, error.code, error.message, error.hint, error.counts)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
-        _refuse(as_json, code, "stopped", "run the same command again to go on", {})
+        _refuse(as_json, code, "stopped", "run the same command again to resume", {})
     except Exception as error:
         traceback.print_exc()
         first = (str(error).splitlines() or [""])[0][:200]
@@ -212,6 +212,6 @@ def join_stack() -> Stack:
     return up
 
 
-def not_built(name: str) -> Answer:
-    """The answer of a verb that comes later."""
-    raise UsageError(f"{name} is not built yet", "see CHANGELOG.md for what there is")
+def not_built(name: str, instead: str) -> Answer:
+    """The answer of a verb that comes later; `instead` says what there is."""
+    raise UsageError(f"{name} is not built yet", instead)

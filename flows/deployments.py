@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from headrace.infra import storage
 from headrace.infra.config_file import Config, read_config
 from headrace.infra.errors import UsageError
-from headrace.infra.events import DRIFT
+from headrace.infra.events import DRIFT, MODEL, RESOURCE
 from headrace.infra.home import home
 from headrace.infra.setting_faults import SettingError
 from headrace.infra.setting_tree import laid
@@ -272,9 +272,21 @@ def _register(client: SyncPrefectClient, form: Form, model: str) -> dict[str, An
         job_variables={"stream_output": False},
         paused=paused,
     )
-    triggers = [_automate(client, name, deployment, t.event, model) for t in entry.triggers]
-    crons = [s.cron for s in entry.schedules]
-    return {"name": name, "id": str(deployment), "schedules": crons, "automations": triggers}
+    triggers = dict(_automate(client, name, deployment, t.event, model) for t in entry.triggers)
+    resting = ["the deployment"] if paused else []
+    resting += [
+        f"the schedule {s.cron}"
+        for i, s in enumerate(entry.schedules)
+        if not active.get(f"at-{i}", s.active)
+    ]
+    return {
+        "name": name,
+        "id": str(deployment),
+        "schedules": [s.cron for s in entry.schedules],
+        "automations": list(triggers),
+        "paused": resting
+        + [f"the automation {n}" for n, enabled in triggers.items() if not enabled],
+    }
 
 
 def _paused(client: SyncPrefectClient, name: str) -> tuple[bool, dict[str, bool]]:
@@ -286,14 +298,19 @@ def _paused(client: SyncPrefectClient, name: str) -> tuple[bool, dict[str, bool]
     return bool(found.paused), {str(s.slug): s.active for s in found.schedules}
 
 
-def _automate(client: SyncPrefectClient, name: str, deployment: Any, event: str, model: str) -> str:
-    """Start a deployment on an event, the event's payload its parameter `alert`."""
+def _automate(
+    client: SyncPrefectClient, name: str, deployment: Any, event: str, model: str
+) -> tuple[str, bool]:
+    """Start a deployment on an event, the event's payload its parameter `alert`.
+
+    (name, whether it is enabled) of the automation; what was paused in its page stays paused.
+    """
     wanted = AutomationCore(
         name=f"{event} starts {name}",
         description="An alert retrains the champion, whichever monitor raised it.",
         trigger=EventTrigger(
             expect={event},
-            match={"prefect.resource.id": f"headrace.model.{model}"},
+            match={RESOURCE: f"{MODEL}.{model}"},
             posture=Posture.Reactive,
             threshold=1,
         ),
@@ -314,4 +331,4 @@ def _automate(client: SyncPrefectClient, name: str, deployment: Any, event: str,
                        json=wanted.model_dump(mode="json", exclude_unset=True))  # fmt: skip
     else:
         client.request("POST", "/automations/", json=wanted.model_dump(mode="json"))
-    return wanted.name
+    return wanted.name, wanted.enabled

@@ -54,7 +54,7 @@ class Settings(BaseModel):
 
 MEMORY = "^[1-9][0-9]*[kmgtKMGT]$"
 _MASTER = re.compile(
-    r"local(\[(\d+|\*)(, ?\d+)?\])?|local-cluster\[.+\]|spark://\S+|yarn|k8s://\S+"
+    r"local(\[(\d+|\*)(, ?\d+)?\])?|local-cluster\[.+\]|spark://[^\s,]+:\d+(,[^\s,]+:\d+)*|yarn|k8s://\S+"
 )
 
 

@@ -5,6 +5,7 @@ Every write is atomic: a reader sees the whole new file or the old state, also a
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -39,7 +40,10 @@ def local_path(uri: str | Path) -> Path | None:
             raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
         return Path(os.path.normpath(urllib.parse.unquote(parts.path)))
     if scheme and "/" in uri and uri[len(scheme[0]) :].startswith("//"):
-        raise UsageError(f"{uri}: unknown scheme {scheme[1]}", "use a path, file:// or s3://")
+        near = f"write s3://{uri.split('://', 1)[1]}" if scheme[1] in ("s3a", "s3n") else None
+        raise UsageError(
+            f"{uri}: unknown scheme {scheme[1]}", near or "use a path, file:// or s3://"
+        )
     return Path(os.path.abspath(uri))
 
 
@@ -54,9 +58,13 @@ def join(uri: str | Path, *parts: str) -> str:
     return "/".join([display(uri).rstrip("/"), *parts])
 
 
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
 @cache
 def _s3() -> pafs.FileSystem:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     options: dict[str, Any] = {"region": os.environ.get("AWS_REGION", "us-east-1")}
     if endpoint:
         split = urllib.parse.urlsplit(endpoint)
@@ -119,7 +127,7 @@ def list_files(uri: str | Path) -> list[str]:
         InputError: nothing is there.
     """
     path = local_path(uri)
-    if path is not None and not path.exists() and glob.has_magic(str(path)):
+    if path is not None and glob.has_magic(str(path)) and not path.exists():
         found = sorted(glob.glob(str(path), recursive=True))
         if not found:
             raise InputError(f"{path}: no file matches", "check the pattern")
@@ -138,11 +146,42 @@ def _look(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
     try:
         return fs.get_file_info(what or at)
     except OSError as error:
-        first = (str(error).splitlines() or ["no answer"])[0]
-        raise InputError(
-            f"{display(uri)}: {first}",
-            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
-        ) from None
+        raise unreadable(uri, error) from None
+
+
+def unreadable(uri: str | Path, error: OSError) -> InputError:
+    """What is said of a place that can't be read: the cause, and what to do in this very case."""
+    said = (str(error).splitlines() or ["no answer"])[0]
+    if local_path(uri) is not None:
+        cause = os.strerror(error.errno) if error.errno else said
+        hint = _LOCAL.get(error.errno or 0, "check the path, and the disk that it is on")
+        return InputError(f"{display(uri)}: {cause}", hint)
+    for part, hint in _REMOTE:
+        if part in str(error):
+            return InputError(f"{display(uri)}: {said}", hint)
+    return InputError(f"{display(uri)}: {said}", _ENDPOINT if _endpoint() else _NO_ENDPOINT)
+
+
+_LOCAL = {
+    errno.EACCES: "let this user read it (chmod, or run as its owner)",
+    errno.EPERM: "let this user read it (chmod, or run as its owner)",
+    errno.ELOOP: "its links lead round in a circle: give the file or folder itself",
+    errno.ENOTDIR: "a part of the path is a file: check the path",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EIO: "the disk fails: check it, or give a copy",
+    errno.ESTALE: "its network disk has gone: mount it again",
+}
+_ENDPOINT = "check AWS_ENDPOINT_URL and the network; `headrace doctor` tries the endpoint"
+_NO_ENDPOINT = (
+    "check the network and AWS_REGION; storage that isn't Amazon's needs AWS_ENDPOINT_URL"
+)
+_REMOTE = (
+    ("ACCESS_DENIED", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights here"),
+    ("INVALID_ACCESS_KEY", "check AWS_ACCESS_KEY_ID"),
+    ("SIGNATURE", "check AWS_SECRET_ACCESS_KEY"),
+    ("NO_SUCH_BUCKET", "check the name of the bucket"),
+)
+"""Part of the S3 client's message, and what to do."""
 
 
 def stat(uri: str | Path) -> tuple[int, int]:

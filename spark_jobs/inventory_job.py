@@ -141,7 +141,7 @@ def list_inputs(inputs: Sequence[Source]) -> list[InputFile]:
         if not uris:
             raise InputError(
                 f"{storage.display(source.uri)}: no files in this folder",
-                "names that begin with . or _ are passed over",
+                "put files into it; those whose names begin with . or _ don't count",
             )
         for uri in uris:
             size, changed = storage.stat(uri)

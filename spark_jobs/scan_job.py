@@ -255,7 +255,8 @@ def check_readable(
         raise UnreadableError(
             f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})"
             + (f", the first: {named}" if named else ""),
-            "mend the input, or allow more with --max-unreadable; nothing was published",
+            "fix the input, or allow more: `curate --max-unreadable SHARE`, in other verbs "
+            "--set curate.input.max_unreadable=SHARE; nothing was published",
             {**counts, "unreadable_examples": list(lost)} if lost else counts,
         )
     return counts
