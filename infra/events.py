@@ -23,7 +23,7 @@ DRIFT = "headrace.drift.detected"
 RESOURCE = "prefect.resource.id"
 MODEL = "headrace.model"
 """What the resource of a model begins with."""
-DUE = "the next `headrace monitor`, `alert` or `up` sends it"
+DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
 """What happens to an alert in the outbox that nothing holds up."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""

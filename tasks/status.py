@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import events, releases, stack
+from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.registry import COMPARED, NOBODY, Version
 from headrace.infra.settings import Shared
@@ -63,7 +64,7 @@ def _flows(up: stack.Stack | None) -> dict[str, Any]:
 
     try:
         return {**nothing, **_asked(up)}
-    except httpx.HTTPError:
+    except (httpx.HTTPError, HeadraceError):
         return {**nothing, "stack_fault": " does not answer: `headrace up` starts what has died"}
 
 
