@@ -277,7 +277,7 @@ def take(job: CurateJob) -> Inventory:
     started = time.time()
     parent = _parent_id(job)
     files, chunks = survey_all(list_inputs(job.inputs))
-    code = lineage.code_version("spark_jobs")
+    code = lineage.code_version("spark_jobs.steps")
     release_id = lineage.digest(
         {
             "inputs": [[f.source, f.bytes, f.sha256] for f in files],

