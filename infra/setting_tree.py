@@ -72,7 +72,8 @@ def _inside(old: Any, value: Any) -> Any:
     """A value in the place of an old one; where a path leads into a mapping, the rest stays."""
     if not (isinstance(value, Below) and isinstance(old, Mapping)):
         return value
-    return {**old, **{key: _inside(old.get(key), one) for key, one in value.items()}}
+    merged = {**old, **{key: _inside(old.get(key), one) for key, one in value.items()}}
+    return Below(merged) if isinstance(old, Below) else merged
 
 
 def over_defaults(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,13 @@ def test_a_path_into_a_mapping_changes_one_key_of_it() -> None:
     assert laid(given, path, Job)["course"]["table"] == {"c": 1.0, "b": 7.0}
 
 
+def test_two_paths_into_a_mapping_change_two_keys_of_it() -> None:
+    both: dict[str, Any] = {}
+    for key in ("b", "c"):
+        both = laid(both, Below({"course": Below({"table": Below({key: 7.0})})}), Job)
+    assert over_defaults(Job, both)["course"]["table"] == {"a": 5.0, "b": 7.0, "c": 7.0}
+
+
 def test_unknown_keys_and_odd_values_pass_through_to_the_validation() -> None:
     assert laid({"x": {"a": 1}}, {"x": {"b": 2}}, Job) == {"x": {"b": 2}}
     assert over_defaults(Job, {"course": 3, "odd": 1}) == {"course": 3, "odd": 1}
