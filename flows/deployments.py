@@ -60,7 +60,11 @@ class _Schedule(Settings):
             CronSchedule(cron=self.cron, timezone=self.timezone)
         except ValidationError as error:
             of_cron = error.errors()[0]["loc"] == ("cron",)
-            what = f"{self.cron!r} is no cron line" if of_cron else f"no timezone {self.timezone!r}"
+            what = (
+                f"{self.cron!r} isn't a cron schedule"
+                if of_cron
+                else f"no timezone {self.timezone!r}"
+            )
             hint = "write five fields, as `0 2 * * *`" if of_cron else "write one as Asia/Shanghai"
             raise SettingError(what, hint) from None
         return self
@@ -237,7 +241,7 @@ def _flow(entrypoint: str, where: str) -> Flow[..., Any]:
 
         shipped = [n for n, value in vars(scheduled).items() if isinstance(value, Flow)]
         raise UsageError(
-            f"{where}: {entrypoint} is no flow",
+            f"{where}: {entrypoint} isn't a flow",
             f"write {scheduled.__name__}.NAME; its flows: {', '.join(shipped)}",
         )
     return found

@@ -22,7 +22,7 @@ from headrace.infra.errors import UsageError
 MOST_VALUES = 100_000
 """A file with more values than this is refused: aliases of aliases could fill the memory."""
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""
 
 _TAG = "tag:yaml.org,2002:"
@@ -55,8 +55,9 @@ _PLAINER = (
      "indent the keys of one section alike"),
     ("but found '?'", "a `key: value` in a list", "indent it, or take the `- ` above it away"),
     ("found unexpected end of stream", "a quotation mark that isn't closed", "close it"),
-    ("found undefined alias", "an alias of nothing", "put text that begins with * in quotes"),
-    ("that cannot start any token", "text that begins with a sign of YAML's", "put it in quotes"),
+    ("found undefined alias", "an unknown alias", "put text that begins with * in quotes"),
+    ("that cannot start any token", "text that begins with a character that YAML reserves",
+     "put it in quotes"),
     (
         "expected the node content",
         "a bracket that isn't closed, or a value that is missing",
@@ -67,7 +68,7 @@ _PLAINER = (
         "a bracket that isn't closed, or lacks a comma",
         "close it, and put commas between its items",
     ),
-    ("but found another document", "a second document (`---`)", "leave one in the file"),
+    ("but found another document", "a second document (`---`)", "keep only one"),
 )  # fmt: skip
 """Part of the parser's message, the same in plain words, and what to do."""
 
@@ -99,8 +100,8 @@ class Config:
     name: str
     """What messages call the source."""
     data: dict[str, Any] = field(default_factory=dict)
-    places: dict[Path_, Place] = field(default_factory=dict)
-    """Of every value by its path; empty where the source has no lines."""
+    places: dict[KeyPath, Place] = field(default_factory=dict)
+    """Place of each value by its path; empty where the source has no lines."""
 
     def section(self, *path: str | int) -> Config:
         """What stands below a path, with its places; nothing where nothing stands there."""
@@ -113,7 +114,7 @@ class Config:
         places = {p[n:]: place for p, place in self.places.items() if p[:n] == path}
         return Config(self.name, data, places)
 
-    def at(self, path: Path_, key: bool = False) -> str:
+    def at(self, path: KeyPath, key: bool = False) -> str:
         """The source in words, with the place of a value (or of its key) where it has lines.
 
         Of what isn't there it is the place of the section that lacks it.
@@ -157,13 +158,13 @@ def read_config(path: Path | None, option: str = "") -> Config:
 
 def _no_mapping(data: Any) -> str:
     if isinstance(data, str) and "\uff1a" in data:
-        return "a full-width colon is none to YAML: write `key: value` with `: `"
+        return "YAML needs an ASCII colon: write `key: value`"
     if isinstance(data, str) and ":" in data:
         return "put a space after the colon: `key: value`"
     return "write `key: value` lines"
 
 
-def parse(text: str, name: str) -> tuple[Any, dict[Path_, Place]]:
+def parse(text: str, name: str) -> tuple[Any, dict[KeyPath, Place]]:
     """The value of a YAML text, and where everything in it stands.
 
     Raises:
@@ -180,11 +181,11 @@ def parse(text: str, name: str) -> tuple[Any, dict[Path_, Place]]:
         before = text[: error.position]
         mark = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UsageError(
-            f"{_at(name, mark)}: the character U+{ord(text[error.position]):04X} is no text",
-            "take it out",
+            f"{_at(name, mark)}: the character U+{ord(text[error.position]):04X} isn't allowed",
+            "remove it",
         ) from None
     except RecursionError:
-        raise UsageError(f"{name}: nested too deeply", "take levels away") from None
+        raise UsageError(f"{name}: nested too deeply", "nest fewer levels") from None
 
 
 def _at(name: str, mark: tuple[int, int]) -> str:
@@ -211,14 +212,14 @@ class _Values:
     """The values of a tree of nodes, with their places."""
 
     def __init__(self, reader: _Reader, name: str) -> None:
-        self.places: dict[Path_, Place] = {}
+        self.places: dict[KeyPath, Place] = {}
         self._reader, self._name, self._seen, self._open = reader, name, 0, set[int]()
 
-    def of(self, node: yaml.Node, path: Path_, key: yaml.Node | None = None) -> Any:
+    def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> Any:
         """The value of a node, which stands under `key` where it is a mapping's."""
         self._seen += 1
         if self._seen > MOST_VALUES or id(node) in self._open:
-            raise self._fault(node, "more values than any settings have", "take the aliases away")
+            raise self._fault(node, "too many values, or an alias of itself", "remove the aliases")
         plain = node.value if isinstance(node, yaml.ScalarNode) and node.style is None else None
         self.places[path] = Place(_mark((key or node).start_mark), _mark(node.start_mark), plain)
         self._open.add(id(node))
@@ -233,7 +234,7 @@ class _Values:
         finally:
             self._open.remove(id(node))
 
-    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
         out: dict[str, Any] = {}
         # What is merged in yields to the mapping's own keys, and among several to the first.
@@ -248,7 +249,7 @@ class _Values:
                 first = _mark(begun[key].start_mark)[0]
                 raise self._fault(
                     key_node, f"the key {key} is given twice, first on line {first}",
-                    "leave one of the two, with all that belongs under it",
+                    "keep one of the two, with everything under it",
                 )  # fmt: skip
             begun[key] = key_node
             out[key] = self.of(value_node, (*path, key), key_node)
@@ -259,13 +260,13 @@ class _Values:
         self._seen += 1
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(one, yaml.MappingNode) or id(one) in self._open:
-                raise self._fault(node, "`<<` of what is no mapping", "give it an alias of one")
+                raise self._fault(node, "`<<` needs a mapping", "give it the alias of a mapping")
             yield one
 
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._fault(
-                node, "a key that is no text", "put it, or all of `{{ … }}`, in quotes"
+                node, "a key that isn't text", "put it, or all of `{{ … }}`, in quotes"
             )
         if node.tag != f"{_TAG}str":
             kind = _KINDS.get(node.tag.removeprefix(_TAG), node.tag)
@@ -276,7 +277,7 @@ class _Values:
         if odd:
             raise self._fault(
                 node, f"the key {node.value!a} holds the invisible character U+{ord(odd[0]):04X}",
-                "type the key anew",
+                "retype the key",
             )  # fmt: skip
         return str(node.value)
 
@@ -305,7 +306,7 @@ class _Values:
 
     def _tagged(self, node: yaml.Node) -> UsageError:
         tag = node.tag.replace(_TAG, "!!")
-        return self._fault(node, f"the tag {tag}", "write plain YAML, no tags")
+        return self._fault(node, f"the tag {tag} isn't supported", "write plain YAML, no tags")
 
     def _fault(self, node: yaml.Node, what: str, hint: str) -> UsageError:
         return UsageError(f"{_at(self._name, _mark(node.start_mark))}: {what}", hint)

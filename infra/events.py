@@ -25,6 +25,8 @@ MODEL = "headrace.model"
 """What the resource of a model begins with."""
 DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
 """What happens to an alert in the outbox that nothing holds up."""
+PUT_OFF = "it was put off"
+"""How the reason of an alert begins that waits for a cool-down or a budget."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
 TRIES = 5
@@ -106,7 +108,7 @@ def _unsent(event: dict[str, Any], automations: list[dict[str, Any]]) -> str | N
         return f"no deployment listens for {resource}: `headrace deploy` registers one"
     later = event.get("not_before")
     if later is not None and datetime.fromisoformat(later) > datetime.now(UTC):
-        return f"it was put off until {datetime.fromisoformat(later):%F %T} UTC"
+        return f"{PUT_OFF} until {datetime.fromisoformat(later):%F %T} UTC"
     return None
 
 
@@ -164,7 +166,8 @@ def _send(home: Home, api: str) -> int:
     sent = 0
     for alert in waiting(home, api):
         if alert.why is not None:
-            logger.warning("an alert waits in %s: %s", home.outbox, alert.why)
+            level = logging.INFO if alert.why.startswith(PUT_OFF) else logging.WARNING
+            logger.log(level, "an alert waits in %s: %s", home.outbox, alert.why)
             continue
         event = {k: v for k, v in alert.event.items() if k not in ("not_before", "tries")}
         # Prefect ignores events of long ago: it occurs when it is sent.

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from headrace.infra.config_file import Config, Path_
+from headrace.infra.config_file import Config, KeyPath
 from headrace.infra.errors import UsageError
 from headrace.infra.setting_tree import REQUIRED, inner_model, leaves, section
 
@@ -21,7 +21,7 @@ _SHOWN = 80
 
 
 _TYPES = dict.fromkeys(("tuple_type", "list_type"), "it should be a list")
-_TYPES["string_pattern_mismatch"] = "it has another form than it takes"
+_TYPES["string_pattern_mismatch"] = "it doesn't have the expected form"
 _TYPES |= dict.fromkeys(("dict_type", "model_type", "mapping_type"), "it should be a mapping")
 """Plain words for some of pydantic's kinds of fault."""
 
@@ -63,7 +63,7 @@ class _Fault:
         self, model: type[BaseModel], found: dict[str, Any], sources: Sequence[Config], where: str
     ) -> None:
         self._model, self._found = model, found
-        loc: Path_ = found["loc"]
+        loc: KeyPath = found["loc"]
         self._of_key = bool(loc) and loc[-1] == "[key]"
         self.path = loc[:-1] if self._of_key else loc
         self._key = ".".join(map(str, self.path))
@@ -159,13 +159,13 @@ class _Fault:
             return f"in a file dots don't nest: write `{_nested(self._model, right, value)}`"
         verb, _, rest = key.partition(".")
         if rest in known:
-            return f"leave out `{verb}.` here: it is {rest}"
+            return f"leave out `{verb}.` here: the key is {rest}"
         if meant:
             return f"did you mean {' or '.join(meant[:3])}?"
         return _known(self._model, self.path[:-1])
 
 
-def _depth(data: Any, path: Path_) -> int:
+def _depth(data: Any, path: KeyPath) -> int:
     """How many steps of a path a source has."""
     for depth, step in enumerate(path):
         inside = isinstance(data, Mapping) and step in data
@@ -175,7 +175,7 @@ def _depth(data: Any, path: Path_) -> int:
     return len(path)
 
 
-def _leaf(model: type[BaseModel], path: Path_) -> tuple[FieldInfo | None, Any]:
+def _leaf(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, Any]:
     """(field, effective default) of the setting that a path leads to, or into."""
     key = ".".join(p for p in path if isinstance(p, str))
     for name, field, default in leaves(model):
@@ -202,7 +202,7 @@ def _nearest(key: str, known: Sequence[str]) -> list[str]:
     return difflib.get_close_matches(key, [*known, *sections], 1, 0.6)
 
 
-def _known(model: type[BaseModel], path: Path_) -> str:
+def _known(model: type[BaseModel], path: KeyPath) -> str:
     """The keys of the innermost section that a path leads through."""
     names = [name for name, _, _ in leaves(model)]
     for end in range(len(path), -1, -1):

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and only_numbers(field.annotation):
-            raise SettingError(f"{str(value).lower()} is no number", "write a number")
+            raise SettingError(f"{str(value).lower()} isn't a number", "write a number")
         return value
 
 
@@ -79,7 +79,7 @@ class SparkSettings(Settings):
     def _is_a_master(cls, master: str) -> str:
         if not _MASTER.fullmatch(master):
             raise SettingError(
-                f"{master!r} is no Spark master",
+                f"{master!r} isn't a Spark master",
                 "write local[2], local[*], spark://HOST:PORT, yarn or k8s://https://HOST:PORT",
             )
         return master

@@ -96,7 +96,7 @@ def test_what_is_no_file_or_no_flow() -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_forms(Path("/none.yaml"), {})
     for wrong in ("headrace.flows.scheduled.Alert", "headrace.flows.schedule.curate", "curate", ""):
-        with pytest.raises(UsageError, match=r"here: .* is no flow") as error:
+        with pytest.raises(UsageError, match=r"here: .* isn't a flow") as error:
             _flow(wrong, "here")
         assert "headrace.flows.scheduled.NAME; its flows: curate, monitor" in error.value.hint
 
@@ -108,9 +108,9 @@ def test_what_is_no_file_or_no_flow() -> None:
          "unknown setting settings.semantics.treshold", "settings.semantics.threshold"),
         ({"parameters": {"settings": {"semantics": {"threshold": 7}}}}, "line 5, column 58", "1"),
         ({"parameters": {"imput": ["x"]}}, "unknown setting imput", "did you mean input?"),
-        ({"schedules": [{"cron": "0 2 * *"}]}, "no cron line", "five fields"),
+        ({"schedules": [{"cron": "0 2 * *"}]}, "isn't a cron schedule", "five fields"),
         ({"schedules": [{"cron": "0 2 * * *", "timezone": "Mars"}]}, "no timezone 'Mars'", "Asia"),
-        ({"entrypoint": "flows.curate"}, "line 4, column 17: flows.curate is no flow", "curate"),
+        ({"entrypoint": "flows.curate"}, "line 4, column 17: flows.curate isn't a flow", "curate"),
         ({"triggers": [{}]}, "takes no `alert`", "leave the triggers out"),
         ({"name": "a/b"}, "name = 'a/b'", "Its name below"),
     ],
