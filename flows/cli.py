@@ -65,15 +65,17 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
     Without --input it takes real text that pinned packages ship. What is finished is reused, what
     was killed goes on.
     """
+    from headrace.tasks.settings import RunVerb
+
+    settings = call.settings(RunVerb)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
-    from headrace.tasks.settings import RunVerb
 
     job = LifecycleJob(
         inputs=tuple(map(_uri, inputs)),
         window=_uri(window) if window else None,
-        settings=call.settings(RunVerb),
+        settings=settings,
     )
     data: dict[str, Any] = lifecycle(job)
     return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
@@ -90,14 +92,16 @@ def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
+    from headrace.tasks.settings import CurateVerb
+
+    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    settings, place = call.settings(CurateVerb, **given), _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.screen import release_screen
     from headrace.tasks.curation import curate_job
-    from headrace.tasks.settings import CurateVerb
 
-    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _output(output))
+    job = curate_job(settings, map(_uri, inputs), place)
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -107,7 +111,7 @@ def curate(
 @click.option("--output", metavar="URI")
 def replay(call: Call, release: str | None, output: str | None) -> Answer:
     """A new release from stored scores (not built yet)."""
-    return not_built("replay")
+    return not_built("replay", "`headrace curate` with the new settings gives the same release")
 
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
@@ -142,18 +146,20 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
 @click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
-@click.option("--preset", default="local", show_default=True, metavar="NAME")
+@click.option("--preset", metavar="NAME", help="Shape and recipe (local).")
 @click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
-def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> Answer:
+def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
+    from headrace.tasks.settings import PretrainVerb
+
+    settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
+    place = _output(output)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
-    from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import pretrain_job
 
-    settings = call.settings(PretrainVerb, preset=preset)
-    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _output(output), resume))
+    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), place, resume))
     said = f"loss {result['loss']:.4f} after {result['steps']} steps: {result['export']}"
     return Answer(result, visible(said))
 
@@ -168,8 +174,9 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import plan_preset
 
-    data = plan_preset(call.settings(PretrainVerb, preset=preset), gpus, gpu)
-    return Answer(data, plan_screen(data, preset, f"{gpus} {gpu}"))
+    settings = call.settings(PretrainVerb, preset=preset)
+    data = plan_preset(settings, gpus, gpu)
+    return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -191,20 +198,20 @@ def align(
     Data: sft `prompt, response`; reward `prompt, chosen, rejected`; ppo `prompt`.
     """
     if stage in ("dpo", "grpo"):
-        return not_built(f"align {stage}")
+        return not_built(f"align {stage}", "stages there are: sft, reward, ppo")
     for name, value in (("--model", model), ("--data", data), ("--output", output)):
         if not value:
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
     if stage == "ppo" and not reward:
         raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
+    from headrace.tasks.settings import AlignVerb
+
+    settings, place = call.settings(AlignVerb), _output(str(output))
     start_prefect()
     from headrace.flows.align import align_stage
-    from headrace.tasks.settings import AlignVerb
     from headrace.tasks.training import align_job
 
-    job = align_job(
-        stage, call.settings(AlignVerb), str(model), str(data), _output(str(output)), reward
-    )
+    job = align_job(stage, settings, str(model), str(data), place, reward)
     result: dict[str, Any] = align_stage(stage, job)
     m = result["metrics"]
     said = f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> {m['after']:.4g}"
@@ -233,12 +240,14 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.screen import metrics_screen
-    from headrace.infra.settings import Shared
 
-    data: dict[str, Any] = flow(model, suite, call.settings(Shared))
+    data: dict[str, Any] = flow(model, suite, settings)
     return Answer(data, metrics_screen(data))
 
 
@@ -248,13 +257,14 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
+    from headrace.tasks.settings import GateVerb
+
+    settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
     start_prefect()
     from headrace.flows.gate import compare as flow
     from headrace.flows.screen import gate_screen
-    from headrace.tasks.settings import GateVerb
 
-    given = {"policy": policy} if policy else {}
-    data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
+    data: dict[str, Any] = flow(champion, challenger, settings)
     return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
 
 
@@ -269,19 +279,22 @@ def monitor(
     """Whether a window of text has drifted; emits the event on an alert."""
     if bool(inbox) == bool(window):
         raise UsageError("monitor takes --window or --inbox", "give one of them")
-    start_prefect()
-    from headrace.flows import monitor as flows
-    from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import MonitorVerb
 
     settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
+    start_prefect()
+    from headrace.flows import monitor as flows
+    from headrace.flows.screen import drift_screen
+    from headrace.tasks.alerts import send_outbox, why_it_waits
+
     send_outbox()
     data: dict[str, Any] = (
         flows.monitor(against, _uri(window), settings)
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
+    if data.get("outbox"):
+        data = {**data, "alert_waits": why_it_waits(data["outbox"])}
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -290,14 +303,15 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
+    from headrace.tasks.settings import RetrainVerb
+
+    uri, settings = _uri(window), call.settings(RetrainVerb)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.screen import round_screen
     from headrace.tasks.beginning import one_round
-    from headrace.tasks.settings import RetrainVerb
 
-    uri, settings = _uri(window), call.settings(RetrainVerb)
     with one_round([uri], settings) as version:
         job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
         data: dict[str, Any] = flow(job)
@@ -343,7 +357,7 @@ def deploy(call: Call) -> Answer:
     from headrace.tasks.settings import DeployVerb
 
     # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, pretrain={"processes": 2}), up)
+    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
     return Answer(data, deployments_screen(data))
 
 
@@ -355,7 +369,7 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.alerts import raise_alert
 
     data = raise_alert(_uri(window), {}, call.settings(Shared))
-    said = "sent" if data["sent"] else f"no server is up: it waits in {data['outbox']}"
+    said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
@@ -491,13 +505,13 @@ def main(argv: list[str] | None = None) -> None:
         try:
             console.open_console(Path(home().logs) / "headrace.log")
         except OSError as error:
-            finish(as_json, functools.partial(_no_state, error))
+            finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        finish(as_json, functools.partial(_usage, error.format_message()))
+        finish(as_json, functools.partial(_raise, _usage(error)))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -506,17 +520,23 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _no_state(error: OSError) -> Answer:
-    """Raise what keeps the state folder from being used."""
-    fault = faults.explained(error)
-    raise UsageError(
-        f"the state folder {home().root} can't be used: {fault.message}",
+def _no_state(error: OSError) -> UsageError:
+    """What keeps the state folder from being used."""
+    return UsageError(
+        f"the state folder {home().root} can't be used: {faults.explained(error).message}",
         "set HEADRACE_HOME to a folder that you can write to",
     )
 
 
-def _usage(message: str) -> Answer:
-    raise UsageError(message, "see `headrace --help` and `headrace VERB --help`")
+def _raise(error: UsageError) -> Answer:
+    raise error
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """What click refuses, with the help of the verb that it refused."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "headrace"
+    return UsageError(error.format_message(), f"`{path} --help` shows how to call it")
 
 
 if __name__ == "__main__":

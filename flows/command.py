@@ -9,7 +9,7 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from typing import Any
 import click
 
 from headrace.infra import console, faults, stack
+from headrace.infra.config_file import read_config
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
-from headrace.infra.settings import NotifySettings, Shared, load, read_config
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import NotifySettings, Shared, load
 from headrace.infra.stack import Stack
 from headrace.infra.visible import json_line, visible
 
@@ -53,19 +55,27 @@ class Call:
     made: Shared | None = None
     """The settings that the verb asked for, once it has."""
 
-    def settings(self, model: type[Shared], **given: Any) -> Any:
-        """Validated settings of a verb; `given` (an option's value) wins over the profile only.
+    def settings(self, model: type[Shared], **options: Any) -> Any:
+        """Validated settings of a verb; an option that was given wins over --config, not --set.
 
         The webhook is `finish`'s alone: in the parameters of a flow everybody could read its token.
         """
-        return self.all_settings(model, **given).model_copy(update={"notify": NotifySettings()})
+        made = self.all_settings(model, options=options)
+        return made.model_copy(update={"notify": NotifySettings()})
 
-    def all_settings(self, model: type[Shared], **given: Any) -> Any:
-        """`settings` with the webhook."""
-        base = read_config(PROFILES / f"{self.profile}.yaml")
+    def all_settings(
+        self,
+        model: type[Shared],
+        base: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """`settings` with the webhook; `base` is weaker than the profile."""
+        profile = read_config(PROFILES / f"{self.profile}.yaml").data
         if self.profile == "cluster" and (up := stack.running(home())):
-            base = {**base, "spark": {"master": up.spark_master, "event_log": up.event_log}}
-        self.made = load(model, self.config, self.sets, {**base, **given})
+            today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
+            profile = laid(profile, today, model)
+        base = laid(base or {}, profile, model)
+        self.made = load(model, self.config, self.sets, base, options)
         return self.made
 
 
@@ -147,7 +157,7 @@ def finish(
         sys.exit(answer.code)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
-        _refuse(as_json, code, "stopped", "run the same command again to go on", {})
+        _refuse(as_json, code, "stopped", "run the same command again to resume", {})
     except Exception as error:
         log.info("the trace of what follows", exc_info=True)
         fault = faults.explained(error)
@@ -217,6 +227,6 @@ def join_stack() -> Stack:
     return up
 
 
-def not_built(name: str) -> Answer:
-    """The answer of a verb that comes later."""
-    raise UsageError(f"{name} is not built yet", "see CHANGELOG.md for what there is")
+def not_built(name: str, instead: str) -> Answer:
+    """The answer of a verb that comes later; `instead` says what there is."""
+    raise UsageError(f"{name} is not built yet", instead)

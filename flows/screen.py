@@ -129,7 +129,7 @@ def drift_screen(data: dict[str, Any]) -> str:
     if data["drifted"]:
         rows.append(("what shifted", ", ".join(data["drifted"])))
     if data.get("outbox"):
-        rows.append(("alert", f"waits in {data['outbox']}"))
+        rows.append(("alert", f"waits in {data['outbox']}: {data['alert_waits']}"))
     rows.append(("report", data["report"]))
     return "\n".join([_rule("monitor"), *_rows(rows)])
 
@@ -148,8 +148,8 @@ def stack_screen(data: dict[str, Any]) -> str:
 def deployments_screen(data: dict[str, Any]) -> str:
     """The end of `headrace deploy`."""
     rows = [
-        (d["name"], ", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
-         "on demand")
+        (d["name"], (", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
+         "on demand") + (f"; paused: {', '.join(d['paused'])}" if d["paused"] else ""))
         for d in data["deployments"]
     ]  # fmt: skip
     if data["alerts_sent"]:
@@ -197,7 +197,9 @@ def status_screen(data: dict[str, Any]) -> str:
         ("last decision", _decided(d) if d else "none"),
         ("runs", _or(", ".join(f"{r['name']} ({r['flow']})" for r in data["running"]))),
         ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
-        ("stack", _or(data["stack"])),
+        *(("paused", what) for what in data["paused"]),
+        *(("alert waits", f"{a['window']}: {a['why']}") for a in data["alerts"]),
+        ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
         ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
          f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),
     ]  # fmt: skip

@@ -97,7 +97,7 @@ def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str,
         rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
     except subprocess.TimeoutExpired:
         raise DeadlineError(
-            f"{module} was ended: its time is over", "run it again to go on"
+            f"{module} was ended: its time is over", "run it again to resume"
         ) from None
     how = end_of(rc)
     if processes > 1 and rc > 0:  # torchrun's own code says nothing

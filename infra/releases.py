@@ -45,8 +45,16 @@ def manifest(release: str) -> dict[str, Any]:
         InputError: the folder is not a finished release.
     """
     if not is_release(release):
+        place = storage.display(release)
+        if not storage.exists(place):
+            raise InputError(f"{place}: no such release", "check the path")
+        if storage.exists(storage.join(place, "documents")):
+            raise InputError(
+                f"{place}: a release that isn't finished (no manifest.json)",
+                "run the same `headrace curate` again: it finishes it",
+            )
         raise InputError(
-            f"{storage.display(release)}: not a release (no manifest.json)",
+            f"{place}: not a release (no manifest.json)",
             "give the folder that `headrace curate` printed as `release`",
         )
     value: dict[str, Any] = storage.read_json(storage.join(release, "manifest.json"))

@@ -54,7 +54,10 @@ def local_path(uri: str | Path) -> Path | None:
             raise UsageError(f"{uri!r} is not a path", "give a path, file:// or s3:// URI")
         return Path(os.path.abspath(name))
     if scheme and "/" in uri and uri[len(scheme[0]) :].startswith("//"):
-        raise UsageError(f"{uri}: unknown scheme {scheme[1]}", "use a path, file:// or s3://")
+        near = f"write s3://{uri.split('://', 1)[1]}" if scheme[1] in ("s3a", "s3n") else None
+        raise UsageError(
+            f"{uri}: unknown scheme {scheme[1]}", near or "use a path, file:// or s3://"
+        )
     return Path(os.path.abspath(uri))
 
 
@@ -85,9 +88,13 @@ def join(uri: str | Path, *parts: str) -> str:
     return "/".join([display(uri), *parts])
 
 
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
 @cache
 def _s3() -> pafs.FileSystem:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     options: dict[str, Any] = {"region": os.environ.get("AWS_REGION", "us-east-1")}
     if endpoint:
         split = urllib.parse.urlsplit(endpoint)
@@ -193,11 +200,42 @@ def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
     try:
         return fs.get_file_info(what or at)
     except OSError as error:
-        first = (str(error).splitlines() or ["no answer"])[0]
-        raise InputError(
-            f"{display(uri)}: {first}",
-            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
-        ) from None
+        raise unreadable(uri, error) from None
+
+
+def unreadable(uri: str | Path, error: OSError) -> InputError:
+    """What is said of a place that can't be read: the cause, and what to do in this very case."""
+    said = (str(error).splitlines() or ["no answer"])[0]
+    if local_path(uri) is not None:
+        cause = os.strerror(error.errno) if error.errno else said
+        hint = _LOCAL.get(error.errno or 0, "check the path, and the disk that it is on")
+        return InputError(f"{display(uri)}: {cause}", hint)
+    for part, hint in _REMOTE:
+        if part in str(error):
+            return InputError(f"{display(uri)}: {said}", hint)
+    return InputError(f"{display(uri)}: {said}", _ENDPOINT if _endpoint() else _NO_ENDPOINT)
+
+
+_LOCAL = {
+    errno.EACCES: "let this user read it (chmod, or run as its owner)",
+    errno.EPERM: "let this user read it (chmod, or run as its owner)",
+    errno.ELOOP: "its links lead round in a circle: give the file or folder itself",
+    errno.ENOTDIR: "a part of the path is a file: check the path",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EIO: "the disk fails: check it, or give a copy",
+    errno.ESTALE: "its network disk has gone: mount it again",
+}
+_ENDPOINT = "check AWS_ENDPOINT_URL and the network; `headrace doctor` tries the endpoint"
+_NO_ENDPOINT = (
+    "check the network and AWS_REGION; storage that isn't Amazon's needs AWS_ENDPOINT_URL"
+)
+_REMOTE = (
+    ("ACCESS_DENIED", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights here"),
+    ("INVALID_ACCESS_KEY", "check AWS_ACCESS_KEY_ID"),
+    ("SIGNATURE", "check AWS_SECRET_ACCESS_KEY"),
+    ("NO_SUCH_BUCKET", "check the name of the bucket"),
+)
+"""Part of the S3 client's message, and what to do."""
 
 
 def stat(uri: str | Path) -> tuple[int, int]:

@@ -343,7 +343,7 @@ def take(job: CurateJob) -> Inventory:
     found, left_out = find_inputs(job.inputs, job.output)
     files, chunks = survey_all(found)
     announce(files, left_out)
-    code = lineage.code_version("spark_jobs")
+    code = lineage.code_version("spark_jobs.steps")
     release_id = lineage.digest(
         {
             "inputs": [[f.source, f.bytes, f.sha256] for f in files],

@@ -113,7 +113,7 @@ def _work(job: TokenizeJob, corpus: list[str]) -> dict[str, Any]:
         "settings": job.settings.model_dump(),
         "seed": job.seed,
         "tokenizer": job.tokenizer and bpe.identity(job.tokenizer),
-        "code_version": code_version("spark_jobs"),
+        "code_version": code_version("spark_jobs.tokenize_job"),
     }
 
 

@@ -36,16 +36,23 @@ def heldout_documents(corpus: list[str]) -> pa.Table:
     )  # fmt: skip
 
 
-def release_folder(release_id: str) -> str:
+def release_folder(release_id: str | None) -> str:
     """The folder of a release of this state folder.
 
     Raises:
-        UsageError: it isn't there.
+        UsageError: it isn't there, or a model doesn't say which one it was made of.
     """
+    if release_id is None:
+        raise UsageError(
+            "the export doesn't say of which release it was made (lineage.json)",
+            "`headrace evaluate --model URI --suite FILE` evaluates it on documents of your own",
+        )
     folder = home().root / "releases" / release_id
     if not releases.is_release(str(folder)):
         raise UsageError(
-            f"release {release_id} is not in {home().root}", "give the documents by --suite FILE"
+            f"release {release_id} is not in {home().root}",
+            f"copy it to {folder}, or evaluate on documents of your own: "
+            "`headrace evaluate --model URI --suite FILE`",
         )
     return str(folder)
 
@@ -100,7 +107,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         if model == "champion":
             release = registry(shared.model.name).champion().release
         else:
-            release = release_folder(str(lineage_of(export).get("release_id")))
+            release = release_folder(lineage_of(export).get("release_id"))
         corpus = releases.lineage(release)
         table, suite_id = heldout_documents(corpus), str([Path(r).name for r in corpus])
         settings = EvaluateSettings()

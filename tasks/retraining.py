@@ -68,10 +68,15 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     low, share = settings.minimum_records, settings.minimum_kept
     if kept >= low and kept >= share * read:
         return
-    worst = max(child["rejected"], key=lambda level: child["rejected"][level], default="no level")
-    why, hint = f"most are rejected at {worst}", "mend the window or collect more text"
-    if worst == "duplicate":
-        why = f"{child['rejected'][worst]} of them the champion's corpus holds already"
+    lost = {**child["rejected"], "unreadable": child["unreadable"]}
+    worst = max(lost, key=lambda level: lost[level])
+    why, hint = f"{lost[worst]} are rejected at {worst}", "fix the window or collect more text"
+    if lost[worst] == 0:
+        why, hint = "it holds no more", "collect more text"
+    elif worst == "unreadable":
+        why, hint = f"{lost[worst]} can't be read", "fix the files of the window"
+    elif worst == "duplicate":
+        why = f"{lost[worst]} of them the champion's corpus holds already"
         hint = "collect text that the champion doesn't know yet"
     raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "

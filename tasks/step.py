@@ -78,7 +78,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
     return wrap
 
 
-def refuse_failed(held: Held, what: str, hint: str = "mend the input or the settings") -> None:
+def refuse_failed(held: Held, what: str, hint: str = "fix the input or the settings") -> None:
     """Raise what an unsuccessful validation says first.
 
     Raises:

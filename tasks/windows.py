@@ -133,7 +133,10 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
         InputError: the inbox isn't there, or its storage doesn't answer.
     """
     if not storage.exists(inbox) and not inbox.startswith("s3://"):
-        raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
+        raise InputError(
+            f"{inbox}: no such folder",
+            "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
+        )
     folder = _folder(inbox)
     made = sorted(folder.glob(f"*{WINDOW}"))
     files = [_File(**f) for path in made for f in storage.read_json(path)["files"]]

@@ -70,7 +70,7 @@ def rollout(
         raise UsageError(
             f"{max_new_tokens} new tokens don't fit a context of "
             f"{model.config.max_position_embeddings}",
-            "ask for fewer tokens",
+            "ask for fewer tokens (--max-tokens)",
         )
     kept = [list(p)[-room:] for p in prompts]
     B, P = len(kept), max(map(len, kept))

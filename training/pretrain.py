@@ -116,7 +116,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     if total > 2_000_000_000:
         raise UsageError(
             f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
-            f"`headrace plan --preset {asked.preset}` says what it takes",
+            f"`headrace plan --preset {asked.preset} --gpus N --gpu NAME` says what it takes",
         )
     rows, steps = recipe.rows, recipe.steps
     ranks = Ranks.current()
@@ -175,13 +175,13 @@ def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
     if rows % processes:
         raise UsageError(
             f"{rows} rows a batch can't be divided evenly among {processes} processes",
-            "set pretrain.rows to a multiple of pretrain.processes",
+            "set rows (in `run`: pretrain.rows) to a multiple of processes",
         )
     if config.moe_layers and config.n_routed_experts % processes:
         raise UsageError(
             f"{config.n_routed_experts} experts can't be divided evenly among "
             f"{processes} processes",
-            "set pretrain.processes to a divisor of the preset's number of experts",
+            "set processes (in `run`: pretrain.processes) to a divisor of the number of experts",
         )
 
 

@@ -14,6 +14,7 @@ from headrace.flows.cli import cli, spread
 from headrace.flows.command import SECRET, Call, without_values
 from headrace.infra import audit
 from headrace.infra.settings import Shared
+from headrace.tasks.settings import PretrainVerb
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
@@ -261,3 +262,41 @@ def test_the_webhook_stands_in_no_parameter_of_a_flow() -> None:
     call = Call(None, ("notify.webhook=https://x/t0ken",), "local")
     assert call.settings(Shared).notify.webhook is None
     assert call.made is not None and call.made.notify.webhook == "https://x/t0ken"
+
+
+def test_an_option_wins_over_the_file_and_set_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: local\nsteps: 7\ncheckpoint: {keep: 5}\nspark: {partitions: 3}\n")
+    call = Call(file, ("checkpoint.every=9",), "cluster")
+    made = call.settings(PretrainVerb, preset="test", checkpoint={"keep": 4})
+    assert (made.preset, made.steps) == ("test", 7)
+    assert (made.checkpoint.keep, made.checkpoint.every) == (4, 9)
+    assert (made.spark.partitions, made.spark.master) == (3, "spark://127.0.0.1:7077")
+    assert Call(file, ("preset=test",), "local").settings(PretrainVerb, preset="local").preset == (
+        "test"
+    )
+    assert Call(file, (), "local").settings(PretrainVerb).preset == "local"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["run"],
+        ["curate", "--input", "x", "--output", "y"],
+        ["pretrain", "--data", "x", "--output", "y"],
+        ["align", "sft", "--model", "m", "--data", "d", "--output", "o"],
+        ["evaluate", "--model", "m"],
+        ["gate", "--champion", "a", "--challenger", "b"],
+        ["monitor", "--window", "x"],
+        ["retrain", "--window", "x"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_settings_are_refused_before_a_server_is_started(args: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: 1\nspark:\n  mastr: local\n")
+    code, answer, err = headrace(*args, "--config", str(file), home=tmp_path)
+    error = answer["error"]
+    assert isinstance(error, dict) and code == 2
+    assert error["message"] == f"--config {file}, line 3, column 3: unknown setting spark.mastr"
+    assert error["hint"] == "did you mean spark.master?" and "prefect" not in err

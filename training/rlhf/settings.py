@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
 from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
@@ -48,6 +49,17 @@ class DeriveSettings(Settings):
     """Longest response in bytes of UTF-8, so that it fits into a rollout."""
     min_items: int = Field(default=16, ge=1)
     """Fewest items of a stage, of its training or of its held-out part, that are enough."""
+
+    @model_validator(mode="after")
+    def _enough_is_possible(self) -> DeriveSettings:
+        for name in ("sft", "reward", "ppo", "heldout"):
+            if getattr(self, name) < self.min_items:
+                raise SettingError(
+                    f"{name} {getattr(self, name)} is below min_items {self.min_items}: "
+                    "no text could give enough",
+                    f"raise {name}, or lower min_items",
+                )
+        return self
 
 
 class SFTSettings(Settings):
