@@ -135,6 +135,7 @@ class _Writer:
         """Where the value of the outermost object's current member begins."""
 
     def _wrong(self, what: str, at: int) -> UnreadableJsonError:
+        at = min(at, len(self.text.rstrip(" \t\r\n")))
         return UnreadableJsonError(f"not valid JSON: {what} at character {at + 1}")
 
     def string(self, token: str, at: int) -> tuple[str, str]:

@@ -116,17 +116,19 @@ def _own_metadata(
 
 def _merged(given: str, record: str, inner: str) -> str:
     """The members of a record's metadata, each key once; see the head of this module."""
+    groups = [json_repair.members(f"{{{group}}}") for group in (given, record, inner)]
+    names = {key for group in groups for key, _ in group}
     taken: set[str] = set()
-    groups: list[list[str]] = []
-    for prefix, group in (("", given), ("record.", record), ("metadata.", inner)):
-        own = []
-        for key, value in json_repair.members(f"{{{group}}}"):
-            while key in taken:
-                key = prefix + key
+    out: list[list[str]] = []
+    for prefix, group in zip(("", "record.", "metadata."), groups, strict=True):
+        out.append([])
+        for key, value in group:
+            if key in taken:
+                while key in names or key in taken:
+                    key = prefix + key
             taken.add(key)
-            own.append(f"{json.dumps(key, ensure_ascii=False)}:{value}")
-        groups.append(own)
-    return ",".join(groups[1] + groups[2] + groups[0])
+            out[-1].append(f"{json.dumps(key, ensure_ascii=False)}:{value}")
+    return ",".join(out[1] + out[2] + out[0])
 
 
 def _joined(parts: list[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int8]]:

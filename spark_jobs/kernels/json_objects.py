@@ -180,6 +180,8 @@ def _number(data: Bytes, at: int, stop: int, checked: bool) -> tuple[int, int]:
     digits = i - first
     if digits == 0 or (digits > 1 and data[first] == 0x30):
         return _ODD, NUMBER
+    if data[first] == 0x30:
+        digits = 0
     kind, exponent = INTEGER, 0
     if i < stop and data[i] == 0x2E:
         kind = NUMBER
