@@ -3,11 +3,11 @@
 A few hundred bytes of Parquet can stand for gigabytes: a value of a dictionary that millions of
 rows repeat, a run of equal numbers, a footer that declares what isn't there. So
 
-- the footer is checked against the file before a row group is read;
-- strings and bytes are read as dictionaries, and a batch is expanded in slices by the size of what
-  it stands for; a record above `input.max_record_bytes` is never expanded;
+- strings of a small row group are read as dictionaries, and a batch is expanded in slices by the
+  size of what it stands for; a record above `input.max_record_bytes` is never expanded;
 - what a chunk may stand for is limited;
-- decoding happens within a limit of the address space, since encodings and page headers can lie.
+- decoding happens within a limit of the address space, since encodings, footers and page headers
+  can lie; where that is reached, another way is tried, at last a few rows at a time.
 
 What can't be read of a row group is unreadable, and the next row group is read.
 """
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from headrace.infra import address_space, storage
-from headrace.spark_jobs import arrow_json
+from headrace.spark_jobs import arrow_json, parquet_footer
 from headrace.spark_jobs.inventory_job import Chunk, InputFile
 from headrace.spark_jobs.json_members import slices
 from headrace.spark_jobs.json_repair import decoded
@@ -38,18 +38,25 @@ from headrace.spark_jobs.settings import InputSettings
 
 ROWS_A_WINDOW = 65_536
 EXPANSION = 1000
-"""How many bytes a byte of a chunk may stand for; gzip, at its best, makes 1,032 of one."""
+"""How many bytes a byte of a file may stand for; gzip, at its best, makes 1,032 of one."""
 FREE_BYTES = 256 << 20
 """What a chunk may stand for in any case."""
 ROW_BYTES = 64
 """What a row is taken to stand for at least: the work that it makes."""
-DECODER_BYTES = 3 << 30
-"""Address space that decoding may take, beside eight times the largest record: a page may hold a
-thousand records, and is there packed, unpacked and decoded."""
-_BUFFER = 4 << 20
-_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
-_LEVELS = 4
-"""Bytes of a value's definition and repetition levels."""
+DICTIONARY_BYTES = 64 << 20
+"""A row group up to this size is read as dictionaries, and every one of a file up to it. Not a
+larger one: Arrow keeps all that it saw of a row group in its dictionaries, repeated or not."""
+DECODER_BYTES, DECODER_MOST = 512 << 20, 6 << 30
+"""Address space that decoding may take in any case, and for a large file: eight times its bytes,
+but not more than the second. A page may hold a thousand long records, and is in memory packed,
+unpacked and decoded: 1,000 texts of 1 MB take 3.2 GB."""
+_FEW_ROWS = 64
+"""Rows of a batch where more take too much memory."""
+_LEAST = 8
+"""Bytes that a value takes at least when it is decoded, its levels included."""
+
+_FAULTS = (OSError, MemoryError, ValueError, pa.ArrowException)
+"""What Arrow raises over a file."""
 
 Sizes = npt.NDArray[np.int64]
 
@@ -68,86 +75,85 @@ class _Chunk:
     """Of the next record."""
     left: int
     """Bytes that its records may still stand for."""
+    memory: int
+    """Address space that decoding may take."""
 
 
-def _row_bytes(parquet: pq.ParquetFile, g: int, size: int) -> float:
-    """About how many bytes a row of a row group is when it is decoded, repetitions aside.
+class _Decoder:
+    """A file's row groups as record batches, with strings and bytes as dictionaries or plain."""
 
-    Raises:
-        _RefusedError: what the footer says of it can't be, in a file of `size` bytes.
-    """
-    group = parquet.metadata.row_group(g)
-    decoded_bytes = 0
-    for c in range(group.num_columns):
-        column = group.column(c)
-        first = column.data_page_offset
-        if column.dictionary_page_offset is not None:
-            first = min(first, column.dictionary_page_offset)
-        stored = column.total_compressed_size
-        if first < 0 or stored < 0 or first + stored > size or column.num_values < 0:
-            raise _RefusedError(
-                f"damaged Parquet: the footer declares {stored:,} bytes of {column.num_values:,} "
-                f"values at {first:,} in a file of {size:,} bytes"
-            )
-        width = _WIDTHS.get(column.physical_type, 0)
-        if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
-            width = parquet.schema.column(c).length
-        decoded_bytes += column.num_values * (width + _LEVELS)
-        if not width:
-            decoded_bytes += max(0, column.total_uncompressed_size)
-    return decoded_bytes / max(1, group.num_rows)
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.metadata = parquet_footer.metadata(file)
+        schema = self.metadata.schema
+        columns = [schema.column(k) for k in range(len(schema))]
+        self._texts = [
+            k
+            for k, column in enumerate(columns)
+            if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+        ]
+        self._fixed = sum(
+            c.length for c in columns if c.physical_type == "FIXED_LEN_BYTE_ARRAY"
+        ) + _LEAST * len(columns)
 
+    def rows(self, g: int) -> int:
+        """Rows of a row group."""
+        return int(self.metadata.row_group(g).num_rows)
 
-def _open(file: Any) -> pq.ParquetFile:
-    """A Parquet file with all its strings and bytes as dictionaries."""
-    parquet = pq.ParquetFile(file)
-    columns = [
-        k
-        for k, column in enumerate(map(parquet.schema.column, range(len(parquet.schema))))
-        if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
-    ]
-    return pq.ParquetFile(
-        file, metadata=parquet.metadata, read_dictionary=columns, buffer_size=_BUFFER,
-        coerce_int96_timestamp_unit="us", arrow_extensions_enabled=True,
-    )  # fmt: skip
+    def ways(self, g: int, size: int) -> list[tuple[bool, int]]:
+        """(whether as dictionaries, rows of a batch): how to read a row group, the best way first.
+
+        What the footer says of single columns isn't asked for: where that can't be, pyarrow ends
+        the process. `size` is the file's.
+        """
+        group = self.metadata.row_group(g)
+        row_bytes = self._fixed + max(0, group.total_byte_size) / max(1, group.num_rows)
+        rows = int(max(1, min(ROWS_A_WINDOW, WINDOW_BYTES // max(1, row_bytes))))
+        small = min(size, max(0, group.total_byte_size)) <= DICTIONARY_BYTES
+        return [(small, rows), (not small, rows), (False, min(rows, _FEW_ROWS))]
+
+    def batches(self, g: int, dictionaries: bool, rows: int) -> Iterator[pa.RecordBatch]:
+        """The record batches of a row group."""
+        parquet = pq.ParquetFile(
+            self.file, metadata=self.metadata, coerce_int96_timestamp_unit="us",
+            read_dictionary=self._texts if dictionaries else None, arrow_extensions_enabled=True,
+        )  # fmt: skip
+        return iter(parquet.iter_batches(rows, [g], use_threads=False))
 
 
 def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
     """The records of a chunk of row groups in order, and what could not be read."""
-    memory = DECODER_BYTES + 8 * settings.max_record_bytes
+    memory = DECODER_BYTES + min(DECODER_MOST, 8 * file.bytes) + 8 * settings.max_record_bytes
+    at = _Chunk(file, settings, chunk.first, FREE_BYTES, memory)
+    groups = range(chunk.start, chunk.stop)
     with storage.open_input(file.uri) as f:
         try:
             with address_space.at_most(memory):
-                parquet = _open(f)
-            rows = [parquet.metadata.row_group(g).num_rows for g in range(chunk.start, chunk.stop)]
-        except (OSError, MemoryError, ValueError) as error:  # Arrow's own are of these
-            yield from _unread(_Chunk(file, settings, chunk.first, 0), 1, _said(error))
+                decoder = _Decoder(f)
+            rows = [decoder.rows(g) for g in groups]
+        except _FAULTS as error:
+            yield from _unread(at, 1, _said(error))
             return
-        packed = [
-            group.column(c).total_compressed_size
-            for group in map(parquet.metadata.row_group, range(chunk.start, chunk.stop))
-            for c in range(group.num_columns)
-        ]
-        left = max(FREE_BYTES, EXPANSION * min(sum(packed), file.bytes))
-        at = _Chunk(file, settings, chunk.first, left)
-        for g, n in zip(range(chunk.start, chunk.stop), rows, strict=True):
-            stop = at.position + n
+        share = min(1.0, sum(rows) / max(1, decoder.metadata.num_rows))
+        at.left = max(FREE_BYTES, int(EXPANSION * file.bytes * share))
+        for g, n in zip(groups, rows, strict=True):
+            stop = at.position + max(1, n)
+            reason = f"damaged Parquet: a row group that declares {n:,} rows ends early"
             try:
-                yield from _row_group(parquet, g, at, memory)
+                yield from _row_group(decoder, g, at)
             except _RefusedError as refused:
                 reason = str(refused)
-            except (OSError, MemoryError, ValueError) as error:
+            except _FAULTS as error:
                 reason = _said(error)
-            else:
-                reason = "damaged Parquet: the row group ends early"
-            yield from _unread(at, stop - at.position, reason)
-            at.position = stop
+            if n:
+                yield from _unread(at, stop - at.position, reason)
+                at.position = stop
 
 
 def _said(error: Exception) -> str:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, MemoryError):
-        return f"needs more memory than a file may have: {first}"
+        return f"needs more memory than a file of its size may have: {first}"
     return f"damaged Parquet: {first}"
 
 
@@ -160,36 +166,56 @@ def _unread(at: _Chunk, rows: int, reason: str) -> Iterator[Window]:
         yield Window(RECORD.empty_table(), lost(at.file.source, bad))
 
 
-def _row_group(parquet: pq.ParquetFile, g: int, at: _Chunk, memory: int) -> Iterator[Window]:
+def _decoded(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[pa.RecordBatch]:
+    """The record batches of a row group; where one way fails, the next goes on after what was had.
+
+    Raises:
+        _FAULTS: it can't be decoded.
+    """
+    first = at.position
+    for way in decoder.ways(g, at.file.bytes):
+        had = at.position - first
+        try:
+            batches = decoder.batches(g, *way)
+            while True:
+                with address_space.at_most(at.memory):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                skip = min(had, batch.num_rows)
+                had -= skip
+                if batch.num_rows > skip:
+                    yield batch.slice(skip)
+        except _FAULTS as error:
+            # Arrow knows some encodings without dictionaries only.
+            if not isinstance(error, MemoryError) and "Not yet implemented" not in str(error):
+                raise
+            fault = error
+    raise fault
+
+
+def _row_group(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[Window]:
     """The records of a row group.
 
     Raises:
-        _RefusedError: it declares what can't be, or stands for too much.
-        OSError, ValueError, MemoryError: it can't be decoded.
+        _RefusedError: it stands for too much.
+        _FAULTS: it can't be decoded.
     """
     limit = at.settings.max_record_bytes
-    row_bytes = _row_bytes(parquet, g, at.file.bytes)
-    if row_bytes > max(limit, WINDOW_BYTES):
-        raise _RefusedError(
-            f"records of about {row_bytes:,.0f} bytes, more than input.max_record_bytes"
-        )
-    size = int(max(1, min(ROWS_A_WINDOW, WINDOW_BYTES // max(1, row_bytes))))
-    batches = parquet.iter_batches(size, [g], use_threads=False)
-    while True:
-        with address_space.at_most(memory):
-            batch = next(batches, None)
-        if batch is None:
-            return
+    for batch in _decoded(decoder, g, at):
         sizes = sum((sizes_of(c) for c in batch.columns), np.zeros(batch.num_rows, np.int64))
-        at.left -= int(np.maximum(sizes, ROW_BYTES).sum())
+        expanded = np.where(sizes > limit, 0, sizes)
+        spent = np.cumsum(np.maximum(expanded, ROW_BYTES))
+        fit = int(np.searchsorted(spent, at.left, "right"))
+        at.left -= int(spent[-1])
+        for begin, end in cuts(expanded[:fit]):
+            window = _from_batch(batch.slice(begin, end - begin), sizes[begin:end], at)
+            at.position += end - begin
+            yield window
         if at.left < 0:
             raise _RefusedError(
                 f"stands for more than {EXPANSION:,} times its bytes: write it with less repetition"
             )
-        for begin, end in cuts(np.where(sizes > limit, 0, sizes)):
-            part = batch.slice(begin, end - begin)
-            yield _from_batch(part, sizes[begin:end], at)
-            at.position += end - begin
 
 
 def sizes_of(values: pa.Array) -> Sizes:
@@ -197,7 +223,11 @@ def sizes_of(values: pa.Array) -> Sizes:
     kind, n = values.type, len(values)
     if pt.is_dictionary(kind):
         each = np.append(sizes_of(values.dictionary), 0)
-        return each[pc.fill_null(values.indices.cast(pa.int64()), each.size - 1).to_numpy()]
+        at = pc.fill_null(values.indices.cast(pa.int64()), each.size - 1).to_numpy()
+        # Arrow takes the indices as they stand in the file.
+        if n and (at.min() < 0 or at.max() >= each.size - (not values.null_count)):
+            raise pa.ArrowInvalid("an index beyond the dictionary")
+        return each[at]
     if isinstance(kind, pa.BaseExtensionType):
         return sizes_of(values.storage)
     if pt.is_map(kind):
@@ -229,21 +259,10 @@ def cuts(sizes: Sizes) -> Iterator[tuple[int, int]]:
         begin, before = end, int(total[end - 1])
 
 
-def _names(schema: pa.Schema) -> list[str]:
-    """The names of all columns, of which one that isn't UTF-8 is called by its number."""
-    names = []
-    for k in range(len(schema)):
-        try:
-            names.append(schema.field(k).name)
-        except UnicodeDecodeError:
-            names.append(f"column_{k}")
-    return arrow_json.unique(names)
-
-
 def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     """The records of some rows; `sizes` are their bytes."""
     limit, n = at.settings.max_record_bytes, batch.num_rows
-    names, columns = _names(batch.schema), list(batch.columns)
+    names, columns = arrow_json.unique(batch.schema.names), list(batch.columns)
     text: pa.Array = pa.nulls(n, pa.binary())
     name = at.settings.fields.get("text", "text")
     length = np.zeros(n, np.int64)
