@@ -32,7 +32,7 @@ class Draft:
     release: str
     """Its folder."""
     totals: dict[str, Any]
-    """read, kept, rejected {level: n}, unreadable."""
+    """read, kept, rejected {level: n}, unreadable, repaired."""
     manifest: dict[str, Any]
     """The manifest to be, without the files of `validation/`."""
     inventory: Inventory
@@ -48,6 +48,7 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
         "kept": totals["kept"],
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
+        "repaired": totals.get("repaired", 0),
         "input_bytes": sum(i["bytes"] for i in manifest["inputs"]),
         "seconds": round(time.time() - started, 1),
     }
@@ -63,7 +64,8 @@ def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
         return None
     manifest = releases.manifest(inventory.release)
     answer = _answer(manifest, inventory.release, inventory.started)
-    scan_job.check_readable({k: answer[k] for k in ("read", "kept", "rejected", "unreadable")}, job)
+    counts = ("read", "kept", "rejected", "unreadable", "repaired")
+    scan_job.check_readable({k: answer[k] for k in counts}, job)
     latest = storage.join(job.output, "latest.json")
     if storage.exists(inventory.work) or not storage.exists(latest):
         # Killed between the manifest and the end.
@@ -77,14 +79,16 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     ledger: Counter[tuple[str, ...]] = Counter()
     size: Counter[tuple[str, ...]] = Counter()
+    repaired: Counter[tuple[str, ...]] = Counter()
     histograms: dict[tuple[str, str], list[int]] = {}
     examples: dict[str, list[dict[str, Any]]] = {}
     for group in range(inventory.groups):
         value = storage.read_json(group_file(inventory.work, group))
         files += value["files"]
-        for *key, n, b in value["ledger"]:
+        for *key, n, b, some in value["ledger"]:
             ledger[tuple(key)] += n
             size[tuple(key)] += b
+            repaired[tuple(key)] += some
         for name, lang, bins in value["histograms"]:
             old = histograms.get((name, lang), [0] * len(bins))
             histograms[name, lang] = [a + b for a, b in zip(old, bins, strict=True)]
@@ -92,7 +96,7 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
             examples[level] = smallest([*examples.get(level, []), *found])
     return {
         "files": sorted(files, key=lambda f: f["path"]),
-        "ledger": [(*k, n, size[k]) for k, n in sorted(ledger.items())],
+        "ledger": [(*k, n, size[k], repaired[k]) for k, n in sorted(ledger.items())],
         "histograms": histograms,
         "examples": examples,
     }
@@ -110,8 +114,10 @@ def _ledger_table(lines: list[tuple[Any, ...]]) -> pa.Table:
 def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
     outcome: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    for _, how, level, _, _, n, _ in lines:
+    repaired = 0
+    for _, how, level, _, _, n, _, some in lines:
         outcome[how] += n
+        repaired += some
         if how == "rejected":
             rejected[level] += n
     return {
@@ -119,6 +125,7 @@ def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
         "kept": outcome["kept"],
         "rejected": {level: rejected[level] for level in LEVELS if rejected[level]},
         "unreadable": outcome["unreadable"],
+        "repaired": repaired,
     }
 
 
@@ -160,7 +167,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
         totals = _totals(merged["ledger"])
         duplicates = storage.read_json(storage.join(work, "duplicates.json"))
         records: Counter[str] = Counter()
-        for source, *_, n, _ in merged["ledger"]:
+        for source, *_, n, _, _ in merged["ledger"]:
             records[source] += n
         manifest: dict[str, Any] = {
             "release_id": inventory.release_id,

@@ -27,13 +27,14 @@ from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
 from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.records import LOST, Window
+from headrace.spark_jobs.records import LOST, RECORD, Window
 from headrace.spark_jobs.scoring import codes_of, decide
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
-RESULT = pa.schema([*SCORED, *VERDICT])
-"""A record after the scan: all scores, and the level that rejects it (null where none does)."""
+RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
+"""A record after the scan: all scores, the level that rejects it (null where none does), and how
+many places of it were repaired when it was read."""
 
 KEYS = pa.schema(
     [
@@ -143,6 +144,12 @@ def read_unit(
         yield together()
 
 
+def scored(window: Window, job: CurateJob) -> pa.Table:
+    """RESULT of the records of a window."""
+    table = decide(window.records, job.settings, job.seed)
+    return table.append_column(RESULT.field("repairs"), window.records["repairs"])
+
+
 def scan_unit(number: int, work: str, job: CurateJob) -> None:
     """Read, score and sign one unit; its files appear whole, the marker last."""
     inventory = _inventory(work)
@@ -161,16 +168,22 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
         pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
     ):
         for window in read_unit(inventory.files, inventory.units[number], job):
-            table = decide(window.records, job.settings, job.seed)
+            table = scored(window, job)
             records_out.write_table(table)
             lost_out.write_table(window.lost)
             keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
             first += table.num_rows
             counts["records"] += table.num_rows
             counts["unreadable"] += window.lost.num_rows
+            counts["repaired"] += repaired(table)
             levels = pc.value_counts(table["level"].drop_null())
             rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
     storage.write_json(at.marker, {**counts, "rejected": dict(rejected)})
+
+
+def repaired(table: pa.Table) -> int:
+    """How many records of RESULT were read after repairs."""
+    return int(pc.sum(pc.greater(table["repairs"], 0)).as_py() or 0)
 
 
 @cache
@@ -188,7 +201,7 @@ def finished_units(work: str) -> set[int]:
 
 
 def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
-    """Scan what is not scanned yet; the counts so far: read, kept, rejected {level: n}, unreadable.
+    """Scan what is not scanned yet; the counts so far, as `counted` has them.
 
     Raises:
         InputError: too many records are unreadable, or an input changed meanwhile.
@@ -203,6 +216,7 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         job.spark.partitions,
         lambda: len(finished_units(work)),
         "pieces",
+        stage.WORKER_BYTES + 16 * job.settings.input.max_record_bytes,
     )
     counts = counted(inventory)
     return check_readable(counts, job, first_lost(inventory, 5) if counts["unreadable"] else ())
@@ -224,19 +238,21 @@ def _named(lost: pa.Table) -> list[dict[str, Any]]:
 
 
 def counted(inventory: Inventory) -> dict[str, Any]:
-    """The counts of all units of a finished scan."""
-    records = unreadable = 0
+    """The counts of a finished scan: read, kept, rejected {level: n}, unreadable, repaired."""
+    records = unreadable = repaired = 0
     rejected: Counter[str] = Counter()
     for n in range(len(inventory.units)):
         marker = json.loads(storage.read_bytes(UnitFiles(inventory.work, n).marker))
         records += marker.get("records", 0)
         unreadable += marker.get("unreadable", 0)
+        repaired += marker.get("repaired", 0)
         rejected.update(marker["rejected"])
     return {
         "read": records + unreadable,
         "kept": records - rejected.total(),
         "rejected": dict(sorted(rejected.items())),
         "unreadable": unreadable,
+        "repaired": repaired,
     }
 
 
@@ -272,7 +288,7 @@ def scan_here(job: CurateJob) -> pa.Table:
     lost = []
     for unit in inventory_job.pack(chunks):
         for window in read_unit(files, unit, job):
-            tables.append(decide(window.records, job.settings, job.seed))
+            tables.append(scored(window, job))
             lost += _named(window.lost)
     table = pa.concat_tables(tables).combine_chunks()
     levels = Counter(table["level"].drop_null().to_pylist())
@@ -282,6 +298,7 @@ def scan_here(job: CurateJob) -> pa.Table:
             "kept": table.num_rows - levels.total(),
             "rejected": dict(sorted(levels.items())),
             "unreadable": len(lost),
+            "repaired": repaired(table),
         },
         job,
         lost[:5],

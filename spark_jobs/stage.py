@@ -9,11 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.infra import console
-from headrace.infra.errors import BY_CODE, HeadraceError
+from headrace.infra import address_space, console
+from headrace.infra.errors import BY_CODE, HeadraceError, InputError
 
 _POLL_SECONDS = 1.0
 MOST_PARTITIONS = 4096
+WORKER_BYTES = 8 << 30
+"""Address space that the work on a partition may take beside what its process has when it begins:
+enough for Arrow, NumPy and Numba with the largest page that Parquet allows, and far from what a
+hostile file can ask for."""
 
 
 def _one_thread() -> None:
@@ -25,16 +29,29 @@ def _one_thread() -> None:
 
 
 def _each(
-    batches: Iterable[pa.RecordBatch], work: Callable[[int], None], numbers: Sequence[int]
+    batches: Iterable[pa.RecordBatch],
+    work: Callable[[int], None],
+    numbers: Sequence[int],
+    memory: int,
 ) -> Iterator[pa.RecordBatch]:
     _one_thread()
     for batch in batches:
         for at in batch.column(0).to_pylist():
+            fault: HeadraceError | None = None
             try:
-                work(numbers[at])
-            except HeadraceError as e:
+                with address_space.at_most(memory):
+                    work(numbers[at])
+            except HeadraceError as error:
+                fault = error
+            except MemoryError as error:
+                fault = InputError(
+                    f"piece {numbers[at]} of the input needs more than {memory >> 20:,} MB of "
+                    f"memory: {error or 'no more is to be had'}",
+                    "lower input.max_record_bytes, or leave the longest files out",
+                )
+            if fault is not None:
                 yield pa.RecordBatch.from_pydict(
-                    {"code": [e.code], "message": [e.message], "hint": [e.hint]}
+                    {"code": [fault.code], "message": [fault.message], "hint": [fault.hint]}
                 )
                 return
 
@@ -47,6 +64,7 @@ def run(
     partitions: int | None,
     finished: Callable[[], int],
     unit: str,
+    memory: int = WORKER_BYTES,
 ) -> None:
     """Do `work(n)` for all `numbers` in Spark's Python workers.
 
@@ -58,6 +76,7 @@ def run(
         partitions: number of Spark partitions, None for one a piece.
         finished: counts the pieces whose result is on storage, earlier ones included.
         unit: what a piece is called.
+        memory: address space that a piece may take (bytes).
 
     Raises:
         HeadraceError: the first error of the kind that a user can act on.
@@ -85,7 +104,7 @@ def run(
         schema = "code long, message string, hint string"
         try:
             faults = frame.mapInArrow(
-                lambda batches: _each(batches, work, numbers), schema
+                lambda batches: _each(batches, work, numbers, memory), schema
             ).collect()
         finally:
             stop.set()
