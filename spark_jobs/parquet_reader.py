@@ -204,7 +204,7 @@ def _row_group(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[Window]:
     limit = at.settings.max_record_bytes
     for batch in _decoded(decoder, g, at):
         sizes = sum((sizes_of(c) for c in batch.columns), np.zeros(batch.num_rows, np.int64))
-        expanded = np.where(sizes > limit, 0, sizes)
+        expanded = np.where(sizes > limit, HEAD_BYTES, sizes)
         spent = np.cumsum(np.maximum(expanded, ROW_BYTES))
         fit = int(np.searchsorted(spent, at.left, "right"))
         at.left -= int(spent[-1])
@@ -273,10 +273,11 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
         length = sizes_of(text)
     position = at.position + np.arange(n)
     bad: list[tuple[int, bytes, str, int]] = []
-    for k in np.flatnonzero(sizes > limit).tolist():
+    long = np.flatnonzero(sizes > limit)
+    for k, head in zip(long.tolist(), _heads(text.take(pa.array(long))), strict=True):
         of = int(length[k]) if length[k] > limit else int(sizes[k])
         said = f"record of {of} bytes, more than input.max_record_bytes"
-        bad.append((int(position[k]), _head(text[k]), said, of))
+        bad.append((int(position[k]), head, said, of))
     rows = np.flatnonzero(sizes <= limit)
     if rows.size < n:
         take = pa.array(rows)
@@ -311,12 +312,14 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     return Window(records, lost(at.file.source, sorted(bad)))
 
 
-def _head(value: pa.Scalar) -> bytes:
-    """The first bytes of a text, which is not expanded for it."""
-    if isinstance(value, pa.DictionaryScalar):
-        value = value.value
-    if isinstance(value, pa.ExtensionScalar):
-        value = value.value
-    if not value.is_valid:
-        return b""
-    return bytes(value.as_buffer()[:HEAD_BYTES])
+def _heads(text: pa.Array) -> list[bytes]:
+    """The first bytes of texts, which are not expanded for it."""
+    place = np.arange(len(text))
+    if pt.is_dictionary(text.type):
+        place = pc.fill_null(text.indices.cast(pa.int64()), -1).to_numpy()
+        text = text.dictionary
+    data, start, stop = slices(pc.fill_null(arrow_json.as_binary(text), b""))
+    return [
+        b"" if k < 0 else data[start[k] : min(stop[k], start[k] + HEAD_BYTES)].tobytes()
+        for k in place.tolist()
+    ]
