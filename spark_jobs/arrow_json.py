@@ -199,13 +199,24 @@ def _whole(values: pa.Array) -> pa.Array:
     )
 
 
+def _used(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """(the values of a dictionary array that it uses, where each row's is among them).
+
+    The others may be many, or longer than any record may be.
+    """
+    number = pc.fill_null(values.indices.cast(pa.int64()), -1).to_numpy()
+    used, at = np.unique(number, return_inverse=True)
+    return values.dictionary.take(pa.array(used, mask=used < 0)), pa.array(at)
+
+
 def texts(values: pa.Array) -> pa.Array:
     """N values of any type as N JSON texts; a null is `null`."""
     kind = values.type
     if pt.is_null(kind):
         return pa.array(["null"] * len(values), pa.string())
     if pt.is_dictionary(kind):
-        return pc.fill_null(texts(values.dictionary).take(values.indices), "null")
+        used, at = _used(values)
+        return pc.fill_null(texts(used).take(at), "null")
     if pt.is_run_end_encoded(kind):
         return texts(pc.run_end_decode(values))
     if isinstance(kind, pa.BaseExtensionType):

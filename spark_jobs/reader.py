@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.infra import storage
 from headrace.spark_jobs import parquet_reader
@@ -46,7 +47,15 @@ def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Win
         return
     file.check()
     readers = {"lines": _lines, "text": _text, "parquet": parquet_reader.read, "warc": _warc}
-    yield from readers[file.kind](file, chunk, settings)
+    position = chunk.first
+    try:
+        for window in readers[file.kind](file, chunk, settings):
+            seen = [t["position"] for t in (window.records, window.lost) if t.num_rows]
+            position = max([position, *(pc.max(numbers).as_py() + 1 for numbers in seen)])
+            yield window
+    except MemoryError as error:  # of the worker's limit; what was read before it counts
+        said = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
+        yield Window(_NONE, lost(file.source, [(position, b"", said, 0)]))
 
 
 def _range(file: Any, start: int, stop: int) -> Iterator[bytes]:

@@ -219,6 +219,19 @@ def test_no_rows_no_columns_no_text_and_many_columns(tmp_path: Path) -> None:
     assert len(metadata(records[1])) == 10_000 and metadata(records[0])["c9999"] == 9999
 
 
+def test_a_value_too_long_in_one_row_costs_the_others_nothing(tmp_path: Path) -> None:
+    long = "x" * 70_000_000
+    table = pa.table({"text": list("abc"), "x": ["s", long, "s"], "y": [[long], ["s"], []]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, compression="zstd")
+    records, lost = read(path, InputSettings())
+    assert [(r["text"], metadata(r)) for r in records] == [("c", {"x": "s", "y": []})]
+    assert [(x["position"], x["raw"], x["error"]) for x in lost] == [
+        (1, b"a", "record of 70000002 bytes, more than input.max_record_bytes"),
+        (2, b"b", "record of 70000002 bytes, more than input.max_record_bytes"),
+    ]
+
+
 def test_old_and_odd_timestamps(tmp_path: Path) -> None:
     far = pa.array([253402300799 * 10**6, 0], pa.timestamp("us"))
     columns = [("text", pa.array(["a", "b"])), ("created", far), ("t", far)]

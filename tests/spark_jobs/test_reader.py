@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.infra.errors import InputError
 from headrace.spark_jobs import inventory_job, reader
-from headrace.spark_jobs.records import LOST, RECORD
+from headrace.spark_jobs.records import LOST, RECORD, Window
 from headrace.spark_jobs.settings import InputSettings, Source
 
 SMALL = InputSettings(max_record_bytes=2000)
@@ -297,6 +298,25 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
     lines(path, {"text": "other"})
     with pytest.raises(InputError, match="changed"):
         list(reader.read(file, chunk, SMALL))
+
+
+def test_a_file_that_wants_too_much_memory_keeps_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(*args: object) -> Iterator[Window]:
+        yield from reader._lines(*args)  # type: ignore[arg-type]
+        raise MemoryError
+
+    path = lines(tmp_path / "a.jsonl", {"text": "a"}, {"text": "b"}, b"[]")
+    [file] = inventory_job.list_inputs([Source(uri=str(path))])
+    file, [chunk] = inventory_job.survey(file, 0, 100)
+    lines_of = reader._lines
+    calls = iter([some])
+    monkeypatch.setattr(reader, "_lines", lambda *a: next(calls, lines_of)(*a))
+    first, last = reader.read(file, chunk, SMALL)
+    assert first.records.num_rows == 2 and first.lost.num_rows == 1
+    [row] = last.lost.to_pylist()
+    assert row["position"] == 4 and row["error"].startswith("needs more memory than a worker")
 
 
 def test_a_file_that_cannot_be_opened_is_one_lost_record(tmp_path: Path) -> None:

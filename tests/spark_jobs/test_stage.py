@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headrace.infra import spark as sessions
@@ -37,6 +38,16 @@ def test_a_users_error_arrives_as_one(spark: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="piece 1 is bad") as error:
         stage.run(spark, "touch", [0, 1, 2], work, 1, lambda: 0, "pieces")
     assert error.value.hint == "mend it"
+
+
+def allocate(number: int) -> None:
+    np.zeros(6 << 30, np.uint8)
+
+
+def test_a_piece_that_wants_too_much_memory_is_an_error_of_the_input(spark: Any) -> None:
+    with pytest.raises(InputError, match="piece 4 of the input needs more than 2,048 MB") as error:
+        stage.run(spark, "take", [4], allocate, 1, lambda: 0, "pieces", memory=2 << 30)
+    assert "input.max_record_bytes" in error.value.hint
 
 
 def test_nothing_to_do_needs_no_spark() -> None:
