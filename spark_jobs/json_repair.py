@@ -1,4 +1,4 @@
-"""The careful way for the few JSON objects that the scanner calls odd.
+"""The slow and careful reader, for the few JSON objects that the scanner calls odd.
 
 What can be read in one way only is written again as strict JSON, and each such place is named:
 
@@ -105,7 +105,7 @@ def _after_space(text: str, at: int) -> int:
 def _end_of(text: str, at: int) -> int:
     """Where the object or array that begins at `at` ends, by its brackets; -1 where they are wrong.
 
-    A byte for a level is all that it keeps of it.
+    It keeps one byte per level.
     """
     closing = bytearray()
     for token in _BRACKET.finditer(text, at):

@@ -132,7 +132,7 @@ def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Win
                 decoder = _Decoder(f)
             rows = [decoder.rows(g) for g in groups]
         except _FAULTS as error:
-            yield from _unread(at, 1, _said(error))
+            yield from _unread(at, 1, _reason(error))
             return
         share = min(1.0, sum(rows) / max(1, decoder.metadata.num_rows))
         at.left = max(FREE_BYTES, int(EXPANSION * file.bytes * share))
@@ -144,13 +144,13 @@ def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Win
             except _RefusedError as refused:
                 reason = str(refused)
             except _FAULTS as error:
-                reason = _said(error)
+                reason = _reason(error)
             if n:
                 yield from _unread(at, stop - at.position, reason)
-                at.position = stop
+                at.position = max(at.position, stop)
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, MemoryError):
         return f"needs more memory than a file of its size may have: {first}"
@@ -167,7 +167,7 @@ def _unread(at: _Chunk, rows: int, reason: str) -> Iterator[Window]:
 
 
 def _decoded(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[pa.RecordBatch]:
-    """The record batches of a row group; where one way fails, the next goes on after what was had.
+    """The record batches of a row group; where one way fails, the next one continues after it.
 
     Raises:
         _FAULTS: it can't be decoded.

@@ -2,9 +2,9 @@
 
 `metadata` is put together from slices of the input, so that what isn't repaired keeps its bytes:
 
-- first the record's fields that headrace doesn't know, then the members of its own `metadata` (an
-  object, or a string that holds one), then `given_<field>` for what its own fields held where
-  headrace has values of its own, and `metadata` for one that is no object;
+- first the record's fields that headrace doesn't know, then the members of the record's `metadata`
+  (an object, or a string that holds one), then `given_<field>` for what the record had where
+  headrace sets the value, and `metadata` for one that is no object;
 - a key that two of them have stays with `given_<field>`, else with the record's field; the other
   one is `record.<key>` or `metadata.<key>`;
 - `repairs` names what had to be repaired.
@@ -141,7 +141,7 @@ def _joined(parts: list[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int8]]:
 
 
 def _metadata(record: pa.Array, inner: pa.Array, given: list[pa.Array]) -> pa.Array:
-    """N JSON objects of the members of a record, of its own metadata, and of headrace."""
+    """N JSON objects of the members of a record, of its `metadata`, and of headrace."""
     n = len(record)
     nothing = pa.nulls(n, pa.string())
     record = pc.if_else(pc.equal(record, ""), nothing, record)

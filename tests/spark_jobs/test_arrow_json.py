@@ -100,7 +100,7 @@ def test_every_type(values: pa.Array, want: list[Any]) -> None:
     for k in range(len(values)):
         assert arrow_json.texts(values.slice(k, 1)).to_pylist() == found.to_pylist()[k : k + 1]
     assert arrow_json.texts(values.slice(0, 0)).to_pylist() == []
-    # In a list, in a struct and under a name of its own.
+    # In a list, and twice in an object.
     lists = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
     assert strict(arrow_json.texts(lists)[0].as_py()) == want
     rows = arrow_json.objects(["x", "x"], [values, values], len(values)).to_pylist()
