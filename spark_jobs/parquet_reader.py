@@ -39,7 +39,7 @@ from headrace.spark_jobs.settings import InputSettings
 ROWS_A_WINDOW = 65_536
 EXPANSION = 1000
 """How many bytes a byte of a file may stand for; gzip, at its best, makes 1,032 of one."""
-FREE_BYTES = 256 << 20
+FREE_BYTES = 128 << 20
 """What a chunk may stand for in any case."""
 ROW_BYTES = 64
 """What a row is taken to stand for at least: the work that it makes."""
