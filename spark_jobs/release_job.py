@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import pyarrow.parquet as pq
 
 from headrace.infra import console, lineage, pages, releases, storage
 from headrace.infra.schemas import LEDGER, LEVELS
-from headrace.spark_jobs import inventory_job, report, scan_job, stage
+from headrace.spark_jobs import input_checks, inventory_job, report, scan_job, stage
 from headrace.spark_jobs.inventory_job import Inventory
 from headrace.spark_jobs.release_writer import group_file, smallest, write_group
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
+log = logging.getLogger(__name__)
 LOST_EXAMPLES = 10
 """Unreadable records that the report shows."""
 
@@ -32,15 +34,19 @@ class Draft:
     release: str
     """Its folder."""
     totals: dict[str, Any]
-    """read, kept, rejected {level: n}, unreadable."""
+    """read, kept, rejected {level: n}, unreadable, repaired."""
     manifest: dict[str, Any]
     """The manifest to be, without the files of `validation/`."""
     inventory: Inventory
 
 
+SHOWN = 100
+"""Files that the answer of `curate` names at most."""
+
+
 def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
     """What `curate` says of a release."""
-    totals = manifest["totals"]
+    totals, inputs = manifest["totals"], manifest["inputs"]
     return {
         "release": release,
         "release_id": manifest["release_id"],
@@ -48,28 +54,47 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
         "kept": totals["kept"],
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
-        "input_bytes": sum(i["bytes"] for i in manifest["inputs"]),
+        "repaired": totals.get("repaired", 0),
+        "input_bytes": sum(i["bytes"] for i in inputs),
+        **{
+            name: {"count": len(rows), "first": rows[:SHOWN]}
+            for name, rows in report.files_of_note(manifest).items()
+        },
         "seconds": round(time.time() - started, 1),
     }
 
 
 def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
-    """What `publish` said of this release, None where it is not there yet.
+    """What `publish` said of this release, None where it is not there yet, or not whole any more.
+
+    A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
     Raises:
-        InputError: it has more unreadable records than this job allows.
+        InputError: more of its input is unreadable than this job allows.
     """
     if not releases.is_release(inventory.release):
         return None
     manifest = releases.manifest(inventory.release)
+    if wrong := releases.damaged(inventory.release, manifest["files"]):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        log.warning("%s: %s%s: it is written again", inventory.release, wrong[0], more)
+        storage.delete(storage.join(inventory.release, "manifest.json"))
+        return None
     answer = _answer(manifest, inventory.release, inventory.started)
-    scan_job.check_readable({k: answer[k] for k in ("read", "kept", "rejected", "unreadable")}, job)
-    latest = storage.join(job.output, "latest.json")
-    if storage.exists(inventory.work) or not storage.exists(latest):
+    input_checks.check_readable({**answer, **manifest.get("sizes", {})}, job, inventory.files)
+    there = storage.exists(storage.join(job.output, "latest.json"))
+    if storage.exists(inventory.work) or (answer["kept"] and not there):
         # Killed between the manifest and the end.
-        storage.write_json(latest, {"release_id": inventory.release_id})
+        _point(job, answer)
         inventory_job.remove_work(inventory)
     return answer
+
+
+def _point(job: CurateJob, answer: dict[str, Any]) -> None:
+    """Make a release the latest, if it holds anything: what is built on an empty one fails."""
+    if answer["kept"]:
+        latest = storage.join(job.output, "latest.json")
+        storage.write_json(latest, {"release_id": answer["release_id"]})
 
 
 def _merged(inventory: Inventory) -> dict[str, Any]:
@@ -77,14 +102,16 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     ledger: Counter[tuple[str, ...]] = Counter()
     size: Counter[tuple[str, ...]] = Counter()
+    repaired: Counter[tuple[str, ...]] = Counter()
     histograms: dict[tuple[str, str], list[int]] = {}
     examples: dict[str, list[dict[str, Any]]] = {}
     for group in range(inventory.groups):
         value = storage.read_json(group_file(inventory.work, group))
         files += value["files"]
-        for *key, n, b in value["ledger"]:
+        for *key, n, b, some in value["ledger"]:
             ledger[tuple(key)] += n
             size[tuple(key)] += b
+            repaired[tuple(key)] += some
         for name, lang, bins in value["histograms"]:
             old = histograms.get((name, lang), [0] * len(bins))
             histograms[name, lang] = [a + b for a, b in zip(old, bins, strict=True)]
@@ -92,7 +119,7 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
             examples[level] = smallest([*examples.get(level, []), *found])
     return {
         "files": sorted(files, key=lambda f: f["path"]),
-        "ledger": [(*k, n, size[k]) for k, n in sorted(ledger.items())],
+        "ledger": [(*k, n, size[k], repaired[k]) for k, n in sorted(ledger.items())],
         "histograms": histograms,
         "examples": examples,
     }
@@ -110,8 +137,10 @@ def _ledger_table(lines: list[tuple[Any, ...]]) -> pa.Table:
 def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
     outcome: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    for _, how, level, _, _, n, _ in lines:
+    repaired = 0
+    for _, how, level, _, _, n, _, some in lines:
         outcome[how] += n
+        repaired += some
         if how == "rejected":
             rejected[level] += n
     return {
@@ -119,6 +148,7 @@ def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
         "kept": outcome["kept"],
         "rejected": {level: rejected[level] for level in LEVELS if rejected[level]},
         "unreadable": outcome["unreadable"],
+        "repaired": repaired,
     }
 
 
@@ -158,9 +188,10 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
     with console.Progress("ledger and report"):
         merged = _merged(inventory)
         totals = _totals(merged["ledger"])
+        counts = scan_job.counted(inventory)
         duplicates = storage.read_json(storage.join(work, "duplicates.json"))
         records: Counter[str] = Counter()
-        for source, *_, n, _ in merged["ledger"]:
+        for source, *_, n, _, _ in merged["ledger"]:
             records[source] += n
         manifest: dict[str, Any] = {
             "release_id": inventory.release_id,
@@ -172,12 +203,16 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
                     "sha256": f.sha256,
                     "records": records[f.source],
                     **({"licence": f.licence} if f.licence else {}),
+                    **({"error": f.error} if f.error else {}),
+                    **({"note": f.note} if f.note and not f.error else {}),
                 }
                 for f in inventory.files
             ],
             "config": job.config(),
             "code_version": inventory.code_version,
             "totals": totals,
+            "sizes": {k: counts[k] for k in ("bytes", "unreadable_bytes")},
+            "left_out": [asdict(x) for x in inventory.left_out],
             "warnings": {"repeated_ids": duplicates["repeated_ids"]},
         }
         ledger = _ledger_table(merged["ledger"])
@@ -214,10 +249,14 @@ def _validation_files(release: str) -> list[dict[str, Any]]:
 
 
 def publish(job: CurateJob, draft: Draft) -> dict[str, Any]:
-    """Make the draft a release: the manifest, then `latest.json`; what `curate` says of it."""
+    """Make the draft a release: the manifest, then `latest.json`; what `curate` says of it.
+
+    A release without a kept document is one, so that its report says why, but never the latest.
+    """
     manifest = dict(draft.manifest)
     manifest["files"] = [*manifest["files"], *_validation_files(draft.release)]
     storage.write_json(storage.join(draft.release, "manifest.json"), manifest)
-    storage.write_json(storage.join(job.output, "latest.json"), {"release_id": draft.release_id})
+    answer = _answer(manifest, draft.release, draft.inventory.started)
+    _point(job, answer)
     inventory_job.remove_work(draft.inventory)
-    return _answer(manifest, draft.release, draft.inventory.started)
+    return answer

@@ -45,12 +45,14 @@ def _tiles(totals: Mapping[str, Any]) -> Markup:
         return f"{n / read:.1%} of what was read" if read else ""
 
     rejected = sum(totals["rejected"].values())
+    repaired = totals.get("repaired", 0)
     return tiles(
         [
             ("read", read, "records"),
             ("kept", totals["kept"], share(totals["kept"])),
             ("rejected", rejected, share(rejected)),
             ("unreadable", totals["unreadable"], share(totals["unreadable"])),
+            *([("repaired", repaired, share(repaired))] if repaired else []),
         ]
     )
 
@@ -67,6 +69,34 @@ def _inputs(manifest: Mapping[str, Any]) -> Section:
     return Section("What came in", table(head, rows, note))
 
 
+def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Files that can't be read, are not what their names say, or were left out: URI and reason."""
+    inputs = manifest["inputs"]
+    return {
+        "unreadable_files": [{"uri": i["uri"], "why": i["error"]} for i in inputs if "error" in i],
+        "noted_files": [{"uri": i["uri"], "why": i["note"]} for i in inputs if "note" in i],
+        "left_out": list(manifest.get("left_out", [])),
+    }
+
+
+_FILES = {
+    "unreadable_files": "Can't be read",
+    "noted_files": "Not what their names say",
+    "left_out": "Left out of the folders that were read",
+}
+
+
+def _files(manifest: Mapping[str, Any]) -> list[Section]:
+    parts: list[Markup] = []
+    for name, rows in files_of_note(manifest).items():
+        if rows:
+            more = len(rows) - _SOURCES
+            note = f"and {more:,} more; manifest.json has them all" if more > 0 else ""
+            shown = [[x["uri"], x["why"]] for x in rows[:_SOURCES]]
+            parts += [heading(_FILES[name]), table(["file", "what it is"], shown, note)]
+    return [Section("Files of note", *parts)] if parts else []
+
+
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     """Records of ledger lines summed by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
@@ -75,7 +105,7 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     return out
 
 
-_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG = range(5)
+_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
 def _colours(lines: Sequence[Line]) -> dict[str, str]:
@@ -202,6 +232,20 @@ def _unreadable(lost: Sequence[Mapping[str, Any]], total: int) -> list[Section]:
     return [Section("Unreadable", table(["where", "what was wrong"], rows, note))]
 
 
+def _repaired(lines: Sequence[Line]) -> list[Section]:
+    """Which files had records that were repaired; nothing where none had."""
+    sums: Counter[str] = Counter()
+    for line in lines:
+        sums[line[_SOURCE]] += line[_REPAIRED]
+    rows = [[s, n] for s, n in sorted(sums.items(), key=lambda i: (-i[1], i[0])) if n]
+    if not rows:
+        return []
+    note = "`repairs` in the metadata of each says what was repaired."
+    if len(rows) > _SOURCES:
+        note = f"{_SOURCES} of {len(rows):,} files; {note}"
+    return [Section("Repaired", table(["source", "records"], rows[:_SOURCES], note))]
+
+
 def sections(
     manifest: Mapping[str, Any],
     lines: Sequence[Line],
@@ -213,12 +257,12 @@ def sections(
 
     Args:
         manifest: the manifest to be.
-        lines: ledger lines (source, outcome, level, reason, lang, records, bytes).
+        lines: ledger lines (source, outcome, level, reason, lang, records, bytes, repaired).
         histograms: {(score, lang): counts of equal bins between 0 and 1}.
         examples: {level: rejected records}.
         lost: `source`, `position`, `error` of the first unreadable records.
     """
-    repeated = manifest["warnings"]["repeated_ids"]
+    repeated, repaired = manifest["warnings"]["repeated_ids"], _repaired(lines)
     said = [_tiles(manifest["totals"])]
     if repeated:
         warning = f"{repeated:,} records repeat the id of another text; they are kept."
@@ -226,6 +270,8 @@ def sections(
     return [
         Section("In short", *said),
         _inputs(manifest),
+        *_files(manifest),
+        *repaired,
         _kept(lines),
         _levels(lines),
         _reasons(lines),

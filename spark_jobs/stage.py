@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,11 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.infra import console
-from headrace.infra.errors import BY_CODE, HeadraceError
+from headrace.infra import address_space, console, faults
+from headrace.infra.errors import HeadraceError, InputError, of_json
 
 _POLL_SECONDS = 1.0
 MOST_PARTITIONS = 4096
+WORKER_BYTES = 8 << 30
+"""Address space that the work on a partition may take beside what its process has when it begins:
+enough for Arrow, NumPy and Numba with the largest page that Parquet allows, and far from what a
+hostile file can ask for."""
 
 
 def _one_thread() -> None:
@@ -25,17 +30,33 @@ def _one_thread() -> None:
 
 
 def _each(
-    batches: Iterable[pa.RecordBatch], work: Callable[[int], None], numbers: Sequence[int]
+    batches: Iterable[pa.RecordBatch],
+    work: Callable[[int], None],
+    numbers: Sequence[int],
+    memory: int,
 ) -> Iterator[pa.RecordBatch]:
     _one_thread()
     for batch in batches:
         for at in batch.column(0).to_pylist():
+            fault: HeadraceError | None = None
             try:
-                work(numbers[at])
-            except HeadraceError as e:
-                yield pa.RecordBatch.from_pydict(
-                    {"code": [e.code], "message": [e.message], "hint": [e.hint]}
+                with address_space.at_most(memory):
+                    work(numbers[at])
+            except HeadraceError as error:
+                fault = error
+            except MemoryError as error:
+                fault = InputError(
+                    f"piece {numbers[at]} of the input needs more than {memory >> 20:,} MB of "
+                    f"memory: {error or 'no more is to be had'}",
+                    "lower input.max_record_bytes, or leave the longest files out",
                 )
+            except (
+                Exception
+            ) as error:  # Spark may try again; the driver reads what it is in the end
+                raise faults.carried(error) from error
+            if fault is not None:
+                said = json.dumps(fault.as_json(), default=str)
+                yield pa.RecordBatch.from_pydict({"fault": [said]})
                 return
 
 
@@ -47,6 +68,7 @@ def run(
     partitions: int | None,
     finished: Callable[[], int],
     unit: str,
+    memory: int = WORKER_BYTES,
 ) -> None:
     """Do `work(n)` for all `numbers` in Spark's Python workers.
 
@@ -58,6 +80,7 @@ def run(
         partitions: number of Spark partitions, None for one a piece.
         finished: counts the pieces whose result is on storage, earlier ones included.
         unit: what a piece is called.
+        memory: address space that a piece may take (bytes).
 
     Raises:
         HeadraceError: the first error of the kind that a user can act on.
@@ -82,14 +105,15 @@ def run(
         watcher.start()
         parts = partitions or min(len(numbers), MOST_PARTITIONS)
         frame = spark.range(0, len(numbers), 1, parts)
-        schema = "code long, message string, hint string"
         try:
-            faults = frame.mapInArrow(
-                lambda batches: _each(batches, work, numbers), schema
+            found = frame.mapInArrow(
+                lambda batches: _each(batches, work, numbers, memory), "fault string"
             ).collect()
+        except Exception as error:
+            raise faults.explained(error) from error
         finally:
             stop.set()
             watcher.join()
-        if faults:
-            raise BY_CODE.get(faults[0].code, HeadraceError)(faults[0].message, faults[0].hint)
+        if found:
+            raise of_json(json.loads(found[0].fault))
         progress.advance(max(0, before + len(numbers) - progress.done))

@@ -190,6 +190,17 @@ def test_neighbors_from_one_pool_set_off_no_alarm(length: int) -> None:
     assert alarms <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 5, 20, 50])
+def test_runs_of_neighbors_alarm_at_most_one_window_in_a_hundred(length: int) -> None:
+    """100 windows each; at a rate of 1 % more than three alarms have a chance of 1.8 %."""
+    alarms = 0
+    for seed in range(100):
+        window, rest = in_runs([length] * (200 // length), 100_000 + 1000 * length + seed)
+        alarms += compare(rest.slice(0, 400), window, FEW, seed).drift
+    assert alarms <= 3
+
+
 def test_without_their_order_the_same_windows_do() -> None:
     """What the order is worth: shuffled, runs can't be told from a window of a few topics."""
     alarms = 0

@@ -16,10 +16,10 @@ MANIFEST: dict[str, Any] = {
     "warnings": {"repeated_ids": 0},
 }
 LINES = [
-    ("pypi:p==1/x", "kept", "", "", "en", 4, 100),
-    ("pypi:p==1/x", "rejected", "bias", "bias.density", "zh", 1, 9),
-    ("pypi:p==1/x", "rejected", "format", "format.language", "fr", 1, 9),
-    ("pypi:p==1/x", "unreadable", "", "", "und", 1, 9),
+    ("pypi:p==1/x", "kept", "", "", "en", 4, 100, 0),
+    ("pypi:p==1/x", "rejected", "bias", "bias.density", "zh", 1, 9, 0),
+    ("pypi:p==1/x", "rejected", "format", "format.language", "fr", 1, 9, 0),
+    ("pypi:p==1/x", "unreadable", "", "", "und", 1, 9, 0),
 ]
 EXAMPLE = {
     "id": "<b>id</b>", "source": "s<i>", "position": 3, "lang": "zh", "reason": "bias.density",
@@ -48,6 +48,15 @@ def test_it_shows_reasons_scores_and_thresholds() -> None:
     assert html.count("<svg") == 3
 
 
+def test_it_says_where_records_were_repaired() -> None:
+    assert "Repaired" not in page()
+    totals = {**MANIFEST["totals"], "repaired": 2}
+    manifest = {**MANIFEST, "totals": totals}
+    lines = [("odd <x>.jsonl", "kept", "", "", "en", 4, 100, 2), *LINES]
+    html = render(manifest, sections(manifest, lines, HISTOGRAMS, {}))
+    assert "Repaired" in html and "odd &lt;x&gt;.jsonl" in html and "repaired" in html
+
+
 def test_it_names_the_licences_that_are_known() -> None:
     known = [
         {"uri": "pypi:p==1/x", "bytes": 10, "records": 7, "licence": "CC BY-SA & more"},
@@ -74,3 +83,16 @@ def test_a_long_list_of_inputs_is_cut(many: int) -> None:
     inputs = [{"uri": f"file-{k:03d}", "bytes": k, "records": 1} for k in range(many)]
     html = page(inputs=inputs)
     assert ("and 1 smaller files" in html) == (many == 41)
+
+
+def test_files_that_are_not_what_they_seem_are_listed_with_the_reason() -> None:
+    inputs = [
+        {"uri": "/in/a.bz2", "bytes": 9, "records": 1, "error": "a bzip2-compressed file"},
+        {"uri": "/in/b.json", "bytes": 9, "records": 3, "note": "<i>a JSON array"},
+        {"uri": "/in/c.jsonl", "bytes": 9, "records": 3},
+    ]
+    left_out = [{"uri": f"/in/{k}/README", "why": "describes the data"} for k in range(50)]
+    html = page(inputs=inputs, left_out=left_out)
+    for text in ("a bzip2-compressed file", "&lt;i&gt;a JSON array", "and 10 more; manifest.json"):
+        assert text in html
+    assert "Files of note" in html and "Files of note" not in page()
