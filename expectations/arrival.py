@@ -108,9 +108,9 @@ def _run(channels: Sequence[Floats], first: int, seed: int) -> float:
 
 def _likest(channels: Sequence[Floats], first: int) -> list[Rows]:
     """Stretches of half of the window and more, each that of its length whose mean is nearest to
-    the reference's.
+    the reference's; and the halves that start at each quarter.
 
-    Several, for the nearest of all can have a few documents of the new text in it by chance. The
+    Several, for the nearest can have a few documents of the new text in it by chance. The
     order is taken as a circle, so that what is left out may stand at both ends.
     """
     cut = np.array_split(np.arange(len(channels[0]) - first), PARTS)
@@ -128,6 +128,7 @@ def _likest(channels: Sequence[Floats], first: int) -> list[Rows]:
                 # 1 on average where the documents are drawn like the reference.
                 apart[start, length] += n * float(gap @ gap) / max(spread, 1e-12)
     starts = [(int(np.argmin(apart[:, length])), length) for length in lengths]
+    starts += [(start, lengths[0]) for start in range(0, PARTS, PARTS // 4)]
     return [
         np.concatenate([cut[i % PARTS] for i in range(start, start + length)])
         for start, length in starts
