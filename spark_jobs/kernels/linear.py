@@ -261,5 +261,5 @@ class LinearModel:
         return scores.astype(np.float32)
 
     def scores(self, texts: Texts) -> npt.NDArray[np.float32]:
-        """(N, K) probabilities of whole texts."""
-        return self.span_scores(texts.data, texts.offsets[:-1], texts.offsets[1:])
+        """(N, K) probabilities of whole texts, folded."""
+        return self.span_scores(texts.folded, texts.offsets[:-1], texts.offsets[1:])

@@ -67,7 +67,7 @@ def _anchors() -> Anchors:
 
 def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
     """What every check that applied found: text, index of its rule, window, finding."""
-    data = texts.data
+    data = texts.folded
     for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
         # A window may cut a character at its ends; what is left of it is dropped.
         window = data[start:stop].tobytes().decode("utf-8", "ignore").translate(_SPACES)

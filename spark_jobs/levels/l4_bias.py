@@ -141,7 +141,7 @@ def _densities(
 ) -> tuple[npt.NDArray[np.float64], Sentences, npt.NDArray[np.float64]]:
     """(N,) densities, the sentences, and (S,) what each adds: hostility times length."""
     n = len(texts.text)
-    found = sentences(texts.data, texts.offsets, lexicon())
+    found = sentences(texts.folded, texts.offsets, lexicon())
     length = (found.ends - found.starts).astype(np.float64)
     weighted = hostility(found, texts.lang, model) * length
     density = np.bincount(found.owner, weighted, n) / np.maximum(
