@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.errors import InputError, UnreadableError, ValidationError
+from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
 from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
@@ -44,7 +44,7 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
         for window in next_windows(inbox, settings.inbox):
             try:
                 verdict = monitor.fn(reference, window, settings)
-            except UnreadableError as error:
+            except (UnreadableError, NoTextError) as error:
                 # It will not mend itself, and the windows after it must not wait for it.
                 verdict = {**nothing, "drift": None, "why": error.message}
                 judged(window, verdict)

@@ -14,9 +14,11 @@ from headrace.infra.errors import (
     DamagedWindowError,
     DeadlineError,
     GoneError,
+    NoTextError,
     UnreadableError,
     ValidationError,
 )
+from headrace.infra.visible import markdown
 from headrace.tasks import alerts, run_page
 from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
@@ -102,9 +104,10 @@ def _round(
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
         try:
             answer = retrain.fn(job)
-        except DamagedWindowError as error:
+        except (DamagedWindowError, NoTextError) as error:
             notices.tell(settings, "retrain", "Refused", error.message, notices.again())
-            run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
+            said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
+            run_page.show_text("decision", said,
                                "The window is not fit to learn from")  # fmt: skip
             state = ended("Refused", error.message)
         else:

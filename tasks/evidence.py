@@ -114,7 +114,7 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     lineages = [lineage_of(Path(e)) for e in exports]
     if exports[0] == exports[1]:
         raise UsageError("champion and challenger are the same export", "name two models")
-    corpora = [releases.lineage(release_folder(str(x.get("release_id")))) for x in lineages]
+    corpora = [releases.lineage(release_folder(x.get("release_id"))) for x in lineages]
     new = [r for r in corpora[1] if r not in corpora[0]]
     evidence = []
     for export in exports:

@@ -36,3 +36,14 @@ def test_what_nobody_can_read_is_told_once(inbox: Path, tmp_path: Path) -> None:
     (inbox / "few.jsonl").write_text('{"text": "one"}\n')
     few = monitor_inbox.fn(str(reference), str(inbox), NOW)
     assert few["windows"] == [] and few["waits"], "too little text joins what comes next"
+
+
+def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(
+    inbox: Path, tmp_path: Path
+) -> None:
+    reference = tmp_path / "reference.jsonl"
+    reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
+    (inbox / "a.jsonl").write_text('{"content": "The court heard a case."}\n' * 50)
+    (window,) = monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"]
+    assert window["drift"] is None and "`content` (50)" in window["why"]
+    assert monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"] == []

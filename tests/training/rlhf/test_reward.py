@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from headrace.infra.errors import UsageError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.moe import export
 from headrace.training.rlhf.jobs import RewardJob
@@ -41,6 +42,8 @@ def test_it_learns_the_order_and_resumes(
     whole = reward(job(world, tmp_path / "whole"))
     m = whole["metrics"]
     assert m["before"] == 0.5
+    lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    assert all(plotted("reward") <= x.keys() for x in lines)
     assert m["after"] > 0.9
     assert 0 < m["low"] <= m["gain"] <= m["high"]
     assert m["by_kind"]["cut"]["n"] == 30
