@@ -123,6 +123,30 @@ def test_what_is_left_out_is_not_fitted_on(material: bias.Material) -> None:
     assert (whole.weights[:, 0] == zh.weights[:, 0]).all()
 
 
+def test_clean_sentences_that_pass_for_hostile_weigh_more_in_the_second_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A word that is an insult among comments may be a plain one elsewhere."""
+    found = [
+        bias.Comment(f"{'垃圾' if k else '天气'} number {i}", "zh", k, "bias_zh_cold", False)
+        for i in range(100)
+        for k in (0, 1)
+    ]
+    found += [
+        bias.Comment(x, "en", k, "bias_en_forum", False) for k, x in enumerate(("sun", "rat"))
+    ]
+    examples = [bias.Example(f"垃圾 number {i}", "wiki", "zh") for i in range(9)]
+    examples += [bias.Example(f"今天去公园看花，第{i}次。", "news", "zh") for i in range(500)]
+    x = bias.features([c.text for c in found] + [e.text for e in examples])
+    material = bias.Material(found, examples, x)
+    texts = ["垃圾 number 7, 垃圾 number 8.", "天气 number 7, 天气 number 8."]
+    with monkeypatch.context() as m:
+        m.setattr(bias, "HARD", 1.0)  # no sentence is a hard one
+        once, _ = bias.scored(material.train(lambda c: True), texts, "zh")
+    twice, other = bias.scored(material.train(lambda c: True), texts, "zh")
+    assert other < twice < 0.95 * once
+
+
 def test_figures_by_source_name_what_was_left_out(
     material: bias.Material, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
