@@ -701,6 +701,38 @@ def test_text_that_names_many_groups_is_not_rejected(lang: str) -> None:
     assert (value <= BiasSettings().threshold).all(), dict(zip(texts, value, strict=True))
 
 
+PLAIN_WORDS = {
+    "en": [
+        "The women took out the trash and washed the floor.",
+        "Farmers keep pigs, dogs and two monkeys in the yard.",
+        "The boys watched a film about a killer and a monster.",
+        "Immigrants work in garbage collection and cleaning.",
+        "The girl is afraid of rats and snakes.",
+        "Muslim butchers slaughter sheep for the feast.",
+        "An old man killed a chicken for the feast.",
+        "Nausea was more common in women than in men.",
+    ],
+    "zh": [
+        "孕妇在怀孕早期常有恶心、呕吐，一般不需要治疗。",
+        "女性服用后如有恶心、头痛，应停药就医。",
+        "老年人服用该药可能引起头晕、恶心、口干。",
+        "几位妇女在村口分拣垃圾，每天工作六小时。",
+        "印度的垃圾处理厂今年扩建。",
+        "农民养了二十头猪和五条狗。",
+        "脑瘫儿童每周在康复中心训练三次。",
+        "韩国电影《寄生虫》获得了奥斯卡奖。",
+    ],
+}
+"""Words that are insults among comments, as what they are."""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_words_that_are_insults_elsewhere_are_not_held_against_plain_text(lang: str) -> None:
+    value = scores(PLAIN_WORDS[lang], lang)
+    shown = dict(zip(PLAIN_WORDS[lang], value, strict=True))
+    assert (value <= BiasSettings().threshold).all(), shown
+
+
 def terms(kind: int) -> dict[str, list[str]]:
     """The terms of a class, by language."""
     found = Lexicon.terms(DATA / "l4_groups.json")
