@@ -1,4 +1,4 @@
-"""What the gate is shown: bits a byte on old and new text, and rewards on held-out prompts."""
+"""What the gate is shown: bits per byte on old and new text, and rewards on held-out prompts."""
 
 from __future__ import annotations
 

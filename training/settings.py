@@ -82,6 +82,6 @@ class EvaluateSettings(Settings):
     max_bytes: int = 1536
     """Bytes (UTF-8) of the start of a document that are scored."""
     resamples: int = 1000
-    """Bootstrap samples."""
+    """Random sign flips behind an interval (`scoring.interval`)."""
     confidence: float = 0.95
     """Of the two-sided interval."""
