@@ -68,7 +68,7 @@ def read_suite(path: str) -> pa.Table:
             text = None
         if not isinstance(text, str):
             raise InputError(
-                f"{path} line {number}: not a JSON object with a string `text`", "mend the line"
+                f"{path} line {number}: not a JSON object with a string `text`", "fix the line"
             )
         rows.append({"text": text, "lang": row.get("lang"), "domain": row.get("domain")})
     if not rows:
@@ -292,5 +292,5 @@ def log_decision(run: str, decision: dict[str, Any]) -> None:
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:
-    names = ("champion", "challenger", "difference", "p", "margin")
+    names = ("champion", "challenger", "difference", "se", "p", "margin", "power")
     return {m: {k: v.get(k) for k in names} for m, v in decision["metrics"].items()}

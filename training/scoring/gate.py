@@ -28,6 +28,11 @@ SHOWN = 0.8
 """Share of evaluations that would show a difference of the size that is given as `power`."""
 
 
+def bits(nats: Floats) -> Floats:
+    """Nats as bits."""
+    return nats / math.log(2)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Values of a metric, a row per document or prompt; it is sum(values) / sum(weights)."""
@@ -46,7 +51,7 @@ class Sample:
         """Bits per byte, from a table with id, lang, domain, nats and bytes (`evaluate`)."""
         return cls(
             tuple(documents["id"].to_pylist()),
-            documents["nats"].to_numpy() / math.log(2),
+            bits(documents["nats"].to_numpy()),
             documents["bytes"].to_numpy().astype(np.float64),
             {c: tuple(documents[c].to_pylist()) for c in ("lang", "domain")},
         )

@@ -84,6 +84,10 @@ class Policy(Settings):
     guards: tuple[Guard, ...] = ()
     """Every guard must hold."""
 
+    def names(self, name: str) -> bool:
+        """Whether a rule or a guard is about this metric or figure."""
+        return name in {*(r.name for r in self.metrics), *(g.name for g in self.guards)}
+
     @model_validator(mode="after")
     def _unique(self) -> Policy:
         for names in ([r.name for r in self.metrics], [g.name for g in self.guards]):
