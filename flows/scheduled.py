@@ -145,8 +145,8 @@ def monitor(
         return ended("Cached", "no new window: nothing was compared")
     found = [v for v in verdicts if v["drift"]]
     if found:
-        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: "
-                      f"{', '.join(found[-1]['drifted'])}")  # fmt: skip
+        shifted = ", ".join(dict.fromkeys(name for v in found for name in v["drifted"]))
+        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: {shifted}")
     if bad:
         return ended("Unreadable", bad[-1]["why"])
     return ended("NoDrift", f"{len(verdicts)} windows compared")

@@ -105,19 +105,28 @@ def gate_screen(data: dict[str, Any]) -> str:
 
 def drift_screen(data: dict[str, Any]) -> str:
     """The end of `headrace monitor`."""
-    if data["report"] is None:
-        rows = [("windows", "no new one"), *([("waits", data["waits"])] if "waits" in data else [])]
-        return "\n".join([_rule("monitor"), *_rows(rows)])
-    said = "DRIFT" if data["drift"] else "no drift"
-    rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
-    if "windows" in data:
-        rows.append(("windows", ", ".join(w["window"] for w in data["windows"])))
-    if data["drifted"]:
-        rows.append(("what shifted", ", ".join(data["drifted"])))
-    if data.get("outbox"):
-        rows.append(("alert", f"waits in {data['outbox']}"))
-    rows.append(("report", data["report"]))
+    windows = data.get("windows", [data])
+    rows = [row for window in windows for row in _window_rows(window)]
+    rows = rows or [("windows", "no new one")]
+    if "waits" in data:
+        rows.append(("waits", data["waits"]))
     return "\n".join([_rule("monitor"), *_rows(rows)])
+
+
+def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """One window's own verdict."""
+    rows = [("window", verdict["window"])] if "window" in verdict else []
+    if verdict["drift"] is None:
+        return [*rows, ("verdict", f"unreadable: {verdict['why']}")]
+    said = "DRIFT" if verdict["drift"] else "no drift"
+    rows.append(
+        ("verdict", f"{said}  (p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f})")
+    )
+    if verdict["drifted"]:
+        rows.append(("what shifted", ", ".join(verdict["drifted"])))
+    if verdict.get("outbox"):
+        rows.append(("alert", f"waits in {verdict['outbox']}"))
+    return [*rows, ("report", verdict["report"])]
 
 
 def stack_screen(data: dict[str, Any]) -> str:
