@@ -160,16 +160,19 @@ def reward_sample(rewards: dict[str, Any]) -> dict[str, Sample]:
 
 
 @step("shuffle new text")
-def score_order(export: str, corpus: list[str], shared: Shared) -> dict[str, Any]:
-    """{order_gain}: bits per byte that the order of held-out records is worth to a model."""
-    ids = [Path(r).name for r in corpus]
-    identity = [Path(export).parent.name, ids, shared.seed, code_version("training")]
+def score_order(
+    export: str, corpus: list[str], window: str | None, shared: Shared
+) -> dict[str, Any]:
+    """{order_gain}: bits per byte that the order of `heldout_documents` is worth to a model."""
+    names = [Path(r).name for r in (*corpus, *([window] if window else ()))]
+    identity = [Path(export).parent.name, names, shared.seed, code_version("training")]
     folder = run_folder("order", identity)
 
     def make() -> dict[str, Any]:
         from headrace.training.moe import export as exports
 
-        texts = scoring.sample(heldout_documents(corpus), EvaluateSettings())["text"].to_pylist()
+        documents = scoring.sample(heldout_documents(corpus, window), EvaluateSettings())
+        texts = documents["text"].to_pylist()
         model, tokenizer = exports.load(export), exports.load_tokenizer(export)
         gain = order.order_gain(model, tokenizer, texts, shared.seed)
         # JSON has no NaN: a null figure breaks the guard as well.
@@ -182,7 +185,8 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     """The answer of `headrace gate`.
 
     Old text is the held-out records of the champion's corpus, new text those of the releases that
-    only the challenger has seen; with one corpus the challenger must be better on it.
+    only the challenger has seen, what a round of retraining held out of its window included; with
+    one corpus the challenger must be better on it.
     """
     exports = [str(resolve_model(m, settings)) for m in (champion, challenger)]
     lineages = [lineage_of(Path(e)) for e in exports]
@@ -192,6 +196,8 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         raise UsageError("champion and challenger are the same export", "name two models")
     corpora = [releases.lineage(release_folder(str(x.get("release_id")))) for x in lineages]
     new = [r for r in corpora[1] if r not in corpora[0]]
+    # A round of retraining held out more of its own window than of others.
+    window = new[-1] if new and "parent_version" in lineages[1] else None
     default = "default" if new else "first"
     policy = policy_of(settings, default)
     # The reward model that judges is the champion's: a version's tags name it.
@@ -200,7 +206,8 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     for export in exports:
         samples = {OLD: read_scores(score_heldout(export, corpora[0], settings)["documents"])}
         if new:
-            samples[NEW] = read_scores(score_heldout(export, new, settings)["documents"])
+            scored = score_heldout(export, new, settings, window)
+            samples[NEW] = read_scores(scored["documents"])
         if policy.names(REWARD):
             samples |= reward_sample(score_rewards(export, judge, settings.seed))
         data = {"old": ",".join(Path(r).name for r in corpora[0])}
@@ -208,7 +215,7 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         evidence.append(Evidence(export, samples, data=data))
     ours, theirs = evidence[1], evidence[0]
     if new and policy.names(ORDER):
-        gain = score_order(exports[1], new, settings)["order_gain"]
+        gain = score_order(exports[1], new, window, settings)["order_gain"]
         ours = replace(ours, measures={ORDER: math.nan if gain is None else gain})
     anchor = None
     if policy.names(ANCHOR):

@@ -133,20 +133,23 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text(
     """As a retraining does: the new text got better, but its order is worth nothing."""
     bits = {("one", "parent"): 2.0, ("two", "parent"): 2.0, ("one", "child"): 2.8,
             ("two", "child"): 2.1}  # fmt: skip
-    asked: list[tuple[str, list[str]]] = []
+    asked: list[tuple[str, list[str], str | None]] = []
 
-    def order_of(export: str, corpus: list[str], shared: Any) -> dict[str, float]:
-        asked.append((Path(export).parent.name, [Path(r).name for r in corpus]))
+    def order_of(export: str, corpus: list[str], window: str, shared: Any) -> dict[str, float]:
+        asked.append((Path(export).parent.name, [Path(r).name for r in corpus], window))
         return {"order_gain": worth}
 
-    def score(export: str, corpus: list[str], shared: Any) -> dict[str, Any]:
+    def score(
+        export: str, corpus: list[str], shared: Any, window: str | None = None
+    ) -> dict[str, Any]:
         last = Path(corpus[-1]).name
         return scored(state / "scores", bits[Path(export).parent.name, last], last)
 
     for name, release in (("one", "parent"), ("two", "child")):
         folder = state / "runs" / name / "export"
         folder.mkdir(parents=True)
-        (folder / "lineage.json").write_text(json.dumps({"release_id": release}))
+        origin = {"release_id": release} | ({"parent_version": "1"} if name == "two" else {})
+        (folder / "lineage.json").write_text(json.dumps(origin))
     monkeypatch.setattr(evidence, "resolve_model", lambda m, _: state / "runs" / m / "export")
     monkeypatch.setattr(evidence, "release_folder", lambda release: f"/releases/{release}")
     monkeypatch.setattr(evidence, "score_heldout", score)
@@ -157,7 +160,7 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text(
     corpora = {"parent": ["/releases/parent"], "child": ["/releases/parent", "/releases/child"]}
     monkeypatch.setattr(evidence.releases, "lineage", lambda r: corpora[Path(r).name])
     got = compare_exports("one", "two", GateVerb())
-    assert asked == [("two", ["child"])]
+    assert asked == [("two", ["child"], "/releases/child")], "of what its round held out"
     assert got["decision"] == decision, got["reasons"]
     assert got["guards"]["new.order_gain"]["value"] == worth
     assert got["metrics"]["anchor.bits_per_byte"]["against"] == got["champion"]
