@@ -337,5 +337,5 @@ def _unknown(rule: Rule, entry: Mapping[str, Any]) -> str:
         else f"from a loss of more than {rule.margin:g}"
     )
     unit = f" {rule.unit}" if rule.unit else ""
-    least = f"; differences from {entry['power']:.2g}{unit} on could have been shown"
-    return f"{label}: can't be told {asked}{least}"
+    least = f"the smallest difference that could have been shown is {entry['power']:.2g}{unit}"
+    return f"{label}: can't be told {asked}; {least}"

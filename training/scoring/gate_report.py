@@ -112,6 +112,8 @@ def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
     rival = "champion" if against == decision["champion"] else against
     tone = {"better": "good", "worse": "bad"}.get(entry["verdict"], "")
     parts = [pages.paragraph(_sentence(entry, decision["confidence"], things), tone)]
+    if rival != "champion":
+        parts.append(pages.paragraph(f"Compared with {rival}, not with the champion.", "muted"))
     slices = decision["slices"].get(name, {})
     rows = [
         (label, {**entry, **part})

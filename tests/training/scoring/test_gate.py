@@ -164,7 +164,8 @@ def test_what_can_not_be_told_says_what_could_have_been_shown() -> None:
     entry = got["metrics"]["m"]
     least = f"{entry['power']:.2g}"
     assert got["reasons"] == [
-        f"m: can't be told from no change; differences from {least} on could have been shown"
+        "m: can't be told from no change; the smallest difference that could have been shown is "
+        + least
     ]
     shown = simple(POLICY, sample(noise=0), sample(-2 * entry["power"]))
     assert shown["decision"] == "promote"

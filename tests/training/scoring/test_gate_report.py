@@ -33,7 +33,7 @@ def test_page_says_the_decision_and_the_improvement_in_words() -> None:
     page = render(decision(-0.25))
     assert "Promote: the challenger" in page and "New text improves by 0.250 bits per byte" in page
     assert "lower is better" in page and "lang=zh" in page and "not measured" in page
-    assert page.count("<svg") == 3 and "version 0" in page
+    assert page.count("<svg") == 3 and "Compared with version 0, not with the champion" in page
 
 
 def test_page_states_the_smallest_difference_that_could_have_been_shown() -> None:
