@@ -8,6 +8,7 @@ effect that matters: docs/drift.md says how both were calibrated and what is see
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from headrace.expectations import two_sample
 from headrace.expectations.embedding import embed
 from headrace.expectations.two_sample import Floats, Outcome
 from headrace.infra.errors import ValidationError
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
 
 CATEGORIES = ("lang", "domain")
@@ -35,26 +38,44 @@ _BINS = 30
 class DriftSettings(Settings):
     """When a window counts as drifted."""
 
-    alpha: float = 0.005
+    alpha: float = Field(default=0.005, gt=0, le=1)
     """Largest family-wise p-value of an alert, that is the most false alarms a window."""
-    minimum_effect: float = 0.06
+    minimum_effect: float = Field(default=0.06, ge=0, le=1)
     """Smallest share of the window that must differ for an alert, between 0 and 1."""
-    minimum_documents: int = 20
+    minimum_documents: int = Field(default=20, ge=2)
     """Fewer documents than this on either side can't be compared."""
-    permutations: int = 1999
+    permutations: int = Field(default=1999, ge=1)
     """Rearrangements of the labels; the p-value is at least 1 / (permutations + 1)."""
-    max_reference: int = 4000
+    max_reference: int = Field(default=4000, ge=2)
     """Documents of the reference that are looked at, a seeded sample of them."""
-    max_window: int = 2000
+    max_window: int = Field(default=2000, ge=2)
     """Documents of the window that are looked at, a seeded sample of them."""
-    max_bytes: int = 2048
+    max_bytes: int = Field(default=2048, ge=1)
     """Bytes of a document that are looked at."""
-    dimensions: int = 1024
+    dimensions: int = Field(default=1024, ge=1)
     """Length of a text's vector."""
-    neighbours: int = 20
+    neighbours: int = Field(default=20, ge=1)
     """Nearest neighbours of a document that are counted."""
-    directions: int = 16
+    directions: int = Field(default=16, ge=1)
     """Leading directions of the text vectors that are compared."""
+
+    @model_validator(mode="after")
+    def _an_alert_is_possible(self) -> DriftSettings:
+        least = 1 / (self.permutations + 1)
+        if self.alpha < least:
+            raise SettingError(
+                f"alpha {self.alpha:g} is below {least:.2g}, the least p-value of "
+                f"{self.permutations} permutations: nothing could raise an alert",
+                f"set permutations to {math.ceil(1 / self.alpha) - 1} or more",
+            )
+        for name in ("max_reference", "max_window"):
+            if getattr(self, name) < self.minimum_documents:
+                raise SettingError(
+                    f"{name} {getattr(self, name)} is below minimum_documents "
+                    f"{self.minimum_documents}: nothing could be compared",
+                    f"raise {name}, or lower minimum_documents",
+                )
+        return self
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from headrace.flows.command import (
+    TEXT,
     Answer,
     Call,
     Stopped,
@@ -22,9 +24,10 @@ from headrace.flows.command import (
     verb,
     without_values,
 )
-from headrace.infra import console, releases, stack, storage
+from headrace.infra import console, faults, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.visible import visible
 
 
 class _Headrace(click.Group):
@@ -48,6 +51,11 @@ def _uri(value: str) -> str:
     return storage.display(value)
 
 
+def _output(value: str) -> str:
+    """Where a verb is to write, refused before any work where nothing can be written."""
+    return storage.writable_folder(value)
+
+
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
 @click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
 @click.option("--window", metavar="URI", help="Text for the drift round.")
@@ -57,15 +65,17 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
     Without --input it takes real text that pinned packages ship. What is finished is reused, what
     was killed goes on.
     """
+    from headrace.tasks.settings import RunVerb
+
+    settings = call.settings(RunVerb)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
-    from headrace.tasks.settings import RunVerb
 
     job = LifecycleJob(
         inputs=tuple(map(_uri, inputs)),
         window=_uri(window) if window else None,
-        settings=call.settings(RunVerb),
+        settings=settings,
     )
     data: dict[str, Any] = lifecycle(job)
     return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
@@ -76,19 +86,22 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
               help="Files, folders or globs, also s3://. Repeatable.")  # fmt: skip
 @click.option("--output", required=True, metavar="URI", help="Gets releases/ID and latest.json.")
 @click.option("--max-unreadable", type=click.FloatRange(0, 1), metavar="SHARE",
-              help="Publish nothing above this share of unreadable records (0.05).")  # fmt: skip
+              help="Publish nothing above this share of unreadable records or bytes (0.05)."
+              )  # fmt: skip
 def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
+    from headrace.tasks.settings import CurateVerb
+
+    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    settings, place = call.settings(CurateVerb, **given), _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.screen import release_screen
     from headrace.tasks.curation import curate_job
-    from headrace.tasks.settings import CurateVerb
 
-    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    job = curate_job(call.settings(CurateVerb, **given), map(_uri, inputs), _uri(output))
+    job = curate_job(settings, map(_uri, inputs), place)
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -98,7 +111,7 @@ def curate(
 @click.option("--output", metavar="URI")
 def replay(call: Call, release: str | None, output: str | None) -> Answer:
     """A new release from stored scores (not built yet)."""
-    return not_built("replay")
+    return not_built("replay", "`headrace curate` with the new settings gives the same release")
 
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
@@ -112,7 +125,7 @@ def validate(call: Call, release: str) -> Answer:
 
     call.settings(CurateVerb)
     data = validate_finished(releases.newest(_uri(release)))
-    return Answer(data, f"{data['release']}: all {data['expectations']} expectations hold")
+    return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
@@ -126,28 +139,29 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
     from headrace.tasks.tokens import tokenize_release
 
     source = releases.newest(_uri(release))
-    data = tokenize_release(source, _uri(output), call.settings(TokenizeVerb))
-    return Answer(
-        data, f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
-    )
+    data = tokenize_release(source, _output(output), call.settings(TokenizeVerb))
+    said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
+    return Answer(data, visible(said))
 
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
 @click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
-@click.option("--preset", default="local", show_default=True, metavar="NAME")
+@click.option("--preset", metavar="NAME", help="Shape and recipe (local).")
 @click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
-def pretrain(call: Call, data: str, preset: str, output: str, resume: bool) -> Answer:
+def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
+    from headrace.tasks.settings import PretrainVerb
+
+    settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
+    place = _output(output)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
-    from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import pretrain_job
 
-    settings = call.settings(PretrainVerb, preset=preset)
-    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), _uri(output), resume))
-    return Answer(result, f"loss {result['loss']:.4f} after {result['steps']} steps: "
-                  f"{result['export']}")  # fmt: skip
+    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), place, resume))
+    said = f"loss {result['loss']:.4f} after {result['steps']} steps: {result['export']}"
+    return Answer(result, visible(said))
 
 
 @verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
@@ -160,8 +174,9 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     from headrace.tasks.settings import PretrainVerb
     from headrace.tasks.training import plan_preset
 
-    data = plan_preset(call.settings(PretrainVerb, preset=preset), gpus, gpu)
-    return Answer(data, plan_screen(data, preset, f"{gpus} {gpu}"))
+    settings = call.settings(PretrainVerb, preset=preset)
+    data = plan_preset(settings, gpus, gpu)
+    return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -183,31 +198,33 @@ def align(
     Data: sft `prompt, response`; reward `prompt, chosen, rejected`; ppo `prompt`.
     """
     if stage in ("dpo", "grpo"):
-        return not_built(f"align {stage}")
+        return not_built(f"align {stage}", "stages there are: sft, reward, ppo")
     for name, value in (("--model", model), ("--data", data), ("--output", output)):
         if not value:
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
     if stage == "ppo" and not reward:
         raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
+    from headrace.tasks.settings import AlignVerb
+
+    settings, place = call.settings(AlignVerb), _output(str(output))
     start_prefect()
     from headrace.flows.align import align_stage
-    from headrace.tasks.settings import AlignVerb
     from headrace.tasks.training import align_job
 
-    job = align_job(stage, call.settings(AlignVerb), str(model), str(data), str(output), reward)
+    job = align_job(stage, settings, str(model), str(data), place, reward)
     result: dict[str, Any] = align_stage(stage, job)
     m = result["metrics"]
-    return Answer(result, f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> "
-                  f"{m['after']:.4g}: {result['export']}")  # fmt: skip
+    said = f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> {m['after']:.4g}"
+    return Answer(result, visible(f"{said}: {result['export']}"))
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
 @click.option("--model", required=True, metavar="URI|ALIAS")
-@click.option("--prompt", required=True, metavar="TEXT")
+@click.option("--prompt", required=True, type=TEXT, metavar="TEXT")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
-    """Let a model speak."""
+    """Answer a prompt by an aligned model, or continue it by a pretrained one."""
     from headrace.infra.settings import Shared
     from headrace.tasks.training import generate_text
 
@@ -223,12 +240,14 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.screen import metrics_screen
-    from headrace.infra.settings import Shared
 
-    data: dict[str, Any] = flow(model, suite, call.settings(Shared))
+    data: dict[str, Any] = flow(model, suite, settings)
     return Answer(data, metrics_screen(data))
 
 
@@ -238,13 +257,14 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
+    from headrace.tasks.settings import GateVerb
+
+    settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
     start_prefect()
     from headrace.flows.gate import compare as flow
     from headrace.flows.screen import gate_screen
-    from headrace.tasks.settings import GateVerb
 
-    given = {"policy": policy} if policy else {}
-    data: dict[str, Any] = flow(champion, challenger, call.settings(GateVerb, **given))
+    data: dict[str, Any] = flow(champion, challenger, settings)
     return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
 
 
@@ -259,19 +279,23 @@ def monitor(
     """Whether a window of text has drifted; emits the event on an alert."""
     if bool(inbox) == bool(window):
         raise UsageError("monitor takes --window or --inbox", "give one of them")
-    start_prefect()
-    from headrace.flows import monitor as flows
-    from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import MonitorVerb
 
     settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
+    start_prefect()
+    from headrace.flows import monitor as flows
+    from headrace.flows.screen import drift_screen
+    from headrace.tasks.alerts import send_outbox, why_it_waits
+
     send_outbox()
     data: dict[str, Any] = (
         flows.monitor(against, _uri(window), settings)
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
+    for verdict in (data, *data.get("windows", ())):
+        if verdict.get("outbox"):
+            verdict["alert_waits"] = why_it_waits(verdict["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -280,14 +304,15 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
+    from headrace.tasks.settings import RetrainVerb
+
+    uri, settings = _uri(window), call.settings(RetrainVerb)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.screen import round_screen
     from headrace.tasks.beginning import one_round
-    from headrace.tasks.settings import RetrainVerb
 
-    uri, settings = _uri(window), call.settings(RetrainVerb)
     with one_round([uri], settings) as version:
         job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
         data: dict[str, Any] = flow(job)
@@ -333,7 +358,7 @@ def deploy(call: Call) -> Answer:
     from headrace.tasks.settings import DeployVerb
 
     # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, pretrain={"processes": 2}), up)
+    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
     return Answer(data, deployments_screen(data))
 
 
@@ -345,8 +370,8 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.alerts import raise_alert
 
     data = raise_alert(_uri(window), {}, call.settings(Shared))
-    said = "sent" if data["sent"] else f"no server is up: it waits in {data['outbox']}"
-    return Answer(data, f"alert for {data['window']}: {said}")
+    said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
+    return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
 @verb(cli, "status", "headrace status")
@@ -364,8 +389,8 @@ def status(call: Call) -> Answer:
 @click.option("--version", required=True, metavar="N", help="Version of the registered model.")
 @click.option("--promote", is_flag=True, help="Make it the champion.")
 @click.option("--refuse", is_flag=True, help="Leave the champion where it is.")
-@click.option("--by", required=True, metavar="NAME", help="Who decides.")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+@click.option("--by", required=True, type=TEXT, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 @click.option("--stale", is_flag=True,
               help="With --promote: also where another champion has come in since the "
               "comparison.")  # fmt: skip
@@ -389,8 +414,8 @@ def decide(
 
 
 @verb(cli, "rollback", 'headrace rollback --by "A. Lead" --why "slower"')
-@click.option("--by", required=True, metavar="NAME", help="Who decides.")
-@click.option("--why", required=True, metavar="TEXT", help="The reason, for the record.")
+@click.option("--by", required=True, type=TEXT, metavar="NAME", help="Who decides.")
+@click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 def rollback(call: Call, by: str, why: str) -> Answer:
     """Back to the champion before; a second rollback goes one further back."""
     from headrace.flows.screen import decision_screen
@@ -446,7 +471,9 @@ def doctor(call: Call) -> Answer:
     from headrace.infra.settings import Shared
 
     data = examine(home(), call.settings(Shared))
-    lines = [f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}" for c in data["checks"]]
+    lines = [
+        visible(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}") for c in data["checks"]
+    ]
     return Answer(data, "\n".join(lines), 0 if data["ok"] else 2)
 
 
@@ -473,16 +500,19 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = spread(sys.argv[1:] if argv is None else argv)
     wants_help = not arguments or "--help" in arguments or "-h" in arguments
+    as_json = "--json" in arguments
     if not wants_help:
         # Help needs no log file, and a state folder is not made by asking for it.
-        console.open_console(Path(home().logs) / "headrace.log")
+        try:
+            console.open_console(Path(home().logs) / "headrace.log")
+        except OSError as error:
+            finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        message = error.format_message()
-        finish("--json" in arguments, lambda: _usage(message))
+        finish(as_json, functools.partial(_raise, _usage(error)))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -491,8 +521,23 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _usage(message: str) -> Answer:
-    raise UsageError(message, "see `headrace --help` and `headrace VERB --help`")
+def _no_state(error: OSError) -> UsageError:
+    """What keeps the state folder from being used."""
+    return UsageError(
+        f"the state folder {home().root} can't be used: {faults.explained(error).message}",
+        "set HEADRACE_HOME to a folder that you can write to",
+    )
+
+
+def _raise(error: UsageError) -> Answer:
+    raise error
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    """What click refuses, with the help of the verb that it refused."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "headrace"
+    return UsageError(error.format_message(), f"`{path} --help` shows how to call it")
 
 
 if __name__ == "__main__":

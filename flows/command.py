@@ -5,27 +5,27 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import json
 import logging
 import re
 import shlex
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from headrace.infra import console, stack
-from headrace.infra.errors import HeadraceError, NotPromotedError, UsageError
+from headrace.infra import console, faults, stack
+from headrace.infra.config_file import read_config
+from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
-from headrace.infra.settings import NotifySettings, Shared, load, read_config
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import NotifySettings, Shared, load
 from headrace.infra.stack import Stack
+from headrace.infra.visible import json_line, visible
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
-logger = logging.getLogger(__name__)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"
@@ -55,20 +55,50 @@ class Call:
     made: Shared | None = None
     """The settings that the verb asked for, once it has."""
 
-    def settings(self, model: type[Shared], **given: Any) -> Any:
-        """Validated settings of a verb; `given` (an option's value) wins over the profile only.
+    def settings(self, model: type[Shared], **options: Any) -> Any:
+        """Validated settings of a verb; an option that was given wins over --config, not --set.
 
         The webhook is `finish`'s alone: in the parameters of a flow everybody could read its token.
         """
-        return self.all_settings(model, **given).model_copy(update={"notify": NotifySettings()})
+        made = self.all_settings(model, options=options)
+        return made.model_copy(update={"notify": NotifySettings()})
 
-    def all_settings(self, model: type[Shared], **given: Any) -> Any:
-        """`settings` with the webhook."""
-        base = read_config(PROFILES / f"{self.profile}.yaml")
+    def all_settings(
+        self,
+        model: type[Shared],
+        base: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """`settings` with the webhook; `base` is weaker than the profile."""
+        profile = read_config(PROFILES / f"{self.profile}.yaml").data
         if self.profile == "cluster" and (up := stack.running(home())):
-            base = {**base, "spark": {"master": up.spark_master, "event_log": up.event_log}}
-        self.made = load(model, self.config, self.sets, {**base, **given})
+            today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
+            profile = laid(profile, today, model)
+        base = laid(base or {}, profile, model)
+        self.made = load(model, self.config, self.sets, base, options)
         return self.made
+
+
+class Text(click.ParamType[str]):
+    """Text that a person gave, which names no file: UTF-8, or it is refused."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is.
+
+        Raises:
+            click.BadParameter: its bytes are not UTF-8.
+        """
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            self.fail(f"{visible(text, 80)}: not UTF-8 text", param, ctx)
+        return text
+
+
+TEXT = Text()
 
 
 def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
@@ -95,7 +125,7 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
 _COMMON: list[click.Parameter] = [
     click.Option(["--config", "config"], type=click.Path(path_type=Path), metavar="FILE",
                  help="Settings as YAML."),
-    click.Option(["--set", "sets"], multiple=True, metavar="A.B=VALUE",
+    click.Option(["--set", "sets"], multiple=True, type=TEXT, metavar="A.B=VALUE",
                  help="One setting; the value is YAML. Wins over the file. Repeatable."),
     click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default="local",
                  show_default=True, help="Where it runs."),
@@ -116,7 +146,7 @@ def finish(
     try:
         answer = body()
         if as_json:
-            console.result(json.dumps(answer.data, ensure_ascii=False, default=str))
+            console.result(json_line(answer.data))
         elif answer.text:
             console.result(answer.text)
         if answer.data.get("waiting") is True:
@@ -125,19 +155,14 @@ def finish(
             _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
-    except HeadraceError as error:
-        logger.debug("refused", exc_info=True)
-        _tell(settings(), "Failed", error.message)
-        _refuse(as_json, error.code, error.message, error.hint, error.counts)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
-        _refuse(as_json, code, "stopped", "run the same command again to go on", {})
+        _refuse(as_json, code, "stopped", "run the same command again to resume", {})
     except Exception as error:
-        traceback.print_exc()
-        first = (str(error).splitlines() or [""])[0][:200]
-        _tell(settings(), "Failed", first)
-        _refuse(as_json, 1, f"{type(error).__name__}: {first}",
-                f"an unexpected fault; the trace is in {console.log_path()}", {})  # fmt: skip
+        log.info("the trace of what follows", exc_info=True)
+        fault = faults.explained(error)
+        _tell(settings(), "Failed", fault.message)
+        _refuse(as_json, fault.code, fault.message, fault.hint, fault.counts)
 
 
 def _tell(settings: Shared | None, state: str, reason: str) -> None:
@@ -170,7 +195,7 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
         console.say(f"  what to do: {hint}")
     if as_json:
         error = {"code": code, "message": message, "hint": hint}
-        console.result(json.dumps({**counts, "error": error}, ensure_ascii=False, default=str))
+        console.result(json_line({**counts, "error": error}))
     sys.exit(code)
 
 
@@ -202,6 +227,6 @@ def join_stack() -> Stack:
     return up
 
 
-def not_built(name: str) -> Answer:
-    """The answer of a verb that comes later."""
-    raise UsageError(f"{name} is not built yet", "see CHANGELOG.md for what there is")
+def not_built(name: str, instead: str) -> Answer:
+    """The answer of a verb that comes later; `instead` says what there is."""
+    raise UsageError(f"{name} is not built yet", instead)

@@ -7,8 +7,11 @@ deployment, and an automation by its name, is updated in place.
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -19,17 +22,21 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
-from pydantic import Field
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from headrace.infra import storage
+from headrace.infra.config_file import Config, read_config
 from headrace.infra.errors import UsageError
-from headrace.infra.events import DRIFT
+from headrace.infra.events import DRIFT, MODEL, RESOURCE
 from headrace.infra.home import home
-from headrace.infra.settings import NotifySettings, Settings, Shared, build, merge, read_config
+from headrace.infra.setting_faults import SettingError
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import NotifySettings, Settings, Shared, build
 from headrace.infra.stack import Stack
 from headrace.tasks import notices
 from headrace.tasks.alerts import send_outbox
 from headrace.tasks.chain import round_settings
+from headrace.tasks.judging import policy_of
 from headrace.tasks.settings import CurateVerb, DeployVerb, InboxSettings, MonitorVerb, RunVerb
 
 SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.yaml"
@@ -41,8 +48,26 @@ class _Pool(Settings):
 
 class _Schedule(Settings):
     cron: str
+    """Minute, hour, day, month, weekday: `0 2 * * *`."""
     timezone: str = "UTC"
+    """As `Asia/Shanghai`."""
     active: bool = True
+    """Whether it runs; what was paused in its page stays paused."""
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> _Schedule:
+        try:
+            CronSchedule(cron=self.cron, timezone=self.timezone)
+        except ValidationError as error:
+            of_cron = error.errors()[0]["loc"] == ("cron",)
+            what = (
+                f"{self.cron!r} isn't a cron schedule"
+                if of_cron
+                else f"no timezone {self.timezone!r}"
+            )
+            hint = "write five fields, as `0 2 * * *`" if of_cron else "write one as Asia/Shanghai"
+            raise SettingError(what, hint) from None
+        return self
 
 
 class _Trigger(Settings):
@@ -52,7 +77,7 @@ class _Trigger(Settings):
 class Entry(Settings):
     """A deployment as the file declares it."""
 
-    name: str
+    name: str = Field(pattern=r"^[^/%&<>]+$")
     """Its name below its flow's."""
     entrypoint: str
     """`module.flow`."""
@@ -71,7 +96,11 @@ class Entry(Settings):
 
 
 class _File(Settings):
-    deployments: tuple[Entry, ...]
+    deployments: tuple[Entry, ...] = Field(min_length=1)
+
+
+_PREFECTS = ("name", "prefect-version", "build", "push", "pull", "definitions")
+"""What else `prefect deploy` reads in such a file; headrace doesn't need it."""
 
 
 _PAYLOAD = {
@@ -86,13 +115,12 @@ def deploy(settings: DeployVerb, up: Stack) -> dict[str, Any]:
     Raises:
         UsageError: the file is no list of deployments.
     """
-    entries = read_entries(Path(settings.file) if settings.file else SHIPPED)
-    defaults = _defaults(settings, up)
+    forms = read_forms(Path(settings.file) if settings.file else SHIPPED, _defaults(settings, up))
     notices.keep(settings.notify)
     registered = []
     with get_client(sync_client=True) as client:
-        for entry in entries:
-            registered.append(_register(client, entry, defaults, settings.model.name))
+        for form in forms:
+            registered.append(_register(client, form, settings.model.name))
     return {
         "deployments": registered,
         "prefect": up.prefect_api.removesuffix("/api"),
@@ -100,20 +128,73 @@ def deploy(settings: DeployVerb, up: Stack) -> dict[str, Any]:
     }
 
 
-def read_entries(path: Path) -> tuple[Entry, ...]:
-    """The deployments of a file.
+@dataclass(frozen=True)
+class Form:
+    """A deployment with its flow, and the parameters that fill its form."""
+
+    entry: Entry
+    flow: Flow[..., Any]
+    parameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """FLOW/DEPLOYMENT."""
+        return f"{self.flow.name}/{self.entry.name}"
+
+
+def read_forms(path: Path, defaults: Mapping[str, Mapping[str, Any]]) -> list[Form]:
+    """The deployments of a file, all of them checked before one is registered.
+
+    Args:
+        path: the file.
+        defaults: parameters by flow, over which the file's own are laid.
 
     Raises:
-        UsageError: it isn't there, is no YAML, or a key or value is unknown.
+        UsageError: it isn't there, is no YAML, or a flow, key or value in it is unknown.
     """
-    data = {k: v for k, v in read_config(path).items() if k == "deployments"}
-    return build(_File, data, str(path)).deployments
+    file = read_config(path)
+    known = {k: v for k, v in file.data.items() if k not in _PREFECTS}
+    entries = build(_File, Config(file.name, known, file.places)).deployments
+    forms: list[Form] = []
+    for i, entry in enumerate(entries):
+        flow = _flow(entry.entrypoint, file.at(("deployments", i, "entrypoint")))
+        given = file.section("deployments", i, "parameters")
+        if entry.triggers and "alert" not in inspect.signature(flow.fn).parameters:
+            raise UsageError(
+                f"{file.at(('deployments', i, 'triggers'))}: {entry.entrypoint} takes no `alert`",
+                "leave the triggers out: a flow must take the event's payload to start on it",
+            )
+        form = Form(entry, flow, _parameters(flow, defaults.get(flow.name, {}), given))
+        if form.name in [other.name for other in forms]:
+            raise UsageError(
+                f"{file.at(('deployments', i, 'name'))}: two deployments are called {form.name}",
+                "give one another name",
+            )
+        forms.append(form)
+    return forms
+
+
+def _parameters(flow: Flow[..., Any], defaults: Mapping[str, Any], given: Config) -> dict[str, Any]:
+    """What a flow's form is filled with, as JSON: what the file gives, laid over the defaults."""
+    kinds = get_type_hints(flow.fn)
+    fields: dict[str, Any] = {
+        name: (kinds[name], ... if p.default is p.empty else p.default)
+        for name, p in inspect.signature(flow.fn).parameters.items()
+    }
+    model = create_model("Parameters", __base__=Settings, **fields)
+    data = laid(defaults, given.data, model)
+    filled = build(model, data, sources=[given])
+    return filled.model_dump(mode="json", include=set(data))
 
 
 def _defaults(settings: DeployVerb, up: Stack) -> dict[str, dict[str, Any]]:
     """What each flow's form is filled with: the settings that were given to `deploy`."""
-    # The webhook stands apart (notices.keep).
-    settings = settings.model_copy(update={"notify": NotifySettings()})
+    # The webhook stands apart (notices.keep), and a worker runs elsewhere.
+    gate = settings.gate
+    policy_of(gate, "default")
+    if gate.policy and Path(gate.policy).is_file():
+        gate = gate.model_copy(update={"policy": storage.display(gate.policy)})
+    settings = settings.model_copy(update={"notify": NotifySettings(), "gate": gate})
     shared = {k: getattr(settings, k) for k in Shared.model_fields}
     on_cluster = settings.spark.model_copy(
         update={"master": up.spark_master, "event_log": up.event_log}
@@ -131,7 +212,6 @@ def _defaults(settings: DeployVerb, up: Stack) -> dict[str, dict[str, Any]]:
         "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
     }
     own: dict[str, dict[str, Any]] = {
-        # Absolute, for a worker runs elsewhere.
         "curate": {
             "input": [storage.display(uri) for uri in settings.input] or None,
             "output": storage.display(settings.output) if settings.output else None,
@@ -145,20 +225,31 @@ def _json(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def _flow(entrypoint: str) -> Flow[..., Any]:
+def _flow(entrypoint: str, where: str) -> Flow[..., Any]:
+    """The flow that an entrypoint names.
+
+    Raises:
+        UsageError: there is none.
+    """
     module, _, name = entrypoint.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError):
+        found = None
     if not isinstance(found, Flow):
-        raise UsageError(f"{entrypoint} is no flow", f"see {SHIPPED}")
+        from headrace.flows import scheduled
+
+        shipped = [n for n, value in vars(scheduled).items() if isinstance(value, Flow)]
+        raise UsageError(
+            f"{where}: {entrypoint} isn't a flow",
+            f"write {scheduled.__name__}.NAME; its flows: {', '.join(shipped)}",
+        )
     return found
 
 
-def _register(
-    client: SyncPrefectClient, entry: Entry, defaults: dict[str, dict[str, Any]], model: str
-) -> dict[str, Any]:
+def _register(client: SyncPrefectClient, form: Form, model: str) -> dict[str, Any]:
     """One deployment with its schedules and triggers; what was paused in its page stays paused."""
-    flow = _flow(entry.entrypoint)
-    name = f"{flow.name}/{entry.name}"
+    entry, flow, name = form.entry, form.flow, form.name
     paused, active = _paused(client, name)
     deployment = client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
@@ -167,7 +258,7 @@ def _register(
         work_pool_name=entry.work_pool.name,
         description=entry.description,
         tags=["headrace", *entry.tags],
-        parameters=merge(dict(defaults.get(flow.name, {})), entry.parameters),
+        parameters=form.parameters,
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
         concurrency_limit=1,
@@ -185,9 +276,21 @@ def _register(
         job_variables={"stream_output": False},
         paused=paused,
     )
-    triggers = [_automate(client, name, deployment, t.event, model) for t in entry.triggers]
-    crons = [s.cron for s in entry.schedules]
-    return {"name": name, "id": str(deployment), "schedules": crons, "automations": triggers}
+    triggers = dict(_automate(client, name, deployment, t.event, model) for t in entry.triggers)
+    resting = ["the deployment"] if paused else []
+    resting += [
+        f"the schedule {s.cron}"
+        for i, s in enumerate(entry.schedules)
+        if not active.get(f"at-{i}", s.active)
+    ]
+    return {
+        "name": name,
+        "id": str(deployment),
+        "schedules": [s.cron for s in entry.schedules],
+        "automations": list(triggers),
+        "paused": resting
+        + [f"the automation {n}" for n, enabled in triggers.items() if not enabled],
+    }
 
 
 def _paused(client: SyncPrefectClient, name: str) -> tuple[bool, dict[str, bool]]:
@@ -199,14 +302,19 @@ def _paused(client: SyncPrefectClient, name: str) -> tuple[bool, dict[str, bool]
     return bool(found.paused), {str(s.slug): s.active for s in found.schedules}
 
 
-def _automate(client: SyncPrefectClient, name: str, deployment: Any, event: str, model: str) -> str:
-    """Start a deployment on an event, the event's payload its parameter `alert`."""
+def _automate(
+    client: SyncPrefectClient, name: str, deployment: Any, event: str, model: str
+) -> tuple[str, bool]:
+    """Start a deployment on an event, the event's payload its parameter `alert`.
+
+    (name, whether it is enabled) of the automation; what was paused in its page stays paused.
+    """
     wanted = AutomationCore(
         name=f"{event} starts {name}",
         description="An alert retrains the champion, whichever monitor raised it.",
         trigger=EventTrigger(
             expect={event},
-            match={"prefect.resource.id": f"headrace.model.{model}"},
+            match={RESOURCE: f"{MODEL}.{model}"},
             posture=Posture.Reactive,
             threshold=1,
         ),
@@ -227,4 +335,4 @@ def _automate(client: SyncPrefectClient, name: str, deployment: Any, event: str,
                        json=wanted.model_dump(mode="json", exclude_unset=True))  # fmt: skip
     else:
         client.request("POST", "/automations/", json=wanted.model_dump(mode="json"))
-    return wanted.name
+    return wanted.name, wanted.enabled

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.errors import InputError, UnreadableError, ValidationError
+from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
 from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
@@ -45,7 +45,7 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
         for window in next_windows(inbox, settings.inbox):
             try:
                 verdict = monitor.fn(reference, window, settings)
-            except UnreadableError as error:
+            except (UnreadableError, NoTextError) as error:
                 # It won't become readable, and the windows after it must not wait for it.
                 verdict = {**_NOTHING, "drift": None, "why": error.message}
                 judged(window, verdict)

@@ -12,9 +12,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Completed
 
-from headrace.infra.errors import HeadraceError
+from headrace.infra import faults
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
+from headrace.infra.visible import visible
 from headrace.tasks.notices import notify
 
 OVERTAKEN = "Overtaken"
@@ -35,7 +36,7 @@ def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
 
 def ended(name: str, message: str) -> State[Any]:
     """A finished run whose state says what came of it."""
-    return Completed(name=name, message=" ".join(message.split())[:400])
+    return Completed(name=name, message=visible(" ".join(message.split()), 400))
 
 
 def tell(
@@ -90,10 +91,10 @@ def _reason(state: State[Any]) -> str:
         return "the process of the run was ended"
     try:
         state.result()
-    except HeadraceError as error:
-        return error.message
+    except Exception as error:
+        return faults.explained(error).message
     except BaseException as error:
-        return str(error).split("\n")[0] or type(error).__name__
+        return visible(str(error)) or type(error).__name__
     return state.message or "no reason is known"
 
 

@@ -14,9 +14,11 @@ from headrace.infra.errors import (
     DamagedWindowError,
     DeadlineError,
     GoneError,
+    NoTextError,
     UnreadableError,
     ValidationError,
 )
+from headrace.infra.visible import markdown
 from headrace.tasks import alerts, run_page
 from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
@@ -104,7 +106,7 @@ def _round(
     """
     try:
         return _one_round(windows, force, settings, used)
-    except DamagedWindowError as error:
+    except (DamagedWindowError, NoTextError) as error:
         if len(windows) == 1:
             return _refused(windows[0], error, settings)
         states = [_round([window], force, settings, used) for window in windows]
@@ -113,10 +115,10 @@ def _round(
         return states[-1]
 
 
-def _refused(window: str, error: DamagedWindowError, settings: RetrainVerb) -> State[Any]:
+def _refused(window: str, error: ValidationError, settings: RetrainVerb) -> State[Any]:
     notices.tell(settings, "retrain", "Refused", error.message, notices.again())
-    run_page.show_text("decision", f"**Refused**: {error.message}\n\n{error.hint}",
-                       "The window is not fit to learn from")  # fmt: skip
+    said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
+    run_page.show_text("decision", said, "The window is not fit to learn from")
     settled(window, "Refused")
     return ended("Refused", error.message)
 
@@ -127,7 +129,7 @@ def _one_round(
     """A round on windows at once, and what became of it stored with each.
 
     Raises:
-        DamagedWindowError: together they keep too little; nothing is stored then.
+        DamagedWindowError, NoTextError: together they keep too little; nothing is stored then.
     """
     with one_round(windows, settings) as version:
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)

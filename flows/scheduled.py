@@ -7,17 +7,21 @@ and ends in a state that says what came of it: Refused is a finished run, not a 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
 
 from headrace.flows import notices
 from headrace.flows.notices import ended
 from headrace.infra import stack, storage
 from headrace.infra.home import home
 from headrace.infra.ports import HOST
-from headrace.infra.settings import Settings, Shared
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import Settings, Shared, build
 from headrace.tasks.settings import (
     CurateSettings,
     CurateVerb,
@@ -28,6 +32,7 @@ from headrace.tasks.settings import (
 )
 
 HOUR = 3600
+S = TypeVar("S", bound=Shared)
 _TOLD: dict[str, Any] = {
     "on_failure": [notices.failed],
     "on_crashed": [notices.failed],
@@ -65,6 +70,17 @@ class Alert(Settings):
     """Windows of further alerts, which this run has taken over."""
 
 
+def _whole(settings: S) -> S:
+    """A run's settings laid over its deployment's: a run may be given some of them only."""
+    given = deployment.parameters.get("settings")
+    if deployment.id is None or not isinstance(given, dict):
+        return settings
+    with get_client(sync_client=True) as client:
+        own = client.read_deployment(UUID(deployment.id)).parameters.get("settings") or {}
+    model = type(settings)
+    return build(model, laid(own, given, model), "settings of this run")
+
+
 def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
     """The stack's own cluster, which may have moved to another port since `deploy`."""
     up = stack.running(home())
@@ -92,7 +108,7 @@ def curate(
     from headrace.tasks.chain import chain_sources
     from headrace.tasks.curation import release_of
 
-    began = time.time()
+    began, settings = time.time(), _whole(settings)
     with run_page.live():
         sources, _, folder = chain_sources(tuple(input or ()), None)
         chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
@@ -126,7 +142,7 @@ def monitor(
     from headrace.flows.monitor import monitor_inbox
     from headrace.tasks import alerts, run_page
 
-    waits = None
+    waits, settings = None, _whole(settings)
     with run_page.live():
         alerts.send_outbox()
         if window:
@@ -171,6 +187,7 @@ def retrain(
     from headrace.flows import rounds
     from headrace.tasks import run_page
 
+    settings = _whole(settings)
     with run_page.live():
         if alert is not None:
             return rounds.on_alert(alert.model_dump(), settings)
@@ -191,7 +208,7 @@ def evaluate(
     from headrace.flows.evaluate import evaluate as chain
     from headrace.tasks import run_page
 
-    began = time.time()
+    began, settings = time.time(), _whole(settings)
     with run_page.live():
         answer = chain.fn(model, suite, settings)
         run_page.show_metrics(answer["metrics"])
@@ -219,7 +236,7 @@ def lifecycle(
     from headrace.flows.lifecycle import lifecycle as chain
     from headrace.tasks import run_page
 
-    began = time.time()
+    began, settings = time.time(), _whole(settings)
     with run_page.live():
         answer = chain.fn(LifecycleJob(inputs=tuple(input or ()), window=window, settings=settings))
         run_page.rename(f"lifecycle-{answer['release_id'][:12]}")

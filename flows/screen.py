@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from headrace.infra.visible import visible
 from headrace.tasks.stages import MEASURES, verdict
 
 WIDTH = 78
@@ -16,7 +17,7 @@ def _rule(title: str = "") -> str:
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
     # A name that is too long for its column still stands apart from the value.
-    return [f"  {name:<20}  {value}" for name, value in rows]
+    return [f"  {visible(name):<20}  {visible(value)}" for name, value in rows]
 
 
 def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
@@ -38,9 +39,32 @@ def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+_NAMED = 5
+"""Files of a kind that the screen names."""
+
+
+_FILES = {"unreadable_files": "can't be read", "noted_files": "note", "left_out": "left out"}
+
+
+def _files(release: dict[str, Any]) -> list[tuple[str, str]]:
+    """The first files that can't be read, aren't what their names say or are left out; how many
+    more there are of each."""
+    out = []
+    for key, title in _FILES.items():
+        files = release.get(key, {"count": 0, "first": []})
+        rows = [(title, f"{x['uri']}: {x['why']}") for x in files["first"][:_NAMED]]
+        if (rest := files["count"] - len(rows)) > 0:
+            rows.append((title, f"and {rest:,} more: see the report"))
+        out += rows
+    return out
+
+
 def release_screen(release: dict[str, Any]) -> str:
     """The end of `headrace curate`."""
     rows = [("release", release["release_id"]), *_ledger(release)]
+    if not release["kept"]:
+        rows.append(("nothing is kept", "so latest.json doesn't point to this release"))
+    rows += _files(release)
     rows += [("folder", release["release"]), ("report", f"{release['release']}/report.html")]
     return "\n".join([_rule("release"), *_rows(rows)])
 
@@ -125,7 +149,7 @@ def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     if verdict["drifted"]:
         rows.append(("what shifted", ", ".join(verdict["drifted"])))
     if verdict.get("outbox"):
-        rows.append(("alert", f"waits in {verdict['outbox']}"))
+        rows.append(("alert", f"waits in {verdict['outbox']}: {verdict['alert_waits']}"))
     return [*rows, ("report", verdict["report"])]
 
 
@@ -143,8 +167,8 @@ def stack_screen(data: dict[str, Any]) -> str:
 def deployments_screen(data: dict[str, Any]) -> str:
     """The end of `headrace deploy`."""
     rows = [
-        (d["name"], ", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
-         "on demand")
+        (d["name"], (", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
+         "on demand") + (f"; paused: {', '.join(d['paused'])}" if d["paused"] else ""))
         for d in data["deployments"]
     ]  # fmt: skip
     if data["alerts_sent"]:
@@ -192,7 +216,9 @@ def status_screen(data: dict[str, Any]) -> str:
         ("last decision", _decided(d) if d else "none"),
         ("runs", _or(", ".join(f"{r['name']} ({r['flow']})" for r in data["running"]))),
         ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
-        ("stack", _or(data["stack"])),
+        *(("paused", what) for what in data["paused"]),
+        *(("alert waits", f"{a['window']}: {a['why']}") for a in data["alerts"]),
+        ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
         ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
          f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),
     ]  # fmt: skip
@@ -248,7 +274,8 @@ def run_screen(data: dict[str, Any]) -> str:
     total, active = data["total_parameters"], data["active_parameters"]
     # The first model was champion until the round's took its place.
     followed = bool(data["round"] and data["round"].get("moved"))
-    lines = [_rule("release"), *_rows([("release", data["release_id"]), *_ledger(data)])]
+    release = [("release", data["release_id"]), *_ledger(data), *_files(data)]
+    lines = [_rule("release"), *_rows(release)]
     bits = [
         (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
         for name, key in (
@@ -281,7 +308,7 @@ def run_screen(data: dict[str, Any]) -> str:
         lines += _rows([("left out", "there is no champion to retrain")])
     else:
         lines += _rows([("left out", "no --window was given")])
-    return "\n".join([*lines, _rule(), f"  report: {data['report']}"])
+    return "\n".join([*lines, _rule(), visible(f"  report: {data['report']}")])
 
 
 def decision_screen(data: dict[str, Any]) -> str:
@@ -310,7 +337,8 @@ def audit_screen(data: dict[str, Any]) -> str:
 def decisions_screen(data: dict[str, Any]) -> str:
     """The end of `headrace audit show`: a decision a line, the oldest first."""
     lines = [
-        f"  {line['number']:>4}  {line['model']}: {_decided(line)}" for line in data["decisions"]
+        visible(f"  {line['number']:>4}  {line['model']}: {_decided(line)}")
+        for line in data["decisions"]
     ]
     return "\n".join([_rule("decisions"), *(lines or ["  none yet"])])
 

@@ -7,8 +7,10 @@ holds the hash of the one before, so an edit, a gap or a swap shows.
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
 
+log = logging.getLogger(__name__)
 _NO_DECISION = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
 """What reading a line raises that holds something else, or text that is no Unicode."""
 GENESIS = "0" * 32
@@ -29,14 +32,21 @@ def read(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValidationError: a line was edited, is missing or stands elsewhere; it names the line.
     """
+    entries, tail = _chain(path)
+    if tail:
+        _warn_of_torn(path, len(entries) + 1)
+    return entries
+
+
+def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
+    """All recorded decisions, and what follows the last line feed: a line without its end."""
     if not path.exists():
-        return []
+        return [], b""
     entries: list[dict[str, Any]] = []
     previous = GENESIS
     *lines, tail = path.read_bytes().split(b"\n")
-    if _was_whole(tail):
-        raise _broken(path, len(lines) + 1, "its last byte was changed or is missing")
-    # A torn last line is a decision that was never committed: `append` cuts it off.
+    if _holds(tail[:-1]):
+        raise _broken(path, len(lines) + 1, "its last byte was changed")
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -53,35 +63,54 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise _broken(path, number, "its content is not what was hashed")
         previous = stated
         entries.append(whole)
-    return entries
+    return entries, tail
 
 
 def verify(path: Path) -> dict[str, Any]:
     """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`}.
 
-    `torn`: the file ends in a piece of a line, which a kill left of a decision that was never
-    committed. A last line that is gone as a whole can't be told from one that never was: keep
-    `last` elsewhere to see that too.
+    `torn`: the file ends in a line without its end, which a kill, a full disk or a power cut left
+    of a decision that was never committed. A last line that is gone as a whole can't be told from
+    one that never was: keep `last` elsewhere to see that too.
 
     Raises:
         ValidationError: a line was edited, is missing or stands elsewhere.
     """
-    entries = read(path)
-    torn = path.exists() and path.read_bytes().rpartition(b"\n")[2] != b""
+    entries, tail = _chain(path)
     return {
         "file": str(path),
         "lines": len(entries),
         "last": entries[-1]["hash"] if entries else None,
-        "torn": torn,
+        "torn": tail != b"",
     }
 
 
-def _was_whole(tail: bytes) -> bool:
-    """Whether what follows the last newline is a recorded decision but for the byte at its end.
+@cache
+def _warn_of_torn(path: Path, number: int) -> None:
+    """Tell once that the last line was never committed: `append` cuts it off."""
+    log.warning(
+        "%s line %d lacks its end: that decision was never committed, and counts for nothing; "
+        "the next decision takes its place",
+        path,
+        number,
+    )
 
-    Taken for a torn line it would be cut off, and one byte would undo a decision.
+
+def unfinished(path: Path) -> dict[str, Any] | None:
+    """The decision of a last line that lacks nothing but its last byte or two; None without one.
+
+    Whether it was committed shows elsewhere: a committed one has been carried out.
     """
-    return any(_holds(line) for line in (tail, tail[:-1], tail + b"}"))
+    entries, tail = _chain(path)
+    whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
+    follows = entries[-1]["hash"] if entries else GENESIS
+    return whole if whole and whole.get("previous") == follows else None
+
+
+def finish(path: Path, entry: dict[str, Any]) -> None:
+    """Give the last line back the end that it lost after its decision was carried out."""
+    log.warning("%s line %d had lost its end; it is whole again", path, entry["number"])
+    storage.append_line(path, _line(entry))
 
 
 def _holds(line: bytes) -> bool:

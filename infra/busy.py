@@ -39,7 +39,7 @@ def alone(home: Home) -> Iterator[None]:
         except BlockingIOError:
             raise UsageError(
                 f"a command or a flow is at work in {home.root}",
-                "wait until it has ended (`headrace status` shows it), then try again",
+                "wait until it has ended (flows: `headrace status` shows them), then try again",
             ) from None
         yield
     finally:

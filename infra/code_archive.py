@@ -1,14 +1,17 @@
-"""The code as one zip for Spark's executors: named by its hash, made once for each state of it."""
+"""The code as one zip for Spark's executors: named by its content, made once for each state of it.
+
+All of the content: what only operates (code_identity) has to be today's on the executors as well.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import zipfile
 from pathlib import Path
 
 from headrace.infra import shipped, storage
-from headrace.infra.lineage import code_version
 
 _ROOT = Path(__file__).resolve().parents[1]
 _COMPILED = {".nbi", ".nbc"}
@@ -20,9 +23,23 @@ def _travels(path: Path) -> bool:
     return path.is_file() and ("__pycache__" not in path.parts or path.suffix in _COMPILED)
 
 
+def _files(layer: str) -> list[Path]:
+    return [p for top in sorted({layer, "infra"}) for p in sorted((_ROOT / top).rglob("*"))]
+
+
+def content(layer: str) -> str:
+    """128-bit hash of the sources and data files of `layer` and infra as 32 hex digits."""
+    h = hashlib.blake2b(digest_size=16)
+    for path in _files(layer):
+        if path.is_file() and "__pycache__" not in path.parts:
+            h.update(str(path.relative_to(_ROOT)).encode() + b"\0")
+            h.update(hashlib.blake2b(path.read_bytes()).digest())
+    return h.hexdigest()
+
+
 def build(layer: str, folder: Path) -> Path:
-    """The zip of `layer` and infra as the package headrace: `folder/<code_version>.zip`."""
-    archive = folder / f"{code_version(layer)}.zip"
+    """The zip of `layer` and infra as the package headrace: `folder/<hash of its content>.zip`."""
+    archive = folder / f"{content(layer)}.zip"
     if archive.exists():
         return archive
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,9 +47,8 @@ def build(layer: str, folder: Path) -> Path:
     with os.fdopen(fd, "wb") as f:
         with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as z:
             z.write(shipped.__file__, "headrace/__init__.py")
-            for top in sorted({layer, "infra"}):
-                for path in sorted(filter(_travels, (_ROOT / top).rglob("*"))):
-                    z.write(path, Path("headrace") / path.relative_to(_ROOT))
+            for path in filter(_travels, _files(layer)):
+                z.write(path, Path("headrace") / path.relative_to(_ROOT))
         f.flush()
         os.fsync(f.fileno())
     storage.publish(Path(name), archive)

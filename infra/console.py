@@ -12,10 +12,13 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from headrace.infra.visible import visible, visible_text
 
 PROGRESS_FD = "HEADRACE_PROGRESS_FD"
 """Variable with the descriptor of the user's standard error."""
@@ -31,7 +34,23 @@ class _OneLine(logging.Formatter):
     """A log line as a user reads it: no trace, that one goes to the log file."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {record.getMessage()}".splitlines()[0]
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
+class _InFile(logging.Formatter):
+    """A log line as the file has it: a record is one line, and its trace is set off below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return _set_off(super().formatException(ei))
+
+
+def _set_off(trace: str) -> str:
+    """A trace whose lines can't be taken for log lines, whatever the messages in it hold."""
+    return "\n".join(f"  | {line}" for line in visible_text(trace).splitlines())
 
 
 class _ToUser(logging.Handler):
@@ -67,7 +86,7 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     to_file = logging.StreamHandler(sys.stderr)
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    to_file.setFormatter(_InFile("%(asctime)s %(levelname)s %(name)s %(message)s"))
     to_user = _ToUser(level=logging.DEBUG if debug else logging.INFO)
     to_user.addFilter(logging.Filter("headrace"))
     to_user.setFormatter(_OneLine())
@@ -128,16 +147,21 @@ def log_path() -> Path | None:
 
 
 def say(line: str) -> None:
-    """Write one line of progress to the user's standard error."""
+    """Write one line of progress to the user's standard error, every character of it visible."""
     global _last_line
     with _lock:
         _last_line = time.monotonic()
-        print(line, file=_progress or sys.stderr, flush=True)
+        print(visible(line), file=_progress or sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
-    """Write to the user's standard output."""
-    print(text, file=_stdout or sys.stdout, flush=True)
+    """Write to the user's standard output; of control characters only line feeds and tabs."""
+    print(visible_text(text), file=_stdout or sys.stdout, flush=True)
+
+
+def trace() -> None:
+    """Write the trace of the exception at hand to the log."""
+    print(_set_off(traceback.format_exc()), file=sys.stderr, flush=True)
 
 
 _doing: list[tuple[str, float]] = []

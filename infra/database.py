@@ -124,5 +124,5 @@ def _connected(server: Server) -> Iterator[Any]:
         first = (str(error).strip().splitlines() or ["no answer"])[0]
         raise UsageError(
             f"PostgreSQL at {place}: {first}",
-            "start it, mend user and password, or let the user create databases",
+            "start it, correct user and password, or let the user create databases",
         ) from None

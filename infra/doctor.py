@@ -65,7 +65,7 @@ def _package(name: str) -> dict[str, Any]:
     try:
         return _check(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return _check(name, False, "not installed: run `make install`")
+        return _check(name, False, f"not installed: `pip install {name}`, or `make install`")
 
 
 def _s3() -> dict[str, Any]:
@@ -76,7 +76,8 @@ def _s3() -> dict[str, Any]:
         # A bucket that can't exist: only that the endpoint answers is asked.
         storage.exists("s3://headrace-doctor-probe/none")
     except OSError as error:
-        return _check("s3", False, f"{endpoint} does not answer: {str(error)[:120]}")
+        hint = storage.unreadable("s3://headrace-doctor-probe/none", error).hint
+        return _check("s3", False, f"{endpoint}: {str(error)[:120]}; {hint}")
     return _check("s3", True, f"{endpoint} answers")
 
 

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.infra.visible import visible
+
 
 class HeadraceError(Exception):
     """A fault that a user can act on: `message` says what and where, `hint` what to do.
 
-    `counts` carries the figures known so far (the ledger's, say) into the JSON of the command.
+    Both are one line whatever names and texts they quote (see `visible`). `counts` carries the
+    figures known so far (the ledger's, say) into the JSON of the command.
     """
 
     code = 1
 
     def __init__(self, message: str, hint: str = "", counts: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message, self.hint, self.counts = message, hint, counts or {}
+        self.message, self.hint, self.counts = visible(message), visible(hint), counts or {}
+        super().__init__(self.message)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fault as it crosses a process border; `of_json` is the inverse."""
+        return {
+            "kind": type(self).__name__,
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "counts": self.counts,
+        }
 
 
 class DeadlineError(HeadraceError):
     """The time that a job was given is over; it can be gone on with."""
+
+
+class ResourceError(HeadraceError):
+    """The machine has run out of something (disk, memory, open files): trying again won't help."""
 
 
 class UsageError(HeadraceError):
@@ -48,6 +65,10 @@ class ValidationError(HeadraceError):
     code = 4
 
 
+class NoTextError(ValidationError):
+    """No record of an input has text: it is the input or its fields' names, no second try helps."""
+
+
 class DamagedWindowError(ValidationError):
     """A window leaves too little text, or too small a share of it, to learn from."""
 
@@ -64,7 +85,14 @@ class DriftError(HeadraceError):
     code = 6
 
 
-BY_CODE: dict[int, type[HeadraceError]] = {
-    c.code: c
-    for c in (HeadraceError, UsageError, InputError, ValidationError, NotPromotedError, DriftError)
+def of_json(said: dict[str, Any]) -> HeadraceError:
+    """The fault that `as_json` wrote down, of the same class."""
+    kind = _KINDS.get(said["kind"], HeadraceError)
+    return kind(said["message"], said["hint"], said["counts"])
+
+
+_KINDS: dict[str, type[HeadraceError]] = {
+    kind.__name__: kind
+    for kind in globals().values()
+    if isinstance(kind, type) and issubclass(kind, HeadraceError)
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +21,12 @@ logger = logging.getLogger(__name__)
 
 DRIFT = "headrace.drift.detected"
 RESOURCE = "prefect.resource.id"
+MODEL = "headrace.model"
+"""What the resource of a model begins with."""
+DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
+"""What happens to an alert in the outbox that nothing holds up."""
+PUT_OFF = "it was put off"
+"""How the reason of an alert begins that waits for a cool-down or a budget."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
 TRIES = 5
@@ -32,7 +39,7 @@ def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": str(uuid.uuid4()),
         "event": DRIFT,
-        "resource": {RESOURCE: f"headrace.model.{model}"},
+        "resource": {RESOURCE: f"{MODEL}.{model}"},
         "payload": {k: payload.get(k) for k in known},
         "occurred": datetime.now(UTC).isoformat(),
     }
@@ -51,10 +58,94 @@ def to_outbox(home: Home, event: dict[str, Any], not_before: datetime | None = N
     return path
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """An alert in the outbox."""
+
+    path: Path
+    event: dict[str, Any]
+    why: str | None
+    """Why it isn't sent, and what to do about it; None: it can be sent now."""
+
+    @property
+    def window(self) -> str | None:
+        """The text that drifted."""
+        return self.event["payload"]["window"]
+
+
+def waiting(home: Home, api: str | None) -> list[Waiting]:
+    """The alerts in the outbox, the oldest first; `api` is None where no server is up."""
+    found = [(storage.read_json(p), p) for p in home.outbox.glob("*.json")]
+    if not found:
+        return []
+    automations, fault = [], "no server is up: `headrace up` sends it"
+    if api is not None:
+        try:
+            automations, fault = _automations(api), ""
+        except HeadraceError as error:
+            fault = f"{error.message}: {error.hint}"
+    return [
+        Waiting(path, event, fault or _unsent(event, automations))
+        for event, path in sorted(found, key=lambda x: str(x[0]["occurred"]))
+    ]
+
+
+def _unsent(event: dict[str, Any], automations: list[dict[str, Any]]) -> str | None:
+    """Why an event isn't to be sent now; None where it is. Sent before, an alert is lost."""
+    resource = event["resource"][RESOURCE]
+    listening = [a for a in automations if any(fnmatchcase(resource, p) for p in _resources(a))]
+    if not any(a["enabled"] for a in listening):
+        if listening:
+            names = ", ".join(f"`{a['name']}`" for a in listening)
+            return f"the automation {names} is paused: enable it in Prefect's pages (Automations)"
+        heard = sorted({p for a in automations for p in _resources(a)})
+        if heard:
+            model = heard[0].removeprefix(f"{MODEL}.")
+            return (
+                f"the deployments listen for {', '.join(heard)}, not for {resource}: deploy again "
+                f"with its model.name, or raise it for theirs (--set model.name={model})"
+            )
+        return f"no deployment listens for {resource}: `headrace deploy` registers one"
+    later = event.get("not_before")
+    if later is not None and datetime.fromisoformat(later) > datetime.now(UTC):
+        return f"{PUT_OFF} until {datetime.fromisoformat(later):%F %T} UTC"
+    return None
+
+
+def paused(api: str) -> list[str]:
+    """The automations on the drift event that are paused, and what that means.
+
+    Raises:
+        HeadraceError: the server doesn't answer.
+    """
+    return [
+        f"automation {a['name']}: alerts wait in the outbox; enable it in Prefect's pages"
+        for a in _automations(api)
+        if not a["enabled"]
+    ]
+
+
+def _automations(api: str) -> list[dict[str, Any]]:
+    """The automations that start a deployment on the drift event, paused ones included."""
+    return [
+        automation
+        for automation in request(api, "POST", "/automations/filter", {"limit": 200})
+        if DRIFT in (automation["trigger"].get("expect") or ())
+        and any(a["type"] == "run-deployment" for a in automation["actions"])
+    ]
+
+
+def _resources(automation: dict[str, Any]) -> list[str]:
+    """Patterns of the resources whose events an automation hears."""
+    means = (automation["trigger"].get("match") or {}).get(RESOURCE, "*")
+    return [means] if isinstance(means, str) else list(means)
+
+
 def send_outbox(home: Home, api: str) -> int:
     """Send what waits, the oldest first; how many were sent. What can't be sent stays.
 
-    So does an alert on a model for which no automation listens, as before `headrace deploy`.
+    So does an alert on a model for which no automation listens, as before `headrace deploy` or
+    while it is paused.
 
     The server holds an event in memory until a run is made of it. So one that was sent is kept in
     `outbox/sent` until that run is seen, and sent again where it isn't: a kill of the server
@@ -71,40 +162,20 @@ def send_outbox(home: Home, api: str) -> int:
             return 0
 
 
-def _listeners(api: str) -> list[str]:
-    """Patterns of the resources whose drift starts something; sent before, an alert is lost."""
-    found: list[str] = []
-    for automation in request(api, "POST", "/automations/filter", {"limit": 200}):
-        trigger = automation["trigger"]
-        starts = any(a["type"] == "run-deployment" for a in automation["actions"])
-        if automation["enabled"] and starts and DRIFT in (trigger.get("expect") or ()):
-            means = (trigger.get("match") or {}).get(RESOURCE, "*")
-            found += [means] if isinstance(means, str) else means
-    return found
-
-
 def _send(home: Home, api: str) -> int:
-    waiting = [(storage.read_json(p), p) for p in home.outbox.glob("*.json")]
-    if not waiting:
-        return 0
-    sent, now, listeners = 0, datetime.now(UTC), _listeners(api)
-    for event, path in sorted(waiting, key=lambda x: str(x[0]["occurred"])):
-        resource = event["resource"][RESOURCE]
-        if not any(fnmatchcase(resource, pattern) for pattern in listeners):
-            logger.warning(
-                "an alert waits in %s: no automation listens for %s", home.outbox, resource
-            )
+    sent = 0
+    for alert in waiting(home, api):
+        if alert.why is not None:
+            level = logging.INFO if alert.why.startswith(PUT_OFF) else logging.WARNING
+            logger.log(level, "an alert waits in %s: %s", home.outbox, alert.why)
             continue
-        later = event.pop("not_before", None)
-        if later is not None and datetime.fromisoformat(later) > now:
-            continue
-        # The server passes over events of long ago: it happens for it when it is told.
-        occurred = datetime.now(UTC).isoformat()
-        tries = event.pop("tries", 0)
-        request(api, "POST", "/events", [{**event, "occurred": occurred}])
-        said = {**event, "occurred": occurred, "tries": tries + 1}
-        storage.write_json(home.outbox / "sent" / path.name, said)
-        path.unlink()
+        event = {k: v for k, v in alert.event.items() if k not in ("not_before", "tries")}
+        # Prefect ignores events of long ago: it occurs when it is sent.
+        event["occurred"] = datetime.now(UTC).isoformat()
+        request(api, "POST", "/events", [event])
+        tries = alert.event.get("tries", 0) + 1
+        storage.write_json(home.outbox / "sent" / alert.path.name, {**event, "tries": tries})
+        alert.path.unlink()
         sent += 1
     return sent
 
@@ -125,7 +196,12 @@ def _recall(home: Home, api: str) -> None:
         if any(a is not None and a.get("window") == window for a in alerts):
             path.unlink()
         elif event["tries"] >= TRIES:
-            logger.warning("the alert on %s made no run: see the automation in Prefect", window)
+            logger.warning(
+                "the alert on %s made no run after %d tries: see the automation's events in "
+                "Prefect's pages (Automations)",
+                window,
+                TRIES,
+            )
         elif (datetime.now(UTC) - sent).total_seconds() > PATIENCE:
             logger.warning("the alert on %s made no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.

@@ -1,7 +1,7 @@
 """Self-contained HTML pages: every report of headrace is made of these parts.
 
-All text is escaped; nothing is loaded from outside; plots are inline SVG, the same bytes for the
-same data.
+All text is escaped and all of it is visible; nothing is loaded from outside; plots are inline SVG,
+the same bytes for the same data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from headrace.infra.visible import visible, visible_text
 
 PALETTE = {
     "ink": "#1f2933",
@@ -72,7 +74,7 @@ class Section:
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """A whole page as HTML text."""
     body = Markup("").join(
-        Markup('<h2 id="s{}">{}</h2>{}').format(n, s.title, Markup("").join(s.parts))
+        Markup('<h2 id="s{}">{}</h2>{}').format(n, _plain(s.title), Markup("").join(s.parts))
         for n, s in enumerate(sections)
     )
     return str(
@@ -81,7 +83,9 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
             "<title>{}</title><style>{}</style></head>\n"
             '<body><h1>{}</h1><p class="sub">{}</p>{}{}</body></html>\n'
-        ).format(title, Markup(_CSS), title, subtitle, _contents(sections), body)
+        ).format(
+            _plain(title), Markup(_CSS), _plain(title), _plain(subtitle), _contents(sections), body
+        )
     )
 
 
@@ -109,27 +113,24 @@ def load_sections(stored: str | bytes) -> list[Section]:
 
 def paragraph(text: str, kind: str = "") -> Markup:
     """A paragraph; `kind` is '', 'good', 'bad' or 'muted'."""
-    return Markup('<p class="{}">{}</p>').format(kind, text)
+    return Markup('<p class="{}">{}</p>').format(kind, _plain(text))
 
 
 def heading(text: str) -> Markup:
     """A small heading inside a section."""
-    return Markup("<h3>{}</h3>").format(text)
+    return Markup("<h3>{}</h3>").format(_plain(text))
 
 
 def excerpt(text: str, limit: int = 600) -> Markup:
     """The beginning of a text as it stands, in a box."""
     shown = text if len(text) <= limit else text[:limit] + " …"
-    # Control characters would make the page invalid; they are shown as a visible mark instead.
-    return Markup('<div class="excerpt">{}</div>').format(
-        re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "␦", shown)
-    )
+    return Markup('<div class="excerpt">{}</div>').format(visible_text(shown))
 
 
 def details(summary: str, *parts: Markup) -> Markup:
     """Parts that are folded away behind a line."""
     return Markup("<details><summary>{}</summary>{}</details>").format(
-        summary, Markup("").join(parts)
+        _plain(summary), Markup("").join(parts)
     )
 
 
@@ -143,7 +144,12 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return str(value)
+    return visible(value)
+
+
+def _plain(text: str) -> str:
+    """Text of a page: markup as it is, all else on one line and visible."""
+    return text if isinstance(text, Markup) else visible(text)
 
 
 def _column(values: Sequence[Any]) -> list[str | Markup]:
@@ -182,8 +188,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
         return Markup("<tr>{}</tr>").format(cells)
 
     return Markup("<table>{}<thead>{}</thead><tbody>{}</tbody></table>").format(
-        Markup("<caption>{}</caption>").format(caption) if caption else Markup(""),
-        line("th", columns),
+        Markup("<caption>{}</caption>").format(_plain(caption)) if caption else Markup(""),
+        line("th", [_plain(c) for c in columns]),
         Markup("").join(line("td", r) for r in zip(*shown, strict=True)),
     )
 
@@ -193,7 +199,7 @@ def tiles(items: Iterable[tuple[str, Any, str]]) -> Markup:
     return Markup('<div class="tiles">{}</div>').format(
         Markup("").join(
             Markup('<div class="tile"><span>{}</span><b>{}</b><span>{}</span></div>').format(
-                label, cell(value), note
+                _plain(label), cell(value), _plain(note)
             )
             for label, value, note in items
         )
@@ -247,5 +253,5 @@ def figure(fig: Any, caption: str = "") -> Markup:
     svg = re.sub(r"^.*?(?=<svg)", "", out.getvalue(), flags=re.S)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(
-        Markup(svg), escape(caption)
+        Markup(svg), _plain(caption)
     )

@@ -6,11 +6,17 @@ import json
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from headrace.infra.errors import HeadraceError
+from headrace.infra.home import home
 
 BUSY = 503
+
+
+def _log() -> Path:
+    return home().logs / "stack" / "prefect.log"
 
 
 def request(
@@ -39,10 +45,12 @@ def request(
             time.sleep(1)
             return request(api, method, path, body, allow, tries - 1)
         raise HeadraceError(
-            f"Prefect answers {error.code} to {method} {path}", "see logs/stack/prefect.log"
+            f"Prefect answers {error.code} to {method} {path}", f"see its log {_log()}"
         ) from None
     except OSError as error:
+        cause = getattr(error, "reason", error)
         raise HeadraceError(
-            f"Prefect at {api} does not answer: {error}", "see `headrace status`, then try again"
+            f"Prefect at {api} does not answer: {cause}",
+            f"`headrace up` starts what has died; its log is {_log()}",
         ) from None
     return json.loads(said) if said else None

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +23,8 @@ from typing import Any, TypeVar
 import psutil
 from pydantic import BaseModel
 
-from headrace.infra import console, storage
-from headrace.infra.errors import BY_CODE, DeadlineError, HeadraceError
+from headrace.infra import console, faults, storage
+from headrace.infra.errors import DeadlineError, HeadraceError, of_json
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
 
@@ -80,8 +79,7 @@ def take_answer(folder: Path, otherwise: str) -> dict[str, Any]:
         raise HeadraceError(otherwise, f"see the log {console.log_path()}; run it again to resume")
     said: dict[str, Any] = json.loads(path.read_text())
     if "error" in said:
-        e = said["error"]
-        raise BY_CODE.get(e["code"], HeadraceError)(e["message"], e["hint"], e["counts"])
+        raise of_json(said["error"])
     return said
 
 
@@ -99,7 +97,7 @@ def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str,
         rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
     except subprocess.TimeoutExpired:
         raise DeadlineError(
-            f"{module} was ended: its time is over", "run it again to go on"
+            f"{module} was ended: its time is over", "run it again to resume"
         ) from None
     how = end_of(rc)
     if processes > 1 and rc > 0:  # torchrun's own code says nothing
@@ -157,10 +155,6 @@ def _die_with_launcher() -> None:
         sys.exit("the launcher has ended")
 
 
-def _fault(e: HeadraceError) -> dict[str, Any]:
-    return {"error": {"code": e.code, "message": e.message, "hint": e.hint, "counts": e.counts}}
-
-
 def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     """The `__main__` of a job's module: the counterpart of `run_job`."""
     path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
@@ -170,16 +164,11 @@ def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
     console.open_console(home().logs / "jobs.log", silent=rank > 0)
     try:
         answer = function(model.model_validate_json(path.read_bytes()))
-    except HeadraceError as e:
-        answer = _fault(e)
     except Exception as e:
-        traceback.print_exc()
-        if several and "gloo" in str(e):  # another rank has ended, and that is the cause
-            sys.exit(1)
-        first = (str(e).splitlines() or [""])[0]
-        answer = _fault(
-            HeadraceError(f"{type(e).__name__}: {first}", f"see the log {console.log_path()}")
-        )
+        console.trace()
+        if several and not isinstance(e, HeadraceError) and "gloo" in str(e):
+            sys.exit(1)  # another rank has ended, and that is the cause
+        answer = {"error": faults.explained(e).as_json()}
     failed, said = "error" in answer, path.with_name(_ANSWER)
     # The first fault is the cause, those of other ranks follow from it.
     follows = several and failed and said.exists()

@@ -99,11 +99,22 @@ class Registry:
         """
         found = self.current()
         if found is None:
-            raise UsageError(
-                f"no champion of the model {self.name} yet",
-                "run `make run` or `headrace run` first",
-            )
+            raise UsageError(f"no champion of the model {self.name} yet", self._how_to_get_one())
         return found
+
+    def _how_to_get_one(self) -> str:
+        """What leads to a champion from where this model stands."""
+        decide = "`headrace decide --version {} --promote --by NAME --why TEXT` promotes"
+        if waiting := self.waiting():
+            number = waiting[-1].number
+            return f"version {number} waits for a person: {decide.format(number)} it"
+        numbers = [int(v.version) for v in self.client.search_model_versions(f"name='{self.name}'")]
+        if numbers:
+            return f"no version was promoted yet: {decide.format(max(numbers))} the last one"
+        others = sorted(m.name for m in self.client.search_registered_models())
+        if others:
+            return f"models here: {', '.join(others)} (--set model.name=NAME), or `headrace run`"
+        return f"`headrace run` makes one in {self.tracking.home.root}"
 
     def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
@@ -219,7 +230,7 @@ class Registry:
             found, now = self.version(number), self._alias(CHAMPION)
             if found.number == now:
                 hint = (
-                    "`headrace status` shows who decided so"
+                    "`headrace audit show` says who decided so"
                     if promote
                     else "`headrace rollback` goes back to the champion before it"
                 )
@@ -266,7 +277,8 @@ class Registry:
                 passed = "".join(f"; version {x['version']} {x['because']}" for x in skipped)
                 raise UsageError(
                     f"{self.name} has no champion to go back to{passed}",
-                    "promote another version: `headrace decide --version N --promote`",
+                    "promote another version: "
+                    "`headrace decide --version N --promote --by NAME --why TEXT`",
                 )
             before = self.version(stack[-1])
             return self._decide(
@@ -354,8 +366,17 @@ class Registry:
             self._repair()
 
     def _repair(self) -> None:
+        torn = audit.unfinished(self.tracking.home.audit)
+        if torn and torn.get("model") == self.name and self._carried_out(torn):
+            audit.finish(self.tracking.home.audit, torn)
         if made := self.last_decision():
             self._follow(made)
+
+    def _carried_out(self, made: dict[str, Any]) -> bool:
+        """Whether alias or tags show a decision, so that its line was committed."""
+        tags = self._tags(_about(made)) or {}
+        moved = made["to"] != made["from"] and self._alias(CHAMPION) == made["to"]
+        return moved or tags.get(_LINE) == str(made["number"])
 
     def _decisions(self) -> list[dict[str, Any]]:
         entries = audit.read(self.tracking.home.audit)

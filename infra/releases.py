@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +15,20 @@ from headrace.infra.lineage import is_heldout
 
 
 def newest(uri: str) -> str:
-    """The newest release of an output folder; what is no output folder is given back."""
+    """The newest release of an output folder; what is no output folder is given back.
+
+    Raises:
+        InputError: no release there keeps a document, so none is the latest.
+    """
     latest = storage.join(uri, "latest.json")
-    if is_release(uri) or not storage.exists(latest):
+    if is_release(uri):
+        return uri
+    if not storage.exists(latest):
+        if storage.exists(storage.join(uri, "releases")):
+            raise InputError(
+                f"{storage.display(uri)}: no release there keeps a document, so none is the latest",
+                "give the folder of a release",
+            )
         return uri
     return storage.join(uri, "releases", str(storage.read_json(latest)["release_id"]))
 
@@ -34,12 +45,41 @@ def manifest(release: str) -> dict[str, Any]:
         InputError: the folder is not a finished release.
     """
     if not is_release(release):
+        place = storage.display(release)
+        if not storage.exists(place):
+            raise InputError(f"{place}: no such release", "check the path")
+        if storage.exists(storage.join(place, "documents")):
+            raise InputError(
+                f"{place}: a release that isn't finished (no manifest.json)",
+                "run the same `headrace curate` again: it finishes it",
+            )
         raise InputError(
-            f"{storage.display(release)}: not a release (no manifest.json)",
+            f"{place}: not a release (no manifest.json)",
             "give the folder that `headrace curate` printed as `release`",
         )
     value: dict[str, Any] = storage.read_json(storage.join(release, "manifest.json"))
     return value
+
+
+def damaged(folder: str, files: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What differs from a manifest's `files` in a folder, a sentence each; one listing, no reading.
+
+    A power cut or a full disk can leave a file short of what was written to it; contents are
+    compared by `headrace validate`.
+
+    Args:
+        folder: of the release, or of token shards.
+        files: entries with `path` and `bytes`.
+    """
+    root = storage.display(folder)
+    there = {uri[len(root) :].strip("/"): size for uri, size, _ in storage.listing(folder)}
+    return [
+        f"{f['path']} is missing"
+        if f["path"] not in there
+        else f"{f['path']} has {there[f['path']]:,} bytes, its manifest says {f['bytes']:,}"
+        for f in files
+        if there.get(f["path"]) != f["bytes"]
+    ]
 
 
 def lineage(release: str) -> list[str]:

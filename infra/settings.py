@@ -2,54 +2,100 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from headrace.infra.config_file import Config, parse, read_config
 from headrace.infra.errors import UsageError
+from headrace.infra.setting_faults import SettingError, explain
+from headrace.infra.setting_tree import Below, laid, only_numbers, over_defaults
 
 
 class Settings(BaseModel):
-    """Base of every settings model: immutable, and an unknown key is an error."""
+    """Base of every settings model: immutable, finite, and an unknown key is an error.
+
+    A mapping given for a section sets the keys that it names; the others keep the default of their
+    place, wherever settings are built: from a file, `--set`, a form, a stored job.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_defaults(cls, given: Any) -> Any:
+        return over_defaults(cls, given) if isinstance(given, Mapping) else given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and only_numbers(field.annotation):
+            raise SettingError(f"{str(value).lower()} isn't a number", "write a number")
+        return value
+
+
+MEMORY = "^[1-9][0-9]*[kmgtKMGT]$"
+_MASTER = re.compile(
+    r"local(\[(\d+|\*)(, ?\d+)?\])?|local-cluster\[.+\]|spark://[^\s,]+:\d+(,[^\s,]+:\d+)*|yarn|k8s://\S+"
+)
 
 
 class SparkSettings(Settings):
     """Where Spark runs. None of it decides what is kept, so none of it enters a release id."""
 
     master: str = "local[2]"
-    """Spark master URL."""
-    partitions: int | None = None
+    """Spark master: `local[N]`, `spark://HOST:PORT`, `yarn` or `k8s://…`."""
+    partitions: int | None = Field(default=None, ge=1)
     """Number of partitions of every Spark stage; None: one a core and chunk."""
-    driver_memory: str = "3g"
-    """Memory of the driver's Java process, as Spark writes it."""
-    executor_memory: str = "1g"
+    driver_memory: str = Field(default="3g", pattern=MEMORY)
+    """Memory of the driver's Java process: `3g`, `800m`."""
+    executor_memory: str = Field(default="1g", pattern=MEMORY)
     """Memory of the Java process of each of a cluster's executors; its Python comes on top."""
     executor_cores: int | None = Field(default=None, ge=1)
     """Cores of each of a cluster's executors; None: all of its worker's."""
     event_log: str | None = None
     """Folder of the event log that Spark's history server reads; None: none is written."""
 
+    @field_validator("master")
+    @classmethod
+    def _is_a_master(cls, master: str) -> str:
+        if not _MASTER.fullmatch(master):
+            raise SettingError(
+                f"{master!r} isn't a Spark master",
+                "write local[2], local[*], spark://HOST:PORT, yarn or k8s://https://HOST:PORT",
+            )
+        return master
+
 
 class ModelSettings(Settings):
     """The registered model."""
 
-    name: str = "headrace"
+    name: str = Field(default="headrace", pattern=r"^[\w-][\w. -]*$")
     """Name in the model registry."""
 
 
 class NotifySettings(Settings):
     """Who is told when a flow fails."""
 
-    webhook: str | None = None
+    webhook: str | None = Field(default=None, repr=False, pattern=r"^https?://[^\s/]")
     """HTTP address that gets a JSON object."""
 
 
@@ -57,7 +103,7 @@ class Shared(Settings):
     """Settings that every verb shares."""
 
     spark: SparkSettings = SparkSettings()
-    seed: int = 20260101
+    seed: int = Field(default=20260101, ge=0, lt=2**63)
     """Seed of everything random."""
     model: ModelSettings = ModelSettings()
     notify: NotifySettings = NotifySettings()
@@ -66,130 +112,50 @@ class Shared(Settings):
 S = TypeVar("S", bound=BaseModel)
 
 
-def merge(into: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`into` with the values of `new`, mappings in mappings merged likewise."""
-    for key, value in new.items():
-        old = into.get(key)
-        into[key] = (
-            merge(dict(old), value)
-            if isinstance(old, dict) and isinstance(value, Mapping)
-            else value
-        )
-    return into
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"{where} is not valid YAML: {first}", "write plain YAML, no tags"
-        ) from None
-
-
-def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
-    """`["a.b=1", …]` as nested dicts; the value is YAML.
+def parse_sets(sets: Iterable[str]) -> list[Config]:
+    """What each of `["a.b=1", …]` sets; the value is YAML.
 
     Raises:
         UsageError: an item has no `=`, or its value is not YAML.
     """
-    out: dict[str, Any] = {}
+    out = []
     for item in sets:
         key, eq, value = item.partition("=")
         if not eq or not all(key.split(".")):
             raise UsageError(
                 f"--set {item}: not of the form a.b=value", "for instance --set seed=7"
             )
-        nested: Any = _yaml(value, f"the value of --set {key}")
-        # A mapping given as a value replaces the default: that is how targets are taken away.
+        # What one line holds needs no line numbers.
+        nested, _ = parse(value, f"the value of --set {key}")
         for part in reversed(key.split(".")):
-            nested = {part: nested}
-        merge(out, nested)
+            nested = Below({part: nested})
+        out.append(Config("--set", nested))
     return out
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
-    """The settings of a YAML file, an empty dict without one.
+def build(
+    model: type[S],
+    data: Mapping[str, Any] | Config,
+    where: str = "settings",
+    sources: Iterable[Config] = (),
+) -> S:
+    """`data` validated as `model`.
+
+    Args:
+        model: the settings model.
+        data: what is given; of a `Config` messages name line and column.
+        where: what messages call data without lines.
+        sources: what `data` was made of, the strongest last.
 
     Raises:
-        UsageError: the file is missing, is not YAML, or is not a mapping.
+        UsageError: an unknown key (the nearest one is named) or a wrong value.
     """
-    if path is None:
-        return {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"--config {path}: {error.strerror}", "give the path of a YAML file"
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--config {path}: not UTF-8 text", "write the file as UTF-8") from None
-    data = _yaml(text, str(path)) or {}
-    if not isinstance(data, dict):
-        raise UsageError(f"--config {path}: not a mapping of settings", "write `key: value` lines")
-    return data
-
-
-def _inner(kind: Any) -> type[BaseModel] | None:
-    """The model that a field holds, by itself, as an option, or as the items of a collection."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind
-    return next(filter(None, map(_inner, get_args(kind))), None)
-
-
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """(dotted key, field) of every setting below a model, those of inner models included."""
-    for name, field in model.model_fields.items():
-        inner = _inner(field.annotation)
-        if inner is None:
-            yield prefix + name, field
-        else:
-            yield from fields(inner, f"{prefix}{name}.")
-
-
-def _meant(model: type[BaseModel], key: str) -> str:
-    """What to say of a key that isn't there: the key that was meant, as far as it can be told."""
-    known = [name for name, _ in fields(model)]
-    verb, _, rest = key.partition(".")
-    if rest in known:
-        return f"here it stands without its verb: leave out `{verb}.`"
-    if deeper := [name for name in known if name.endswith(f".{key}")]:
-        return f"here it stands under its verb: {' or '.join(deeper[:3])}"
-    sections = {name.rpartition(".")[0] for name in known} - {""}
-    if near := difflib.get_close_matches(key, [*known, *sorted(sections)], 1, 0.6):
-        return f"did you mean {near[0]}?"
-    top = ", ".join(model.model_fields)
-    return f"known here: {top}; docs/settings.md has all"
-
-
-def build(model: type[S], data: Mapping[str, Any], where: str = "settings") -> S:
-    """`data` validated as `model`; a typing error names the nearest key.
-
-    Raises:
-        UsageError: an unknown key or a wrong value, the first of them named.
-    """
+    if isinstance(data, Config):
+        return build(model, data.data, data.name, [data])
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        first = next(
-            (e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0]
-        )
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            # A place in a list says nothing about the key; what stands below an unknown one does.
-            path = [p for p in first["loc"] if isinstance(p, str)]
-            below = first.get("input")
-            while isinstance(below, Mapping) and below:
-                step, below = next(iter(below.items()))
-                path.append(str(step))
-            named = ".".join(path)
-            raise UsageError(f"{where}: unknown setting {key}", _meant(model, named)) from None
-        shown = repr(first.get("input"))[:80]
-        raise UsageError(
-            f"{where}: {key} = {shown}: {first['msg']}",
-            "docs/settings.md has its kind and its default",
-        ) from None
+        raise explain(model, error, list(sources), where) from None
 
 
 def load(
@@ -197,7 +163,24 @@ def load(
     config: Path | None = None,
     sets: Iterable[str] = (),
     base: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> S:
-    """Settings from defaults, then `base` (a profile), then the file, then `--set`; last wins."""
-    data = merge(dict(base or {}), read_config(config))
-    return build(model, merge(data, parse_sets(sets)))
+    """Settings in layers, each laid over the one before: the last that names a key wins.
+
+    Args:
+        model: the settings model; its defaults are the lowest layer.
+        config: YAML file (`--config`).
+        sets: `a.b=value` (`--set`), the strongest.
+        base: a profile, weaker than the file.
+        options: what the command's own options say, stronger than the file.
+    """
+    sources = [
+        Config("the profile", dict(base or {})),
+        read_config(config, "--config"),
+        Config("the options", dict(options or {})),
+        *parse_sets(sets),
+    ]
+    data: dict[str, Any] = {}
+    for source in sources:
+        data = laid(data, source.data, model)
+    return build(model, data, sources=sources)

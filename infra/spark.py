@@ -58,8 +58,8 @@ def check_master(master: str) -> None:
         return
     raise UsageError(
         f"no Spark master answers at {master}",
-        "start it, give its address by --set spark.master=spark://HOST:PORT, or use "
-        "--profile local",
+        "start it (`headrace up` starts one here), give another by --set "
+        "spark.master=spark://HOST:PORT, or leave spark.master and --profile cluster out",
     )
 
 

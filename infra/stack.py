@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
 from pydantic import Field
@@ -57,10 +57,10 @@ class StackSettings(Settings):
             "spark_worker_2_ui",
             "spark_history",
         ],
-        int,
+        Annotated[int, Field(ge=1, le=65535)],
     ] = Field(default_factory=dict)
     """Ports, as `{prefect: 4300}`; without one the usual port, or the next that is free."""
-    database: str | None = None
+    database: str | None = Field(default=None, repr=False)
     """PostgreSQL server for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`; None:
     SQLite files in the state folder. It is chosen once, before there is anything to keep."""
 

@@ -1,22 +1,30 @@
 """Files by URI: local paths, `file://` and `s3://` (endpoint from AWS_ENDPOINT_URL) alike.
 
+A local file is named by its path. Where the path is not UTF-8, which no table and no JSON can hold,
+its name is a `file://` URI with the bytes percent-encoded; `local_path` takes both.
+
 Every write is atomic: a reader sees the whole new file or the old state, also after kill -9.
 """
 
 from __future__ import annotations
 
-import glob
+import errno
 import json
 import os
 import re
+import stat as modes
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.faults import naming
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -34,29 +42,59 @@ def local_path(uri: str | Path) -> Path | None:
     if uri.startswith("s3://"):
         return None
     if uri.startswith("file:"):
-        parts = urllib.parse.urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
-            raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
-        return Path(os.path.normpath(urllib.parse.unquote(parts.path)))
+        place = uri.removeprefix("file:")
+        if place.startswith("//"):
+            host, slash, path = place[2:].partition("/")
+            if host not in ("", "localhost"):
+                raise UsageError(f"{uri}: a host in a file URI", "write file:///path")
+            place = slash + path
+        # All of it is the path: a name may hold ? and #, where urllib would cut it off.
+        name = os.fsdecode(urllib.parse.unquote_to_bytes(place))
+        if "\0" in name or not name:
+            raise UsageError(f"{uri!r} is not a path", "give a path, file:// or s3:// URI")
+        return Path(os.path.abspath(name))
     if scheme and "/" in uri and uri[len(scheme[0]) :].startswith("//"):
-        raise UsageError(f"{uri}: unknown scheme {scheme[1]}", "use a path, file:// or s3://")
+        near = f"write s3://{uri.split('://', 1)[1]}" if scheme[1] in ("s3a", "s3n") else None
+        raise UsageError(
+            f"{uri}: unknown scheme {scheme[1]}", near or "use a path, file:// or s3://"
+        )
     return Path(os.path.abspath(uri))
 
 
+def uri_of(path: str | Path) -> str:
+    """The name of a local file in tables and messages; `local_path` is the inverse."""
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return escaped(path)
+
+
+def escaped(path: str | Path) -> str:
+    """A local path as a `file://` URI, byte by byte."""
+    return "file://" + urllib.parse.quote(os.fsencode(path))
+
+
 def display(uri: str | Path) -> str:
-    """`uri` as it is shown and stored: a local path absolute and without scheme."""
+    """`uri` as it is shown and stored: a local path absolute and without scheme (see `uri_of`)."""
     path = local_path(uri)
-    return str(path) if path is not None else str(uri).rstrip("/")
+    return uri_of(path) if path is not None else str(uri).rstrip("/")
 
 
 def join(uri: str | Path, *parts: str) -> str:
     """`uri` with path parts appended."""
-    return "/".join([display(uri).rstrip("/"), *parts])
+    path = local_path(uri)
+    if path is not None:
+        return uri_of("/".join([str(path).rstrip("/"), *parts]))
+    return "/".join([display(uri), *parts])
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 @cache
 def _s3() -> pafs.FileSystem:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     options: dict[str, Any] = {"region": os.environ.get("AWS_REGION", "us-east-1")}
     if endpoint:
         split = urllib.parse.urlsplit(endpoint)
@@ -77,32 +115,62 @@ def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
 
 def exists(uri: str | Path) -> bool:
     """Whether there is a file or folder."""
-    fs, path = filesystem(uri)
-    return bool(fs.get_file_info(path).type != pafs.FileType.NotFound)
+    path = local_path(uri)
+    if path is not None:
+        return os.path.exists(path)
+    fs, at = filesystem(uri)
+    return bool(fs.get_file_info(at).type != pafs.FileType.NotFound)
 
 
 def size(uri: str | Path) -> int:
-    """Bytes of a file."""
-    fs, path = filesystem(uri)
-    return int(fs.get_file_info(path).size or 0)
+    """Bytes of a file; 0 where it isn't there."""
+    return stat(uri)[0]
 
 
 def changed(uri: str | Path) -> float:
     """When a file was last written, in seconds since 1970."""
-    fs, path = filesystem(uri)
-    return (fs.get_file_info(path).mtime_ns or 0) / 1e9
+    return stat(uri)[1] / 1e9
 
 
 def open_input(uri: str | Path) -> Any:
-    """A file for random reads (pyarrow NativeFile)."""
-    fs, path = filesystem(uri)
-    return fs.open_input_file(path)
+    """A file for random reads (pyarrow NativeFile).
+
+    Raises:
+        OSError: it isn't there, or is no regular file: opening a pipe would wait for its writer.
+    """
+    path = local_path(uri)
+    if path is None:
+        fs, at = filesystem(uri)
+        return fs.open_input_file(at)
+    if why := odd(path.stat().st_mode):
+        raise OSError(errno.EINVAL, why)
+    return pa.OSFile(os.fsencode(path))
+
+
+_ODD = {
+    modes.S_IFDIR: "a folder",
+    modes.S_IFIFO: "a named pipe",
+    modes.S_IFSOCK: "a socket",
+    modes.S_IFBLK: "a block device",
+    modes.S_IFCHR: "a character device",
+}
+
+
+def odd(mode: int) -> str:
+    """What a thing of this mode is, where it is no regular file."""
+    return "" if modes.S_ISREG(mode) else _ODD.get(modes.S_IFMT(mode), "a special file")
 
 
 def read_bytes(uri: str | Path) -> bytes:
     """The whole content of a file."""
     with open_input(uri) as f:
         return bytes(f.read())
+
+
+def delete(uri: str | Path) -> None:
+    """Remove a file."""
+    fs, path = filesystem(uri)
+    fs.delete_file(path)
 
 
 def read_json(uri: str | Path) -> Any:
@@ -118,31 +186,56 @@ def list_files(uri: str | Path) -> list[str]:
     Raises:
         InputError: nothing is there.
     """
-    path = local_path(uri)
-    if path is not None and not path.exists() and glob.has_magic(str(path)):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{path}: no file matches", "check the pattern")
-        return [f for g in found for f in list_files(g)]
-    info = _look(uri)
-    if info.type == pafs.FileType.NotFound:
-        raise InputError(f"{display(uri)}: no such file or folder", "check the path")
-    if info.type == pafs.FileType.File:
-        return [display(uri)]
-    return sorted(f for f, _, _ in listing(uri))
+    from headrace.infra.walk import expand, is_folder
+
+    found = []
+    for place in expand(uri):
+        found += sorted(f for f, _, _ in listing(place)) if is_folder(place) else [place]
+    return found
 
 
-def _look(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
-    """What the file system says of a URI, or of `what` there."""
+def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
+    """What S3 says of a URI, or of `what` there."""
     fs, at = filesystem(uri)
     try:
         return fs.get_file_info(what or at)
     except OSError as error:
-        first = (str(error).splitlines() or ["no answer"])[0]
-        raise InputError(
-            f"{display(uri)}: {first}",
-            "check AWS_ENDPOINT_URL and the keys; `headrace doctor` tries the endpoint",
-        ) from None
+        raise unreadable(uri, error) from None
+
+
+def unreadable(uri: str | Path, error: OSError) -> InputError:
+    """What is said of a place that can't be read: the cause, and what to do in this very case."""
+    said = (str(error).splitlines() or ["no answer"])[0]
+    if local_path(uri) is not None:
+        cause = os.strerror(error.errno) if error.errno else said
+        hint = _LOCAL.get(error.errno or 0, "check the path, and the disk that it is on")
+        return InputError(f"{display(uri)}: {cause}", hint)
+    for part, hint in _REMOTE:
+        if part in str(error):
+            return InputError(f"{display(uri)}: {said}", hint)
+    return InputError(f"{display(uri)}: {said}", _ENDPOINT if _endpoint() else _NO_ENDPOINT)
+
+
+_LOCAL = {
+    errno.EACCES: "let this user read it (chmod, or run as its owner)",
+    errno.EPERM: "let this user read it (chmod, or run as its owner)",
+    errno.ELOOP: "its links lead round in a circle: give the file or folder itself",
+    errno.ENOTDIR: "a part of the path is a file: check the path",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EIO: "the disk fails: check it, or give a copy",
+    errno.ESTALE: "its network disk has gone: mount it again",
+}
+_ENDPOINT = "check AWS_ENDPOINT_URL and the network; `headrace doctor` tries the endpoint"
+_NO_ENDPOINT = (
+    "check the network and AWS_REGION; storage that isn't Amazon's needs AWS_ENDPOINT_URL"
+)
+_REMOTE = (
+    ("ACCESS_DENIED", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights here"),
+    ("INVALID_ACCESS_KEY", "check AWS_ACCESS_KEY_ID"),
+    ("SIGNATURE", "check AWS_SECRET_ACCESS_KEY"),
+    ("NO_SUCH_BUCKET", "check the name of the bucket"),
+)
+"""Part of the S3 client's message, and what to do."""
 
 
 def stat(uri: str | Path) -> tuple[int, int]:
@@ -151,39 +244,57 @@ def stat(uri: str | Path) -> tuple[int, int]:
     Raises:
         InputError: the storage doesn't answer.
     """
-    info = _look(uri)
-    return int(info.size or 0), int(info.mtime_ns or 0)
+    path = local_path(uri)
+    if path is None:
+        info = ask(uri)
+        return int(info.size or 0), int(info.mtime_ns or 0)
+    try:
+        info = path.stat()
+    except OSError:
+        return 0, 0
+    return (info.st_size if modes.S_ISREG(info.st_mode) else 0), info.st_mtime_ns
 
 
 def listing(uri: str | Path) -> list[tuple[str, int, int]]:
     """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
 
-    Hidden ones (`.`, `_` first) are left out; a folder that isn't there holds none.
+    Hidden ones (`.`, `_` first) are left out, and what is no regular file; a folder that isn't
+    there holds none.
 
     Raises:
         InputError: the storage doesn't answer.
     """
-    _, at = filesystem(uri)
-    prefix = "" if local_path(uri) is not None else "s3://"
-    below = _look(uri, pafs.FileSelector(at, allow_not_found=True, recursive=True))
-    return [
-        (prefix + f.path, int(f.size or 0), int(f.mtime_ns or 0))
-        for f in below
-        if f.type == pafs.FileType.File
-        and not any(x[:1] in "._" for x in f.path[len(at) :].strip("/").split("/"))
-    ]
+    from headrace.infra.walk import walk
+
+    return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
+
+
+def writable_folder(uri: str | Path) -> str:
+    """`uri` as it is shown, where a folder is there that can be written to, or can be made.
+
+    Raises:
+        UsageError: a local path with a file in its way, or without permission to write.
+    """
+    path = local_path(uri)
+    if path is not None:
+        there = next(p for p in (path, *path.parents) if p.exists() or p.is_symlink())
+        if not there.is_dir():
+            raise UsageError(
+                f"{path}: {there} is a file, and a folder is needed", "give another --output"
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+            why = "is on a read-only file system" if read_only else "can't be written to"
+            raise UsageError(f"{path}: {there} {why}", "give another --output")
+    return display(uri)
 
 
 def write_private(path: Path, value: Any) -> None:
     """Write a JSON value into a local file that only its owner can read, from the beginning."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-        json.dump(value, f)
-        f.flush()
-        os.fsync(f.fileno())
-    publish(temporary, path)
+    with naming(path), _beside(path) as temporary:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+            json.dump(value, f)
+        publish(temporary, path)
 
 
 def write_bytes(uri: str | Path, data: bytes) -> None:
@@ -194,24 +305,41 @@ def write_bytes(uri: str | Path, data: bytes) -> None:
         with fs.open_output_stream(at) as f:
             f.write(data)
         return
+    with naming(path), _beside(path) as temporary:
+        temporary.write_bytes(data)
+        publish(temporary, path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A free name in the folder of `path`, which is made; what is left there goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    publish(temporary, path)
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Append a line to a local file and sync it; a torn last one, never committed, goes."""
+    """Append a line to a local file and sync it; a torn last one, never committed, goes.
+
+    Where it can't be written whole nothing of it stays: the caller reports that it was not done.
+    """
     new = not path.exists()
-    with open(path, "ab+") as f:
+    with naming(path), open(path, "ab+", buffering=0) as f:
         f.seek(0)
-        f.truncate(f.read().rfind(b"\n") + 1)
-        f.write(line + b"\n")
-        f.flush()
-        os.fsync(f.fileno())
+        end = f.read().rfind(b"\n") + 1
+        f.truncate(end)
+        try:
+            left = memoryview(line + b"\n")
+            while left:
+                left = left[f.write(left) :]
+            os.fsync(f.fileno())
+        except OSError:
+            f.truncate(end)
+            raise
     if new:
         # Or the file's name may be lost with the power, and all of the line with it.
         sync_folder(path.parent)
@@ -223,13 +351,25 @@ def write_json(uri: str | Path, value: Any) -> None:
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Rename a finished local file into place and make the rename durable."""
+    """Rename a finished local file or folder into place, durably: its data first, then its name.
+
+    A name that outlives a power cut without the data would be an empty file that counts as done.
+    """
+    sync(temporary)
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
+def sync(path: Path) -> None:
+    """Make the data of a local file durable, or of all files below a folder."""
+    if path.is_dir():
+        for below in path.iterdir():
+            sync(below)
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
-    """Make the names in a local folder durable."""
+    """Make the names in a local folder durable, or the data of a file."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -241,8 +381,9 @@ def copy_out(local: Path, uri: str | Path) -> None:
     """Put a finished local file where `uri` says (a rename where both are local)."""
     path = local_path(uri)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        publish(local, path)
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            publish(local, path)
         return
     fs, at = filesystem(uri)
     source: BinaryIO

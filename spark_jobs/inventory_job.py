@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 
 from headrace.infra import console, lineage, releases, storage
 from headrace.infra.errors import InputError, UsageError
-from headrace.spark_jobs import lock
+from headrace.infra.walk import LeftOut
+from headrace.spark_jobs import content, lock
+from headrace.spark_jobs.input_files import gather
 from headrace.spark_jobs.settings import CurateJob, Source
 
 SMALLEST_UNIT = 2 << 20
@@ -33,8 +35,6 @@ UNITS_A_GROUP = 8
 UNPACKED = 4
 """How much a compressed file is taken to grow."""
 _BLOCK = 4 << 20
-_LINES = (".jsonl", ".ndjson", ".json")
-_CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,28 @@ class InputFile:
     source: str
     """What stands in the column `source`."""
     kind: str
-    """lines, parquet, warc or text."""
+    """How it is read (see `content.Kind`)."""
     codec: str
-    """gzip, zstd or nothing."""
+    """gzip, zstd or nothing; where it can't be read, any name that says it is compressed."""
     bytes: int
     sha256: str
     changed: int
     """When it was changed (ns), to notice a change between two steps."""
     error: str = ""
-    """Why it can't be opened: then it counts as one unreadable record."""
+    """Why it can't be read: then it counts as one unreadable record."""
     licence: str = ""
     """That of its `Source`."""
+    encoding: str = ""
+    """Of its text, where that isn't UTF-8."""
+    ending: str = "\n"
+    """What ends a line."""
+    note: str = ""
+    """What it is, where that isn't what its name says."""
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it holds once it is unpacked."""
+        return self.bytes * (UNPACKED if self.codec else 1)
 
     def check(self) -> None:
         """Nothing; raises InputError where the file is no longer the one that was counted."""
@@ -91,6 +102,8 @@ class Inventory:
     """Release id of the parent."""
     code_version: str
     files: tuple[InputFile, ...]
+    left_out: tuple[LeftOut, ...]
+    """What lies beside them in the same folders and is no input."""
     units: tuple[tuple[Chunk, ...], ...]
     started: float
     """When this call began (seconds since 1970)."""
@@ -106,76 +119,93 @@ class Inventory:
         return sum(f.bytes for f in self.files)
 
 
-def _kind(uri: str) -> tuple[str, str]:
-    """(kind, codec) by the ending; what is not known is taken for plain text."""
-    name = uri.rsplit("/", 1)[-1].lower()
-    codec = next((c for end, c in _CODECS.items() if name.endswith(end)), "")
-    stem = name.rsplit(".", 1)[0] if codec else name
-    if stem.endswith(_LINES):
-        return "lines", codec
-    if stem.endswith((".warc", ".wet")):
-        return "warc", codec
-    if stem.endswith(".parquet") and not codec:
-        return "parquet", ""
-    return "text", codec
-
-
 def _source_of(source: Source, uri: str) -> str:
     if source.identity is None:
         return uri
-    root = storage.display(source.uri)
+    root, path = storage.display(source.uri), storage.local_path(uri)
+    if path is not None and uri.startswith("file:"):  # a name that isn't UTF-8: by its bytes
+        root = storage.escaped(storage.local_path(source.uri) or "")
     below = uri[len(root) :].strip("/") if uri.startswith(f"{root}/") else ""
     return f"{source.identity}/{below}" if below else source.identity
 
 
-def list_inputs(inputs: Sequence[Source]) -> list[InputFile]:
-    """The files of all inputs, each once, in the order of `source`; not opened yet.
+def find_inputs(
+    inputs: Sequence[Source], output: str | None = None
+) -> tuple[list[InputFile], list[LeftOut]]:
+    """The files of all inputs, each once, in the order of `source`, and what is left out.
+
+    No file is opened yet.
+
+    Args:
+        inputs: of a job.
+        output: where the job writes, which is no input.
 
     Raises:
         InputError: an input is missing or holds no file.
         UsageError: two files have the same identity.
     """
-    found: dict[str, InputFile] = {}
-    for source in inputs:
-        uris = storage.list_files(source.uri)
-        if not uris:
-            raise InputError(
-                f"{storage.display(source.uri)}: no files in this folder",
-                "names that begin with . or _ are passed over",
+    found, out = gather(inputs, output)
+    if not found:
+        named = "; ".join(f"{x.uri}: {x.why}" for x in out[:NAMED])
+        raise InputError(
+            f"{', '.join(storage.display(s.uri) for s in inputs)}: no files to read"
+            + (f"; left out: {named}{more(len(out))}" if out else ""),
+            "hidden names (. or _ first) and files that only accompany data are passed over, "
+            "unless --input names the file itself",
+        )
+    files = []
+    for uri, (source, entry) in found.items():
+        kind, codec = content.named(uri.rsplit("/", 1)[-1])
+        files.append(
+            InputFile(
+                uri,
+                _source_of(source, uri),
+                kind,
+                codec,
+                entry.bytes,
+                _NO_BYTES,
+                entry.changed,
+                entry.error,
+                source.licence,
             )
-        for uri in uris:
-            size, changed = storage.stat(uri)
-            kind, codec = _kind(uri)
-            name, licence = _source_of(source, uri), source.licence
-            found.setdefault(
-                uri, InputFile(uri, name, kind, codec, size, "", changed, licence=licence)
-            )
-    files = sorted(found.values(), key=lambda f: f.source)
+        )
+    files.sort(key=lambda f: f.source)
     for a, b in pairwise(files):
         if a.source == b.source:
             raise UsageError(
                 f"{a.uri} and {b.uri} have the same identity {a.source}", "give each its own"
             )
-    return files
+    return files, out
 
 
-def _blocks(file: Any) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
-        yield block
+def list_inputs(inputs: Sequence[Source]) -> list[InputFile]:
+    """`find_inputs` without what is left out."""
+    return find_inputs(inputs)[0]
 
 
-def _cut_lines(blocks: Iterator[bytes], number: int, target: int, sha: Any) -> list[Chunk]:
-    """Ranges of whole lines of at least `target` bytes each, hashing on the way."""
+NAMED = 5
+"""Files that a message names; of the others it says how many there are."""
+_NO_BYTES = hashlib.sha256().hexdigest()
+
+
+def more(n: int) -> str:
+    """How many of `n` things a message doesn't name."""
+    return f"; and {n - NAMED:,} more" if n > NAMED else ""
+
+
+def _cut_lines(
+    blocks: Iterable[bytes], number: int, target: int, end: bytes = b"\n"
+) -> list[Chunk]:
+    """Ranges of whole lines of at least `target` bytes each."""
     chunks, start, first, line, at = [], 0, 1, 1, 0
     for block in blocks:
-        sha.update(block)
         begin = 0
-        while (end := block.find(b"\n", max(begin, start + target - 1 - at))) >= 0:
-            line += block.count(b"\n", begin, end + 1)
-            begin, stop = end + 1, at + end + 1
+        while (stop := block.find(end, max(begin, start + target - 1 - at))) >= 0:
+            line += block.count(end, begin, stop + 1)
+            begin, stop = stop + 1, at + stop + 1
             chunks.append(Chunk(number, start, stop, first, stop - start))
             start, first = stop, line
-        line += block.count(b"\n", begin)
+        line += block.count(end, begin)
         at += len(block)
     if at > start:
         chunks.append(Chunk(number, start, at, first, at - start))
@@ -196,25 +226,41 @@ def _row_groups(uri: str, number: int, target: int) -> list[Chunk]:
 
 
 def survey(file: InputFile, number: int, target: int) -> tuple[InputFile, list[Chunk]]:
-    """(`file` with its SHA-256, its chunks); one pass over its bytes."""
+    """(`file` with its SHA-256 and what it is, its chunks); one pass over its bytes."""
+    if file.error:
+        return file, [Chunk(number, 0, 0, 1, 0)]
     sha = hashlib.sha256()
-    size = file.bytes
-    whole = [Chunk(number, 0, size, 1, size * (UNPACKED if file.codec else 1))]
+
+    def blocks(f: Any, head: bytes) -> Iterator[bytes]:
+        for block in chain([head] if head else [], iter(lambda: f.read(_BLOCK), b"")):
+            sha.update(block)
+            yield block
+
     try:
         with storage.open_input(file.uri) as f:
-            if file.kind == "lines" and not file.codec:
-                chunks = _cut_lines(_blocks(f), number, target, sha)
+            head = bytes(f.read(content.HEAD))
+            is_ = content.examine(file.uri.rsplit("/", 1)[-1], head, len(head) == file.bytes)
+            file = replace(file, **vars(is_))
+            if file.kind == "lines" and not (file.codec or file.encoding or file.error):
+                chunks = _cut_lines(blocks(f, head), number, target, file.ending.encode())
             else:
-                for block in _blocks(f):
-                    sha.update(block)
-                chunks = whole if size or file.kind == "text" else []
-        if file.kind == "parquet":
+                for _ in blocks(f, head):
+                    pass
+                empty = not (file.bytes or file.kind == "text" or file.error)
+                chunks = [] if empty else [Chunk(number, 0, file.bytes, 1, file.weight)]
+        if file.kind == "parquet" and not file.error:
             chunks = _row_groups(file.uri, number, target)
     except (OSError, pa.ArrowException) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        return replace(file, sha256=sha.hexdigest(), error=f"can't be opened: {said}"), whole
+        file = replace(file, sha256=sha.hexdigest(), error=f"can't be opened: {_reason(error)}")
+        return file, [Chunk(number, 0, file.bytes, 1, file.weight)]
     file.check()
     return replace(file, sha256=sha.hexdigest()), chunks
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def survey_all(files: Sequence[InputFile]) -> tuple[tuple[InputFile, ...], list[Chunk]]:
@@ -267,17 +313,37 @@ def _parent_id(job: CurateJob) -> str | None:
     return release_id
 
 
+def announce(files: Sequence[InputFile], left_out: Sequence[LeftOut]) -> None:
+    """Say which files can't be read, are not what their names say, or are left out."""
+    for title, rows in (
+        ("can't be read", [(f.source, f.error) for f in files if f.error]),
+        ("note", [(f.source, f.note) for f in files if f.note and not f.error]),
+        ("left out", [(x.uri, x.why) for x in left_out]),
+    ):
+        for name, why in rows[:NAMED]:
+            console.say(f"inventory: {title}: {name}: {why}")
+        if len(rows) > NAMED:
+            console.say(f"inventory: {title}: {len(rows) - NAMED:,} more files")
+
+
 def take(job: CurateJob) -> Inventory:
     """The inventory of a curation; locks its release for this process unless that is finished.
 
     Raises:
         InputError: an input is missing, or changed while it was read.
-        UsageError: the parent lies elsewhere.
+        UsageError: the parent lies elsewhere, or the output has a name that isn't UTF-8.
     """
     started = time.time()
+    if storage.display(job.output).startswith("file:"):
+        raise UsageError(
+            f"{storage.display(job.output)}: an output's name must be UTF-8",
+            "give another --output",
+        )
     parent = _parent_id(job)
-    files, chunks = survey_all(list_inputs(job.inputs))
-    code = lineage.code_version("spark_jobs")
+    found, left_out = find_inputs(job.inputs, job.output)
+    files, chunks = survey_all(found)
+    announce(files, left_out)
+    code = lineage.code_version("spark_jobs.steps")
     release_id = lineage.digest(
         {
             "inputs": [[f.source, f.bytes, f.sha256] for f in files],
@@ -293,6 +359,7 @@ def take(job: CurateJob) -> Inventory:
         parent=parent,
         code_version=code,
         files=files,
+        left_out=tuple(left_out),
         units=pack(chunks),
         started=started,
     )
@@ -309,6 +376,7 @@ def load(work: str) -> Inventory:
     """The inventory that `take` wrote into a work folder."""
     value = storage.read_json(storage.join(work, "inventory.json"))
     value["files"] = tuple(InputFile(**f) for f in value["files"])
+    value["left_out"] = tuple(LeftOut(**x) for x in value["left_out"])
     value["units"] = tuple(tuple(Chunk(**c) for c in unit) for unit in value["units"])
     return Inventory(**value)
 

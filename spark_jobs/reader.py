@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
-from headrace.spark_jobs.inventory_job import Chunk, InputFile
-from headrace.spark_jobs.kernels.lines import (
-    HEAD_BYTES,
-    WINDOW_BYTES,
-    Block,
-    Cutter,
-    DamagedError,
-    Lost,
-)
+from headrace.infra.unpack import DamagedError, unpacked
+from headrace.spark_jobs import table_reader
+from headrace.spark_jobs.content import encoding_of
+from headrace.spark_jobs.inventory_job import UNPACKED, Chunk, InputFile
+from headrace.spark_jobs.kernels.elements import elements
+from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES, Block, Cutter, Lost
 from headrace.spark_jobs.kernels.utf8 import valid_slices
 from headrace.spark_jobs.records import (
     RECORD,
@@ -39,18 +37,107 @@ _NONE = RECORD.empty_table()
 ROWS_A_WINDOW = 65_536
 
 
-def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
+@dataclass
+class Tally:
+    """Bytes of text, as they are once they are unpacked: what was there, and what of it is lost.
+
+    Where they can't be counted (columns, what can't be unpacked) they are estimated.
+    """
+
+    bytes: int = 0
+    lost: int = 0
+
+
+def read(
+    file: InputFile, chunk: Chunk, settings: InputSettings, tally: Tally | None = None
+) -> Iterator[Window]:
     """The records of a chunk in order, and between them what could not be read.
+
+    Args:
+        file: of the inventory.
+        chunk: of the file.
+        settings: how input is read.
+        tally: what is added to, once all windows are taken.
 
     Raises:
         InputError: the file changed since the inventory was taken.
     """
+    tally = Tally() if tally is None else tally
     if file.error:
-        yield Window(_NONE, lost(file.source, [(1, b"", file.error, file.bytes)]))
+        tally.bytes += file.weight
+        tally.lost += file.weight
+        yield Window(_NONE, lost(file.source, [(1, _head(file), file.error, file.bytes)]))
         return
     file.check()
-    readers = {"lines": _lines, "text": _text, "parquet": _parquet, "warc": _warc}
-    yield from readers[file.kind](file, chunk, settings)
+    stream = _Stream(file, chunk)
+    if file.kind in _STREAMED:
+        windows = _STREAMED[file.kind](stream, settings)
+    else:
+        windows = _BY_THEMSELVES[file.kind](file, chunk, settings)
+    rows = measured = unmeasured = 0
+    for window in windows:
+        rows += window.records.num_rows + window.lost.num_rows
+        measured += pc.sum(window.lost["bytes"]).as_py() or 0
+        unmeasured += pc.sum(pc.equal(window.lost["bytes"], 0)).as_py() or 0
+        yield window
+    size = stream.size or chunk.weight
+    tally.bytes += size
+    # A record of unknown length counts as much as the average.
+    tally.lost += min(size, measured + (stream.unread or unmeasured * size // max(1, rows)))
+
+
+def _head(file: InputFile) -> bytes:
+    """The first bytes of a file that can't be read, as far as there are any."""
+    try:
+        with storage.open_input(file.uri) as f:
+            return bytes(f.read(HEAD_BYTES))
+    except OSError:
+        return b""
+
+
+class _Stream:
+    """The content of a chunk as UTF-8 with line feeds, and how much of it there was."""
+
+    def __init__(self, file: InputFile, chunk: Chunk) -> None:
+        self.file, self.chunk = file, chunk
+        self.size = 0
+        """Bytes that came out, and about as many as would have, had they not been damaged."""
+        self.unread = 0
+        """About how many bytes lie behind the damage."""
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content piece by piece.
+
+        Raises:
+            DamagedError: after all of it that can be read.
+        """
+        file, chunk = self.file, self.chunk
+        with storage.open_input(file.uri) as f:
+            blocks = unpacked(f, file.codec) if file.codec else _range(f, chunk.start, chunk.stop)
+            if file.encoding:
+                blocks = _recoded(blocks, file.encoding)
+            if file.ending == "\r":
+                blocks = (block.replace(b"\r", b"\n") for block in blocks)
+            if file.kind == "array":
+                blocks = elements(blocks)
+            try:
+                for block in blocks:
+                    self.size += len(block)
+                    yield block
+            except DamagedError as damage:
+                share = self.size / damage.used if self.size and damage.used else UNPACKED
+                self.unread = int(damage.left * share)
+                self.size += self.unread
+                raise
+
+
+def content_of(file: InputFile, chunk: Chunk) -> Iterator[bytes]:
+    """The content of a file or of a part of one, as `read` takes its records from.
+
+    Raises:
+        DamagedError: after all of it that can be read.
+    """
+    return _Stream(file, chunk).blocks()
 
 
 def _range(file: Any, start: int, stop: int) -> Iterator[bytes]:
@@ -60,103 +147,92 @@ def _range(file: Any, start: int, stop: int) -> Iterator[bytes]:
         start += len(block)
 
 
-def _gunzip(file: Any) -> Iterator[bytes]:
-    """The content of a gzip file, all its members one after another."""
-    member, fresh, packed = zlib.decompressobj(31), True, b""
-    while packed := packed or file.read(1 << 18):
-        if fresh and not (packed := packed.lstrip(b"\0")):  # padding between members
-            continue
-        try:
-            out = member.decompress(packed, _BLOCK)
-        except zlib.error as error:
-            raise DamagedError(f"damaged gzip: {error}") from None
-        fresh = False
-        if out:
-            yield out
-        packed = member.unconsumed_tail
-        if member.eof:
-            packed = member.unused_data
-            member, fresh = zlib.decompressobj(31), True
-    if not fresh:
-        if rest := member.flush():
-            yield rest
-        raise DamagedError("truncated gzip: the file ends before its data does")
+def _recoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """UTF-16 or UTF-32 as UTF-8; half a surrogate pair passes, and is no UTF-8 where it arrives."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    try:
+        for block in blocks:
+            yield decoder.decode(block).encode("utf-8", "surrogatepass")
+        decoder.decode(b"", True)
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"damaged {encoding.upper()}: {error.reason}") from None
 
 
-def _unzstd(file: Any) -> Iterator[bytes]:
-    """The content of a zstd file, all its frames one after another."""
-    import zstandard
-
-    frame, fresh = zstandard.ZstdDecompressor().decompressobj(), True
-    while block := file.read(1 << 18):
-        # A kilobyte can't grow beyond 32 MB, a quarter of a megabyte could fill the memory.
-        for at in range(0, len(block), 1024):
-            packed = block[at : at + 1024]
-            while packed:
-                try:
-                    out = frame.decompress(packed)
-                except zstandard.ZstdError as error:
-                    raise DamagedError(f"damaged zstd: {error}") from None
-                fresh = False
-                for k in range(0, len(out), _BLOCK):
-                    yield out[k : k + _BLOCK]
-                packed = frame.unused_data if frame.eof else b""
-                if frame.eof:
-                    frame, fresh = zstandard.ZstdDecompressor().decompressobj(), True
-    if not fresh:
-        raise DamagedError("truncated zstd: the file ends before its data does")
+def _lines(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
+    source = stream.file.source
+    cutter = Cutter(stream.chunk.first, settings.max_record_bytes)
+    for piece in cutter.cut(stream.blocks()):
+        if isinstance(piece, Lost):
+            one = (piece.position, piece.head, piece.error, piece.length)
+            yield Window(_NONE, lost(source, [one]))
+        elif isinstance(piece, Block):
+            marked = piece.first == 1 and piece.data.startswith(_BOM)
+            yield from_lines(piece, source, settings, len(_BOM) if marked else 0)
 
 
-def _blocks(file: InputFile, chunk: Chunk, f: Any) -> Iterator[bytes]:
-    unpack = {"gzip": _gunzip, "zstd": _unzstd}.get(file.codec)
-    return unpack(f) if unpack else _range(f, chunk.start, chunk.stop)
-
-
-def _lines(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    with storage.open_input(file.uri) as f:
-        cutter = Cutter(chunk.first, settings.max_record_bytes)
-        for piece in cutter.cut(_blocks(file, chunk, f)):
-            if isinstance(piece, Lost):
-                yield Window(_NONE, _lost(file, piece))
-            elif isinstance(piece, Block):
-                marked = piece.first == 1 and piece.data.startswith(_BOM)
-                yield from_lines(piece, file.source, settings, len(_BOM) if marked else 0)
-
-
-def _lost(file: InputFile, piece: Lost) -> pa.Table:
-    return lost(file.source, [(piece.position, piece.head, piece.error, piece.length)])
-
-
-def _text(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    """A whole file as one document."""
+def _document(stream: _Stream, settings: InputSettings) -> tuple[bytes, str]:
+    """(A whole file as one document, why it can't be read)."""
     parts: list[bytes] = []
-    size, error = 0, ""
-    with storage.open_input(file.uri) as f:
-        try:
-            for block in _blocks(file, chunk, f):
-                size += len(block)
-                if size > settings.max_record_bytes:
-                    error = "document is longer than input.max_record_bytes"
-                    break
-                parts.append(block)
-        except DamagedError as damage:
-            error = str(damage)
-    data = b"".join(parts)
+    try:
+        for block in stream.blocks():
+            parts.append(block)
+            if stream.size > settings.max_record_bytes:
+                stream.size = max(stream.size, stream.file.weight)
+                return b"".join(parts), "document is longer than input.max_record_bytes"
+    except DamagedError as damage:
+        return b"".join(parts), str(damage)
+    return b"".join(parts), ""
+
+
+def _table(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
+    file = stream.file
+    yield from table_reader.read(stream.blocks(), file.uri, file.source, settings)
+
+
+def _unreadable(stream: _Stream, data: bytes, error: str) -> Window:
+    """A whole file that is lost; what lies behind a damage is counted where that is."""
+    size = stream.size - stream.unread
+    return Window(_NONE, lost(stream.file.source, [(1, data[:HEAD_BYTES], error, size)]))
+
+
+def _text(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
+    """A whole file as one document."""
+    data, error = _document(stream, settings)
     if not error and b"\0" in data:
         error = "a binary file, not text"
     if not error:
         try:
             text = data.removeprefix(_BOM).decode("utf-8")
         except UnicodeDecodeError:
-            error = "not UTF-8"
+            error = ", ".join(filter(None, ("not UTF-8", encoding_of(data))))
     if error:
-        yield Window(_NONE, lost(file.source, [(1, data[:HEAD_BYTES], error, size)]))
+        yield _unreadable(stream, data, error)
         return
-    one = np.ones(1, np.int64)
+    one, source = np.ones(1, np.int64), stream.file.source
+    table = from_columns(pa.array([text], pa.string()), pa.array(["{}"]), one, source, settings)
+    yield Window(table, lost(source, []))
+
+
+def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
+    """The main text of a page, as of the pages of web archives."""
+    from headrace.spark_jobs import web_archive
+
+    data, error = _document(stream, settings)
+    if not error:
+        try:
+            page = web_archive.read_page(data)
+        except Exception as fault:  # whatever a page does to a library, the next one is read
+            error = web_archive.fault(fault)
+    if error:
+        yield _unreadable(stream, data, error)
+        return
+    one, source = np.ones(1, np.int64), stream.file.source
     table = from_columns(
-        pa.array([text], pa.string()), pa.array(["{}"]), one, file.source, settings
-    )
-    yield Window(table, lost(file.source, []))
+        pa.array([page.text], pa.binary()).cast(pa.string()),
+        pa.array([json.dumps(page.fields, ensure_ascii=False)], pa.string()),
+        one, source, settings, pa.array([page.repairs], pa.int32()),
+    )  # fmt: skip
+    yield Window(table, lost(source, []))
 
 
 def _parquet(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
@@ -257,24 +333,21 @@ def _valid(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    from headrace.spark_jobs.web_archive import documents
+    from headrace.spark_jobs.web_archive import Document, documents
 
-    texts: list[bytes] = []
-    rest: list[str] = []
-    position: list[int] = []
+    read: list[Document] = []
     size = 0
 
     def window(bad: list[tuple[int, bytes, str, int]]) -> Window:
         table = from_columns(
-            pa.array(texts, pa.binary()).cast(pa.string()),
-            pa.array(rest, pa.string()),
-            np.array(position, np.int64),
+            pa.array([d.text for d in read], pa.binary()).cast(pa.string()),
+            pa.array([json.dumps(d.fields, ensure_ascii=False) for d in read], pa.string()),
+            np.array([d.position for d in read], np.int64),
             file.source,
             settings,
+            pa.array([d.repairs for d in read], pa.int32()),
         )
-        texts.clear()
-        rest.clear()
-        position.clear()
+        read.clear()
         return Window(table, lost(file.source, bad))
 
     with storage.open_input(file.uri) as f:
@@ -285,11 +358,23 @@ def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Wi
                 )
                 size = 0
                 continue
-            texts.append(document.text)
-            rest.append(json.dumps(document.fields, ensure_ascii=False))
-            position.append(document.position)
+            read.append(document)
             size += document.size
             if size >= WINDOW_BYTES:
                 yield window([])
                 size = 0
     yield window([])
+
+
+_STREAMED: dict[str, Callable[[_Stream, InputSettings], Iterator[Window]]] = {
+    "lines": _lines,
+    "array": _lines,
+    "table": _table,
+    "text": _text,
+    "html": _html,
+}
+_BY_THEMSELVES: dict[str, Callable[[InputFile, Chunk, InputSettings], Iterator[Window]]] = {
+    "parquet": _parquet,
+    "warc": _warc,
+}
+"""Readers that open the file themselves: it is read at several places, or unpacked differently."""

@@ -29,9 +29,11 @@ RECORD = pa.schema(
         ("content_hash", pa.string()),
         ("created", pa.timestamp("us", tz="UTC")),
         ("metadata", pa.string()),
+        ("repairs", pa.int32()),
     ]
 )
-"""A record as it was read; `text` is null where it has none."""
+"""A record as it was read; `text` is null where it has none, `repairs` is how many places of it had
+to be read otherwise than they stand."""
 
 LOST = pa.schema([*UNREADABLE, ("bytes", pa.int64())])
 """What could not be read, and how long it was."""
@@ -152,7 +154,10 @@ def _select(settings: InputSettings, text: str) -> str:
     FROM valued ORDER BY position"""
 
 
-def _finish(table: pa.Table) -> pa.Table:
+def _finish(table: pa.Table, repairs: pa.Array | None = None) -> pa.Table:
+    if repairs is None:
+        repairs = pa.array(np.zeros(table.num_rows, np.int32))
+    table = table.append_column("repairs", repairs)
     created = pc.assume_timezone(table["created"].cast(pa.timestamp("us")), "UTC")
     table = table.set_column(table.schema.get_field_index("created"), "created", created)
     return table.select(RECORD.names).cast(RECORD).combine_chunks()
@@ -196,8 +201,12 @@ def from_columns(
     position: npt.NDArray[np.int64],
     source: str,
     settings: InputSettings,
+    repairs: pa.Array | None = None,
 ) -> pa.Table:
-    """Records of N texts (null where there is none) and their other fields as JSON objects."""
+    """Records of N texts (null where there is none) and their other fields as JSON objects.
+
+    Positions ascend; `repairs` counts the repaired places of each text, none where it isn't given.
+    """
     rows = pa.table(
         {
             "position": position,
@@ -206,7 +215,7 @@ def from_columns(
             "source": pa.array([source] * len(position), pa.string()),
         }
     )
-    return _finish(query(_select(settings, "text"), rows=rows))
+    return _finish(query(_select(settings, "text"), rows=rows), repairs)
 
 
 def from_lines(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import pyarrow.parquet as pq
 
 from headrace.infra import console, lineage, pages, releases, storage
 from headrace.infra.schemas import LEDGER, LEVELS
-from headrace.spark_jobs import inventory_job, report, scan_job, stage
+from headrace.spark_jobs import input_checks, inventory_job, report, scan_job, stage
 from headrace.spark_jobs.inventory_job import Inventory
 from headrace.spark_jobs.release_writer import group_file, smallest, write_group
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
+log = logging.getLogger(__name__)
 LOST_EXAMPLES = 10
 """Unreadable records that the report shows."""
 
@@ -38,9 +40,13 @@ class Draft:
     inventory: Inventory
 
 
+SHOWN = 100
+"""Files that the answer of `curate` names at most."""
+
+
 def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
     """What `curate` says of a release."""
-    totals = manifest["totals"]
+    totals, inputs = manifest["totals"], manifest["inputs"]
     return {
         "release": release,
         "release_id": manifest["release_id"],
@@ -48,28 +54,46 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
         "kept": totals["kept"],
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
-        "input_bytes": sum(i["bytes"] for i in manifest["inputs"]),
+        "input_bytes": sum(i["bytes"] for i in inputs),
+        **{
+            name: {"count": len(rows), "first": rows[:SHOWN]}
+            for name, rows in report.files_of_note(manifest).items()
+        },
         "seconds": round(time.time() - started, 1),
     }
 
 
 def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
-    """What `publish` said of this release, None where it is not there yet.
+    """What `publish` said of this release, None where it is not there yet, or not whole any more.
+
+    A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
     Raises:
-        InputError: it has more unreadable records than this job allows.
+        InputError: more of its input is unreadable than this job allows.
     """
     if not releases.is_release(inventory.release):
         return None
     manifest = releases.manifest(inventory.release)
+    if wrong := releases.damaged(inventory.release, manifest["files"]):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        log.warning("%s: %s%s: it is written again", inventory.release, wrong[0], more)
+        storage.delete(storage.join(inventory.release, "manifest.json"))
+        return None
     answer = _answer(manifest, inventory.release, inventory.started)
-    scan_job.check_readable({k: answer[k] for k in ("read", "kept", "rejected", "unreadable")}, job)
-    latest = storage.join(job.output, "latest.json")
-    if storage.exists(inventory.work) or not storage.exists(latest):
+    input_checks.check_readable({**answer, **manifest.get("sizes", {})}, job, inventory.files)
+    there = storage.exists(storage.join(job.output, "latest.json"))
+    if storage.exists(inventory.work) or (answer["kept"] and not there):
         # Killed between the manifest and the end.
-        storage.write_json(latest, {"release_id": inventory.release_id})
+        _point(job, answer)
         inventory_job.remove_work(inventory)
     return answer
+
+
+def _point(job: CurateJob, answer: dict[str, Any]) -> None:
+    """Make a release the latest, if it holds anything: what is built on an empty one fails."""
+    if answer["kept"]:
+        latest = storage.join(job.output, "latest.json")
+        storage.write_json(latest, {"release_id": answer["release_id"]})
 
 
 def _merged(inventory: Inventory) -> dict[str, Any]:
@@ -158,6 +182,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
     with console.Progress("ledger and report"):
         merged = _merged(inventory)
         totals = _totals(merged["ledger"])
+        counts = scan_job.counted(inventory)
         duplicates = storage.read_json(storage.join(work, "duplicates.json"))
         records: Counter[str] = Counter()
         for source, *_, n, _ in merged["ledger"]:
@@ -172,12 +197,16 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
                     "sha256": f.sha256,
                     "records": records[f.source],
                     **({"licence": f.licence} if f.licence else {}),
+                    **({"error": f.error} if f.error else {}),
+                    **({"note": f.note} if f.note and not f.error else {}),
                 }
                 for f in inventory.files
             ],
             "config": job.config(),
             "code_version": inventory.code_version,
             "totals": totals,
+            "sizes": {k: counts[k] for k in ("bytes", "unreadable_bytes")},
+            "left_out": [asdict(x) for x in inventory.left_out],
             "warnings": {"repeated_ids": duplicates["repeated_ids"]},
         }
         ledger = _ledger_table(merged["ledger"])
@@ -214,10 +243,14 @@ def _validation_files(release: str) -> list[dict[str, Any]]:
 
 
 def publish(job: CurateJob, draft: Draft) -> dict[str, Any]:
-    """Make the draft a release: the manifest, then `latest.json`; what `curate` says of it."""
+    """Make the draft a release: the manifest, then `latest.json`; what `curate` says of it.
+
+    A release without a kept document is one, so that its report says why, but never the latest.
+    """
     manifest = dict(draft.manifest)
     manifest["files"] = [*manifest["files"], *_validation_files(draft.release)]
     storage.write_json(storage.join(draft.release, "manifest.json"), manifest)
-    storage.write_json(storage.join(job.output, "latest.json"), {"release_id": draft.release_id})
+    answer = _answer(manifest, draft.release, draft.inventory.started)
+    _point(job, answer)
     inventory_job.remove_work(draft.inventory)
-    return _answer(manifest, draft.release, draft.inventory.started)
+    return answer

@@ -67,6 +67,34 @@ def _inputs(manifest: Mapping[str, Any]) -> Section:
     return Section("What came in", table(head, rows, note))
 
 
+def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """Files that can't be read, are not what their names say, or were left out: URI and reason."""
+    inputs = manifest["inputs"]
+    return {
+        "unreadable_files": [{"uri": i["uri"], "why": i["error"]} for i in inputs if "error" in i],
+        "noted_files": [{"uri": i["uri"], "why": i["note"]} for i in inputs if "note" in i],
+        "left_out": list(manifest.get("left_out", [])),
+    }
+
+
+_FILES = {
+    "unreadable_files": "Can't be read",
+    "noted_files": "Not what their names say",
+    "left_out": "Left out of the folders that were read",
+}
+
+
+def _files(manifest: Mapping[str, Any]) -> list[Section]:
+    parts: list[Markup] = []
+    for name, rows in files_of_note(manifest).items():
+        if rows:
+            more = len(rows) - _SOURCES
+            note = f"and {more:,} more; manifest.json has them all" if more > 0 else ""
+            shown = [[x["uri"], x["why"]] for x in rows[:_SOURCES]]
+            parts += [heading(_FILES[name]), table(["file", "what it is"], shown, note)]
+    return [Section("Files of note", *parts)] if parts else []
+
+
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     """Records of ledger lines summed by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
@@ -226,6 +254,7 @@ def sections(
     return [
         Section("In short", *said),
         _inputs(manifest),
+        *_files(manifest),
         _kept(lines),
         _levels(lines),
         _reasons(lines),

@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
-from headrace.infra.errors import UnreadableError
+from headrace.infra.faults import during, naming
 from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs import inventory_job, reader, stage
+from headrace.spark_jobs.input_checks import LOST_NAMED, check_readable, check_usable
 from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
@@ -120,9 +121,15 @@ def _keys(table: pa.Table, first: int, sign: bool) -> pa.Table:
 
 
 def read_unit(
-    files: tuple[InputFile, ...], unit: tuple[Chunk, ...], job: CurateJob
+    files: Sequence[InputFile],
+    unit: Sequence[Chunk],
+    job: CurateJob,
+    tally: reader.Tally | None = None,
 ) -> Iterator[Window]:
-    """The windows of a unit; those of small files are put together."""
+    """The windows of a unit; those of small files are put together.
+
+    `tally` is complete once all windows are taken.
+    """
     held: list[Window] = []
     size = 0
 
@@ -133,7 +140,9 @@ def read_unit(
         )
 
     for chunk in unit:
-        for window in reader.read(files[chunk.file], chunk, job.settings.input):
+        file = files[chunk.file]
+        windows = reader.read(file, chunk, job.settings.input, tally)
+        while (window := _next(windows, file)) is not None:
             held.append(window)
             size += window.records.nbytes
             if size >= WINDOW_BYTES:
@@ -143,12 +152,19 @@ def read_unit(
         yield together()
 
 
+def _next(windows: Iterator[Window], file: InputFile) -> Window | None:
+    """The next window of a file; whatever goes wrong says which file it was."""
+    with during(f"reading {file.source}"), naming(file.uri):
+        return next(windows, None)
+
+
 def scan_unit(number: int, work: str, job: CurateJob) -> None:
     """Read, score and sign one unit; its files appear whole, the marker last."""
     inventory = _inventory(work)
     at = UnitFiles(work, number)
     counts: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
+    tally = reader.Tally()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     first = 0
     scratch = storage.join(work, "scratch")
@@ -160,22 +176,38 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
         pa.ipc.new_stream(lost, LOST, options=options) as lost_out,
         pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
     ):
-        for window in read_unit(inventory.files, inventory.units[number], job):
-            table = decide(window.records, job.settings, job.seed)
+        for window in read_unit(inventory.files, inventory.units[number], job, tally):
+            table = _decided(window.records, job)
             records_out.write_table(table)
             lost_out.write_table(window.lost)
             keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
             first += table.num_rows
             counts["records"] += table.num_rows
+            counts["usable"] += usable(table)
             counts["unreadable"] += window.lost.num_rows
             levels = pc.value_counts(table["level"].drop_null())
             rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
+    counts |= {"bytes": tally.bytes, "unreadable_bytes": tally.lost}
     storage.write_json(at.marker, {**counts, "rejected": dict(rejected)})
+
+
+def usable(table: pa.Table) -> int:
+    """How many records of RESULT have text that the levels can judge."""
+    without = pc.is_in(table["reason"], pa.array(["format.no_text", "format.empty"]))
+    return int(table.num_rows - (pc.sum(without).as_py() or 0))
 
 
 @cache
 def _inventory(work: str) -> Inventory:
     return inventory_job.load(work)
+
+
+def _decided(records: pa.Table, job: CurateJob) -> pa.Table:
+    """Scores and verdicts; whatever goes wrong says on which records."""
+    first = records.select(["source", "position"]).slice(0, 1).to_pylist()
+    where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
+    with during(f"scoring {records.num_rows} records from {where} on"):
+        return decide(records, job.settings, job.seed)
 
 
 def finished_units(work: str) -> set[int]:
@@ -191,7 +223,8 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
     """Scan what is not scanned yet; the counts so far: read, kept, rejected {level: n}, unreadable.
 
     Raises:
-        InputError: too many records are unreadable, or an input changed meanwhile.
+        InputError: too much is unreadable, or an input changed meanwhile.
+        ValidationError: no record has usable text.
     """
     work = inventory.work
     done = finished_units(work)
@@ -205,7 +238,10 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         "pieces",
     )
     counts = counted(inventory)
-    return check_readable(counts, job, first_lost(inventory, 5) if counts["unreadable"] else ())
+    lost = first_lost(inventory, LOST_NAMED) if counts["unreadable"] else ()
+    check_readable(counts, job, inventory.files, lost)
+    check_usable(counts, job, inventory.files)
+    return counts
 
 
 def first_lost(inventory: Inventory, most: int) -> list[dict[str, Any]]:
@@ -225,65 +261,53 @@ def _named(lost: pa.Table) -> list[dict[str, Any]]:
 
 def counted(inventory: Inventory) -> dict[str, Any]:
     """The counts of all units of a finished scan."""
-    records = unreadable = 0
+    sums: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     for n in range(len(inventory.units)):
         marker = json.loads(storage.read_bytes(UnitFiles(inventory.work, n).marker))
-        records += marker.get("records", 0)
-        unreadable += marker.get("unreadable", 0)
-        rejected.update(marker["rejected"])
+        rejected.update(marker.pop("rejected"))
+        sums.update(marker)
+    return counts_of(sums, rejected)
+
+
+def counts_of(sums: Mapping[str, int], rejected: Counter[str]) -> dict[str, Any]:
+    """The counts of a scan, as `input_checks` take them."""
+    records, unreadable = sums.get("records", 0), sums.get("unreadable", 0)
     return {
         "read": records + unreadable,
         "kept": records - rejected.total(),
         "rejected": dict(sorted(rejected.items())),
         "unreadable": unreadable,
+        "usable": sums.get("usable", 0),
+        "bytes": sums.get("bytes", 0),
+        "unreadable_bytes": sums.get("unreadable_bytes", 0),
     }
-
-
-def check_readable(
-    counts: dict[str, Any], job: CurateJob, lost: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
-    """`counts`, where few enough records are unreadable; otherwise `lost` are named, some of them.
-
-    Raises:
-        UnreadableError: more than `input.max_unreadable` of them are; the error carries the counts.
-    """
-    most = job.settings.input.max_unreadable
-    bad, read = counts["unreadable"], counts["read"]
-    if bad > most * read:
-        named = "; ".join(f"{x['source']}:{x['position']}: {x['error']}" for x in lost)
-        raise UnreadableError(
-            f"{bad:,} of {read:,} records can't be read ({bad / read:.1%}, allowed {most:.1%})"
-            + (f", the first: {named}" if named else ""),
-            "mend the input, or allow more with --max-unreadable; nothing was published",
-            {**counts, "unreadable_examples": list(lost)} if lost else counts,
-        )
-    return counts
 
 
 def scan_here(job: CurateJob) -> pa.Table:
     """RESULT of all records of small inputs, read and scored in this process, without Spark.
 
     Raises:
-        InputError: an input is missing, or too many records are unreadable.
+        InputError: an input is missing, or too much is unreadable.
+        ValidationError: no record has usable text.
     """
     files, chunks = inventory_job.survey_all(inventory_job.list_inputs(job.inputs))
     tables = [RESULT.empty_table()]
-    lost = []
+    lost: list[dict[str, Any]] = []
+    tally = reader.Tally()
     for unit in inventory_job.pack(chunks):
-        for window in read_unit(files, unit, job):
-            tables.append(decide(window.records, job.settings, job.seed))
+        for window in read_unit(files, unit, job, tally):
+            tables.append(_decided(window.records, job))
             lost += _named(window.lost)
     table = pa.concat_tables(tables).combine_chunks()
-    levels = Counter(table["level"].drop_null().to_pylist())
-    check_readable(
-        {
-            "read": table.num_rows + len(lost),
-            "kept": table.num_rows - levels.total(),
-            "rejected": dict(sorted(levels.items())),
-            "unreadable": len(lost),
-        },
-        job,
-        lost[:5],
-    )
+    sums = {
+        "records": table.num_rows,
+        "usable": usable(table),
+        "unreadable": len(lost),
+        "bytes": tally.bytes,
+        "unreadable_bytes": tally.lost,
+    }
+    counts = counts_of(sums, Counter(table["level"].drop_null().to_pylist()))
+    check_readable(counts, job, files, lost[:LOST_NAMED])
+    check_usable(counts, job, files)
     return table

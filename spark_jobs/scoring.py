@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.infra.schemas import SCORED, VERDICT
+from headrace.infra.setting_tree import values
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.utf8 import blank_slices
 from headrace.spark_jobs.levels import LEVELS
@@ -38,8 +39,8 @@ def _usable(text: pa.Array) -> npt.NDArray[np.bool_]:
 def level_settings(level: Level, settings: CurateSettings) -> Any:
     """What a level is called with: its own part of the settings."""
     own = getattr(settings, level.name)
-    if "languages" in type(own).model_fields:
-        own = own.model_copy(update={"languages": settings.input.languages})
+    if "languages" in level.settings.model_fields:
+        return level.settings(**{**values(own), "languages": settings.input.languages})
     return own
 
 

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings, SparkSettings
-from headrace.spark_jobs.levels.l1_format import FormatSettings
+from headrace.spark_jobs.kernels.language import KNOWN
+from headrace.spark_jobs.levels.l1_format import FormatLimits
 from headrace.spark_jobs.levels.l2_semantics import SemanticsSettings
 from headrace.spark_jobs.levels.l3_facts import FactsSettings
 from headrace.spark_jobs.levels.l4_bias import BiasSettings
@@ -43,7 +45,33 @@ class InputSettings(Settings):
     max_record_bytes: int = Field(default=64_000_000, ge=1, le=1_000_000_000)
     """A longer record is unreadable."""
     max_unreadable: float = Field(default=0.05, ge=0, le=1)
-    """The share of unreadable records above which nothing is published."""
+    """The share of unreadable records, or bytes, above which nothing is published."""
+
+    @field_validator("languages")
+    @classmethod
+    def _are_known(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if not languages:
+            raise SettingError("no language: every record would be rejected", "write [zh, en]")
+        unknown = [name for name in languages if name not in KNOWN]
+        if not unknown:
+            return languages
+        from headrace.spark_jobs.language_names import code_meant
+
+        meant = [name if name in KNOWN else code_meant(name) for name in languages]
+        codes = ", ".join(dict.fromkeys(filter(None, meant)))
+        raise SettingError(
+            f"no language has the code {' or '.join(map(repr, unknown))}",
+            f"write [{codes}]" if codes and None not in meant
+            else "write codes of ISO 639-1, such as [zh, en, fr, ja]",
+        )  # fmt: skip
+
+    @field_validator("fields")
+    @classmethod
+    def _have_names(cls, fields: dict[Field_, str]) -> dict[Field_, str]:
+        for ours, theirs in fields.items():
+            if not theirs:
+                raise SettingError(f"{ours} has an empty name", f"write {{{ours}: NAME}}")
+        return fields
 
 
 class DedupSettings(Settings):
@@ -59,7 +87,7 @@ class CurateSettings(Settings):
     """Everything that decides what a release holds."""
 
     input: InputSettings = InputSettings()
-    format: FormatSettings = FormatSettings()
+    format: FormatLimits = FormatLimits()
     semantics: SemanticsSettings = SemanticsSettings()
     facts: FactsSettings = FactsSettings()
     bias: BiasSettings = BiasSettings()

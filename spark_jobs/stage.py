@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.infra import console
-from headrace.infra.errors import BY_CODE, HeadraceError
+from headrace.infra import console, faults
+from headrace.infra.errors import HeadraceError, of_json
 
 _POLL_SECONDS = 1.0
 MOST_PARTITIONS = 4096
@@ -33,10 +34,10 @@ def _each(
             try:
                 work(numbers[at])
             except HeadraceError as e:
-                yield pa.RecordBatch.from_pydict(
-                    {"code": [e.code], "message": [e.message], "hint": [e.hint]}
-                )
+                yield pa.RecordBatch.from_pydict({"fault": [json.dumps(e.as_json(), default=str)]})
                 return
+            except Exception as e:  # Spark may try again; the driver reads what it is in the end
+                raise faults.carried(e) from e
 
 
 def run(
@@ -82,14 +83,15 @@ def run(
         watcher.start()
         parts = partitions or min(len(numbers), MOST_PARTITIONS)
         frame = spark.range(0, len(numbers), 1, parts)
-        schema = "code long, message string, hint string"
         try:
-            faults = frame.mapInArrow(
-                lambda batches: _each(batches, work, numbers), schema
+            found = frame.mapInArrow(
+                lambda batches: _each(batches, work, numbers), "fault string"
             ).collect()
+        except Exception as error:
+            raise faults.explained(error) from error
         finally:
             stop.set()
             watcher.join()
-        if faults:
-            raise BY_CODE.get(faults[0].code, HeadraceError)(faults[0].message, faults[0].hint)
+        if found:
+            raise of_json(json.loads(found[0].fault))
         progress.advance(max(0, before + len(numbers) - progress.done))

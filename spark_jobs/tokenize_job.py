@@ -83,6 +83,11 @@ def tokenize(spark: Any, job: TokenizeJob) -> dict[str, Any]:
         ValidationError: the text does not fill one row of training and one held out.
     """
     corpus = releases.lineage(job.release) if job.ancestors else [storage.display(job.release)]
+    if not any(map(releases.document_files, corpus)):
+        raise ValidationError(
+            f"{corpus[-1]} keeps no document: there is nothing to tokenize",
+            "its report.html says what was rejected and why",
+        )
     work = _work(job, corpus)
     if not _claim(job.output, work):
         return _answer(job, reused=True)
@@ -91,7 +96,7 @@ def tokenize(spark: Any, job: TokenizeJob) -> dict[str, Any]:
         _make_tokenizer(job, corpus, folder)
     tokenizer = bpe.load(folder)
     shards = _shards(job, corpus)
-    left = [i for i, name in enumerate(shards) if not storage.exists(_uri(job, name))]
+    left = [i for i, name in enumerate(shards) if not storage.exists(_at(job.output, name))]
     if left:
         session = spark() if callable(spark) else spark
         with console.Progress("tokenize: encode and pack"):
@@ -108,7 +113,7 @@ def _work(job: TokenizeJob, corpus: list[str]) -> dict[str, Any]:
         "settings": job.settings.model_dump(),
         "seed": job.seed,
         "tokenizer": job.tokenizer and bpe.identity(job.tokenizer),
-        "code_version": code_version("spark_jobs"),
+        "code_version": code_version("spark_jobs.tokenize_job"),
     }
 
 
@@ -127,13 +132,32 @@ def _claim(output: str, work: dict[str, Any]) -> bool:
                 f"{storage.display(output)} holds tokens of other work ({', '.join(differs)})",
                 "give another --output, or remove the folder",
             )
-        return not storage.exists(storage.join(output, "manifest.json"))
+        return not _whole(output)
     if storage.exists(output) and storage.list_files(output):
         raise UsageError(
             f"{storage.display(output)} is not empty and holds no tokens", "give another --output"
         )
     storage.write_json(mark, work)
     return True
+
+
+def _whole(output: str) -> bool:
+    """Whether finished shards are there; damaged ones are removed, with the manifest."""
+    manifest = storage.join(output, "manifest.json")
+    if not storage.exists(manifest):
+        return False
+    files = storage.read_json(manifest)["files"]
+    if wrong := releases.damaged(output, files):
+        log.warning("%s: %s: its shards are made again", storage.display(output), wrong[0])
+        storage.delete(manifest)
+        for file in files:
+            if releases.damaged(output, [file]) and storage.exists(_at(output, file["path"])):
+                storage.delete(_at(output, file["path"]))
+    return not wrong
+
+
+def _at(output: str, name: str) -> str:
+    return storage.join(output, *name.split("/"))
 
 
 def _make_tokenizer(job: TokenizeJob, corpus: list[str], folder: str) -> None:
@@ -172,10 +196,6 @@ def _shards(job: TokenizeJob, corpus: list[str]) -> list[str]:
     return [f"train/{i:05d}.parquet" for i in range(n)] + [
         f"heldout/{i:05d}.parquet" for i in range(heldout)
     ]
-
-
-def _uri(job: TokenizeJob, name: str) -> str:
-    return storage.join(job.output, *name.split("/"))
 
 
 def _run(
@@ -328,7 +348,7 @@ def _finish(job: TokenizeJob, work: dict[str, Any], shards: list[str], tokenizer
         for part in ("train", "heldout")
     }
     for name in shards:
-        uri = _uri(job, name)
+        uri = _at(job.output, name)
         if not storage.exists(uri):
             continue  # no document fell into it
         with storage.open_input(uri) as f:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.infra import storage
+from headrace.infra.faults import naming
 
 
 @contextmanager
@@ -21,13 +22,15 @@ def written(uri: str, scratch: str) -> Iterator[str]:
             leaves there goes with the folder.
     """
     folder = storage.local_path(scratch)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
+    with naming(scratch):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
     os.close(fd)
     try:
-        yield name
-        os.chmod(name, 0o644)
-        storage.copy_out(Path(name), uri)
+        with naming(uri):
+            yield name
+            os.chmod(name, 0o644)
+            storage.copy_out(Path(name), uri)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -34,8 +34,17 @@ def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = 
     return str(path) if path.exists() else None
 
 
+def why_it_waits(outbox: str | None) -> str | None:
+    """Why an alert waits in a file of the outbox; None where it doesn't wait."""
+    up = stack.running(home())
+    waiting = events.waiting(home(), up.prefect_api if up else None)
+    return next((a.why or events.DUE for a in waiting if str(a.path) == outbox), None)
+
+
 def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str, Any]:
     """The answer of `headrace alert`: another monitor's alert on a window.
+
+    {`window`, `sent`, `outbox` (the file where it waits), `why` it waits}.
 
     Raises:
         InputError: the window isn't there.
@@ -43,7 +52,9 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
     check_there(window)
     payload = {"reference": _corpus(shared), **known, "window": window}
     waits = emit(payload, shared)
-    return {"window": window, "sent": waits is None, "outbox": waits}
+    return {
+        "window": window, "sent": waits is None, "outbox": waits, "why": why_it_waits(waits)
+    }  # fmt: skip
 
 
 def _corpus(shared: Shared) -> str | None:

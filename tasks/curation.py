@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.infra import busy, releases, spark, spark_submit
 from headrace.infra.corpora.base import Corpus, as_jsonl
+from headrace.infra.errors import ValidationError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import inventory_job, release_job, steps
@@ -76,8 +77,14 @@ def validate_input(inventory: Inventory) -> None:
     """
     from headrace.expectations.raw import validate
 
-    files = [{"uri": f.source, "bytes": f.bytes, "sha256": f.sha256} for f in inventory.files]
-    refuse_failed(validate(files), "input")
+    # Of a file that can't be opened nothing is known; the scan counts it as unreadable.
+    files = [
+        {"uri": f.source, "bytes": f.bytes, "sha256": f.sha256}
+        for f in inventory.files
+        if f.bytes or not f.error
+    ]
+    if files:
+        refuse_failed(validate(files), "input")
 
 
 def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
@@ -140,6 +147,11 @@ def validate_finished(folder: str) -> dict[str, Any]:
 
     busy.join(home())
     manifest = releases.manifest(folder)
+    if wrong := releases.damaged(folder, manifest["files"]):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise ValidationError(
+            f"{folder}: {wrong[0]}{more}", "the same `headrace curate` writes it again"
+        )
     held = validate(folder, write=False)
     refuse_failed(held, folder, SEE)
     return {

@@ -26,9 +26,11 @@ class Curve:
     caption: str = ""
 
 
-CURVES = {
+CURVES: dict[str, tuple[Curve, ...]] = {
     "pretrain": (
-        Curve("loss", {"loss": "training batch", "heldout_loss": "held-out rows"}, "nats a token"),
+        Curve(
+            "loss", {"loss": "training batch", "heldout_loss": "held-out rows"}, "nats per token"
+        ),
         Curve(
             "expert load",
             {"expert_load": "busiest expert / mean"},
@@ -36,25 +38,36 @@ CURVES = {
             "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
         ),
     ),
-    "sft": (Curve("loss", {"loss": "loss"}, "nats a token of the response"),),
+    "sft": (
+        Curve(
+            "loss",
+            {"loss": "responses", "language_loss": "replayed pretraining text"},
+            "nats per token",
+        ),
+    ),
     "reward": (Curve("loss", {"loss": "loss"}, "contrastive loss"),),
     "ppo": (
         Curve(
             "reward and kl",
             {"reward": "reward model", "kl": "KL to the SFT policy"},
-            "a response",
+            "per response",
         ),
     ),
     "ewc": (
         Curve(
             "loss",
-            {"loss": "new text", "replay_loss": "replayed old text"},
-            "nats a token",
+            {"new_loss": "new text", "replay_loss": "replayed old text"},
+            "nats per token",
             "Loss of incremental training.",
         ),
     ),
 }
 """Plots of each stage, the most telling first."""
+
+
+def plotted(stage: str) -> set[str]:
+    """Keys of metrics.jsonl that the plots of a stage show."""
+    return {key for curve in CURVES.get(stage, ()) for key in curve.keys}
 
 
 def read_lines(path: Path) -> Lines:

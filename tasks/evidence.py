@@ -194,7 +194,7 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     versions = [models.of_export(Path(e)) for e in exports]
     if exports[0] == exports[1]:
         raise UsageError("champion and challenger are the same export", "name two models")
-    corpora = [releases.lineage(release_folder(str(x.get("release_id")))) for x in lineages]
+    corpora = [releases.lineage(release_folder(x.get("release_id"))) for x in lineages]
     new = [r for r in corpora[1] if r not in corpora[0]]
     # A round of retraining held out more of its own window than of others.
     window = new[-1] if new and "parent_version" in lineages[1] else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,23 @@ def heldout_documents(corpus: list[str], window: str | None = None) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def release_folder(release_id: str) -> str:
+def release_folder(release_id: str | None) -> str:
     """The folder of a release of this state folder.
 
     Raises:
-        UsageError: it isn't there.
+        UsageError: it isn't there, or a model doesn't say which one it was made of.
     """
+    if release_id is None:
+        raise UsageError(
+            "the export doesn't say of which release it was made (lineage.json)",
+            "`headrace evaluate --model URI --suite FILE` evaluates it on documents of your own",
+        )
     folder = home().root / "releases" / release_id
     if not releases.is_release(str(folder)):
         raise UsageError(
-            f"release {release_id} is not in {home().root}", "give the documents by --suite FILE"
+            f"release {release_id} is not in {home().root}",
+            f"copy it to {folder}, or evaluate on documents of your own: "
+            "`headrace evaluate --model URI --suite FILE`",
         )
     return str(folder)
 
@@ -62,7 +70,8 @@ def read_suite(path: str) -> pa.Table:
     """The documents of a JSONL file with `text`, and `lang` and `domain` where given.
 
     Raises:
-        InputError: no such file, or a line that is not a JSON object with a text.
+        InputError: no such file, or a line that is not a JSON object with a text, or whose `lang`
+            or `domain` is no text.
     """
     if not storage.exists(path):
         raise InputError(f"--suite {path}: no such file", "give a JSONL file with `text`")
@@ -70,20 +79,33 @@ def read_suite(path: str) -> pa.Table:
     for number, line in enumerate(storage.read_bytes(path).split(b"\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-            text = row["text"]
-        except (ValueError, KeyError, TypeError):
-            text = None
-        if not isinstance(text, str):
-            raise InputError(
-                f"{path} line {number}: not a JSON object with a string `text`", "fix the line"
-            )
-        rows.append({"text": text, "lang": row.get("lang"), "domain": row.get("domain")})
+        if wrong := _wrong_in(line):
+            raise InputError(f"{path} line {number}: {wrong}", "fix the line, or take it out")
+        row = json.loads(line)
+        rows.append({name: row.get(name) for name in _SUITE.names})
     if not rows:
         raise ValidationError(f"{path} holds no document", "give at least one line with `text`")
-    schema = pa.schema([(c, pa.string()) for c in ("text", "lang", "domain")])
-    return pa.Table.from_pylist(rows, schema)
+    return pa.Table.from_pylist(rows, _SUITE)
+
+
+_SUITE = pa.schema([(name, pa.string()) for name in ("text", "lang", "domain")])
+
+
+def _wrong_in(line: bytes) -> str:
+    """What keeps a line of a suite from being a document; empty where nothing does."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return "not JSON in UTF-8"
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        return "not a JSON object with a string `text`"
+    for name in _SUITE.names:
+        value = row.get(name)
+        if not isinstance(value, str | None):
+            return f"`{name}` is {json.dumps(value)[:40]}, not a string"
+        if value is not None and re.search("[\ud800-\udfff]", value):
+            return f"`{name}` holds half a surrogate pair, which is no character"
+    return ""
 
 
 @step("evaluate")
@@ -94,7 +116,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         if model == "champion":
             release = registry(shared.model.name).champion().release
         else:
-            release = release_folder(str(lineage_of(export).get("release_id")))
+            release = release_folder(lineage_of(export).get("release_id"))
         corpus = releases.lineage(release)
         table, suite_id = heldout_documents(corpus), str([Path(r).name for r in corpus])
         settings = EvaluateSettings()

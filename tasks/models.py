@@ -25,7 +25,10 @@ def resolve_model(model: str, shared: Shared) -> Path:
         models = registry(shared.model.name)
         found = models.champion() if model == "champion" else models.current(model)
         if found is None:
-            raise UsageError(f"no {model} yet", "run `headrace run` first")
+            raise UsageError(
+                f"no challenger: no version of the model {shared.model.name} waits for a decision",
+                "name the export itself: the alias stands only while a version waits for a person",
+            )
         return found.export
     path = storage.local_path(model)
     for folder in [path, path / "export"] if path else []:
@@ -34,6 +37,13 @@ def resolve_model(model: str, shared: Shared) -> Path:
     near = difflib.get_close_matches(model, _ALIASES, 1, 0.7)
     if near:
         raise UsageError(f"{model}: no such alias or path", f"did you mean {near[0]}?")
+    if path is None:
+        raise UsageError(f"{model}: a model is read from a local folder", "copy it here first")
+    if not path.exists():
+        raise InputError(
+            f"{model}: no such folder",
+            f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",
+        )
     raise InputError(
         f"{model}: no export (config.json, model.safetensors)",
         f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.infra import releases
 from headrace.infra.errors import DamagedWindowError
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version
+from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.spark_jobs.settings import CurateJob, Source
@@ -30,9 +30,12 @@ from headrace.tasks.recording import close_chain, open_chain, record_stage, regi
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, relative, run_folder, step
 from headrace.tasks.windows import window_sources
+from headrace.training.identity import deciding_result
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
 
+OPERATION = ("spark", "notify")
+"""Shared settings that decide nothing of a result."""
 CARRIED = ("reward", "prompts")
 """Tags of a model version that its successors inherit."""
 
@@ -75,10 +78,15 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     low, share = settings.minimum_records, settings.minimum_kept
     if kept >= low and kept >= share * read:
         return
-    worst = max(child["rejected"], key=lambda level: child["rejected"][level], default="no level")
-    why, hint = f"most are rejected at {worst}", "mend the window or collect more text"
-    if worst == "duplicate":
-        why = f"{child['rejected'][worst]} of them the champion's corpus holds already"
+    lost = {**child["rejected"], "unreadable": child["unreadable"]}
+    worst = max(lost, key=lambda level: lost[level])
+    why, hint = f"{lost[worst]} are rejected at {worst}", "fix the window or collect more text"
+    if lost[worst] == 0:
+        why, hint = "it holds no more", "collect more text"
+    elif worst == "unreadable":
+        why, hint = f"{lost[worst]} can't be read", "fix the files of the window"
+    elif worst == "duplicate":
+        why = f"{lost[worst]} of them the champion's corpus holds already"
         hint = "collect text that the champion doesn't know yet"
     raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "
@@ -86,6 +94,12 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
         f"see {child['release']}/report.html; {hint}",
         {k: child[k] for k in ("release_id", "read", "kept", "rejected", "unreadable")},
     )
+
+
+def deciding_round(settings: RetrainVerb) -> dict[str, Any]:
+    """The settings that decide what comes out of a round, not when it runs, where or how."""
+    own = deciding_result(settings)
+    return {k: v for k, v in own.items() if k not in (*OPERATION, "cooldown_minutes", "budget")}
 
 
 def begin_round(
@@ -98,7 +112,7 @@ def begin_round(
     identity = [
         Path(champion["export"]).parent.name,
         child["release_id"],
-        settings.model_dump(exclude={"spark", "notify"}),
+        deciding_round(settings),
         policy_of(settings.gate, "default").model_dump(),
         code_version("training"),
     ]
@@ -128,6 +142,8 @@ def learn_window(
     champion: dict[str, Any], child: dict[str, Any], settings: RetrainVerb, parent: str | None
 ) -> dict[str, Any]:
     """Elastic weight consolidation from the champion's export; the answer of the job."""
+    from headrace.training.incremental.ewc import identity
+
     corpus = releases.lineage(child["release"])
     carried = {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
     lineage = {
@@ -138,25 +154,19 @@ def learn_window(
         "parent_version": champion["version"],
         "code_version": code_version("training"),
     }
-    identity = [
-        Path(champion["export"]).parent.name,
-        [Path(r).name for r in corpus],
-        settings.ewc.model_dump(),
-        settings.compare_plain,
-        settings.seed,
-        code_version("training"),
-    ]
     job = EWCJob(
         model=champion["export"],
         new=(corpus[-1],),
         old=tuple(corpus[:-1]),
-        output=str(run_folder("ewc", identity)),
+        output="",
         settings=settings.ewc,
         seed=settings.seed,
         lineage=lineage,
         prompts=_training_prompts(carried.get("prompts")),
         compare_plain=settings.compare_plain,
     )
+    folder = run_folder("ewc", [identity(job), code_version("training")])
+    job = job.model_copy(update={"output": str(folder)})
     answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
     run = record_stage(
         "ewc",
@@ -165,6 +175,7 @@ def learn_window(
         job.settings.model_dump(),
         {"release_id": child["release_id"]},
         parent,
+        variant=digest([deciding_result(job.settings), job.compare_plain]),
     )
     return {**answer, "folder": job.output, "run_id": run, "tags": carried}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -25,12 +26,12 @@ from prefect.runtime import flow_run
 
 from headrace.infra import console, storage
 from headrace.infra.home import home
+from headrace.infra.visible import markdown, markdown_code, visible
 from headrace.tasks.recording import tracking
 
 _STAGE = re.compile(r"^([^:]{3,60}): (.+)$")
 _AMOUNT = re.compile(r"([\d,]+) of ([\d,]+)")
 _EVERY = 3.0
-_DONE, _END = "\0done", "\0end"
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +52,7 @@ def live() -> Iterator[None]:
         yield
         done = True
     finally:
-        console.say(_DONE if done else _END)
+        console.say(page.done if done else page.ended)
         thread.join(30)
 
 
@@ -60,6 +61,8 @@ class _Page:
 
     def __init__(self, log: Any) -> None:
         self.log, self.stages = log, dict[str, str]()
+        # Lines that nothing else can say: they end the page.
+        self.done, self.ended = secrets.token_hex(16), secrets.token_hex(16)
         self.run, self.client = UUID(str(flow_run.id)), get_client(sync_client=True)
         self.table: UUID | None = None
         self.bar: UUID | None = None
@@ -70,14 +73,14 @@ class _Page:
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 line = line.rstrip("\n")
-                if line in (_DONE, _END):
+                if line in (self.done, self.ended):
                     break
                 self.log.info(line)
                 if found := _STAGE.match(line):
                     self.stages.pop(found[1], None)
                     self.stages[found[1]] = found[2]
                     self._show()
-        self._show(last=line == _DONE)
+        self._show(last=line == self.done)
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
@@ -91,7 +94,9 @@ class _Page:
 
     def _write(self, last: bool) -> None:
         stage, newest = next(reversed(self.stages.items()))
-        rows = "\n".join(f"| {k} | {v} |" for k, v in reversed(self.stages.items()))
+        rows = "\n".join(
+            f"| {markdown(k)} | {markdown(v)} |" for k, v in reversed(self.stages.items())
+        )
         text = f"| stage | now |\n|---|---|\n{rows}"
         share = 100.0 if last else _share(newest)
         self.table = self._put(self.table, "progress", "markdown", text, f"Now: {stage}")
@@ -135,12 +140,12 @@ def show_verdicts(verdicts: list[dict[str, Any]]) -> None:
     """What a monitor found, a row a window."""
     rows = [
         {
-            "window": v["window"],
+            "window": visible(v["window"]),
             "drift": {None: "unreadable"}.get(v["drift"], "yes" if v["drift"] else "no"),
             "p": v["p_value"],
             "effect": v["effect"],
-            "what shifted": ", ".join(v["drifted"]),
-            "report": v["report"],
+            "what shifted": visible(", ".join(v["drifted"])),
+            "report": v["report"] and visible(v["report"]),
         }
         for v in verdicts
     ]
@@ -158,7 +163,7 @@ def show_decision(answer: dict[str, Any]) -> None:
     """The gate's decision, what it stands on, and where to look."""
     moved = "the champion moved" if answer["moved"] else "the champion stays"
     lines = [f"**{answer['decision'].capitalize()}**: {moved}, version {answer['champion']}.", ""]
-    lines += [f"- {reason}" for reason in answer["reasons"]]
+    lines += [f"- {markdown(reason)}" for reason in answer["reasons"]]
     for side, m in answer["metrics"].items():
         lines.append(f"- {side} text: {m['before']:.3f} → {m['after']:.3f} bits per byte")
     show_text("decision", "\n".join(lines), "The gate's decision")
@@ -173,7 +178,7 @@ def _run_page(run: str | None) -> str | None:
 def show_links(links: dict[str, str | None]) -> None:
     """Where to look: pages as links, files by their path."""
     lines = [
-        f"- {name}: [{url}]({url})" if url.startswith("http") else f"- {name}: `{url}`"
+        f"- {name}: [{url}]({url})" if url.startswith("http") else f"- {name}: {markdown_code(url)}"
         for name, url in links.items()
         if url
     ]
@@ -181,7 +186,7 @@ def show_links(links: dict[str, str | None]) -> None:
 
 
 def show_text(key: str, text: str, about: str) -> None:
-    """A Markdown artifact."""
+    """Make a Markdown artifact of text whose foreign parts went through `visible.markdown`."""
     create_markdown_artifact(text, key=key, description=about)
 
 

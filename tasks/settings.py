@@ -54,9 +54,9 @@ class RetrainSettings(Settings):
     """What alert-driven retrainings may use."""
 
     ewc: EWCSettings = EWCSettings()
-    minimum_records: int = 20
+    minimum_records: int = Field(default=20, ge=1)
     """Kept records below which there is nothing to learn from."""
-    minimum_kept: float = 0.1
+    minimum_kept: float = Field(default=0.1, ge=0, le=1)
     """Share of kept records below which the window counts as damaged."""
     compare_plain: bool = True
     """Also train without penalty and replay, so that the report shows what they are worth."""

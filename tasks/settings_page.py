@@ -5,9 +5,8 @@ Run: python -m headrace.tasks.settings_page > docs/settings.md
 
 from __future__ import annotations
 
-from typing import Any, get_args
-
-from headrace.infra.settings import fields
+from headrace.infra.setting_faults import takes, written
+from headrace.infra.setting_tree import leaves
 from headrace.tasks.settings import RunVerb
 
 _HEAD = """# Settings
@@ -17,13 +16,18 @@ Under a verb of its own a key stands without that verb's name: `run --set curate
 is `curate --set bias.threshold=0.2`. Under `retrain` those of `curate`, `gate` and `monitor` keep
 theirs. An unknown key is an error that names the nearest one.
 
+A key changes that setting and no other: what stands beside it keeps the default of this page, which
+is that of its place (`align.sft.optimizer.muon_lr` has another than `align.ppo.optimizer.muon_lr`).
+A list, and a mapping that is a value (`curate.domain.targets`), replaces the default as a whole;
+`--set curate.domain.targets.legal=0.6` changes one key of such a mapping. `null` is None.
+
+YAML is read by the rules that JSON agrees with (YAML 1.2): `no` is a word, `1e-4` a number, and the
+file may be JSON. A key given twice, a tab, a key with dots (`semantics.threshold: 0.5` instead of
+`semantics: {threshold: 0.5}`), a tag, and settings that can never select anything are refused, with
+line and column.
+
 This page is made by `python -m headrace.tasks.settings_page`; a test holds it against the models.
 """
-
-
-def _kind(kind: Any) -> str:
-    plain = isinstance(kind, type) and not get_args(kind)
-    return kind.__name__ if plain else str(kind).replace("typing.", "")
 
 
 def _cell(value: object) -> str:
@@ -33,15 +37,14 @@ def _cell(value: object) -> str:
 def page() -> str:
     """The page as Markdown."""
     lines, last = _HEAD.rstrip().splitlines(), ""
-    for key, field in fields(RunVerb):
+    for key, field, default in leaves(RunVerb):
         group = key.split(".")[0] if "." in key else "all verbs"
         if group != last:
             lines += ["", f"## {group}", "", "| key | kind | default | meaning |"]
             lines.append("|---|---|---|---|")
             last = group
-        default = _cell(field.get_default(call_default_factory=True))
-        kind, meaning = _cell(_kind(field.annotation)), _cell(field.description or "")
-        lines.append(f"| `{key}` | {kind} | `{default}` | {meaning} |")
+        kind, meaning = _cell(takes(field)), _cell(field.description or "")
+        lines.append(f"| `{key}` | {kind} | `{_cell(written(default))}` | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

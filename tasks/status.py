@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import releases, stack
+from headrace.infra import events, releases, stack
+from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.registry import COMPARED, NOBODY, Version
 from headrace.infra.settings import Shared
@@ -18,7 +19,8 @@ from headrace.tasks.windows import last_verdict
 def status(shared: Shared) -> dict[str, Any]:
     """The answer of `headrace status`, as the contract has it.
 
-    `running` and `next` are what the stack's Prefect server says, and empty without one.
+    `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
+    `alerts` are those in the outbox, each with the reason why it waits.
     """
     models, up = registry(shared.model.name), stack.running(home())
     champion = models.current()
@@ -30,7 +32,11 @@ def status(shared: Shared) -> dict[str, Any]:
         },
         "waiting": [_waits(v) for v in models.waiting()],
         "window": last_verdict(),
-        **(_flows(up) if up else {"running": [], "next": []}),
+        **_flows(up),
+        "alerts": [
+            {"window": a.window, "outbox": str(a.path), "why": a.why or events.DUE}
+            for a in events.waiting(home(), up.prefect_api if up else None)
+        ],
         "decision": models.last_decision(),
         "stack": up.prefect_api.removesuffix("/api") if up else None,
         "disk": {"state_bytes": _bytes(home().root), "free_bytes": home().free_bytes()},
@@ -49,8 +55,20 @@ def _waits(version: Version) -> dict[str, Any]:
     }
 
 
-def _flows(up: stack.Stack) -> dict[str, Any]:
-    """What runs and what comes next."""
+def _flows(up: stack.Stack | None) -> dict[str, Any]:
+    """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
+    nothing: dict[str, Any] = {"running": [], "next": [], "paused": [], "stack_fault": None}
+    if up is None:
+        return nothing
+    import httpx
+
+    try:
+        return {**nothing, **_asked(up)}
+    except (httpx.HTTPError, HeadraceError):
+        return {**nothing, "stack_fault": " does not answer: `headrace up` starts what has died"}
+
+
+def _asked(up: stack.Stack) -> dict[str, Any]:
     stack.join(up)
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
@@ -62,6 +80,8 @@ def _flows(up: stack.Stack) -> dict[str, Any]:
 
     with get_client(sync_client=True) as client:
         names = {f.id: f.name for f in client.read_flows(limit=200)}
+        deployments = client.read_deployments(limit=200)
+        pools = client.read_work_pools(limit=200)
         now = client.read_flow_runs(
             flow_run_filter=in_state(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
         )
@@ -81,6 +101,15 @@ def _flows(up: stack.Stack) -> dict[str, Any]:
         "next": [
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
+        ],
+        "paused": [
+            *events.paused(up.prefect_api),
+            *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
+            *(
+                f"deployment {names.get(d.flow_id)}/{d.name}: it starts by hand or on an event only"
+                for d in deployments
+                if d.paused or (d.schedules and not any(s.active for s in d.schedules))
+            ),
         ],
     }
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from headrace.infra import busy, storage
-from headrace.infra.errors import DeadlineError, HeadraceError, ValidationError
+from headrace.infra import busy, faults, storage
+from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 
@@ -38,7 +38,8 @@ def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
     try:
         state.result()
     except HeadraceError as error:
-        return error.code == HeadraceError.code and not isinstance(error, DeadlineError)
+        lasting = isinstance(error, DeadlineError | ResourceError)
+        return error.code == HeadraceError.code and not lasting
     except Exception:
         return True
     return False
@@ -54,8 +55,13 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
     def wrap(function: F) -> F:
         @functools.wraps(function)
         def work(*args: Any, **kwargs: Any) -> Any:
-            busy.join(home())
-            return function(*args, **kwargs)
+            try:
+                busy.join(home())
+                return function(*args, **kwargs)
+            except HeadraceError:
+                raise
+            except Exception as error:  # what Prefect shows of a task is this sentence
+                raise faults.explained(error) from error
 
         made: Any = task(
             name=name,
@@ -72,7 +78,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
     return wrap
 
 
-def refuse_failed(held: Held, what: str, hint: str = "mend the input or the settings") -> None:
+def refuse_failed(held: Held, what: str, hint: str = "fix the input or the settings") -> None:
     """Raise what an unsuccessful validation says first.
 
     Raises:

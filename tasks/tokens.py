@@ -33,7 +33,7 @@ def tokenize_corpus(
 ) -> dict[str, Any]:
     """Token shards of a release in the state folder."""
     identity = [release["release_id"], settings.model_dump(), shared.seed]
-    output = home().tokens / digest([*identity, code_version("spark_jobs")])[:12]
+    output = home().tokens / digest([*identity, code_version("spark_jobs.tokenize_job")])[:12]
     return _tokenize(
         TokenizeJob(
             release=release["release"],

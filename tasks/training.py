@@ -8,17 +8,20 @@ from typing import Any
 from headrace.infra import busy, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
-from headrace.infra.lineage import code_version
+from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import record_stage
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
 from headrace.tasks.step import refuse_failed, run_folder, step
+from headrace.training import pretrain
+from headrace.training.identity import deciding_result
 from headrace.training.pretrain import PretrainJob as PretrainJob
 from headrace.training.rlhf import examples
 from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import AlignSettings
+from headrace.training.rlhf.stage import identity
 from headrace.training.settings import PretrainSettings
 
 AlignJob = SFTJob | RewardJob | PPOJob
@@ -56,18 +59,20 @@ def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -
 
 
 def pretrain_of(tokens: dict[str, Any], settings: PretrainSettings, shared: Shared) -> PretrainJob:
-    """Pretraining on token shards, in a run folder that its inputs name."""
-    lineage = _tokens_lineage(tokens["output"])
-    # Whatever the number of processes, it is the same run.
-    own = settings.model_dump(exclude={"processes"})
-    identity = [lineage, own, shared.seed, code_version("training")]
-    return PretrainJob(
+    """Pretraining on token shards, in a run folder that its identity names."""
+    job = PretrainJob(
         data=tokens["output"],
-        output=str(run_folder("pretrain", identity)),
+        output="",
         settings=settings,
         seed=shared.seed,
-        lineage=lineage,
+        lineage=_tokens_lineage(tokens["output"]),
     )
+    return job.model_copy(update={"output": _run_of("pretrain", pretrain.identity(job))})
+
+
+def _run_of(stage: str, identity: Any) -> str:
+    """The run folder of a stage's identity, made by the code that is here."""
+    return str(run_folder(stage, [identity, code_version("training")]))
 
 
 def _tokens_lineage(data: str) -> dict[str, Any]:
@@ -90,7 +95,13 @@ def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any
     """MoE pretraining; the answer of `headrace pretrain`."""
     answer = run_job("headrace.training.pretrain", job, Path(job.output), job.settings.processes)
     run = record_stage(
-        "pretrain", job.output, answer, job.settings.model_dump(), job.lineage, parent
+        "pretrain",
+        job.output,
+        answer,
+        job.settings.model_dump(),
+        job.lineage,
+        parent,
+        variant=digest(deciding_result(job.settings)),
     )
     return {**answer, "run_id": run}
 
@@ -115,12 +126,9 @@ def align_of(
     reward: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> AlignJob:
-    """A stage of alignment in a run folder that its inputs name."""
-    own = getattr(settings, stage).model_dump()
-    from_runs = [Path(p).parent.name for p in (export, data, reward) if p]
-    identity = [stage, from_runs, own, shared.seed, code_version("training")]
-    folder = str(run_folder(stage, identity))
-    return _align(stage, settings, shared, Path(export), data, folder, reward, extra)
+    """A stage of alignment in a run folder that its identity names."""
+    job = _align(stage, settings, shared, Path(export), data, "", reward, extra)
+    return job.model_copy(update={"output": _run_of(stage, identity(stage, job))})
 
 
 def _align(
@@ -175,7 +183,15 @@ def validate_examples(stage: str, job: AlignJob) -> None:
 def run_alignment(stage: str, job: AlignJob, parent: str | None = None) -> dict[str, Any]:
     """One stage of alignment; the answer of `headrace align`."""
     answer = run_job(f"headrace.training.rlhf.{stage}", job, Path(job.output))
-    run = record_stage(stage, job.output, answer, job.settings.model_dump(), job.lineage, parent)
+    run = record_stage(
+        stage,
+        job.output,
+        answer,
+        job.settings.model_dump(),
+        job.lineage,
+        parent,
+        variant=digest(deciding_result(job.settings)),
+    )
     return {**answer, "run_id": run}
 
 
@@ -189,9 +205,9 @@ def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:
 def generate_text(
     model: str, prompt: str, max_tokens: int, temperature: float, shared: Shared
 ) -> str:
-    """What a model says after a prompt."""
+    """What a model says: an aligned one answers the prompt, any other continues it."""
     from headrace.training.generate import sample
-    from headrace.training.moe.export import load, load_tokenizer
+    from headrace.training.moe.export import chat_format, load, load_tokenizer
 
     busy.join(home())
     export = resolve_model(model, shared)
@@ -199,6 +215,7 @@ def generate_text(
         load(export),
         load_tokenizer(export),
         [prompt],
+        chat=chat_format(export),
         max_new_tokens=max_tokens,
         temperature=temperature,
         seed=shared.seed,

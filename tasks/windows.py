@@ -14,7 +14,6 @@ the state folder is named relative to it, so that a copy has windows of its own 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import releases, storage
+from headrace.infra.companions import why_none
 from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest, sha256
@@ -33,8 +33,6 @@ from headrace.spark_jobs.settings import Source
 from headrace.tasks.settings import InboxSettings
 
 WINDOW, VERDICT, ROUND = ".window.json", ".verdict.json", ".round.json"
-_WRITING = "tmp temp part partial crdownload filepart download swp lock inprogress _copying_"
-_TEMPORARY = re.compile(rf"(\.({_WRITING.replace(' ', '|')})|~)$", re.IGNORECASE)
 _SECOND_LOOK = 0.5
 logger = logging.getLogger(__name__)
 
@@ -135,7 +133,10 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
         InputError: the inbox isn't there, or its storage doesn't answer.
     """
     if not storage.exists(inbox) and not inbox.startswith("s3://"):
-        raise InputError(f"{inbox}: no such folder", "make it, or give another by --inbox URI")
+        raise InputError(
+            f"{inbox}: no such folder",
+            "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
+        )
     folder = _folder(inbox)
     made = sorted(folder.glob(f"*{WINDOW}"))
     files = [_File(**f) for path in made for f in storage.read_json(path)["files"]]
@@ -159,11 +160,16 @@ def _folder(inbox: str) -> Path:
 
 
 def _named(uri: str) -> str:
-    return home().relative(uri) if storage.local_path(uri) is not None else uri
+    return home().relative(uri) if _is_path(uri) else uri
 
 
 def _absolute(name: str) -> str:
-    return str(home().resolve(name)) if storage.local_path(name) is not None else name
+    return str(home().resolve(name)) if _is_path(name) else name
+
+
+def _is_path(uri: str) -> bool:
+    """Whether it is a local path; one whose name isn't UTF-8 is a URI, which stays as it is."""
+    return storage.local_path(uri) is not None and not uri.startswith("file:")
 
 
 @dataclass(frozen=True)
@@ -191,15 +197,20 @@ class _File:
 def _arrived(
     inbox: str, taken: Mapping[str, _File], settings: InboxSettings
 ) -> list[dict[str, Any]]:
-    """The files that no window has and that nobody writes any more, in the order of names."""
+    """The files that no window has and that no program writes any more, in the order of names.
+
+    What only accompanies data (a README, checksums) or has a name that programs give while they
+    write is none of them.
+    """
 
     def look() -> dict[str, tuple[int, int]]:
         found = {}
         for uri, size, changed in storage.listing(inbox):
             state = size, changed
-            if uri not in taken and not _TEMPORARY.search(uri):
-                found[uri] = state
-            elif uri in taken and not taken[uri].intact(state):
+            if uri not in taken:
+                if not why_none(uri.rpartition("/")[2]):
+                    found[uri] = state
+            elif not taken[uri].intact(state):
                 logger.warning("%s has changed since its window was made: give new text a new "
                                "name", uri)  # fmt: skip
         return found

@@ -4,7 +4,7 @@
       model.safetensors        every parameter and persistent buffer (router biases) by name
       optimizer.safetensors    state `<key>:<parameter's name>`
       random.safetensors       torch's generator
-      state.json               step, identity of the run, and what the stage adds
+      state.json               step, identity of the run, threads, and what the stage adds
       checksums.json           SHA-256 of the others, written last
 
 A folder is written beside its place and renamed. One whose hashes don't agree is passed over, and
@@ -79,6 +79,13 @@ class Checkpoint:
                 optimizer.state[parameter] = states[name]
         generator = safetensors.torch.load_file(self.folder / "random.safetensors")
         torch.set_rng_state(generator["torch"])
+        then, now = self.state.get("threads"), torch.get_num_threads()
+        if then not in (None, now):
+            _LOG.warning(
+                "%s was saved with %s threads, and there are %s now: sums are rounded otherwise, "
+                "so the figures from here on are not bit for bit those of an undisturbed run "
+                "(OMP_NUM_THREADS sets the number)", self.folder, then, now,
+            )  # fmt: skip
 
 
 def _tied(model: nn.Module) -> list[str]:
@@ -126,7 +133,8 @@ def save(
     folder = root / f"step-{step:08d}"
     if not ranks.first:
         return folder
-    state = {"step": step, "identity": identity, **(extra or {})}
+    threads = torch.get_num_threads()
+    state = {"step": step, "identity": identity, "threads": threads, **(extra or {})}
     contents = {
         "model.safetensors": safetensors.torch.save(weights),
         "optimizer.safetensors": safetensors.torch.save(states),

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from headrace.infra.errors import UsageError
 from headrace.training.moe.attention import Cache
+from headrace.training.moe.export import ChatFormat
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.rlhf.chat import END, Chat
+from headrace.training.scoring import nll
 
 
 class Rollout(NamedTuple):
@@ -48,12 +51,12 @@ def rollout(
     *,
     max_new_tokens: int,
     pad: int,
-    stop: int | None = None,
+    stop: Sequence[int] = (),
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Rollout:
-    """Answers to `prompts` (token ids, not empty): at most `max_new_tokens`, up to `stop`.
+    """Answers to `prompts` (token ids, not empty): at most `max_new_tokens`, up to one of `stop`.
 
     Log-probabilities are those of softmax(logits / temperature), before `top_p` cuts; at
     temperature 0 (the likeliest token always) those of softmax(logits). A prompt that is too long
@@ -67,7 +70,7 @@ def rollout(
         raise UsageError(
             f"{max_new_tokens} new tokens don't fit a context of "
             f"{model.config.max_position_embeddings}",
-            "ask for fewer tokens",
+            "ask for fewer tokens (--max-tokens)",
         )
     kept = [list(p)[-room:] for p in prompts]
     B, P = len(kept), max(map(len, kept))
@@ -85,7 +88,7 @@ def rollout(
     cache = Cache(model.config, B, P + max_new_tokens, model.lm_head.weight.dtype)
     dice = torch.Generator().manual_seed(seed)
     new, drawn = [], []
-    running = torch.ones(B, dtype=torch.bool)
+    running, stops = torch.ones(B, dtype=torch.bool), torch.tensor(list(stop), dtype=torch.int64)
     states = model.hidden(padded, cache, mask[:, None], positions[:, :P].clamp(min=0))[:, -1]
     for step in range(max_new_tokens):
         logits = model.lm_head(states).float() / (temperature or 1.0)
@@ -94,7 +97,7 @@ def rollout(
         new.append(token)
         drawn.append(torch.where(running, chosen, 0.0))
         real[:, P + step] = running
-        running = running & (token != stop) if stop is not None else running
+        running = running & ~torch.isin(token, stops)
         if not running.any() or step + 1 == max_new_tokens:
             break
         at = P + step
@@ -134,35 +137,41 @@ def sample(
     tokenizer: Any,
     prompts: list[str],
     *,
+    chat: ChatFormat | None = None,
     max_new_tokens: int = 64,
     temperature: float = 0.8,
     top_p: float = 0.95,
     seed: int = 0,
 ) -> list[str]:
-    """The continuation of each prompt as text, without the prompt and without special tokens.
+    """What the model writes after each prompt, as text without special tokens.
+
+    A prompt that spells out a special token is ordinary text. With `chat` the prompt is a user's
+    turn and the text is the answer to it; without, the text goes on where the prompt ends. Either
+    ends where the model ends it.
 
     Raises:
         UsageError: the model's context has no room for `max_new_tokens`.
     """
     if not prompts:
         return []
-    encoded = [tokenizer(p)["input_ids"] or [tokenizer.bos_token_id] for p in prompts]
-    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    # The end of a turn ends an aligned model's plain continuation too.
+    stop = [tokenizer.eos_token_id, tokenizer.get_vocab().get(END, tokenizer.eos_token_id)]
+    encoded = nll.encode(tokenizer, prompts)
+    if chat is not None:
+        dialogue = Chat.of(tokenizer, model.config.max_position_embeddings)
+        stop, encoded = list(chat.stops), dialogue.prompts(prompts, max_new_tokens)
     made = rollout(
         model,
         encoded,
         max_new_tokens=max_new_tokens,
         pad=tokenizer.pad_token_id,
-        stop=tokenizer.eos_token_id,
+        stop=stop,
         temperature=temperature,
         top_p=top_p,
         seed=seed,
     )
-    out = []
-    for ids, mask in zip(made.ids, made.mask, strict=True):
-        answer = ids[mask].tolist()
-        if end in answer:  # the end of an assistant's turn
-            answer = answer[: answer.index(end)]
-        # A byte-level token may stop in the middle of a character.
-        out.append(tokenizer.decode(answer, skip_special_tokens=True).rstrip("\ufffd"))
-    return out
+    # A byte-level token may stop in the middle of a character.
+    return [
+        tokenizer.decode(ids[mask], skip_special_tokens=True).rstrip("\ufffd")
+        for ids, mask in zip(made.ids, made.mask, strict=True)
+    ]

@@ -5,6 +5,13 @@ with all singular values brought near 1 by a quintic Newton-Schulz iteration. Ea
 up and down projection is a matrix of its own; matrices of one shape go through the iteration as
 one batched product, which is what makes it cheap for many small experts. AdamW: Loshchilov and
 Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/columns), as Jordan does.
+
+What got no gradient in a step is not moved by it, nor decayed: an expert without tokens, its row of
+the router, an embedding row outside the batch. Muon gives each update full size however small the
+momentum has become, so an idle expert would go on for ever in the direction of its last tokens.
+Its momentum fades in the meantime, so that the first tokens after a long pause decide alone. And
+a matrix whose update has become small against its own running mean, as where next to no tokens come
+any more, moves by as much less (for some hundred steps, until the mean has followed).
 """
 
 from __future__ import annotations
@@ -37,8 +44,8 @@ def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:
 class MuonAdamW(torch.optim.Optimizer):
     """Groups of kind `muon` (matrices; `parts` are stacked in each) and `adamw`.
 
-    State of a parameter: `momentum`, or `mean`, `square` and `step`; all tensors, so that a
-    checkpoint is a plain table of tensors.
+    State of a parameter: `momentum` and `size` (mean square norm of each matrix's updates), or
+    `mean`, `square` and `step`; all tensors, so that a checkpoint is a plain table of tensors.
     """
 
     def __init__(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> None:
@@ -58,25 +65,40 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def _muon(self, params: list[Tensor], lr: float, parts: int) -> None:
         beta, decay = self.settings.momentum, self.settings.weight_decay
-        shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor, Tensor]]]
+        shapes = defaultdict(list)
         for p in params:
             state = self.state[p]
+            matrices = p.shape[0] if p.ndim > 2 else 1
             if not state:
                 state["momentum"] = torch.zeros_like(p)
+                state["size"] = p.new_zeros(matrices, parts)
             assert p.grad is not None
             state["momentum"].lerp_(p.grad, 1 - beta)
             step = torch.lerp(p.grad, state["momentum"], beta)
-            for view, update in zip(_matrices(p, parts), _matrices(step, parts), strict=True):
-                shapes[view.shape[1], view.shape[2]].append((view, update))
-        for (rows, cols), pairs in shapes.items():
-            flat = orthogonalise(torch.cat([update for _, update in pairs]))
+            views = zip(*(_matrices(x, parts) for x in (p, step, p.grad.contiguous())), strict=True)
+            for number, (view, update, gradient) in enumerate(views):
+                moves = live(gradient)
+                share = self._share(update, moves, state["size"][:, number])
+                shapes[view.shape[1], view.shape[2]].append((view, update, moves, share))
+        for (rows, cols), found in shapes.items():
+            flat = orthogonalise(torch.cat([update for _, update, *_ in found]))
             scale = lr * max(1.0, rows / cols) ** 0.5
-            for (view, _), update in zip(
-                pairs, flat.split([len(v) for v, _ in pairs]), strict=True
+            for (view, _, moves, share), update in zip(
+                found, flat.split([len(view) for view, *_ in found]), strict=True
             ):
                 if decay:
-                    view.mul_(1 - lr * decay)
-                view.sub_(update, alpha=scale)
+                    view.mul_(1 - lr * decay * moves)
+                view.sub_(update * share, alpha=scale)
+
+    def _share(self, update: Tensor, moves: Tensor, size: Tensor) -> Tensor:
+        """Share of a full step that each matrix makes (n, 1, 1): 1, less where it fades, or 0.
+
+        `size` (n,) is the running mean square norm of its updates, over steps with a gradient.
+        """
+        square = update.square().sum(dim=(1, 2))
+        size.lerp_(square, (1 - self.settings.betas[1]) * moves.flatten())
+        return (square / size.clamp(min=1e-30)).sqrt().clamp(max=1).view_as(moves) * moves
 
     def _adamw(self, params: list[Tensor], lr: float) -> None:
         (b1, b2), decay = self.settings.betas, self.settings.weight_decay
@@ -90,10 +112,23 @@ class MuonAdamW(torch.optim.Optimizer):
             n = float(state["step"])
             state["mean"].lerp_(p.grad, 1 - b1)
             state["square"].mul_(b2).addcmul_(p.grad, p.grad, value=1 - b2)
+            moves = live(p.grad)
             if decay and p.ndim > 1:
-                p.mul_(1 - lr * decay)
+                p.mul_(1 - lr * decay * moves)
             root = (state["square"] / (1 - b2**n)).sqrt_().add_(1e-8)
-            p.addcdiv_(state["mean"], root, value=-lr / (1 - b1**n))
+            p.addcdiv_(state["mean"] * moves, root, value=-lr / (1 - b1**n))
+
+
+def live(gradient: Tensor) -> Tensor:
+    """1 for each slice along the first dimension with a gradient other than 0, else 0.
+
+    A slice is an expert's matrix, or a row; of less than two dimensions it is the whole. The shape
+    is such that the result multiplies the gradient.
+    """
+    if gradient.ndim < 2:
+        return gradient.any().to(gradient.dtype)
+    some = gradient.flatten(1).any(1).to(gradient.dtype)
+    return some.view(-1, *[1] * (gradient.ndim - 1))
 
 
 def _matrices(p: Tensor, parts: int) -> tuple[Tensor, ...]:
@@ -131,13 +166,18 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
 
 
 def set_rate(optimizer: MuonAdamW, step: int, steps: int) -> float:
-    """Set the rates of step number `step` (from 0) of `steps`; returns the first group's."""
+    """Set the rates of step number `step` (from 0) of `steps`; returns the first group's.
+
+    A straight line up to the peak in the first steps, then one down, as in transformers'
+    `get_linear_schedule_with_warmup`; no step has the rate 0.
+    """
     s = optimizer.settings
     warm = max(1, round(s.warmup * steps))
-    if step < warm:
-        share = (step + 1) / warm
-    else:
-        share = 1 - (1 - s.final) * (step + 1 - warm) / max(1, steps - warm)
+    share = (step + 1) / warm
+    if step >= warm:
+        # `final` belongs to the step after the last: at a final rate of 0 the last step, whose
+        # gradient has been paid for, would move nothing.
+        share = 1 - (1 - s.final) * (step - warm) / (steps - warm)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
     return float(optimizer.param_groups[0]["lr"])

@@ -29,23 +29,21 @@ from headrace.training import checkpoint
 from headrace.training.callbacks.base import Callback, Step
 from headrace.training.callbacks.checkpoints import Checkpoints
 from headrace.training.callbacks.experts import Balance
-from headrace.training.callbacks.heldout import Heldout
+from headrace.training.callbacks.heldout import Heldout, heldout_figures
 from headrace.training.callbacks.metrics import Metrics
 from headrace.training.callbacks.speed import Speed
 from headrace.training.checkpoint import Checkpoint
 from headrace.training.data.batches import batch
 from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
+from headrace.training.identity import deciding_weights
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.export import Card, save
+from headrace.training.moe.export import Card, load, save
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
-from headrace.training.moe.presets import Preset, count, preset
+from headrace.training.moe.presets import Recipe, count, preset
 from headrace.training.optimizer import MuonAdamW, build_optimizer, set_rate
 from headrace.training.ranks import Ranks
 from headrace.training.settings import OptimizerSettings, PretrainSettings
-
-NOT_DECIDING = {"checkpoint", "processes"}
-"""Settings that change no weight (the number of processes: none beyond rounding)."""
 
 
 class PretrainJob(Settings):
@@ -63,21 +61,38 @@ class PretrainJob(Settings):
     """What the export's lineage.json and card say: release id, code version."""
 
 
-def shape(chosen: Preset, shards: Shards) -> MoEConfig:
+def shape(settings: PretrainSettings, shards: Shards) -> MoEConfig:
     """The preset's shape with the vocabulary and context of the token shards."""
-    return chosen.model.model_copy(
+    config = preset(settings.preset).model.model_copy(
         update={"vocab_size": shards.vocabulary, "max_position_embeddings": shards.length}
     )
+    return config.dense() if settings.dense else config
 
 
-def _identity(job: PretrainJob, shards: Shards, config: MoEConfig, steps: int) -> str:
-    """Stands for all that decides the weights: a checkpoint of another identity is not used."""
+def recipe_of(settings: PretrainSettings) -> Recipe:
+    """The preset's recipe with what the settings say instead.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    own = {k: getattr(settings, k) for k in Recipe.model_fields}
+    given = {k: v for k, v in own.items() if v is not None}
+    return preset(settings.preset).recipe.model_copy(update=given)
+
+
+def identity(job: PretrainJob) -> str:
+    """Stands for all that decides the weights: nothing of another identity is resumed or reused.
+
+    Raises:
+        InputError: the data are no token shards.
+        UsageError: there is no such preset.
+    """
+    shards, recipe = Shards(job.data), recipe_of(job.settings)
     return lineage.digest(
         {
-            "data": [shards.manifest.get("release_id"), shards.manifest["files"]],
-            "settings": job.settings.model_dump(exclude=NOT_DECIDING),
-            "model": config.model_dump(),
-            "steps": steps,
+            "data": [shards.manifest.get(k) for k in ("release_id", "tokenizer", "files")],
+            "settings": deciding_weights(job.settings) | recipe.model_dump(),
+            "model": shape(job.settings, shards).model_dump(),
             "seed": job.seed,
         }
     )
@@ -95,24 +110,22 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             experts or rows can't be divided by the number of processes.
         DivergedError: loss or gradients are not finite.
     """
-    chosen, shards = preset(job.settings.preset), Shards(job.data)
-    recipe, asked = chosen.recipe, job.settings
-    rows, steps = asked.rows or recipe.rows, asked.steps or recipe.steps
-    config = shape(chosen, shards)
-    config = config.dense() if asked.dense else config
+    shards, asked, recipe = Shards(job.data), job.settings, recipe_of(job.settings)
+    config = shape(asked, shards)
     total, active = count(config)
     if total > 2_000_000_000:
         raise UsageError(
             f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
-            f"`headrace plan --preset {asked.preset}` says what it takes",
+            f"`headrace plan --preset {asked.preset} --gpus N --gpu NAME` says what it takes",
         )
+    rows, steps = recipe.rows, recipe.steps
     ranks = Ranks.current()
     _require_even(config, rows, ranks.size)
     shards.require(rows)
     output = Path(storage.display(job.output))
-    identity = _identity(job, shards, config, steps)
-    found = checkpoint.latest(output / "checkpoints", identity)
-    finished = _finished(output, identity, steps)
+    own = identity(job)
+    found = checkpoint.latest(output / "checkpoints", own)
+    finished = _finished(output, own, asked, shards, ranks)
     if finished:
         return finished
 
@@ -123,24 +136,21 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         from headrace.training.moe import parallel
 
         parallel.divide(model, ranks)
-    optimizer = build_optimizer(
-        model,
-        OptimizerSettings(
-            muon_lr=recipe.muon_lr if asked.muon_lr is None else asked.muon_lr,
-            adamw_lr=asked.adamw_lr or recipe.adamw_lr,
-            embedding_lr=asked.embedding_lr or recipe.embedding_lr,
-        ),
+    rates = OptimizerSettings(
+        muon_lr=recipe.muon_lr, adamw_lr=recipe.adamw_lr, embedding_lr=recipe.embedding_lr
     )
+    optimizer = build_optimizer(model, rates)
     answer: dict[str, Any] = {
         "export": str(output / "export"),
         "steps": steps,
         "tokens": steps * rows * shards.length,
         "total_parameters": total,
         "active_parameters": active,
-        "identity": identity,
+        "identity": own,
+        "heldout_rows": asked.heldout_rows,
         "resumed_from": found.step if found else 0,
     }
-    answer |= _train(job, model, optimizer, shards, rows, steps, identity, found, ranks)
+    answer |= _train(job, model, optimizer, shards, rows, steps, own, found, ranks)
     if ranks.size > 1:
         parallel.unite(model, ranks)
     if not ranks.first:
@@ -154,7 +164,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         stage="pretrain",
         lineage={"release_id": shards.manifest.get("release_id"), **job.lineage, "seed": job.seed},
         metrics=shown,
-        settings=asked.model_dump(exclude=NOT_DECIDING),
+        settings=deciding_weights(asked),
     )
     save(model, output / "export", Path(shards.tokenizer), card)
     storage.write_json(output / "result.json", answer)
@@ -165,22 +175,36 @@ def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
     if rows % processes:
         raise UsageError(
             f"{rows} rows a batch can't be divided evenly among {processes} processes",
-            "set pretrain.rows to a multiple of pretrain.processes",
+            "set rows (in `run`: pretrain.rows) to a multiple of processes",
         )
     if config.moe_layers and config.n_routed_experts % processes:
         raise UsageError(
             f"{config.n_routed_experts} experts can't be divided evenly among "
             f"{processes} processes",
-            "set pretrain.processes to a divisor of the preset's number of experts",
+            "set processes (in `run`: pretrain.processes) to a divisor of the number of experts",
         )
 
 
-def _finished(output: Path, identity: str, steps: int) -> dict[str, Any] | None:
-    """The answer of a run that is done, as a further call gives it."""
-    if not (output / "result.json").exists() or not (output / "export").exists():
+def _finished(
+    output: Path, own: str, settings: PretrainSettings, shards: Shards, ranks: Ranks
+) -> dict[str, Any] | None:
+    """The answer of a run that is done, as a further call gives it.
+
+    Where that call asks for another number of held-out rows, only those are measured again.
+    """
+    path = output / "result.json"
+    if not path.exists() or not (output / "export").exists():
         return None
-    said: dict[str, Any] = storage.read_json(output / "result.json")
-    return said | {"resumed_from": steps} if said.get("identity") == identity else None
+    said: dict[str, Any] = storage.read_json(path)
+    if said.get("identity") != own:
+        return None
+    if said.get("heldout_rows") != settings.heldout_rows:
+        rows, apart = settings.heldout_rows, settings.separate_documents
+        said["heldout_rows"] = rows
+        said |= heldout_figures(load(output / "export"), shards, rows, apart)
+        if ranks.first:
+            storage.write_json(path, said)
+    return said | {"resumed_from": said["steps"]}
 
 
 def _rest(model: MoEForCausalLM, ids: list[int]) -> None:

@@ -5,9 +5,19 @@ They stand apart from what they set, so that a command can read its settings wit
 
 from __future__ import annotations
 
-from pydantic import Field
+import difflib
+from typing import Annotated
 
+from pydantic import Field, field_validator
+
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
+
+PRESETS = ("local", "test", "moe-175b")
+"""Names of training/moe/presets.py."""
+
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerSettings(Settings):
@@ -21,14 +31,15 @@ class OptimizerSettings(Settings):
     """Peak learning rate of the embedding (AdamW); None: `adamw_lr`."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Muon's momentum (Nesterov)."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     """AdamW's decay rates."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled decay of everything with two dimensions or more."""
     warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.0, ge=0, le=1)
-    """Share of the peak at the last step; the way there is a straight line."""
+    """Share of the peak to which the rates fall in a straight line; the last step is one short of
+    it."""
 
 
 class CheckpointSettings(Settings):
@@ -73,15 +84,24 @@ class PretrainSettings(Settings):
     processes: int = Field(default=1, ge=1)
     """Processes of one run under torchrun, the experts divided among them."""
 
+    @field_validator("preset")
+    @classmethod
+    def _is_known(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            near = difflib.get_close_matches(preset, PRESETS, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(PRESETS)}"
+            raise SettingError(f"no preset {preset!r}", hint)
+        return preset
+
 
 class EvaluateSettings(Settings):
     """What of each document is scored, and how sure the interval is to be."""
 
-    documents: int = 300
+    documents: int = Field(default=300, ge=1)
     """Most documents that are scored: those of the lowest content hash, a fixed random sample."""
-    max_bytes: int = 1536
+    max_bytes: int = Field(default=1536, ge=1)
     """Bytes (UTF-8) of the start of a document that are scored."""
-    resamples: int = 1000
+    resamples: int = Field(default=1000, ge=1)
     """Random sign flips behind an interval (`scoring.interval`)."""
-    confidence: float = 0.95
+    confidence: float = Field(default=0.95, gt=0, lt=1)
     """Of the two-sided interval."""

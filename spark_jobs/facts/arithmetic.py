@@ -63,7 +63,7 @@ def equation(text: str) -> Iterator[Finding]:
         # A wrong sum of decimals is mostly a unit left out; of whole numbers it is wrong.
         whole = "." not in match[0] and "÷" not in match["left"]
         if true == true and (holds or (whole and stated(text, *match.span()))):
-            yield Finding(holds, match[0], f"{match['left']} = {true:g}")
+            yield Finding(holds, match[0], f"{match['left']} = {true:g}", match.start())
 
 
 def proportion(text: str) -> Iterator[Finding]:
@@ -76,7 +76,9 @@ def proportion(text: str) -> Iterator[Finding]:
             said, true = quantity(match["share"]), part / whole * 100
             right = said.low - SLACK <= true <= said.high + SLACK
             if right or stated(text, *match.span()):
-                yield Finding(right, match[0], f"{part:g} of {whole:g} is {true:.1f} %")
+                yield Finding(
+                    right, match[0], f"{part:g} of {whole:g} is {true:.1f} %", match.start()
+                )
 
 
 RULES = (

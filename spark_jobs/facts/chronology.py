@@ -49,7 +49,7 @@ def order(text: str) -> Iterator[Finding]:
                 truth = f"{born} is before {died}"
                 right = died - born <= 125
             if right or stated(text, *match.span()):
-                yield Finding(right, match[0], truth)
+                yield Finding(right, match[0], truth, match.start())
 
 
 _DASHES = tuple(f"{dash}{century}" for dash in "–-－—" for century in ("1", "20"))

@@ -20,6 +20,8 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _ZH_WEEKDAYS = "一二三四五六日"
 _LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
+_LEAP_IN_JULIAN = {(1800, 2, 29), (1900, 2, 29)}
+"""Days of the Julian calendar, which Russia and Greece wrote until 1918 and 1923."""
 FIRST_YEAR = 1800
 """Dates before it may be Julian (Russia's and China's went on longer: see `_WEEKDAY_FROM`)."""
 _WEEKDAY_FROM = 1912
@@ -80,9 +82,11 @@ def impossible(text: str) -> Iterator[Finding]:
             # Month and day change places with some (2021-25-12), and 0 stands for unknown.
             if (pattern is _ISO and date[1] > 12) or 0 in date:
                 continue
+            if date in _LEAP_IN_JULIAN:
+                continue
             # 1930 and 1931 had a 30 February in the Soviet calendar, 1712 in Sweden's.
             if stated(text, *match.span()):
-                yield Finding(False, match[0], _why(*date))
+                yield Finding(False, match[0], _why(*date), match.start())
 
 
 def impossible_day(text: str) -> Iterator[Finding]:
@@ -92,11 +96,21 @@ def impossible_day(text: str) -> Iterator[Finding]:
         if not 1 <= month <= 12 or day != 31 or _LENGTHS[month - 1] == 31:
             continue
         if stated(text, *match.span()):
-            yield Finding(False, match[0], f"month {month} has {_LENGTHS[month - 1]} days")
+            yield Finding(
+                False, match[0], f"month {month} has {_LENGTHS[month - 1]} days", match.start()
+            )
 
 
 _EN_DAY = r"(?P<weekday>Mon|Tues?|Wed(?:nes)?|Thu(?:rs?)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
-_ZH_DAY = r"(?:星期|周|礼拜)(?P<weekday>[一二三四五六日天])(?![至到、—~～-])"
+_ZH_DAY = (
+    r"(?:星期|周|礼拜)(?P<weekday>[一二三四五六日天])(?![至到、—~～-])"
+    # 周 is a surname as well (周一鸣, 周三丰): then what follows is a name and goes on with none
+    # of these.
+    r"(?:(?<=[期拜].)|(?![\u4e00-\u9fff])|(?=[的起前后在举召为是将]|[上下中]午|早[上晨间]|晚[上间]"
+    r"|凌晨|午[夜后]|夜[间里]|当[天日晚]|清晨|傍晚|黎明|深夜|开[始幕会业放学庭工盘]|正式|宣布|发布|表示))"
+)
+_JULIAN_UNTIL = 1930
+"""Russia, Greece and others wrote Julian dates until then."""
 _EN_WEEKDAY = (
     re.compile(rf"\b{_EN_DAY}[.,]{{0,2}} (?:the )?{_MONTH} {_DAY},? {_YEAR}"),
     re.compile(rf"\b{_EN_DAY}[.,]{{0,2}} (?:the )?{_DAY}(?: of)? {_MONTH},? {_YEAR}"),
@@ -124,6 +138,12 @@ def _weekday_of(name: str) -> int:
     return next(i for i, day in enumerate(_WEEKDAYS) if day[:3] == name[:3].lower())
 
 
+def _julian_weekday(year: int, month: int, day: int) -> int:
+    """The weekday of a date of the 19th and 20th century if it is a Julian one."""
+    behind = 12 if (year, month) < (1900, 3) else 13
+    return (datetime.date(year, month, day).weekday() + behind) % 7
+
+
 def weekday(text: str) -> Iterator[Finding]:
     """Dates with a year and a weekday: supported where they agree, refuted where they don't."""
     for pattern in (*_EN_WEEKDAY, *_ISO_WEEKDAY, *_ZH_WEEKDAY):
@@ -135,10 +155,12 @@ def weekday(text: str) -> Iterator[Finding]:
                 continue
             said = _weekday_of(match["weekday"])
             true = datetime.date(*date).weekday()
+            if date[0] < _JULIAN_UNTIL and said != true and said == _julian_weekday(*date):
+                continue
             name = f"星期{_ZH_WEEKDAYS[true]}" if chinese else _WEEKDAYS[true].capitalize()
             when = "-".join(f"{n:02}" for n in date)
             if said == true or stated(text, *match.span()):
-                yield Finding(said == true, match[0], f"{when} is a {name}")
+                yield Finding(said == true, match[0], f"{when} is a {name}", match.start())
 
 
 def _odd_days() -> Iterator[tuple[int, int]]:

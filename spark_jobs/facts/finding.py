@@ -19,6 +19,8 @@ class Finding:
     """The words of the text."""
     truth: str
     """What holds instead, or the same where it is supported."""
+    at: int
+    """Where `says` begins in the window that the rule was given, in characters."""
 
     @property
     def detail(self) -> str:
@@ -62,6 +64,8 @@ def sentence(text: str, start: int, end: int) -> str:
 
 
 def stated(text: str, start: int, end: int) -> bool:
-    """Whether the sentence round `text[start:end]` states it: no condition, negation, error report,
-    example, or lunar calendar."""
-    return not _NOT_STATED.search(sentence(text, start, end))
+    """Whether the sentence round `text[start:end]` states it: no condition, question, negation,
+    error report, example, or lunar calendar."""
+    stop = _SENTENCE.search(text, end, min(len(text), end + _REACH))
+    asked = stop is not None and stop[0] in "?？"
+    return not asked and not _NOT_STATED.search(sentence(text, start, end))

@@ -154,7 +154,7 @@ def percentage(text: str) -> Iterator[Finding]:
                 continue
             right, truth = _percentage(match, _interval(*amounts))
             if right or stated(text, *match.span()):
-                yield Finding(right, match[0], truth)
+                yield Finding(right, match[0], truth, match.start())
 
 
 def direction(text: str) -> Iterator[Finding]:
@@ -170,7 +170,9 @@ def direction(text: str) -> Iterator[Finding]:
             clear = after.low > before.high if match["up"] else before.low > after.high
             way = "more" if after.value > before.value else "less"
             if clear or (wrong and stated(text, *match.span())):
-                yield Finding(not wrong, match[0], f"the second amount is {way} than the first")
+                yield Finding(
+                    not wrong, match[0], f"the second amount is {way} than the first", match.start()
+                )
 
 
 _ANCHORS_ZH = tuple(

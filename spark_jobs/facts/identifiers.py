@@ -102,7 +102,7 @@ def identifier(text: str) -> Iterator[Finding]:
             right = valid(code)
             if right or stated(text, *match.span()):
                 truth = "its check digit is right" if right else "its check digit is wrong"
-                yield Finding(right, match[0], f"as {name} {truth}")
+                yield Finding(right, match[0], f"as {name} {truth}", match.start())
 
 
 RULES = (

@@ -40,7 +40,7 @@ def share(text: str) -> Iterator[Finding]:
         for match in pattern.finditer(text):
             said = float(match["n"].replace(",", ""))
             if 100 < said <= MOST_SHARE and stated(text, *match.span()):
-                yield Finding(False, match[0], "a share of a whole is 100 % at most")
+                yield Finding(False, match[0], "a share of a whole is 100 % at most", match.start())
 
 
 _CLOCK = (
@@ -65,7 +65,7 @@ def clock(text: str) -> Iterator[Finding]:
             if (hour > 24 or minute > 59 or (hour == 24 and minute)) and stated(
                 text, *match.span()
             ):
-                yield Finding(False, match[0], "a day has 24 hours of 60 minutes")
+                yield Finding(False, match[0], "a day has 24 hours of 60 minutes", match.start())
 
 
 _AGE = (
@@ -86,7 +86,9 @@ def age(text: str) -> Iterator[Finding]:
     for pattern in _AGE:
         for match in pattern.finditer(text):
             if int(match["n"]) > OLDEST and stated(text, *match.span()):
-                yield Finding(False, match[0], "nobody has been known to reach 123 years")
+                yield Finding(
+                    False, match[0], "nobody has been known to reach 123 years", match.start()
+                )
 
 
 _PLACE = (
@@ -106,7 +108,7 @@ def place(text: str) -> Iterator[Finding]:
             name, bound = ("latitude", 90) if "lat" in match.groupdict() else ("longitude", 180)
             value = float(match[name[:3]].replace(",", ""))
             if value > bound and stated(text, *match.span()):
-                yield Finding(False, match[0], f"{name} ends at {bound} degrees")
+                yield Finding(False, match[0], f"{name} ends at {bound} degrees", match.start())
 
 
 _TIMES = ("凌晨", "早上", "上午", "中午", "下午", "傍晚", "晚上", "当晚", "当日", "当天")

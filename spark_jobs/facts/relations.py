@@ -58,7 +58,9 @@ def _names(lang: str) -> str:
     return "|".join(re.escape(n) for n in sorted(names, key=lambda n: (-len(n), n)))
 
 
-_CITY = r"(?P<city>[A-Z][\w'’.-]*(?: (?:de |la |el |al-|of )?[A-Z][\w'’.-]*){0,3})"
+_WORD = r"(?:(?:St|Ste|Mt|Ft|Pt|Sta|Sto)\.|(?:[A-Z]\.)+|[A-Z][\w'’-]*)"
+"""A word of a name; a full stop belongs to it only in an abbreviation, else a sentence ends."""
+_CITY = rf"(?P<city>{_WORD}(?: (?:de |la |el |al-|of )?{_WORD}){{0,3}})"
 _HAN_CITY = r"(?P<city>[\u4e00-\u9fff]{2,8})"
 
 
@@ -70,10 +72,13 @@ def _capital_patterns() -> tuple[tuple[re.Pattern[str], bool], ...]:
     capital = r"(?:national )?capital(?: city)?(?: and (?:the )?[a-z-]+(?: [a-z-]+){0,3})?"
     return (
         (re.compile(rf"{_CITY} is the {capital} of {en}{end}"), True),
-        (re.compile(rf"[Tt]he {capital} of {en} is {_CITY}"), True),
+        (re.compile(rf"[Tt]he {capital} of {en} is (?:the city of )?{_CITY}"), True),
+        (re.compile(rf"\b{en}['’]s {capital} is (?:the city of )?{_CITY}"), True),
+        (re.compile(rf"{_CITY} is {en}['’]s {capital}{end}"), True),
         (re.compile(rf"{_CITY}, the {capital} of {en}{end}"), False),
         (re.compile(rf"{_HAN_CITY}是{zh}的?首都"), True),
-        (re.compile(rf"{zh}的?首都(?:是|为){_HAN_CITY}"), True),
+        (re.compile(rf"{zh}的?首都(?:是|为|位于|设在){_HAN_CITY}"), True),
+        (re.compile(rf"{zh}以{_HAN_CITY}为首都"), True),
         (re.compile(rf"{zh}首都{_HAN_CITY}"), False),
     )
 
@@ -103,7 +108,7 @@ def capital(text: str) -> Iterator[Finding]:
             if not right or not city:
                 continue
             if city in right:
-                yield Finding(True, match[0], match[0])
+                yield Finding(True, match[0], match[0], match.start())
             # A run of Han characters must be the name alone: more may be a longer name.
             elif (
                 present
@@ -113,7 +118,10 @@ def capital(text: str) -> Iterator[Finding]:
                 and stated(text, *match.span())
             ):
                 yield Finding(
-                    False, match[0], f"the capital of {name} is {_shown(know, code, name)}"
+                    False,
+                    match[0],
+                    f"the capital of {name} is {_shown(know, code, name)}",
+                    match.start(),
                 )
 
 
@@ -160,7 +168,9 @@ def currency(text: str) -> Iterator[Finding]:
             past = _PAST.search(sentence(text, *match.span()))
             if right or (not past and stated(text, *match.span())):
                 kinds = had["en"] if match["unit"].isascii() else had["zh"]
-                yield Finding(right, match[0], f"{name} has or had {', '.join(kinds)}")
+                yield Finding(
+                    right, match[0], f"{name} has or had {', '.join(kinds)}", match.start()
+                )
 
 
 _ZH_CONTINENT = {"非洲": "africa", "亚洲": "asia", "欧洲": "europe", "北美洲": "north america",
@@ -198,7 +208,7 @@ def continent(text: str) -> Iterator[Finding]:
             said = _ZH_CONTINENT.get(match["where"], match["where"].lower())
             if said == true or stated(text, *match.span()):
                 says = f"{name} {match[0].strip().removeprefix(name)}"
-                yield Finding(said == true, says, f"{name} is in {true.title()}")
+                yield Finding(said == true, says, f"{name} is in {true.title()}", match.start())
 
 
 _ELEMENT = (
@@ -228,13 +238,25 @@ def element(text: str) -> Iterator[Finding]:
             right = right and match["number"] in (None, str(true["number"]))
             if right or stated(text, *match.span()):
                 said = f"{match[lang]} is {true['symbol']}, number {true['number']}"
-                yield Finding(right, match[0], said)
+                yield Finding(right, match[0], said, match.start())
 
 
 RULES = (
     Rule(
         "capital",
-        Search(("capital of", "capital city of", "the capital and", "首都"), 120, 80, 0),
+        Search(
+            (
+                "capital of",
+                "capital city of",
+                "the capital and",
+                "'s capital",
+                "’s capital",
+                "首都",
+            ),
+            120,
+            80,
+            0,
+        ),
         capital,
     ),
     Rule(

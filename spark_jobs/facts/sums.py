@@ -41,7 +41,7 @@ def total(text: str) -> Iterator[Finding]:
             # A total far from the sum counts something else (all members, all years).
             if right or (0.5 <= said / max(sum(parts), 1) <= 2 and stated(text, *match.span())):
                 shown = " + ".join(f"{n:g}" for n in parts)
-                yield Finding(right, match[0], f"{shown} = {sum(parts):g}")
+                yield Finding(right, match[0], f"{shown} = {sum(parts):g}", match.start())
 
 
 RULES = (

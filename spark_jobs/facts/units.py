@@ -86,7 +86,10 @@ def conversion(text: str) -> Iterator[Finding]:
         if right or stated(text, *match.span()):
             true = first.value * factor / factor_b
             yield Finding(
-                right, match[0], f"{match['a']} {match['au']} is {true:.4g} {match['bu']}"
+                right,
+                match[0],
+                f"{match['a']} {match['au']} is {true:.4g} {match['bu']}",
+                match.start(),
             )
 
 
@@ -104,7 +107,7 @@ def temperature(text: str) -> Iterator[Finding]:
         right = abs(true - fahrenheit) <= allowed
         spread = abs(celsius * 9 / 5 - fahrenheit) <= allowed
         if right or (not spread and stated(text, *match.span())):
-            yield Finding(right, match[0], f"{celsius:g} °C is {true:.4g} °F")
+            yield Finding(right, match[0], f"{celsius:g} °C is {true:.4g} °F", match.start())
 
 
 _BRACKETS = ("(", "（")

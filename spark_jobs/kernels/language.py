@@ -43,7 +43,10 @@ SURE = 0.5
 OPEN = 0.15
 """Vote for English on ASCII text that both libraries leave open."""
 
-_SAME = {"wuu": "zh", "yue": "zh"}
+SAME = {"wuu": "zh", "yue": "zh"}
+"""Languages that go by another's code: wuu and yue are written Chinese to a reader of a corpus."""
+KNOWN = LANGUAGES - SAME.keys()
+"""Codes that a record can get."""
 _SINGLE = {
     scripts.HANGUL: "ko",
     scripts.GREEK: "el",
@@ -110,8 +113,7 @@ def _ask(excerpt: str, english: float, seed: int) -> tuple[str, float]:
         # What both leave open is Latin noise as a rule: names, slang, exclamations.
         votes["en"] = votes.get("en", 0.0) + OPEN * excerpt.isascii()
     votes["en"] = min(1.0, votes.get("en", 0.0) + english)
-    # wuu and yue are written Chinese to a reader of the corpus.
-    best, score = max(((_SAME.get(n, n), v) for n, v in votes.items()), key=lambda v: (v[1], v[0]))
+    best, score = max(((SAME.get(n, n), v) for n, v in votes.items()), key=lambda v: (v[1], v[0]))
     return (best, score) if best in LANGUAGES and score > 0 else (UNKNOWN, 0.0)
 
 

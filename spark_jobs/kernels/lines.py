@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from headrace.infra.unpack import DamagedError as DamagedError
+
 WINDOW_BYTES = 16 << 20
 """Whole lines are handed on in blocks of about this size, so memory doesn't grow with the file."""
 HEAD_BYTES = 4096
 """What is kept of a record that can't be read."""
-
-
-class DamagedError(Exception):
-    """A compressed stream ends early or can't be decompressed further."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 Three-valued: a document is refuted if one check fails for certain, supported if checks applied and
 all passed, else unverified (most are). An automaton finds where something may stand that can be
 checked; only there the rules of `headrace.spark_jobs.facts` look. They are made for precision: a
-refutation rejects, so what could be read in another way is left alone. docs/levels/l3_facts.md has
-coverage, precision and what each rule reads.
+refutation rejects, so what could be read in another way is left alone, and so is what a text
+quotes, denies, tells or tries out (`facts.context`). One refutation rejects a text of up to
+PER_CHARACTERS; a longer one needs one for each PER_CHARACTERS begun, so that a slip doesn't reject
+a book. docs/levels/l3_facts.md has coverage, precision and what each rule reads.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from headrace.infra.settings import Settings
 from headrace.spark_jobs.facts import (
     arithmetic,
     chronology,
+    context,
     dates,
     growth,
     identifiers,
@@ -53,6 +56,8 @@ RULES = (
 )
 """All checks. Where several refute a document, the first of them is the reason."""
 
+PER_CHARACTERS = 5_000
+"""Characters of text, begun ones included, for which there must be one refuted statement."""
 SUPPORTED, REFUTED, UNVERIFIED = "supported", "refuted", "unverified"
 
 
@@ -66,13 +71,35 @@ def _anchors() -> Anchors:
 
 
 def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
-    """What every check that applied found: text, index of its rule, window, finding."""
+    """What every check that applied found: text, index of its rule, window, finding.
+
+    What a rule refutes but the text doesn't claim itself is left out.
+    """
     data = texts.data
     for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
         # A window may cut a character at its ends; what is left of it is dropped.
-        window = data[start:stop].tobytes().decode("utf-8", "ignore").translate(_SPACES)
+        while start < stop and data[start] & 0xC0 == 0x80:
+            start += 1
+        shown = data[start:stop].tobytes().decode("utf-8", "ignore")
+        window = shown.translate(_SPACES)
         for finding in RULES[number].check(window):
-            yield text, number, window, finding
+            at = start + len(shown[: finding.at].encode())
+            if finding.supported or _claimed(texts, text, at, finding.says, RULES[number].name):
+                yield text, number, window, finding
+
+
+def _claimed(texts: Texts, text: int, at: int, says: str, rule: str) -> bool:
+    """Whether a text itself claims what it says from byte `at` on, by what stands round it."""
+    first, last = texts.offsets[text : text + 2].tolist()
+    reach = 4 * context.REACH  # bytes of as many characters, at most
+    before, after = (
+        texts.data[a:b].tobytes().decode("utf-8", "ignore").translate(_SPACES)
+        for a, b in ((max(first, at - reach), at), (at, min(last, at + reach)))
+    )
+    before = before[-context.REACH :]
+    stop = len(before) + len(says)
+    around = before + after[: len(says) + context.REACH]
+    return context.claimed(around, len(before), stop, rule)
 
 
 def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
@@ -80,17 +107,21 @@ def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
     del settings  # verdicts are stored whether they reject or not
     n = len(texts.text)
     checks = np.zeros(n, np.int32)
-    refuted: dict[int, tuple[int, str]] = {}
+    refuted: dict[int, dict[str, int]] = {}
     for text, number, _, finding in findings(texts):
         checks[text] += 1
-        if not finding.supported and refuted.get(text, (number + 1,))[0] > number:
-            refuted[text] = (number, finding.detail)
+        if not finding.supported:
+            # Windows overlap, and a text may say the same twice: a statement counts once.
+            refuted.setdefault(text, {}).setdefault(finding.detail, number)
     rule = np.full(n, None, dtype=object)
     detail = np.full(n, None, dtype=object)
-    for text, (number, says) in refuted.items():
-        rule[text], detail[text] = RULES[number].name, says
-    passing = np.where(checks > 0, SUPPORTED, UNVERIFIED)
-    verdict = np.where(rule == None, passing, REFUTED)  # noqa: E711 (elementwise)
+    verdict = np.where(checks > 0, SUPPORTED, UNVERIFIED).astype(object)
+    for text, wrong in refuted.items():
+        if len(wrong) * PER_CHARACTERS < len(texts.text[text].as_py()):
+            verdict[text] = UNVERIFIED
+            continue
+        says, number = min(wrong.items(), key=lambda x: x[1])
+        verdict[text], rule[text], detail[text] = REFUTED, RULES[number].name, says
     return {
         "fact_verdict": pa.array(verdict, pa.string()),
         "fact_checks": pa.array(checks),

@@ -9,6 +9,7 @@ where none is, `domain` names the best of all targets. Weights: data/l5_domain.n
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels.linear import LinearModel
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
@@ -41,11 +43,17 @@ class DomainSettings(Settings):
     def _known(cls, targets: dict[str, float]) -> dict[str, float]:
         for name, threshold in targets.items():
             if name not in DOMAINS:
-                raise ValueError(f"no model for domain {name!r}; known: {', '.join(DOMAINS)}")
+                near = difflib.get_close_matches(name.lower(), DOMAINS, 1, 0.5)
+                raise SettingError(
+                    f"no model for domain {name!r}; known: {', '.join(DOMAINS)}",
+                    f"did you mean {near[0]}?" if near else "take one of those that are known",
+                )
             if not 0 <= threshold <= 1:
-                raise ValueError(f"threshold of {name} is {threshold}; give 0 to 1")
+                raise SettingError(f"threshold of {name} is {threshold}", "give 0 to 1")
         if not targets:
-            raise ValueError(f"no target; name at least one of: {', '.join(DOMAINS)}")
+            raise SettingError(
+                "no target: nothing could be kept", f"give some of {', '.join(DOMAINS)}"
+            )
         return targets
 
 

@@ -6,6 +6,7 @@ DIR has Parquet files with the columns text and lang, named <what>_<lang>_<sourc
 """
 
 import os
+import random
 import re
 import time
 from collections import Counter, defaultdict
@@ -133,3 +134,46 @@ def test_level_3_coverage_precision_and_recall() -> None:
     for rule, caught in seeded.items():
         print(f"facts {rule}: {np.mean(caught):.2f} of {len(caught)} seeded slips refuted")
     print(f"facts all: {np.mean([c for cs in seeded.values() for c in cs]):.2f}")
+
+
+FALSE = {
+    "zh": (
+        "该工程于2021年4月31日竣工。",
+        "会议定于2022年5月10日（星期五）举行。",
+        "巴西的首都是圣保罗。",
+        "因此 14 + 27 = 43。",
+        "截至11月31日，报名人数已满。",
+    ),
+    "en": (
+        "The bridge was opened on 31 April 2015.",
+        "The hearing took place on Friday, May 10, 2022.",
+        "The capital of Turkey is Istanbul. The town has a port.",
+        "So the bill came to 14 + 27 = 43 in all.",
+        "Brazil's capital is Rio de Janeiro.",
+    ),
+}
+SENTENCES = {"zh": "(?<=[。！？])", "en": r"(?<=[.!?])\s"}
+
+
+def test_level_3_refutes_statements_in_text_of_any_kind() -> None:
+    """A false statement at a random place of 80 texts of each source."""
+    chance = random.Random(5)
+    caught: Counter[bool] = Counter()
+    for name, lang, text in sets():
+        fit = [t for t in text.to_pylist() if t and 200 < len(t) < 4500]
+        made = []
+        for some in chance.sample(fit, min(80, len(fit))):
+            parts = re.split(SENTENCES[lang], some)
+            at = chance.randrange(len(parts) + 1)
+            parts.insert(at, chance.choice(FALSE[lang]))
+            made.append(("" if lang == "zh" else " ").join(parts))
+        if not made:
+            continue
+        found = l3_facts.score(
+            Texts(pa.array(made), np.zeros(len(made), np.int8)), l3_facts.FactsSettings()
+        )
+        here = Counter(v == "refuted" for v in found["fact_verdict"].to_pylist())
+        caught += here
+        print(f"facts {name:36} {here[True]} of {len(made)} false statements refuted")
+    print(f"facts statements: {caught[True] / caught.total():.3f} of {caught.total()} refuted")
+    assert caught[True] / caught.total() >= 0.9

@@ -14,6 +14,7 @@ from headrace.flows.cli import cli, spread
 from headrace.flows.command import SECRET, Call, without_values
 from headrace.infra import audit
 from headrace.infra.settings import Shared
+from headrace.tasks.settings import PretrainVerb
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
@@ -150,6 +151,72 @@ def test_an_edited_record_of_decisions_is_exit_four(tmp_path: Path) -> None:
     assert code == 4 and "line 1" in str(said["error"]) and "line 1" in err
 
 
+@pytest.mark.parametrize(
+    ("home", "verb"),
+    [
+        ("file", "status"),
+        ("file/below", "curate --input x --output y"),
+        ("/proc/headrace", "doctor"),
+        ("dangling/below", "status"),
+    ],
+)
+def test_a_state_folder_that_can_not_be_used_is_one_line(
+    tmp_path: Path, home: str, verb: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "dangling").symlink_to("/proc/nowhere/x")
+    code, said, err = headrace(*verb.split(), home=tmp_path / home)
+    assert code == 2 and str(tmp_path / home) in str(said["error"])
+    assert "HEADRACE_HOME" in str(said["error"])
+    assert err.startswith("error: the state folder") and len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["curate", "--input", "in.jsonl", "--output", "file"],
+        ["curate", "--input", "in.jsonl", "--output", "file/below"],
+        ["tokenize", "--release", "r", "--output", "file"],
+        ["pretrain", "--data", "tokens", "--output", "file"],
+        ["align", "sft", "--model", "m", "--data", "d", "--output", "file"],
+    ],
+)
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path, args: list[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "in.jsonl").write_text('{"text": "x"}\n')
+    at = {"file": str(tmp_path / "file"), "file/below": str(tmp_path / "file/below")}
+    code, said, _ = headrace(*(at.get(a, a) for a in args), home=tmp_path / "h")
+    assert code == 2 and "is a file" in str(said["error"])
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["generate", "--model", "champion", "--prompt", "\udcd3\udcef"],
+        ["decide", "--version", "1", "--promote", "--by", "A", "--why", "\udcff"],
+        ["rollback", "--by", "\udcff", "--why", "slower"],
+        ["curate", "--input", "x", "--output", "y", "--set", "seed=\udcff"],
+    ],
+)
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path, args: list[str]) -> None:
+    code, said, err = headrace(*args, home=tmp_path)
+    assert code == 2 and "not UTF-8" in str(said["error"]) and "\\x" in str(said["error"])
+    assert "not UTF-8" in err
+
+
+def test_a_name_can_not_forge_a_line(tmp_path: Path) -> None:
+    name = "a\nerror: forged line\x1b[2J\u202egnp"
+    code, said, err = headrace(
+        "curate", "--input", str(tmp_path / name), "--output", str(tmp_path / "o"), home=tmp_path
+    )
+    assert code == 3 and name not in str(said["error"])
+    for shown in (err, (tmp_path / "logs" / "headrace.log").read_text()):
+        assert not any(x.startswith("error: forged") for x in shown.splitlines())
+        assert "\x1b" not in shown and "\u202e" not in shown
+        assert r"a\nerror: forged line\x1b[2J\u202egnp" in shown
+
+
 def test_an_empty_state_folder_has_no_litter(tmp_path: Path) -> None:
     code, said, _ = headrace("gc", "--keep", "0", home=tmp_path)
     assert code == 0 and said == {"removed": [], "kept": [], "bytes": 0, "dry_run": False}
@@ -195,3 +262,41 @@ def test_the_webhook_stands_in_no_parameter_of_a_flow() -> None:
     call = Call(None, ("notify.webhook=https://x/t0ken",), "local")
     assert call.settings(Shared).notify.webhook is None
     assert call.made is not None and call.made.notify.webhook == "https://x/t0ken"
+
+
+def test_an_option_wins_over_the_file_and_set_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("preset: local\nsteps: 7\ncheckpoint: {keep: 5}\nspark: {partitions: 3}\n")
+    call = Call(file, ("checkpoint.every=9",), "cluster")
+    made = call.settings(PretrainVerb, preset="test", checkpoint={"keep": 4})
+    assert (made.preset, made.steps) == ("test", 7)
+    assert (made.checkpoint.keep, made.checkpoint.every) == (4, 9)
+    assert (made.spark.partitions, made.spark.master) == (3, "spark://127.0.0.1:7077")
+    assert Call(file, ("preset=test",), "local").settings(PretrainVerb, preset="local").preset == (
+        "test"
+    )
+    assert Call(file, (), "local").settings(PretrainVerb).preset == "local"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["run"],
+        ["curate", "--input", "x", "--output", "y"],
+        ["pretrain", "--data", "x", "--output", "y"],
+        ["align", "sft", "--model", "m", "--data", "d", "--output", "o"],
+        ["evaluate", "--model", "m"],
+        ["gate", "--champion", "a", "--challenger", "b"],
+        ["monitor", "--window", "x"],
+        ["retrain", "--window", "x"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_settings_are_refused_before_a_server_is_started(args: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: 1\nspark:\n  mastr: local\n")
+    code, answer, err = headrace(*args, "--config", str(file), home=tmp_path)
+    error = answer["error"]
+    assert isinstance(error, dict) and code == 2
+    assert error["message"] == f"--config {file}, line 3, column 3: unknown setting spark.mastr"
+    assert error["hint"] == "did you mean spark.master?" and "prefect" not in err

@@ -1,23 +1,24 @@
 """What prefect.yaml declares; registering it with a real server is in tests/e2e/test_doors.py."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
-from headrace.flows.deployments import SHIPPED, Entry, _defaults, _flow, read_entries
+from headrace.flows.deployments import SHIPPED, Entry, _defaults, _flow, read_forms
 from headrace.infra.errors import UsageError
 from headrace.infra.services import POOLS
 from headrace.infra.stack import Stack
 from headrace.tasks.settings import DeployVerb
 
 UP = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())
-ENTRIES = read_entries(SHIPPED)
+ENTRIES = [form.entry for form in read_forms(SHIPPED, _defaults(DeployVerb(), UP))]
 
 
 def test_the_deployments_of_the_contract() -> None:
-    names = [f"{_flow(e.entrypoint).name}/{e.name}" for e in ENTRIES]
+    names = [form.name for form in read_forms(SHIPPED, {})]
     assert names == ["curate/daily", "monitor/hourly", "retrain/on-drift", "retrain/weekly",
                      "evaluate/on-demand", "lifecycle/on-demand"]  # fmt: skip
     assert {e.work_pool.name for e in ENTRIES} == set(POOLS)
@@ -25,10 +26,9 @@ def test_the_deployments_of_the_contract() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.entrypoint}/{e.name}")
 def test_each_form_says_what_its_fields_are_for(entry: Entry) -> None:
-    schema = parameter_schema(_flow(entry.entrypoint)).model_dump_for_openapi()
-    assert set(_defaults(DeployVerb(), UP)[_flow(entry.entrypoint).name]) <= set(
-        schema["properties"]
-    )
+    flow = _flow(entry.entrypoint, "here")
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    assert set(_defaults(DeployVerb(), UP)[flow.name]) <= set(schema["properties"])
     for name, field in schema["properties"].items():
         assert len(field.get("description", "")) > 8, name
     for kind in schema["definitions"].values():
@@ -62,8 +62,11 @@ def test_what_deploy_is_told_fills_the_forms() -> None:
     assert relative["monitor"]["inbox"] == str(Path("in").absolute())
 
 
+SCHEDULED = "headrace.flows.scheduled.curate"
+
+
 def own(path: Path, **changed: object) -> Path:
-    entry = {"name": "x", "entrypoint": "headrace.flows.scheduled.curate",
+    entry = {"name": "x", "entrypoint": SCHEDULED,
              "work_pool": {"name": "spark"}, **changed}  # fmt: skip
     path.write_text(yaml.safe_dump({"name": "ours", "deployments": [entry]}))
     return path
@@ -83,14 +86,69 @@ def test_a_file_of_ones_own_is_checked(
 ) -> None:
     path = own(tmp_path / "prefect.yaml", **changed)
     if said is None:
-        assert read_entries(path)[0].schedules[0].timezone == "Asia/Shanghai"
+        assert read_forms(path, {})[0].entry.schedules[0].timezone == "Asia/Shanghai"
     else:
         with pytest.raises(UsageError, match=said):
-            read_entries(path)
+            read_forms(path, {})
 
 
 def test_what_is_no_file_or_no_flow() -> None:
     with pytest.raises(UsageError, match="No such file"):
-        read_entries(Path("/none.yaml"))
-    with pytest.raises(UsageError, match="no flow"):
-        _flow("headrace.flows.scheduled.Alert")
+        read_forms(Path("/none.yaml"), {})
+    for wrong in ("headrace.flows.scheduled.Alert", "headrace.flows.schedule.curate", "curate", ""):
+        with pytest.raises(UsageError, match=r"here: .* isn't a flow") as error:
+            _flow(wrong, "here")
+        assert "headrace.flows.scheduled.NAME; its flows: curate, monitor" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "hint"),
+    [
+        ({"parameters": {"settings": {"semantics": {"treshold": 1}}}}, "line 5, column 45: "
+         "unknown setting settings.semantics.treshold", "settings.semantics.threshold"),
+        ({"parameters": {"settings": {"semantics": {"threshold": 7}}}}, "line 5, column 58", "1"),
+        ({"parameters": {"imput": ["x"]}}, "unknown setting imput", "did you mean input?"),
+        ({"schedules": [{"cron": "0 2 * *"}]}, "isn't a cron schedule", "five fields"),
+        ({"schedules": [{"cron": "0 2 * * *", "timezone": "Mars"}]}, "no timezone 'Mars'", "Asia"),
+        ({"entrypoint": "flows.curate"}, "line 4, column 17: flows.curate isn't a flow", "curate"),
+        ({"triggers": [{}]}, "takes no `alert`", "leave the triggers out"),
+        ({"name": "a/b"}, "name = 'a/b'", "Its name below"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_deployment_name_line_and_column(
+    tmp_path: Path, changed: dict[str, object], said: str, hint: str
+) -> None:
+    path = tmp_path / "prefect.yaml"
+    entry = {"name": "x", "work_pool": {"name": "spark"}, "entrypoint": SCHEDULED, **changed}
+    lines = [f"{k}: {json.dumps(v)}" for k, v in entry.items()]
+    path.write_text("deployments:\n  - " + "\n    ".join(lines) + "\n")
+    with pytest.raises(UsageError) as error:
+        read_forms(path, {})
+    assert said in error.value.message and hint in error.value.hint
+
+
+def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: Path) -> None:
+    defaults = _defaults(DeployVerb.model_validate({"curate": {"bias": {"threshold": 0.2}}}), UP)
+    given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
+    path = own(tmp_path / "prefect.yaml", parameters=given)
+    (form,) = read_forms(path, defaults)
+    was, now = defaults["curate"]["settings"], form.parameters["settings"]
+    assert now["semantics"]["threshold"] == 0.8 and now["bias"]["threshold"] == 0.2
+    assert now["domain"]["targets"] == {"legal": 0.5}, "a mapping that is a value replaces"
+    rest = {"semantics", "domain"}
+    assert {k: v for k, v in now.items() if k not in rest} == {
+        k: v for k, v in was.items() if k not in rest
+    }
+
+
+def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = own(tmp_path / "prefect.yaml")
+    both = yaml.safe_load(path.read_text())["deployments"] * 2
+    path.write_text(json.dumps({"deployments": both}))
+    with pytest.raises(UsageError, match="two deployments are called curate/x"):
+        read_forms(path, {})
+
+
+def test_the_gates_policy_is_read_when_it_is_deployed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        _defaults(DeployVerb.model_validate({"gate": {"policy": "gone.yaml"}}), UP)

@@ -96,5 +96,18 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
         assert (f"{outcome} of {window}" in answer.get("waits", "")) == (outcome in ("few", "gone"))
     said = {"fine": FINE["report"], "drift": DRIFT["report"]}.get(str(stands))
     assert answer["drift"] == (stands == "drift") and answer["report"] == said
-    screen = drift_screen(answer)
+    shown = [{**v, "alert_waits": "no server"} if "outbox" in v else v for v in answer["windows"]]
+    screen = drift_screen({**answer, "windows": shown})
+    assert screen.count("no server") == outcomes.count("drift")
     assert all(window in screen for window in left) and ("no new one" in screen) == (not left)
+
+
+def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(
+    inbox: Path, tmp_path: Path
+) -> None:
+    reference = tmp_path / "reference.jsonl"
+    reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
+    (inbox / "a.jsonl").write_text('{"content": "The court heard a case."}\n' * 50)
+    (window,) = monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"]
+    assert window["drift"] is None and "`content` (50)" in window["why"]
+    assert monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"] == []

@@ -1,15 +1,21 @@
 """Parameters of the flows that deployments run; their runs: tests/e2e/test_doors.py."""
 
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from headrace.flows.scheduled import Alert, _on_todays_cluster
+from headrace.flows import scheduled
+from headrace.flows.scheduled import Alert, _on_todays_cluster, _whole
 from headrace.infra import stack
+from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.settings import SparkSettings
 from headrace.infra.stack import Stack
-from headrace.tasks.settings import CurateVerb
+from headrace.tasks.settings import CurateVerb, RetrainVerb
 
 
 def test_an_alert_of_any_monitor_is_understood() -> None:
@@ -44,3 +50,45 @@ def test_a_cluster_that_moved_to_another_port_is_found(
 
     monkeypatch.setattr(stack, "running", running)
     assert _on_todays_cluster(settings).spark.master == runs_on
+
+
+def run_of(monkeypatch: pytest.MonkeyPatch, own: dict[str, Any], given: dict[str, Any]) -> None:
+    """Be a run with the parameters `given` of a deployment with the parameters `own`."""
+
+    @contextmanager
+    def client(sync_client: bool) -> Any:
+        yield SimpleNamespace(read_deployment=lambda _: SimpleNamespace(parameters=own))
+
+    monkeypatch.setattr(scheduled, "get_client", client)
+    monkeypatch.setattr(scheduled, "deployment", SimpleNamespace(id=str(uuid4()), parameters=given))
+
+
+def test_a_run_that_is_given_some_settings_keeps_the_others_of_its_deployment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = RetrainVerb.model_validate(
+        {"model": {"name": "m"}, "ewc": {"strength": 7, "course": {"optimizer": {"warmup": 0.3}}}}
+    )
+    given = {"ewc": {"course": {"optimizer": {"adamw_lr": 5e-4}}}}
+    run_of(monkeypatch, {"settings": own.model_dump(mode="json")}, {"settings": given})
+    made = _whole(RetrainVerb.model_validate(given))
+    assert made.model.name == "m" and made.ewc.strength == 7
+    rates = made.ewc.course.optimizer
+    assert (rates.adamw_lr, rates.warmup, rates.muon_lr) == (5e-4, 0.3, 0.01)
+
+
+def test_a_run_of_a_whole_form_or_of_no_deployment_has_the_settings_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    form = CurateVerb.model_validate(
+        {"bias": {"threshold": 0.2}, "domain": {"targets": {"legal": 1}}}
+    )
+    assert _whole(form) is form
+    stored = CurateVerb(seed=5).model_dump(mode="json")
+    run_of(monkeypatch, {"settings": stored}, {"settings": form.model_dump(mode="json")})
+    assert _whole(form) == form
+    run_of(monkeypatch, {}, {"settings": {"semantics": {"treshold": 1}}})
+    with pytest.raises(
+        UsageError, match=r"settings of this run: unknown setting semantics\.treshold"
+    ):
+        _whole(form)

@@ -2,6 +2,7 @@ from headrace.flows.screen import (
     audit_screen,
     decision_screen,
     decisions_screen,
+    deployments_screen,
     drift_screen,
     gate_screen,
     litter_screen,
@@ -25,6 +26,26 @@ def test_the_ledger_is_shown_adding_up() -> None:
 
 def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
     assert "101 ≠ 90 + 9 + 1" in release_screen({**RELEASE, "read": 101})
+
+
+def test_files_that_are_unreadable_unusual_or_left_out_are_named() -> None:
+    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(7)]
+    out = [{"uri": "/in/README.md", "why": "describes the data"}]
+    said = release_screen({
+        **RELEASE,
+        "unreadable_files": {"count": 50, "first": odd},
+        "noted_files": {"count": 1, "first": [{"uri": "/in/b.json", "why": "a JSON array"}]},
+        "left_out": {"count": 1, "first": out},
+    })  # fmt: skip
+    assert "/in/4.bz2: a bzip2-compressed file" in said and "/in/5.bz2" not in said
+    assert "and 45 more: see the report" in said and "/in/b.json: a JSON array" in said
+    assert "/in/README.md: describes the data" in said
+
+
+def test_a_release_of_nothing_says_that_it_is_not_the_latest() -> None:
+    said = release_screen({**RELEASE, "kept": 0, "rejected": {"format": 99}})
+    assert "latest.json doesn't point to this release" in said
+    assert "latest.json" not in release_screen(RELEASE)
 
 
 def test_a_round_without_drift_says_that_nothing_is_trained() -> None:
@@ -95,14 +116,38 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
     assert "none yet" in decisions_screen({"decisions": []})
 
 
+NOTHING = {
+    "champion": None, "window": None, "decision": None, "waiting": [], "running": [], "next": [],
+    "paused": [], "alerts": [], "stack": None, "stack_fault": None,
+    "disk": {"state_bytes": 1, "free_bytes": 1},
+}  # fmt: skip
+
+
 def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> None:
     waits = {"version": "3", "run_id": "r", "compared_with": "1", "report": "/x/gate.html"}
-    data = {"champion": None, "window": None, "decision": LINE, "waiting": [waits], "running": [],
-            "next": [], "stack": None, "disk": {"state_bytes": 1, "free_bytes": 1}}  # fmt: skip
+    data = {**NOTHING, "decision": LINE, "waiting": [waits]}
     said = status_screen(data)
     assert "version 3, compared with version 1: /x/gate.html" in said
     assert "version 1 champion again" in said and "by A. Lead" in said and ": slower" in said
     assert "waits for a person    none" in status_screen({**data, "waiting": []})
+
+
+def test_what_is_paused_says_so() -> None:
+    said = status_screen({
+        **NOTHING, "stack": "http://p", "paused": ["automation on drift: alerts wait"],
+        "alerts": [{"window": "/w", "outbox": "/o", "why": "the automation `on drift` is paused"}],
+    })  # fmt: skip
+    assert "paused                automation on drift: alerts wait" in said
+    assert "alert waits           /w: the automation `on drift` is paused" in said
+    silent = status_screen({**NOTHING, "stack": "http://p", "stack_fault": " does not answer"})
+    assert "stack                 http://p does not answer" in silent
+    deployed = {"name": "curate/daily", "schedules": ["0 2 * * *"], "automations": [],
+                "paused": ["the schedule 0 2 * * *"]}  # fmt: skip
+    shown = deployments_screen({"deployments": [deployed], "alerts_sent": 0, "prefect": "http://p"})
+    assert "at 0 2 * * * UTC; paused: the schedule 0 2 * * *" in shown
+    monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
+                 "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
+    assert "waits in /o.json: no server is up" in drift_screen(monitored)
 
 
 def test_a_torn_line_is_told_and_explained() -> None:

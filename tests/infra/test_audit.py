@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -71,12 +72,11 @@ def test_any_changed_byte_shows(tmp_path_factory: pytest.TempPathFactory, at: in
         audit.verify(path)
 
 
-@pytest.mark.parametrize("end", ["", " ", "x", "}", "cut"])
-def test_one_byte_at_the_end_undoes_no_decision(tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize("end", [" ", "x", "}", "\r"])
+def test_one_changed_byte_at_the_end_undoes_no_decision(tmp_path: Path, end: str) -> None:
     path = tmp_path / "a.jsonl"
     write(path, 2)
-    whole = path.read_bytes().removesuffix(b"\n")
-    edited = whole[:-1] if end == "cut" else whole + end.encode()
+    edited = path.read_bytes().removesuffix(b"\n") + end.encode()
     path.write_bytes(edited)
     with pytest.raises(ValidationError, match="line 2") as e:
         audit.verify(path)
@@ -84,6 +84,50 @@ def test_one_byte_at_the_end_undoes_no_decision(tmp_path: Path, end: str) -> Non
     with pytest.raises(ValidationError):
         write(path, 1)
     assert path.read_bytes() == edited, "nothing was cut off"
+
+
+@given(st.data())
+def test_a_last_line_without_its_end_blocks_nothing(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("audit") / "a.jsonl"
+    write(path, 2)
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    cut = data.draw(st.integers(first + 1, len(whole) - 1))
+    path.write_bytes(whole[:cut])
+    assert audit.verify(path)["torn"] and audit.verify(path)["lines"] == 1
+    assert len(audit.read(path)) == 1
+    write(path, 1)
+    assert not audit.verify(path)["torn"] and path.read_bytes().startswith(whole[:first])
+
+
+def test_a_torn_line_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    path.write_bytes(path.read_bytes()[:-1])
+    audit.read(path)
+    audit.read(path)
+    assert [r.getMessage() for r in caplog.records if "never committed" in r.getMessage()] == [
+        f"{path} line 2 lacks its end: that decision was never committed, and counts for nothing; "
+        "the next decision takes its place"
+    ]
+
+
+def test_a_line_that_could_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    before = path.read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=str(path)):
+        write(path, 1)
+    assert path.read_bytes() == before
 
 
 def test_a_new_file_is_synced_with_its_folder(

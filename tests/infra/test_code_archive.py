@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from headrace.infra import code_archive
-from headrace.infra.lineage import code_version
 
 
 def test_the_archive_holds_the_layer_and_infra_and_is_named_by_their_hash(tmp_path: Path) -> None:
     archive = code_archive.build("spark_jobs", tmp_path / "code")
-    assert archive == tmp_path / "code" / f"{code_version('spark_jobs')}.zip"
+    assert archive == tmp_path / "code" / f"{code_archive.content('spark_jobs')}.zip"
     names = set(zipfile.ZipFile(archive).namelist())
     assert {
         "headrace/__init__.py",

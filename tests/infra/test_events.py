@@ -20,6 +20,7 @@ def automation(enabled: bool = True, **trigger: Any) -> dict[str, Any]:
     means = {"prefect.resource.id": "headrace.model.m"}
     expect = ["headrace.drift.detected"]
     return {
+        "name": "on drift",
         "enabled": enabled,
         "trigger": {"expect": expect, "match": means, **trigger},
         "actions": [{"type": "run-deployment"}],

@@ -366,3 +366,29 @@ def test_a_copy_of_the_state_folder_writes_into_itself(store: Tracking, tmp_path
     run = copy.start_run("there", {})
     assert str(tmp_path / "copy") in copy.client.get_run(run).info.artifact_uri
     assert Registry(copy, "m").champion().export.is_relative_to(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_decision_that_was_carried_out_survives_the_end_of_its_line(
+    store: Tracking, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    models, _, v2, _ = two_versions(store, f"end-{lost}")
+    models.decide(v2, True, "A", "better")
+    path = store.home.audit
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    assert models.champion().number == v2
+    assert path.read_bytes() == whole and "whole again" in caplog.text
+
+
+def test_a_decision_whose_line_never_ended_was_not_made(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "no-end")
+    before = store.home.audit.read_bytes()
+    audit.append(store.home.audit, action="promote", model="no-end", version=v2, who="A", why="b",
+                 run_id="r", **{"from": v1, "to": v2})  # fmt: skip
+    line = store.home.audit.read_bytes()
+    store.home.audit.write_bytes(line[:-1])
+    assert models.champion().number == v1
+    models.decide(v2, False, "A", "no")
+    assert store.home.audit.read_bytes().startswith(before)
+    assert [e["action"] for e in audit.read(store.home.audit)][-1] == "refuse"

@@ -75,6 +75,8 @@ def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
 
 def test_an_output_folder_stands_for_its_newest_release(tmp_path: Path) -> None:
     made = release(tmp_path, "r", None, ["a"])
-    assert releases.newest(str(tmp_path)) == str(tmp_path)
+    assert releases.newest(made) == made and releases.newest("/no/output") == "/no/output"
+    with pytest.raises(InputError, match="no release there keeps a document"):
+        releases.newest(str(tmp_path))
     (tmp_path / "latest.json").write_text('{"release_id": "r"}')
-    assert releases.newest(str(tmp_path)) == made == releases.newest(made)
+    assert releases.newest(str(tmp_path)) == made

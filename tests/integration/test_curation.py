@@ -17,12 +17,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.infra.errors import InputError, UsageError
+from headrace.infra import releases
+from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
+from headrace.tasks.curation import validate_finished
 
 pytestmark = pytest.mark.spark
 
@@ -79,6 +81,17 @@ def corpus(folder: Path) -> Path:
     (folder / "d.jsonl").write_bytes(b"")
     (folder / "e.parquet").write_bytes(b"PAR1 not really")
     (folder / "f.txt").write_text("A note of its own, in a file of its own, about nothing much.")
+    # Files that are not what their names say, and what is no file.
+    more = [{"text": "".join(random.Random(k).sample(ZH, 4)) + f"补充{k}。"} for k in range(60)]
+    (folder / "g.json").write_text(json.dumps(more[:20], indent=1, ensure_ascii=False))
+    wide = "\n".join(json.dumps(r, ensure_ascii=False) for r in more[20:40])
+    (folder / "h.jsonl").write_bytes(wide.encode("utf-16"))
+    returns = "\r".join(json.dumps(r) for r in more[40:])
+    (folder / "i.jsonl").write_bytes(returns.encode())
+    (folder / "j.csv").write_text('text,n\n"One, two",1\nThree and four are more.,2,3\n')
+    (folder / "k.jsonl").symlink_to("nowhere")
+    (folder / "l.jsonl").symlink_to("a.jsonl")
+    (folder / "README.md").write_text("What this folder holds.")
     return folder
 
 
@@ -116,6 +129,12 @@ def parquet(release: str) -> dict[str, str]:
     return there
 
 
+def manifest_of(said: dict[str, Any]) -> list[str]:
+    """The URIs of a release's inputs."""
+    manifest = json.loads(Path(said["release"], "manifest.json").read_text())
+    return [i["uri"] for i in manifest["inputs"]]
+
+
 def rows(release: str, part: str) -> list[dict[str, Any]]:
     files = sorted(Path(release, part).rglob("*.parquet"))
     return [r for p in files for r in pq.ParquetFile(p).read().to_pylist()]
@@ -151,13 +170,26 @@ def test_the_ledger_adds_up(reference: tuple[Path, dict[str, Any]]) -> None:
     ledger = pq.read_table(Path(said["release"], "ledger.parquet"))
     assert ledger.schema == LEDGER
     assert sum(ledger["records"].to_pylist()) == said["read"]
-    assert said["input_bytes"] == sum(p.stat().st_size for p in inputs.iterdir())
+    names = {Path(u).name for u in manifest_of(said)}
+    assert names == {p.name for p in inputs.iterdir()} - {"README.md", "l.jsonl"}
+    assert said["input_bytes"] == sum(p.stat().st_size for p in inputs.iterdir() if p.exists()) - (
+        (inputs / "l.jsonl").stat().st_size + (inputs / "README.md").stat().st_size
+    )
     per_file: dict[str, int] = {}
     for row in kept + rejected + lost:
         name = Path(row["source"]).name
         per_file[name] = per_file.get(name, 0) + 1
     assert per_file["a.jsonl"] == 60 and per_file["b.jsonl"] == 44
     assert per_file["e.parquet"] == per_file["f.txt"] == 1 and per_file["c.jsonl.gz"] > 1
+    assert [per_file[n] for n in ("g.json", "h.jsonl", "j.csv", "k.jsonl")] == [20, 20, 2, 1]
+    assert {(Path(x["uri"]).name, x["why"].split(",")[0]) for x in said["left_out"]["first"]} == {
+        ("README.md", "describes the data"), ("l.jsonl", f"the same as {inputs / 'a.jsonl'}"),
+    }  # fmt: skip
+    noted = {Path(x["uri"]).name: x["why"] for x in said["noted_files"]["first"]}
+    assert set(noted) == {"g.json", "h.jsonl", "i.jsonl", "j.csv"}
+    bad = {Path(x["uri"]).name: x["why"] for x in said["unreadable_files"]["first"]}
+    assert set(bad) == {"e.parquet", "k.jsonl"} and bad["k.jsonl"] == "a dangling link"
+    assert noted["h.jsonl"] == "in UTF-16-LE"
     manifest = json.loads(Path(said["release"], "manifest.json").read_text())
     assert {Path(i["uri"]).name: i["records"] for i in manifest["inputs"]} == {
         **per_file,
@@ -233,6 +265,32 @@ def test_asking_again_returns_the_finished_release(
     assert error.value.counts["read"] == said["read"]
 
 
+@pytest.mark.parametrize("damage", ["short", "gone", "empty report"])
+def test_a_damaged_release_is_written_again(
+    spark: Any, small_units: None, tmp_path: Path, damage: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts()[:12])
+    )
+    work = job(tmp_path / "a.jsonl", tmp_path / "out")
+    said = curate(spark, work)
+    before = parquet(said["release"])
+    victim = Path(said["release"], "report.html" if "report" in damage else sorted(before)[0])
+    if damage == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-7] if damage == "short" else b"")
+    with pytest.raises(ValidationError, match=victim.name) as error:
+        validate_finished(said["release"])
+    assert error.value.code == 4
+    again = curate(spark, work)
+    assert again["release"] == said["release"] and parquet(again["release"]) == before
+    assert (
+        again["seconds"] >= 0
+        and releases.damaged(again["release"], releases.manifest(again["release"])["files"]) == []
+    )
+
+
 def test_too_many_unreadable_publishes_nothing(
     spark: Any, reference: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -289,10 +347,41 @@ def test_repeated_ids_and_hostile_fields(spark: Any, tmp_path: Path) -> None:
     )
 
 
-def test_no_input_at_all(spark: Any, tmp_path: Path) -> None:
+def test_an_input_without_records_or_without_text_publishes_nothing(
+    spark: Any, tmp_path: Path
+) -> None:
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    said = curate(spark, job(tmp_path / "empty.jsonl", tmp_path / "out"))
-    assert (said["read"], said["kept"], said["rejected"], said["unreadable"]) == (0, 0, {}, 0)
+    with pytest.raises(ValidationError, match="holds no records"):
+        curate(spark, job(tmp_path / "empty.jsonl", tmp_path / "out"))
+    (tmp_path / "other.jsonl").write_text('{"content": "x"}\n' * 30)
+    with pytest.raises(ValidationError, match="content") as error:
+        curate(spark, job(tmp_path / "other.jsonl", tmp_path / "out"))
+    assert "input.fields={text: content}" in error.value.hint
+    assert error.value.counts["rejected"] == {"format": 30}
+    assert not (tmp_path / "out" / "releases").exists()
+    assert not (tmp_path / "out" / "latest.json").exists()
+
+
+def test_a_release_without_a_kept_document_is_never_the_latest(spark: Any, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(json.dumps({"text": texts()[0]}) + "\n")
+    bad.write_text('{"text": "?!"}\n')
+    empty = curate(spark, job(bad, tmp_path / "out"))
+    latest = tmp_path / "out" / "latest.json"
+    assert empty["kept"] == 0 and Path(empty["release"], "report.html").exists()
+    assert not latest.exists()
+    kept = curate(spark, job(good, tmp_path / "out"))
+    curate(spark, job(bad, tmp_path / "out"))
+    assert kept["kept"] == 1 and json.loads(latest.read_text()) == {
+        "release_id": kept["release_id"]
+    }
+
+
+def test_an_output_inside_the_input_is_no_input(spark: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": texts()[0]}) + "\n")
+    first = curate(spark, job(tmp_path, tmp_path / "out"))
+    again = curate(spark, job(tmp_path, tmp_path / "out"))
+    assert again["release_id"] == first["release_id"] and again["read"] == 1
 
 
 DRIVER = """

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from headrace.infra import code_archive
-from headrace.infra.lineage import code_version, sha256
+from headrace.infra.lineage import sha256
 from headrace.spark_jobs import inventory_job, steps
 
 pytestmark = [pytest.mark.spark, pytest.mark.server, pytest.mark.slow]
@@ -201,6 +201,6 @@ def test_executors_import_what_is_shipped_to_them(cluster: Any, state: Path) -> 
         stdout=subprocess.PIPE,
         check=True,
     )
-    unpacked = state / "spark" / "code" / code_version("spark_jobs") / "headrace"
+    unpacked = state / "spark" / "code" / archive.stem / "headrace"
     file = str(unpacked / "spark_jobs" / "stage.py")
     assert json.loads(said.stdout) == [["from the zip", file]] * 4

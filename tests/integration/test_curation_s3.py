@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from headrace.infra import releases, storage
+from headrace.infra.errors import InputError
 from headrace.spark_jobs import inventory_job, release_job
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
 
@@ -88,3 +89,28 @@ def test_from_s3_to_s3(bucket: str) -> None:
     assert storage.read_json(f"{bucket}/out/latest.json") == {"release_id": said["release_id"]}
     again = release_job.finished(job, inventory_job.take(job))
     assert again is not None and again["release_id"] == said["release_id"]
+
+
+def test_what_is_no_input_below_a_prefix(bucket: str) -> None:
+    """The same rules as in a local folder."""
+    for name in (
+        "a.jsonl", "deep/b 100%.jsonl", "README.md", "_SUCCESS", ".git/config",
+        "deep/_temporary/0/c",
+        "out/releases/x/documents/d.parquet", "old/manifest.json", "old/ledger.parquet",
+        "old/documents/e.parquet",
+    ):  # fmt: skip
+        storage.write_bytes(f"{bucket}/in/{name}", b'{"text": "x"}\n')
+    files, out = inventory_job.find_inputs([Source(uri=f"{bucket}/in")], f"{bucket}/in/out")
+    assert [f.uri for f in files] == [f"{bucket}/in/a.jsonl", f"{bucket}/in/deep/b 100%.jsonl"]
+    assert {x.uri.removeprefix(f"{bucket}/in/"): x.why for x in out} == {
+        "README.md": "describes the data",
+        "_SUCCESS": "hidden",
+        ".git": "hidden",
+        "deep/_temporary": "hidden",
+        "out": "the output folder",
+        "old": "a release of headrace; its documents/ would be an input",
+    }
+    surveyed, _ = inventory_job.survey_all(files)
+    assert not any(f.error for f in surveyed)
+    with pytest.raises(InputError, match="no such file"):
+        inventory_job.find_inputs([Source(uri=f"{bucket}/none")])

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.infra.errors import InputError
@@ -22,14 +23,14 @@ SMALL = InputSettings(max_record_bytes=2000)
 
 
 def read(
-    path: Path, settings: InputSettings = SMALL, target: int = 1 << 20
+    path: Path, limits: InputSettings = SMALL, target: int = 1 << 20
 ) -> tuple[list[dict], list[dict]]:
     """(records, lost) of one file, cut into chunks of about `target` bytes."""
     [file] = inventory_job.list_inputs([Source(uri=str(path))])
     file, chunks = inventory_job.survey(file, 0, target)
     records, lost = [], []
     for chunk in chunks:
-        for window in reader.read(file, chunk, settings):
+        for window in reader.read(file, chunk, limits):
             assert window.records.schema == RECORD and window.lost.schema == LOST
             records += window.records.to_pylist()
             lost += window.lost.to_pylist()
@@ -201,9 +202,179 @@ def test_compressed_whole_truncated_and_damaged(tmp_path: Path, codec: str) -> N
     records, lost = read(path)
     assert 0 < len(records) < 2000 and len(lost) == 1
     assert lost[0]["position"] == len(records) + 1 and "truncated" in lost[0]["error"]
-    path.write_bytes(b"not packed at all")
+    path.write_bytes(packed(codec, "\n".join(rows[:10]).encode() + b"\n") + b"\xff" * 400)
     records, [one] = read(path)
-    assert not records and "damaged" in one["error"]
+    assert len(records) == 10 and one["position"] == 11 and "damaged" in one["error"]
+
+
+def zst(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+DISGUISES: dict[str, Callable[[list[str]], bytes]] = {
+    "gzip.jsonl": lambda rows: gzip.compress("\n".join(rows).encode()),
+    "zstd.jsonl": lambda rows: zst("\n".join(rows).encode()),
+    "zstd.jsonl.gz": lambda rows: zst("\n".join(rows).encode()),
+    "plain.jsonl.gz": lambda rows: "\n".join(rows).encode(),
+    "no-ending": lambda rows: "\n".join(rows).encode(),
+    "text.txt": lambda rows: "\n".join(rows).encode(),
+    "array.json": lambda rows: f"[{','.join(rows)}]".encode(),
+    "pretty.jsonl": lambda rows: json.dumps(
+        [json.loads(r) for r in rows], indent=2, ensure_ascii=False
+    ).encode(),
+    "array.json.gz": lambda rows: gzip.compress(f" [{', '.join(rows)}]\n".encode()),
+    "returns.jsonl": lambda rows: "\r".join(rows).encode(),
+    "wide.jsonl": lambda rows: "\n".join(rows).encode("utf-16"),
+    "wide-array.json": lambda rows: f"[{','.join(rows)}]".encode("utf-16-be"),
+    "wide-returns.jsonl.zst": lambda rows: zst("\r".join(rows).encode("utf-16-le")),
+    "wider.jsonl": lambda rows: "\n".join(rows).encode("utf-32"),
+}
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+@settings(max_examples=8)
+@given(texts=st.lists(st.text(max_size=20), min_size=2, max_size=12), target=st.integers(1, 300))
+def test_a_file_that_is_not_what_its_name_says_is_read_as_what_it_is(
+    tmp_path_factory: pytest.TempPathFactory, name: str, texts: list[str], target: int
+) -> None:
+    """The same records at the same positions as in JSON Lines, whatever pieces it is cut into."""
+    rows = [json.dumps({"id": f"{k}", "text": t}, ensure_ascii=False) for k, t in enumerate(texts)]
+    path = tmp_path_factory.mktemp("disguised") / name
+    path.write_bytes(DISGUISES[name](rows))
+    records, lost = read(path, target=target)
+    assert not lost
+    assert [(r["position"], r["id"], r["text"]) for r in records] == [
+        (k, f"{k - 1}", t) for k, t in enumerate(texts, 1)
+    ]
+
+
+ROWS = [json.dumps({"text": f"Zeile {k} 文本", "n": k}, ensure_ascii=False) for k in range(40)]
+CONTENTS = [make(ROWS) for make in DISGUISES.values()] + [
+    b'id,text\n1,"a\nb"\n2,c\n' * 9,
+    "文本".encode("gbk") * 90,
+    b"<html><p>page</p>" * 9,
+    b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 2\r\n\r\nab\r\n\r\n",
+    b"\n".join(r.encode() for r in ROWS).replace(b"\n", b""),
+]
+NAMES = ["a.jsonl", "a.json", "a.txt", "a.csv", "a.tsv.gz", "a.parquet", "a.warc.gz", "a.html", "a"]
+
+
+@settings(max_examples=300)
+@given(
+    data=st.sampled_from(CONTENTS),
+    name=st.sampled_from(NAMES),
+    cut=st.integers(0, 4000),
+    at=st.integers(0, 2000),
+    noise=st.binary(max_size=6),
+)
+def test_any_bytes_under_any_name_are_read_or_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: bytes,
+    name: str,
+    cut: int,
+    at: int,
+    noise: bytes,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes((data[:at] + noise + data[at + len(noise) :])[:cut])
+    records, lost = read(path, target=100)
+    positions = [r["position"] for r in records + lost]
+    assert len(set(positions)) == len(positions) and all(p > 0 for p in positions)
+    counted = tally(path)
+    assert 0 <= counted.lost <= counted.bytes and (lost or not counted.lost)
+    assert records or lost or not data[:cut].strip() or name.startswith("a.wa") or b"WARC" in data
+
+
+def test_what_is_wrong_in_a_disguised_file_is_counted_where_it_is(tmp_path: Path) -> None:
+    good = [json.dumps({"text": f"number {k}"}) for k in range(30)]
+    (tmp_path / "a.json").write_text("[" + ",".join([*good[:3], "7", '"a"', *good[3:]]) + ",{")
+    records, lost = read(tmp_path / "a.json")
+    assert [r["position"] for r in records] == [1, 2, 3, *range(6, 33)]
+    assert [(x["position"], x["error"].split(":")[0]) for x in lost] == [
+        (4, "a JSON ubigint, not an object"), (5, "a JSON varchar, not an object"),
+        (33, "truncated JSON array"),
+    ]  # fmt: skip
+    wide = "\n".join(good).encode("utf-16-le")
+    (tmp_path / "b.jsonl").write_bytes(wide[:-1])
+    records, [one] = read(tmp_path / "b.jsonl")
+    assert len(records) == 29 and one["position"] == 30 and "UTF-16-LE" in one["error"]
+    half = (
+        good[0].encode("utf-16-le") + b"\n\0" + '{"text": "half'.encode("utf-16-le") + b"\x3d\xd8"
+    )
+    (tmp_path / "c.jsonl").write_bytes(b"\xff\xfe" + half + '"}'.encode("utf-16-le"))
+    records, [one] = read(tmp_path / "c.jsonl")
+    assert len(records) == 1 and (one["position"], one["error"]) == (2, "not UTF-8")
+
+
+def test_a_json_array_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "a.json"
+    with open(path, "w") as f:
+        f.write("[")
+        for k in range(60):
+            f.write("," * bool(k) + json.dumps({"text": "x" * 1_000_000}, indent=1))
+        f.write("]")
+    read(path)  # what is compiled and imported counts only once
+    tracemalloc.start()
+    [file] = inventory_job.list_inputs([Source(uri=str(path))])
+    file, [chunk] = inventory_job.survey(file, 0, 1 << 20)
+    n = 0
+    for window in reader.read(file, chunk, InputSettings()):
+        n += window.records.num_rows
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n == 60 and peak < 60 << 20
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "total", "lost"),
+    [
+        ("a.jsonl", b'{"text": "12345"}\n' * 9 + b"nonsense\n", 9 * 18 + 9, 8),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(992), 1000, 1000),
+        ("a.jsonl.bz2", b"BZh91AY&SY" + bytes(990), 4000, 4000),
+        ("a.txt", b"\xff" * 500, 500, 500),
+    ],
+)
+def test_bytes_that_are_lost_are_counted(
+    tmp_path: Path, name: str, data: bytes, total: int, lost: int
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert tally(tmp_path / name) == reader.Tally(total, lost)
+
+
+def tally(path: Path, limits: InputSettings = SMALL) -> reader.Tally:
+    [file] = inventory_job.list_inputs([Source(uri=str(path))])
+    file, chunks = inventory_job.survey(file, 0, 1 << 20)
+    counted = reader.Tally()
+    for chunk in chunks:
+        list(reader.read(file, chunk, limits, counted))
+    return counted
+
+
+@pytest.mark.parametrize("codec", ["gz", "zst"])
+def test_what_lies_behind_a_damage_is_counted_in_bytes(tmp_path: Path, codec: str) -> None:
+    """The tail is one record, however long: only bytes say that half of the file is gone."""
+    rng = np.random.default_rng(1)
+    rows = [json.dumps({"text": letters(rng, 300).decode()}) for _ in range(2000)]
+    data = "\n".join(rows).encode()
+    half = packed(codec, data[: len(data) // 2])
+    path = tmp_path / f"a.jsonl.{codec}"
+    path.write_bytes(half + b"\xff" * 9 + packed(codec, data[len(data) // 2 :]))
+    found = tally(path)
+    assert 0.9 < found.bytes / len(data) < 1.1 and 0.4 < found.lost / found.bytes < 0.6
+    long = tally(path, InputSettings(max_record_bytes=100))
+    assert long.lost > 0.9 * long.bytes
+
+
+def test_records_without_a_length_count_as_much_as_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text number {k}" for k in range(50)]}), path)
+    raw = bytearray(path.read_bytes())
+    raw[4:120] = b"\xff" * 116
+    path.write_bytes(raw)
+    found = tally(path)
+    assert found.bytes > 400 and found.lost > 0.9 * found.bytes
 
 
 def test_a_bomb_is_one_lost_line_in_bounded_memory(tmp_path: Path) -> None:
@@ -231,9 +402,13 @@ def test_plain_text(tmp_path: Path) -> None:
         ("c.txt.gz", gzip.compress(b"packed"), "packed", None),
         ("d.txt", b"", "", None),
         ("e.txt", "中文".encode("gb18030"), None, "not UTF-8"),
+        ("h.txt", ("星期日停航，旅客可以改乘下一班。" * 4).encode("gb18030"), None,
+         "not UTF-8, GB18030 (GBK) by its bytes: convert it with iconv"),
+        ("i.txt", "中文, in UTF-16".encode("utf-16"), "中文, in UTF-16", None),
         ("f.bin", b"\x00\x01\x02", None, "a binary file, not text"),
         ("g.txt", b"x" * 3000, None, "document is longer than input.max_record_bytes"),
-    ]:
+        ("j.html", b"<title>T</title><p>A <b>page</b><p>of two", "A page\nof two", None),
+    ]:  # fmt: skip
         (tmp_path / name).write_bytes(raw)
         records, lost = read(tmp_path / name)
         assert [r["text"] for r in records] == ([] if error else [text]), name
@@ -316,13 +491,23 @@ def test_web_archives(tmp_path: Path) -> None:
         ("conversion", "text/plain", "文本".encode()),
         ("response", "text/html; charset=gb2312", page.encode("gb2312")),
         ("response", "image/png", b"\x89PNG"),
-        ("conversion", "text/plain", b"\xff\xfe"),
+        ("conversion", "text/plain", b"\xff"),
     ]
     path = tmp_path / "a.warc.gz"
     path.write_bytes(archive(items, True))
-    records, [lost] = read(path)
-    assert [(r["position"], r["text"]) for r in records] == [(1, "文本"), (2, "T\nOne&two\n三")]
-    assert lost["position"] == 4 and "encoding" in lost["error"]
+    records, lost = read(path)
+    assert [(r["position"], r["text"], r["repairs"]) for r in records] == [
+        (1, "文本", 0),
+        (2, "One&two\n三", 0),
+        (4, "ÿ", 0),
+    ]
+    assert lost == []
+    assert json.loads(records[1]["metadata"]) | {"record_id": ""} == {
+        "given_source": f"http://example.org/{len(items[1][2])}",
+        "record_id": "",
+        "encoding": "gbk",
+        "title": "T",
+    }
     assert json.loads(records[0]["metadata"])["given_source"] == "http://example.org/6"
     assert records[0]["created"].year == 2024
     (tmp_path / "b.wet").write_bytes(archive(items[:1], False))

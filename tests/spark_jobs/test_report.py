@@ -74,3 +74,16 @@ def test_a_long_list_of_inputs_is_cut(many: int) -> None:
     inputs = [{"uri": f"file-{k:03d}", "bytes": k, "records": 1} for k in range(many)]
     html = page(inputs=inputs)
     assert ("and 1 smaller files" in html) == (many == 41)
+
+
+def test_files_that_are_not_what_they_seem_are_listed_with_the_reason() -> None:
+    inputs = [
+        {"uri": "/in/a.bz2", "bytes": 9, "records": 1, "error": "a bzip2-compressed file"},
+        {"uri": "/in/b.json", "bytes": 9, "records": 3, "note": "<i>a JSON array"},
+        {"uri": "/in/c.jsonl", "bytes": 9, "records": 3},
+    ]
+    left_out = [{"uri": f"/in/{k}/README", "why": "describes the data"} for k in range(50)]
+    html = page(inputs=inputs, left_out=left_out)
+    for text in ("a bzip2-compressed file", "&lt;i&gt;a JSON array", "and 10 more; manifest.json"):
+        assert text in html
+    assert "Files of note" in html and "Files of note" not in page()

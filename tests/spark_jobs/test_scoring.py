@@ -27,6 +27,7 @@ def records(texts: list[str | None]) -> pa.Table:
             "content_hash": ["0" * 32] * n,
             "created": [None] * n,
             "metadata": ["{}"] * n,
+            "repairs": [0] * n,
         },
         schema=RECORD,
     )

@@ -1,13 +1,15 @@
 """A stage in Spark: all pieces are done, and an error of a worker arrives as what it is."""
 
+import errno
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.infra import faults
 from headrace.infra import spark as sessions
-from headrace.infra.errors import InputError
+from headrace.infra.errors import HeadraceError, InputError, ResourceError
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import stage
 
@@ -37,6 +39,28 @@ def test_a_users_error_arrives_as_one(spark: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="piece 1 is bad") as error:
         stage.run(spark, "touch", [0, 1, 2], work, 1, lambda: 0, "pieces")
     assert error.value.hint == "mend it"
+
+
+def fail(number: int, how: str) -> None:
+    with faults.during(f"reading /in/{number}.jsonl"):
+        if how == "full":
+            raise OSError(errno.ENOSPC, "No space left on device", "/data/out/part")
+        raise ValueError("3 rows\nerror: forged")
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "said"),
+    [
+        ("full", ResourceError, "no space left on /data/out/part (reading /in/4.jsonl)"),
+        ("bug", HeadraceError, r"ValueError: 3 rows (reading /in/4.jsonl)"),
+    ],
+)
+def test_a_fault_inside_spark_is_its_last_cause_and_the_file_at_hand(
+    spark: Any, how: str, kind: type[HeadraceError], said: str
+) -> None:
+    with pytest.raises(HeadraceError) as error:
+        stage.run(spark, "fail", [4], partial(fail, how=how), 1, lambda: 0, "pieces")
+    assert type(error.value) is kind and error.value.message == said
 
 
 def test_nothing_to_do_needs_no_spark() -> None:

@@ -29,10 +29,11 @@ def make_release(
 ) -> str:
     """A release by hand, as the contract lays it out."""
     folder = root / "releases" / name
+    folder.mkdir(parents=True)
     files = []
     for (lang, domain), texts in cells.items():
         path = f"documents/lang={lang}/domain={domain}/part-0.parquet"
-        (folder / path).parent.mkdir(parents=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         hashes = [content_hash(t) for t in texts]
         table = pa.table({"id": hashes, "text": list(texts), "content_hash": hashes})
         pq.write_table(table, folder / path, row_group_size=64)
@@ -177,6 +178,13 @@ def test_too_little_text(spark: Any, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="one row needs 32 tokens"):
         tokenize(spark, TokenizeJob(release=small, output=str(tmp_path / "t"), settings=SETTINGS))
     assert not (tmp_path / "t" / "manifest.json").exists()
+
+
+def test_a_release_that_keeps_nothing(tmp_path: Path) -> None:
+    empty = make_release(tmp_path, "none", {})
+    with pytest.raises(ValidationError, match="keeps no document"):
+        tokenize(None, TokenizeJob(release=empty, output=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_work_in_the_output(release: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from headrace.tasks.curves import CURVES, read_lines, stage_drawings, stage_plots
+from headrace.tasks.curves import CURVES, plotted, read_lines, stage_drawings, stage_plots
 
 
 @pytest.fixture
@@ -28,6 +28,14 @@ def test_drawings_are_pictures_of_their_own(folder: Path) -> None:
         assert svg.startswith("<svg") and svg.endswith("</svg>\n")
         assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert found == stage_drawings("pretrain", folder), "the same bytes for the same figures"
+
+
+@pytest.mark.parametrize("stage", CURVES)
+def test_the_stage_itself_is_held_to_write_what_its_plots_ask_for(stage: str) -> None:
+    """By the test of the stage, which has a metrics.jsonl of a real run."""
+    tests = (Path(__file__).parents[1] / "training").rglob("test_*.py")
+    assert plotted(stage)
+    assert any(f'plotted("{stage}")' in path.read_text() for path in tests)
 
 
 @pytest.mark.parametrize("stage", CURVES)

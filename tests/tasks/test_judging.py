@@ -30,10 +30,26 @@ def test_a_suite_is_read_with_language_and_domain_where_given(tmp_path: Path) ->
     ]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"text": 3}', '{"id": "x"}', '"text"'])
-def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b'{"text": 3}',
+        b'{"id": "x"}',
+        b'"text"',
+        b"null",
+        b"[" * 100_000,
+        b'{"text": "\xff"}',
+        b'{"text": "a \\ud83d b"}',
+        b'{"text": "a", "lang": 7}',
+        b'{"text": "a", "lang": "\\udc00"}',
+        b'{"text": "a", "domain": ["legal"]}',
+    ],
+)
+def test_an_odd_line_of_a_suite_is_named(tmp_path: Path, line: bytes) -> None:
     file = tmp_path / "s.jsonl"
-    file.write_text('{"text": "a"}\n' + line + "\n")
+    file.write_bytes(b'{"text": "a"}\n' + line + b"\n")
     with pytest.raises(InputError, match="line 2"):
         read_suite(str(file))
 

@@ -2,8 +2,15 @@
 
 from pathlib import Path
 
+import httpx
+import pytest
+
+from headrace.infra import stack
+from headrace.infra.errors import HeadraceError
+from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
+from headrace.infra.stack import Stack
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.status import status
 from headrace.tasks.windows import judged
@@ -36,3 +43,25 @@ def test_the_last_window_and_what_the_state_takes() -> None:
     said = status(Shared())
     assert said["window"]["window"] == "/w.jsonl" and said["window"]["drift"] is True
     assert 5_000_000 < said["disk"]["state_bytes"] < 20_000_000
+
+
+@pytest.mark.parametrize("error", [HeadraceError("no answer"), httpx.ConnectError("no answer")])
+def test_a_silent_server_hides_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def silent(_: Stack) -> None:
+        raise error
+
+    dead = Stack("http://127.0.0.1:9/api", "", "", "", ())
+    monkeypatch.setattr(stack, "running", lambda _: dead)
+    monkeypatch.setattr(stack, "tracking_uri", lambda home: home.mlflow_uri)
+    monkeypatch.setattr("headrace.tasks.status._asked", silent)
+    said = status(Shared())
+    assert said["stack"] == "http://127.0.0.1:9" and "does not answer" in said["stack_fault"]
+    assert said["champion"] is None and said["running"] == [] == said["paused"]
+
+
+def test_alerts_in_the_outbox_are_shown_with_the_reason() -> None:
+    path = to_outbox(home(), drift_event("headrace", {"window": "/w"}))
+    why = "no server is up: `headrace up` sends it"
+    assert status(Shared())["alerts"] == [{"window": "/w", "outbox": str(path), "why": why}]

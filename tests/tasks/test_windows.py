@@ -72,6 +72,25 @@ def test_what_is_still_written_waits(tmp_path: Path) -> None:
     assert files(window) == ["done.jsonl"]
 
 
+def test_what_only_accompanies_text_is_in_no_window(tmp_path: Path) -> None:
+    put(tmp_path, "news.jsonl", "README.md", "SHA256SUMS", "news.jsonl.md5")
+    (window,) = next_windows(str(tmp_path), NOW)
+    assert files(window) == ["news.jsonl"]
+
+
+def test_names_that_are_not_utf8_and_what_is_no_file(tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"\xd3\xef.jsonl")
+    with open(name, "w") as f:
+        f.write('{"text": "one"}\n')
+    os.utime(name, (0, 0))
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "gone.jsonl").symlink_to("nowhere")
+    (window,) = next_windows(str(tmp_path), NOW)
+    assert [s.uri for s in window_sources(window)] == [f"file://{tmp_path}/%D3%EF.jsonl"]
+    judged(window, VERDICT)
+    assert next_windows(str(tmp_path), NOW) == []
+
+
 def test_a_file_that_grows_with_an_old_time_waits(tmp_path: Path) -> None:
     put(tmp_path, "grows.jsonl", "still.jsonl")
     code = (

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+from headrace.training.moe.model import MoEForCausalLM
 
 SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
 
@@ -95,3 +100,42 @@ def write_shards(folder: Path, count: int, length: int = 64, per_file: int = 40)
 def shards_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Token shards: some 80 rows of 64 tokens to train on, in several files."""
     return write_shards(tmp_path_factory.mktemp("shards") / "tokens", 260)
+
+
+@dataclass
+class Watch:
+    """What the forward passes of a test did with rows that hold several documents."""
+
+    apart: int = 0
+    """Rows in which each token saw its own document only."""
+    mixed: int = 0
+    """Rows in which some token could see another document."""
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray, int], Watch]:
+    """Starts watching every forward pass for known rows (N, T), whose documents begin with `eos`.
+
+    Other input, as chats and samples, is passed over.
+    """
+
+    def start(rows: np.ndarray, eos: int = 0) -> Watch:
+        known = {tuple(row[:24]) for row in rows.tolist()}
+        seen = Watch()
+        hidden = MoEForCausalLM.hidden
+
+        def looked_at(self: Any, input_ids: Any, *args: Any, **kwargs: Any) -> Any:
+            mask = kwargs.get("mask", args[1] if len(args) > 1 else None)
+            for row, ids in enumerate(input_ids.tolist()):
+                number = np.cumsum(np.array(ids) == eos)
+                if tuple(ids[:24]) not in known or number[-1] == number[0]:
+                    continue
+                apart = number[:, None] != number[None, :]
+                closed = mask is not None and not mask[row, 0].numpy()[apart].any()
+                seen.apart, seen.mixed = seen.apart + closed, seen.mixed + (not closed)
+            return hidden(self, input_ids, *args, **kwargs)
+
+        monkeypatch.setattr(MoEForCausalLM, "hidden", looked_at)
+        return seen
+
+    return start

@@ -88,3 +88,18 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="other data or settings"):
         checkpoint.latest(tmp_path, "b")
     assert checkpoint.latest(tmp_path / "empty", "a") is None
+
+
+def test_another_number_of_threads_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, optimizer = pair(1)
+    advance(model, optimizer)
+    checkpoint.save(tmp_path, 1, model, optimizer, "a")
+    found = checkpoint.latest(tmp_path, "a")
+    assert found is not None
+    found.restore(model, optimizer)
+    assert not caplog.records
+    found.state["threads"] += 1
+    found.restore(model, optimizer)
+    assert "OMP_NUM_THREADS" in caplog.text

@@ -42,7 +42,7 @@ def greedy(model: MoEForCausalLM, prompt: list[int], count: int) -> list[int]:
 
 
 def test_a_batch_of_unequal_prompts_equals_each_alone(model: MoEForCausalLM) -> None:
-    made = rollout(model, PROMPTS, max_new_tokens=8, pad=PAD, stop=STOP, temperature=0)
+    made = rollout(model, PROMPTS, max_new_tokens=8, pad=PAD, stop=[STOP], temperature=0)
     for row, prompt in enumerate(PROMPTS):
         want = greedy(model, prompt, 8)
         assert made.ids[row, : len(want)].tolist() == want
@@ -52,7 +52,7 @@ def test_a_batch_of_unequal_prompts_equals_each_alone(model: MoEForCausalLM) -> 
 
 
 def test_logprobs_are_those_of_a_plain_forward_pass(model: MoEForCausalLM) -> None:
-    made = rollout(model, PROMPTS, max_new_tokens=10, pad=PAD, stop=STOP, temperature=0.7, seed=5)
+    made = rollout(model, PROMPTS, max_new_tokens=10, pad=PAD, stop=[STOP], temperature=0.7, seed=5)
     with torch.no_grad():
         said = (model(made.ids)[:, :-1] / 0.7).log_softmax(-1)
     want = said.gather(2, made.ids[:, 1:, None]).squeeze(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,16 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headrace.infra.errors import UsageError, ValidationError
+from headrace.tasks.curves import plotted
 from headrace.training.callbacks.metrics import read
 from headrace.training.data.shards import Shards
 from headrace.training.engine import prepare
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.pretrain import PretrainJob, pretrain
+from headrace.training.pretrain import PretrainJob, identity, pretrain
 from headrace.training.settings import PretrainSettings
 
 STEPS = 24
@@ -52,6 +55,8 @@ def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Pa
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3
     assert lines[-1]["heldout_loss"] < lines[2]["heldout_loss"]
     assert {"lr", "tokens", "tokens_per_second", "grad_norm", "expert_load"} <= lines[0].keys()
+    assert plotted("pretrain") <= lines[-1].keys()
+    assert all(x["lr"] > 0 for x in lines)
     assert sorted(p.name for p in (output / "checkpoints").iterdir()) == [
         "step-00000018",
         "step-00000024",
@@ -86,6 +91,39 @@ def test_other_settings_do_not_overwrite_a_run(done: tuple[Path, Any], shards_fo
         pretrain(job(shards_folder, done[0], steps=STEPS + 1))
 
 
+def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
+    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+) -> None:
+    output, answer = done
+    few = {"checkpoint": {"every": 5, "keep": 1}, "heldout_every": 7, "heldout_rows": 8}
+    other = job(shards_folder, tmp_path / "o", **few)
+    assert identity(other) == identity(job(shards_folder, output)) == answer["identity"]
+    made = pretrain(other)
+    for name in (export.WEIGHTS, "config.json"):
+        assert (tmp_path / "o/export" / name).read_bytes() == (
+            output / "export" / name
+        ).read_bytes()
+    assert trace(tmp_path / "o") == trace(output)
+    # The finished run of other settings answers with the figures that are asked for.
+    copy = tmp_path / "copy"
+    shutil.copytree(output, copy)
+    again = pretrain(job(shards_folder, copy, **few))
+    assert again["resumed_from"] == STEPS
+    assert again["heldout_loss"] == pytest.approx(made["heldout_loss"], rel=1e-9)
+    assert again["heldout_loss"] != answer["heldout_loss"]
+    assert pretrain(job(shards_folder, copy, **few)) == again
+    assert trace(copy) == trace(output)
+
+
+def test_a_figure_of_the_recipe_that_is_said_aloud_is_the_same_run(shards_folder: Path) -> None:
+    plain = job(shards_folder, Path("a"), steps=None)
+    recipe = {"steps": 120, "rows": 4, "muon_lr": 0.02, "adamw_lr": 3e-3, "embedding_lr": 0.04}
+    assert identity(plain) == identity(job(shards_folder, Path("b"), **recipe))
+    for name, value in recipe.items():
+        other = recipe | {name: value * 2}
+        assert identity(plain) != identity(job(shards_folder, Path("b"), **other)), name
+
+
 def test_killed_anywhere_it_ends_with_the_same_bits(
     done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +150,15 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert trace(output) == trace(done[0])
     same = [(d / "export" / export.WEIGHTS).read_bytes() for d in (output, done[0])]
     assert same[0] == same[1]
+
+
+def test_training_and_measuring_see_each_document_apart(
+    shards_folder: Path, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(shards_folder))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    pretrain(job(shards_folder, tmp_path / "o", steps=3, heldout_rows=8))
+    assert seen.apart >= 3 * 4 + 8 and not seen.mixed
 
 
 def test_too_little_text_is_said(shards_folder: Path, tmp_path: Path) -> None:

@@ -27,8 +27,21 @@ def heldout_loss(model: MoEForCausalLM, shards: Shards, rows: int, separate: boo
     return total / rows
 
 
+def heldout_figures(
+    model: MoEForCausalLM, shards: Shards, rows: int, separate: bool
+) -> dict[str, float]:
+    """{`heldout_loss`, `heldout_bits_per_byte` if known}; empty where no row is held out."""
+    if not shards.heldout.rows:
+        return {}
+    loss = heldout_loss(model, shards, rows, separate)
+    size = shards.heldout_bytes_per_token
+    return {"heldout_loss": loss} | (
+        {"heldout_bits_per_byte": loss / math.log(2) / size} if size else {}
+    )
+
+
 class Heldout(Callback):
-    """Adds `heldout_loss` every `every` steps and at the last, `heldout_bits_per_byte` if known."""
+    """Adds `heldout_figures` every `every` steps and at the last."""
 
     def __init__(
         self, model: MoEForCausalLM, shards: Shards, every: int, rows: int, separate: bool
@@ -43,9 +56,5 @@ class Heldout(Callback):
 
     def after(self, step: Step) -> None:
         """Measure, where it is time."""
-        if self.shards.heldout.rows and (step.last or step.number % self.every == 0):
-            loss = heldout_loss(self.model, self.shards, self.rows, self.separate)
-            step.record["heldout_loss"] = loss
-            size = self.shards.heldout_bytes_per_token
-            if size:
-                step.record["heldout_bits_per_byte"] = loss / math.log(2) / size
+        if step.last or step.number % self.every == 0:
+            step.record |= heldout_figures(self.model, self.shards, self.rows, self.separate)

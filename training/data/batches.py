@@ -23,13 +23,21 @@ class Batch:
     mask: Tensor | None
 
 
-def document_mask(rows: Rows) -> Tensor:
-    """True where key and query are of one document and the key isn't later, (B, 1, T, T)."""
-    begins = np.zeros(rows.ids.shape, dtype=np.int32)
-    for row, starts in zip(begins, rows.starts, strict=True):
-        row[starts] = 1
-    number = torch.from_numpy(begins.cumsum(axis=1))
+def same_document(begins: Tensor) -> Tensor:
+    """True where key and query are of one document and the key isn't later, (B, 1, T, T).
+
+    `begins` (B, T) is true where a document begins.
+    """
+    number = begins.cumsum(1)
     return (number[:, :, None] == number[:, None, :]).tril()[:, None]
+
+
+def document_mask(rows: Rows) -> Tensor:
+    """`same_document` of rows from shards."""
+    begins = np.zeros(rows.ids.shape, dtype=bool)
+    for row, starts in zip(begins, rows.starts, strict=True):
+        row[starts] = True
+    return same_document(torch.from_numpy(begins))
 
 
 def batch(split: Split, start: int, rows: int, separate: bool) -> Batch:

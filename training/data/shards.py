@@ -145,5 +145,5 @@ class Shards:
             raise ValidationError(
                 f"too little text: {self.train.tokens:,} training tokens, and one batch takes "
                 f"{rows} sequences of {self.length}, {rows * self.length:,} tokens",
-                "curate and tokenize more text, or choose a smaller preset",
+                "curate and tokenize more text, or set fewer rows (in `run`: pretrain.rows)",
             )

@@ -55,7 +55,7 @@ class Course:
     """How far that state was drawn back: 1 not at all, 0 to the old weights."""
     checks: tuple[Check, ...]
     loss: float
-    """Of the last step, nats a token."""
+    """Of the last step on all rows, new and replayed, in nats per token."""
     resumed_from: int
     """Step where this call began."""
 
@@ -124,6 +124,7 @@ class Trainer:
         extra: Callable[[Tensor, Tensor], Tensor] | None = None,
         validation: Mapping[str, pa.Table] | None = None,
         apart: int = 0,
+        old: int = 0,
     ) -> Course:
         """The course of a training on `batches` (steps, B, T); the model holds the kept state.
 
@@ -133,6 +134,7 @@ class Trainer:
             extra: what is added to the loss of every step, from ids (B, T) and logits (B, T, V).
             validation: `new` and `old` documents; None: no checks, the last state is kept.
             apart: so many last rows of a batch are for `extra` alone.
+            old: so many rows before those are old text that is replayed.
         """
         optimizer = build_optimizer(self.model, self.settings.optimizer)
         found = checkpoint.latest(self.folder / "checkpoints", self.identity)
@@ -154,7 +156,7 @@ class Trainer:
             progress.advance(begin)
             while step < len(batches) and not tired(checks, self.settings.patience):
                 set_rate(optimizer, step, len(batches))
-                loss = self._step(engine, torch.from_numpy(batches[step]), extra, step, apart)
+                loss = self._step(engine, torch.from_numpy(batches[step]), extra, step, apart, old)
                 step += 1
                 progress.advance(1, f"loss {loss:.3f}")
                 last = step == len(batches)
@@ -179,15 +181,22 @@ class Trainer:
         extra: Callable[[Tensor, Tensor], Tensor] | None,
         step: int,
         apart: int,
+        old: int,
     ) -> float:
         self.model.train()
         logits, own = self.logits(ids), len(ids) - apart
-        task = next_token_loss(logits[:own], ids[:own])
+        fresh = own - old
+        parts = {"new_loss": next_token_loss(logits[:fresh], ids[:fresh])}
+        task = parts["new_loss"]
+        if old:
+            parts["replay_loss"] = next_token_loss(logits[fresh:own], ids[fresh:own])
+            task = (fresh * parts["new_loss"] + old * parts["replay_loss"]) / own
         added = extra(ids, logits) if extra is not None else torch.zeros(())
         norm = engine.step(task + added)
         # The selection bias stays what it was: old text goes to the experts that learned it.
         self.model.balance(0.0)
-        line = {"step": step + 1, "loss": task.item(), "penalty": added.item(), "norm": norm}
+        figures = {"loss": task, **parts, "penalty": added}
+        line = {"step": step + 1, **{k: v.item() for k, v in figures.items()}, "norm": norm}
         with open(self._metrics, "a", encoding="utf-8") as f:
             f.write(json.dumps(line) + "\n")
         return task.item()

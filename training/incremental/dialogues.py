@@ -44,7 +44,7 @@ def read_prompts(uri: str) -> list[str]:
         except (ValueError, KeyError, TypeError):
             prompt = None
         if not isinstance(prompt, str):
-            raise InputError(f"{uri} line {number}: no string `prompt`", "mend the line")
+            raise InputError(f"{uri} line {number}: no string `prompt`", "fix the line")
         prompts.append(prompt)
     return prompts
 

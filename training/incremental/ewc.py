@@ -8,9 +8,10 @@ documents mixed with old ones, with the penalty that holds important weights (Ki
 states are chosen on validation text. Next to it, plain fine-tuning on the same new rows in the same
 number of steps, for the report.
 
-The output folder: metrics.jsonl, checkpoints/, fisher.safetensors, evaluation/*.parquet (values a
+The output folder: metrics.jsonl, checkpoints/, fisher.safetensors, evaluation/ (values per
 document, to be paired by the gate), plain/, export/, and result.json last. The same folder again
-resumes; a finished one answers at once.
+resumes; a finished one answers at once. Asked to be judged on other documents, or for plain
+fine-tuning that was left out, it does that alone.
 """
 
 from __future__ import annotations
@@ -30,21 +31,27 @@ from headrace.infra import lineage, releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training import engine
+from headrace.training.identity import deciding_weights
 from headrace.training.incremental import dialogues, fisher, replay
-from headrace.training.incremental.course import Course, Trainer
+from headrace.training.incremental.course import Trainer
 from headrace.training.incremental.material import Material, prepare
 from headrace.training.incremental.penalty import penalty
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.rlhf.chat import Chat
 from headrace.training.scoring import evaluate, nll, order
 
 SIDES = {"plain": "after plain fine-tuning (for comparison)"}
 """Columns of the figures as the model card calls them."""
 
 
-def _identity(job: EWCJob) -> str:
-    """What the result depends on: weights, releases, settings and seed, wherever they lie."""
+def identity(job: EWCJob) -> str:
+    """Stands for what decides the weights: champion, releases, prompts, settings and seed.
+
+    Raises:
+        InputError: the champion or a release isn't there.
+    """
     ids = {k: [releases.manifest(r)["release_id"] for r in getattr(job, k)] for k in ("new", "old")}
     weights = Path(job.model) / export.WEIGHTS
     if not weights.is_file():
@@ -53,21 +60,26 @@ def _identity(job: EWCJob) -> str:
         {
             "weights": lineage.sha256(weights),
             "releases": ids,
-            "settings": job.settings.model_dump(mode="json"),
+            "settings": deciding_weights(job.settings),
             "seed": job.seed,
             "prompts": lineage.sha256(job.prompts) if job.prompts else None,
-            "compare_plain": job.compare_plain,
         }
     )
+
+
+def _judged_on(job: EWCJob) -> str:
+    """Which held-out documents judge: name of the folder of their figures."""
+    judging = job.settings.material.heldout
+    return f"{judging.documents}x{judging.max_bytes}"
 
 
 def _evaluate(
     name: str, model: MoEForCausalLM, tokenizer: Any, material: Material, folder: Path
 ) -> dict[str, float]:
-    """Bits a byte of new and old held-out text; the values a document go to evaluation/."""
+    """Bits per byte of new and old held-out text; the values per document go to `folder`."""
     out = {}
     for kind, documents in material.heldout.items():
-        path = folder / "evaluation" / f"{kind}_{name}.parquet"
+        path = folder / f"{kind}_{name}.parquet"
         if path.exists():
             scored = pq.read_table(path)
         else:
@@ -87,24 +99,13 @@ def _fisher(trainer: Trainer, material: Material, path: Path, seed: int) -> dict
     return export.read_tensors(path)
 
 
-def _told(course: Course) -> dict[str, Any]:
-    """A course as it stands in result.json."""
-    return {
-        "steps": course.steps,
-        "kept": course.kept,
-        "share": course.share,
-        "loss": course.loss,
-        "checks": [vars(c) for c in course.checks],
-    }
-
-
 def ewc(job: EWCJob) -> dict[str, Any]:
     """The answer of a round; the run folder holds everything else.
 
     Keys: `export`, `stage` (ewc), `steps`, `tokens`, `loss`, `resumed_from`, `metrics` {`new`,
-    `old`: {`before`, `after`, `plain`}} in bits a byte of held-out text, `documents` {`new`, `old`:
-    n}, `measures` {`new.order_gain`: `scoring.order` of the new text under the new model},
-    `evaluation` {`new`, `old`: {`before`, `after`, `plain`: Parquet file of values a document}},
+    `old`: {`before`, `after`, `plain`}} in bits per byte of held-out text, `documents` {`new`,
+    `old`: n}, `measures` {`new.order_gain`: `scoring.order` of the new text under the new model},
+    `evaluation` {`new`, `old`: {`before`, `after`, `plain`: Parquet file of values per document}},
     `course`, `seconds`.
 
     Raises:
@@ -116,29 +117,83 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     path = storage.local_path(job.output)
     if path is None:
         raise UsageError(f"{job.output}: a model is trained into a local folder", "give a path")
-    folder, identity = path, _identity(job)
+    folder, own, judged_on = path, identity(job), _judged_on(job)
     done = folder / "result.json"
-    if done.exists():
-        answer: dict[str, Any] = storage.read_json(done)
-        if answer.pop("identity") != identity:
-            raise UsageError(
-                f"{folder} holds a round with other data or settings", "give another output folder"
-            )
-        return _located(answer | {"resumed_from": answer["steps"]}, folder)
+    known: dict[str, Any] = storage.read_json(done) if done.exists() else {}
+    if known.get("identity", own) != own:
+        raise UsageError(
+            f"{folder} holds a round with other data or settings", "give another output folder"
+        )
+    if known and known["judged_on"] == judged_on and (known["plain"] or not job.compare_plain):
+        return _located(known, known["steps"], folder)
     engine.prepare(job.seed)
-    settings = job.settings
+    settings, scores = job.settings, folder / "evaluation" / judged_on
     model, tokenizer = export.load(job.model), export.load_tokenizer(job.model)
     said: list[list[int]] = []
+    chat = export.chat_format(job.model)
     if job.prompts:
+        # Exports from before they had a template get it here.
+        chat = chat or Chat.of(tokenizer, nll.context_of(model)).format
         asked, count = dialogues.read_prompts(job.prompts), settings.material.prompts
         cache = folder / "dialogues.json"
         said = dialogues.sample(model, tokenizer, asked, count, job.seed, cache)
     length = nll.context_of(model)
     material = prepare(job.new, job.old, tokenizer, length, settings.material, job.seed, said)
-    figures = {"before": _evaluate("before", model, tokenizer, material, folder)}
-    trainer = Trainer(model, tokenizer, folder, identity, settings.course)
-    important = _fisher(trainer, material, folder / "fisher.safetensors", job.seed)
+    figures = {"before": _evaluate("before", model, tokenizer, material, scores)}
+    trained = known.get("trained")
+    if trained:  # only to be judged again
+        model = export.load(folder / "export")
+    else:
+        trained = _train(job, own, folder, model, tokenizer, material)
+    figures["after"] = _evaluate("after", model, tokenizer, material, scores)
+    gain = order.order_gain(model, tokenizer, material.heldout["new"]["text"].to_pylist(), job.seed)
+    if job.compare_plain:
+        plain = export.load(job.model)
+        Trainer(plain, tokenizer, folder / "plain", own, settings.course).train(
+            material.batches[: trained["steps"], : material.fresh], "plain fine-tuning beside it"
+        )
+        figures["plain"] = _evaluate("plain", plain, tokenizer, material, scores)
+    metrics = {k: {s: f[k] for s, f in figures.items()} for k in ("new", "old")}
+    card = export.Card(
+        stage="ewc",
+        lineage=job.lineage,
+        metrics={
+            f"{k} text, bits per byte, {SIDES.get(s, s)}": v
+            for k, m in metrics.items()
+            for s, v in m.items()
+        },
+        settings=deciding_weights(settings),
+    )
+    export.save(model, folder / "export", job.model, card, chat)
+    answer = {
+        "identity": own,
+        "judged_on": judged_on,
+        "plain": job.compare_plain,
+        "trained": trained,
+        "steps": trained["steps"],
+        "tokens": trained["steps"] * int(material.batches[0].size),
+        "metrics": metrics,
+        "documents": {k: t.num_rows for k, t in material.heldout.items()},
+        "measures": {"new.order_gain": gain},
+        "seconds": known.get("seconds", 0.0) + time.monotonic() - began,
+    }
+    storage.write_json(done, answer)
+    shutil.rmtree(folder / "states", ignore_errors=True)
+    return _located(answer, trained["steps" if known else "resumed_from"], folder)
 
+
+def _train(
+    job: EWCJob,
+    own: str,
+    folder: Path,
+    model: MoEForCausalLM,
+    tokenizer: Any,
+    material: Material,
+) -> dict[str, Any]:
+    """Teach the model the window; returns its course as JSON. The model holds the kept state."""
+    settings = job.settings
+    trainer = Trainer(model, tokenizer, folder, own, settings.course)
+    important = _fisher(trainer, material, folder / "fisher.safetensors", job.seed)
     champion = copy.deepcopy(model).requires_grad_(False)
     eos, spoken = tokenizer.eos_token_id, material.spoken
 
@@ -150,56 +205,45 @@ def ewc(job: EWCJob) -> dict[str, Any]:
             cost = cost + settings.answers * dialogues.divergence(logits[-spoken:], taught)
         return cost
 
+    old = material.batches.shape[1] - material.fresh - spoken
     course = trainer.train(
-        material.batches, "learning the window", held, material.validation, spoken
+        material.batches, "learning the window", held, material.validation, spoken, old
     )
-    figures["after"] = _evaluate("after", model, tokenizer, material, folder)
-    gain = order.order_gain(model, tokenizer, material.heldout["new"]["text"].to_pylist(), job.seed)
-    if job.compare_plain:
-        plain = export.load(job.model)
-        Trainer(plain, tokenizer, folder / "plain", identity, settings.course).train(
-            material.batches[: course.steps, : material.fresh], "plain fine-tuning beside it"
-        )
-        figures["plain"] = _evaluate("plain", plain, tokenizer, material, folder)
-    metrics = {k: {s: f[k] for s, f in figures.items()} for k in ("new", "old")}
-    card = export.Card(
-        stage="ewc",
-        lineage=job.lineage,
-        metrics={
-            f"{k} text, bits a byte, {SIDES.get(s, s)}": v
-            for k, m in metrics.items()
-            for s, v in m.items()
-        },
-        settings=settings.model_dump(mode="json"),
-    )
-    export.save(model, folder / "export", job.model, card)
-    answer = {
-        "stage": "ewc",
+    return {
         "steps": course.steps,
-        "tokens": course.steps * int(material.batches[0].size),
+        "kept": course.kept,
+        "share": course.share,
         "loss": course.loss,
+        "checks": [vars(c) for c in course.checks],
         "resumed_from": course.resumed_from,
-        "metrics": metrics,
-        "documents": {k: t.num_rows for k, t in material.heldout.items()},
-        "measures": {"new.order_gain": gain},
-        "course": _told(course),
-        "seconds": time.monotonic() - began,
     }
-    storage.write_json(done, answer | {"identity": identity})
-    shutil.rmtree(folder / "states", ignore_errors=True)
-    return _located(answer, folder)
 
 
-def _located(answer: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The answer with its paths, which result.json leaves out so that a moved folder is right."""
+def _located(answer: Mapping[str, Any], resumed_from: int, folder: Path) -> dict[str, Any]:
+    """The answer of the job from what result.json holds.
+
+    Paths are left out there, so that a moved folder is right.
+    """
     scored = {
         kind: {
-            when: str(folder / "evaluation" / f"{kind}_{when}.parquet")
+            when: str(folder / "evaluation" / answer["judged_on"] / f"{kind}_{when}.parquet")
             for when in answer["metrics"][kind]
         }
         for kind in ("new", "old")
     }
-    return {"export": str(folder / "export"), "evaluation": scored, **answer}
+    trained = dict(answer["trained"])
+    del trained["resumed_from"]
+    same = {k: answer[k] for k in ("steps", "tokens", "metrics", "documents", "measures")}
+    return {
+        "export": str(folder / "export"),
+        "evaluation": scored,
+        "stage": "ewc",
+        **same,
+        "loss": trained["loss"],
+        "resumed_from": resumed_from,
+        "course": trained,
+        "seconds": answer["seconds"],
+    }
 
 
 if __name__ == "__main__":

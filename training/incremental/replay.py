@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from headrace.training.data.batches import same_document
 from headrace.training.scoring import nll
 
 Rows = npt.NDArray[np.int64]
@@ -82,5 +83,4 @@ def separate(ids: torch.Tensor, eos: int) -> torch.Tensor:
 
     It sees its own document only, as in pretraining and in scoring; `eos` begins a document.
     """
-    number = (ids == eos).cumsum(1)
-    return (number[:, :, None] == number[:, None, :]).tril()[:, None]
+    return same_document(ids == eos)

@@ -47,10 +47,10 @@ class Attention(nn.Module):
             config.num_key_value_heads,
             config.head_dim,
         )
-        D, d = config.hidden_size, config.head_dim
-        self.q_proj = nn.Linear(D, self.heads * d, bias=False)
-        self.k_proj = nn.Linear(D, self.groups * d, bias=False)
-        self.v_proj = nn.Linear(D, self.groups * d, bias=False)
+        D, d, bias = config.hidden_size, config.head_dim, config.attention_bias
+        self.q_proj = nn.Linear(D, self.heads * d, bias=bias)
+        self.k_proj = nn.Linear(D, self.groups * d, bias=bias)
+        self.v_proj = nn.Linear(D, self.groups * d, bias=bias)
         self.o_proj = nn.Linear(self.heads * d, D, bias=False)
         norm = config.use_qk_norm
         self.q_norm = nn.RMSNorm(d, eps=config.rms_norm_eps) if norm else nn.Identity()

@@ -24,6 +24,8 @@ class MoEConfig(Settings):
     """Key and value heads: each serves a group of query heads."""
     head_dim: int = Field(default=32, ge=2)
     """Width of a head."""
+    attention_bias: bool = False
+    """Whether queries, keys and values get a bias."""
     use_qk_norm: bool = True
     """RMSNorm on queries and keys, before the rotation."""
     intermediate_size: int = Field(default=320, ge=1)
@@ -46,6 +48,8 @@ class MoEConfig(Settings):
     """Longest context, in tokens."""
     rope_theta: float = 10_000.0
     """Base of the rotary frequencies."""
+    partial_rotary_factor: float = Field(default=1.0, gt=0, le=1)
+    """Share of a head's width, from its start, that is rotated."""
     rms_norm_eps: float = 1e-5
     """Added to the mean square in RMSNorm."""
     initializer_range: float = 0.02
@@ -62,7 +66,7 @@ class MoEConfig(Settings):
             raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
         if self.num_experts_per_tok > self.n_routed_experts:
             raise ValueError("num_experts_per_tok is larger than n_routed_experts")
-        if self.head_dim % 2:
+        if self.head_dim % 2 and self.rotary_dim == self.head_dim:
             raise ValueError("head_dim must be even: the rotation turns pairs")
         if self.hidden_size % 8 or self.moe_intermediate_size % 8:
             raise ValueError("hidden_size and moe_intermediate_size must be multiples of 8")
@@ -71,6 +75,11 @@ class MoEConfig(Settings):
     def is_moe(self, layer: int) -> bool:
         """Whether layer number `layer` has routed experts."""
         return layer >= self.first_k_dense_replace
+
+    @property
+    def rotary_dim(self) -> int:
+        """Dimensions of a head that are rotated; of an odd number the next one too."""
+        return int(self.head_dim * self.partial_rotary_factor)
 
     @property
     def moe_layers(self) -> int:
@@ -88,31 +97,24 @@ class MoEConfig(Settings):
         )
 
     def to_hf(self) -> dict[str, Any]:
-        """The content of Hugging Face's config.json, without token ids."""
+        """The content of Hugging Face's config.json, without token ids (`hf_config.read`)."""
         shape = self.model_dump(exclude={"rope_theta"})
+        rotary = {
+            "rope_theta": self.rope_theta,
+            "partial_rotary_factor": self.partial_rotary_factor,
+        }
         return {
             "architectures": ["Glm4MoeForCausalLM"],
             "model_type": "glm4_moe",
             **shape,
-            "attention_bias": False,
             "attention_dropout": 0.0,
             "dtype": "float32",
             "hidden_act": "silu",
             "n_group": 1,
             "topk_group": 1,
             "num_nextn_predict_layers": 0,
-            "partial_rotary_factor": 1.0,
-            # Both spellings: transformers 5 reads rope_parameters, older ones rope_theta.
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": self.rope_theta,
-                "partial_rotary_factor": 1.0,
-            },
-            "rope_theta": self.rope_theta,
+            # Both spellings: transformers 5 reads rope_parameters, older ones the plain names.
+            "rope_parameters": {"rope_type": "default", **rotary},
+            **rotary,
             "use_cache": True,
         }
-
-    @classmethod
-    def from_hf(cls, config: dict[str, Any]) -> MoEConfig:
-        """The inverse of `to_hf`; keys that don't shape the model are passed over."""
-        return cls.model_validate({k: v for k, v in config.items() if k in cls.model_fields})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 from headrace.infra.settings import Settings
+from headrace.training.moe import hf_config
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
 
@@ -37,6 +39,16 @@ class Card(Settings):
     """Figures worth a line in the card."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the training."""
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How an aligned model is talked to."""
+
+    template: str
+    """Jinja, of the tokenizer's `chat_template`."""
+    stops: tuple[int, ...]
+    """Ids of the tokens that end an answer."""
 
 
 def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
@@ -61,8 +73,17 @@ def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
 
 
 def from_hf_tensors(config: MoEConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above)."""
-    out = {n: t for n, t in tensors.items() if ".mlp.experts." not in n}
+    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above).
+
+    Layers behind the last one, which guess further tokens ahead, are left out.
+    """
+    layers = {f"{n}" for n in range(config.num_hidden_layers)}
+    out = {
+        n: t
+        for n, t in tensors.items()
+        if ".mlp.experts." not in n
+        and not (n.startswith("model.layers.") and n.split(".")[2] not in layers)
+    }
     for layer in range(config.first_k_dense_replace, config.num_hidden_layers):
         base = f"model.layers.{layer}.mlp.experts."
         each = range(config.n_routed_experts)
@@ -90,7 +111,17 @@ def _token_ids(tokenizer_dir: Path) -> dict[str, int]:
     return {k: int(v) for k, v in ids.items() if v is not None}
 
 
-def _card(model: MoEForCausalLM, card: Card) -> str:
+_CHAT = """
+## Chat
+The tokenizer has a chat template: `tokenizer.apply_chat_template(messages,
+add_generation_prompt=True)` gives the ids of training, and `generate()` stops where an answer ends.
+User and assistant take turns; there is no system role. A message that spells out a special token is
+refused by the template; a plain `tokenizer(text)` reads it as that token unless it is told
+`split_special_tokens=True`.
+"""
+
+
+def _card(model: MoEForCausalLM, card: Card, chat: ChatFormat | None) -> str:
     from headrace.training.moe.presets import count
 
     total, active = count(model.config)
@@ -110,7 +141,7 @@ A small decoder with a mixture of experts, made by headrace; class Glm4MoeForCau
 | figure | value |
 |---|---|
 {rows}
-
+{_CHAT if chat else ""}
 ## Lineage
 {lineage or "- none given"}
 
@@ -125,25 +156,39 @@ and licences, stands in the release that the lineage names.
 """
 
 
-def save(model: MoEForCausalLM, folder: Path | str, tokenizer_dir: Path | str, card: Card) -> Path:
-    """The finished export folder: written beside it, then renamed, so that it is whole or absent.
+def save(
+    model: MoEForCausalLM,
+    folder: Path | str,
+    tokenizer_dir: Path | str,
+    card: Card,
+    chat: ChatFormat | None = None,
+) -> Path:
+    """Write an export folder beside its place and rename it, so that it is whole or absent.
 
-    An export that is there already is replaced.
+    Args:
+        model: what is exported.
+        folder: where to; an export that is there already is replaced.
+        tokenizer_dir: where the tokenizer's files are.
+        card: what the model card says.
+        chat: the format that an aligned model answers in; None: the export continues text, and has
+            no chat template even if the tokenizer came with one.
     """
     folder, tokenizer_dir = Path(folder), Path(tokenizer_dir)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_tensors(to_hf_tensors(model), temporary / WEIGHTS)
-    ids = _token_ids(tokenizer_dir)
+    ids: dict[str, Any] = _token_ids(tokenizer_dir)
+    if chat:
+        ids["eos_token_id"] = list(chat.stops)
     storage.write_json(temporary / "config.json", model.config.to_hf() | ids)
     storage.write_json(
         temporary / "generation_config.json",
         {**ids, "do_sample": True, "temperature": 0.8, "top_p": 0.95},
     )
     storage.write_json(temporary / "lineage.json", card.lineage)
-    storage.write_bytes(temporary / "README.md", _card(model, card).encode())
-    copy_tokenizer(tokenizer_dir, temporary)
+    storage.write_bytes(temporary / "README.md", _card(model, card, chat).encode())
+    copy_tokenizer(tokenizer_dir, temporary, chat)
     publish_folder(temporary, folder)
     return folder
 
@@ -153,11 +198,30 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     storage.write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
 
-def copy_tokenizer(tokenizer_dir: Path, folder: Path) -> None:
-    """Copy the tokenizer's files into an export."""
+def copy_tokenizer(tokenizer_dir: Path, folder: Path, chat: ChatFormat | None = None) -> None:
+    """Copy the tokenizer's files into an export, with the template of `chat` or none."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (tokenizer_dir / name).exists():
             shutil.copyfile(tokenizer_dir / name, folder / name)
+    settings = folder / "tokenizer_config.json"
+    said: dict[str, Any] = storage.read_json(settings) if settings.exists() else {}
+    said.pop("chat_template", None)
+    storage.write_json(settings, said | ({"chat_template": chat.template} if chat else {}))
+
+
+def chat_format(folder: Path | str) -> ChatFormat | None:
+    """The chat format of an export; None where it only continues text.
+
+    Raises:
+        InputError: there is no tokenizer.
+    """
+    tokenizer = load_tokenizer(folder)
+    if not isinstance(tokenizer.chat_template, str):
+        return None
+    path = Path(folder) / "generation_config.json"
+    said = storage.read_json(path).get("eos_token_id") if path.exists() else None
+    stops = said if isinstance(said, list) else [tokenizer.eos_token_id if said is None else said]
+    return ChatFormat(tokenizer.chat_template, tuple(stops))
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:
@@ -176,7 +240,8 @@ def load_config(folder: Path | str) -> MoEConfig:
     """The shape of an exported model.
 
     Raises:
-        InputError: no export is there, or it is of another class.
+        InputError: no export is there, it is of another class, or it has a field that isn't
+            implemented.
     """
     path = Path(folder) / "config.json"
     try:
@@ -186,9 +251,9 @@ def load_config(folder: Path | str) -> MoEConfig:
             f"{folder}: no readable model export ({type(error).__name__} on config.json)",
             "give the export folder of a run",
         ) from None
-    if not isinstance(config, dict) or config.get("model_type") != "glm4_moe":
-        raise InputError(f"{path}: not a glm4_moe model", "give an export made by headrace")
-    return MoEConfig.from_hf(config)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object", "give an export made by headrace")
+    return hf_config.read(config, str(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -214,13 +279,22 @@ def load(folder: Path | str) -> MoEForCausalLM:
     config = load_config(folder)
     with torch.device("meta"):
         model = MoEForCausalLM(config)
+    tensors = read_tensors(folder / WEIGHTS)
+    embedding = tensors.get("model.embed_tokens.weight", torch.empty(0))
+    head = tensors.get("lm_head.weight", embedding)
+    if config.tie_word_embeddings and not torch.equal(head, embedding):
+        raise InputError(
+            f"{folder / WEIGHTS}: lm_head.weight differs from model.embed_tokens.weight, and "
+            "config.json has tie_word_embeddings = true",
+            "transformers reads such a model untied: set tie_word_embeddings to false",
+        )
     try:
-        state = from_hf_tensors(config, read_tensors(folder / WEIGHTS))
+        state = from_hf_tensors(config, tensors)
         model.load_state_dict(state, assign=True)
     except (KeyError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
+        said = "; ".join(x.strip() for x in str(error).splitlines()[:2])
         raise InputError(
-            f"{folder / WEIGHTS} does not fit its config.json: {first}", "make the export again"
+            f"{folder / WEIGHTS} does not fit its config.json: {said}", "make the export again"
         ) from None
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight

@@ -76,6 +76,8 @@ class MoEForCausalLM(nn.Module):
                 into = name.endswith(("o_proj.weight", "down_proj.weight", "down_proj"))
                 scale = (2 * config.num_hidden_layers) ** -0.5 if into else 1.0
                 p.normal_(0.0, config.initializer_range * scale)
+            elif name.endswith(".bias"):
+                p.zero_()
         if config.tie_word_embeddings:
             self.model.norm.weight.fill_(0.5 / (config.embedding_range * config.hidden_size**0.5))
 
@@ -100,7 +102,7 @@ class MoEForCausalLM(nn.Module):
             mask = torch.ones(input_ids.shape[1], S, dtype=torch.bool).tril(seen)[None, None]
         if positions is None:
             positions = torch.arange(seen, seen + input_ids.shape[1], device=input_ids.device)
-        cos, sin = angles(positions, self.config.head_dim, self.config.rope_theta)
+        cos, sin = angles(positions, self.config.rotary_dim, self.config.rope_theta)
         if positions.ndim == 2:  # one row of angles a sequence, for all its heads
             cos, sin = cos[:, None], sin[:, None]
         x = self.model.embed_tokens(input_ids)

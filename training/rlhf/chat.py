@@ -1,7 +1,9 @@
 """The chat format: `<|endoftext|><|user|>` prompt `<|assistant|>` response `<|end|>`.
 
 Special tokens are put in as ids; a text that spells one out is encoded as ordinary characters, so
-that no data can open or close a turn.
+that no data can open or close a turn. `TEMPLATE` is the same format for transformers and what is
+built on it. There a chat becomes one string before it becomes ids, so a mark inside a message would
+be read as one: the template refuses such a message instead.
 """
 
 from __future__ import annotations
@@ -15,9 +17,40 @@ from torch import Tensor
 
 from headrace.infra.errors import ValidationError
 from headrace.training.data.shards import END_OF_TEXT
+from headrace.training.moe.export import ChatFormat
 
 BEGIN = END_OF_TEXT
 USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
+MARKS = (BEGIN, USER, ASSISTANT, END, PAD)
+
+TEMPLATE = f"""\
+{{{{- '{BEGIN}' -}}}}
+{{%- for message in messages -%}}
+  {{%- set expected = 'user' if loop.index0 % 2 == 0 else 'assistant' -%}}
+  {{%- if message['role'] != expected -%}}
+    {{{{- raise_exception('message ' ~ loop.index ~ ' is of role ' ~ message['role'] ~ ': user and \
+assistant take turns, the user begins, and there is no other role') -}}}}
+  {{%- endif -%}}
+  {{%- if message['content'] is not string -%}}
+    {{{{- raise_exception('message ' ~ loop.index ~ ': the content must be a string') -}}}}
+  {{%- endif -%}}
+  {{%- for mark in {list(MARKS)} -%}}
+    {{%- if mark in message['content'] -%}}
+      {{{{- raise_exception('message ' ~ loop.index ~ ' holds ' ~ mark ~ ', which would be read as \
+a mark of the format') -}}}}
+    {{%- endif -%}}
+  {{%- endfor -%}}
+  {{%- if expected == 'user' -%}}
+    {{{{- '{USER}' ~ message['content'] -}}}}
+  {{%- else -%}}
+    {{{{- '{ASSISTANT}' ~ message['content'] ~ '{END}' -}}}}
+  {{%- endif -%}}
+{{%- endfor -%}}
+{{%- if add_generation_prompt -%}}
+  {{{{- '{ASSISTANT}' -}}}}
+{{%- endif -%}}
+"""
+"""The format in Jinja, as transformers' `apply_chat_template` renders it."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +74,18 @@ class Chat:
             ValidationError: the tokenizer lacks a special token.
         """
         known = tokenizer.get_vocab()
-        if lost := [t for t in (USER, ASSISTANT, END, BEGIN, PAD) if t not in known]:
+        if lost := [t for t in MARKS if t not in known]:
             raise ValidationError(
                 f"the model's tokenizer lacks {', '.join(lost)}",
                 "align a model that `headrace tokenize` made the tokenizer of",
             )
-        user, assistant, end, begin, pad = (known[t] for t in (USER, ASSISTANT, END, BEGIN, PAD))
+        begin, user, assistant, end, pad = (known[t] for t in MARKS)
         return cls(tokenizer, user, assistant, end, begin, pad, context)
+
+    @property
+    def format(self) -> ChatFormat:
+        """What an export says of the format: its template, and the tokens that end an answer."""
+        return ChatFormat(TEMPLATE, (self.begin, self.end))
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of texts, with no special token among them."""
@@ -56,13 +94,26 @@ class Chat:
         said = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
         return [list(map(int, row)) for row in said["input_ids"]]
 
+    def conversation(self, turns: Sequence[str]) -> list[int]:
+        """The ids of the texts of user, assistant, user … up to where the assistant speaks.
+
+        Where the last turn is the assistant's, up to its end mark. The same ids as by `TEMPLATE`.
+        """
+        return self._turns(self.ids(turns))
+
+    def _turns(self, turns: Sequence[Sequence[int]]) -> list[int]:
+        out = [self.begin]
+        for number, ids in enumerate(turns):
+            out += [self.assistant, *ids, self.end] if number % 2 else [self.user, *ids]
+        return out if len(turns) % 2 == 0 else [*out, self.assistant]
+
     def prompts(self, prompts: Sequence[str], room: int) -> list[list[int]]:
         """The ids of prompts up to where the assistant speaks, with `room` tokens left for it.
 
         Of a prompt that is too long the end is kept: what the response continues.
         """
         most = max(1, self.context - room - 3)
-        return [[self.begin, self.user, *ids[-most:], self.assistant] for ids in self.ids(prompts)]
+        return [self._turns([ids[-most:]]) for ids in self.ids(prompts)]
 
     def dialogues(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Dialogue]:
         """Prompts with their responses; a response that doesn't fit loses its end and its mark."""
@@ -71,7 +122,7 @@ class Chat:
             said = [*response, self.end][: max(1, self.context - 4)]
             most = max(0, self.context - len(said) - 3)
             kept = prompt[-most:] if most else []
-            start = [self.begin, self.user, *kept, self.assistant]
+            start = self._turns([kept])
             out.append(Dialogue([*start, *said], len(start)))
         return out
 

@@ -33,9 +33,11 @@ class ActorCritic(nn.Module):
         return self.critic(states).squeeze(-1)
 
     def freeze_routing(self) -> None:
-        """Keep the routers' weights: rollout and update shall send tokens to the same experts.
+        """Keep the routers' weights, so that fewer tokens go to other experts than when drawn.
 
-        The states that they read still move a little, so this narrows the gap and doesn't close it.
+        The states that they read still move, most by the norms' gains in front of them, which have
+        the highest rate of all: this narrows the gap and doesn't close it (`rerouted` in
+        metrics.jsonl; docs/alignment.md).
         """
         for router in self.policy.routers():
             router.weight.requires_grad_(False)

@@ -14,6 +14,7 @@ Run: python -m headrace.training.rlhf.ppo job.json (a PPOJob).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,21 +26,22 @@ from headrace.infra import console
 from headrace.infra.errors import UsageError
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
+from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import set_rate
 from headrace.training.rlhf import advantages, examples, kl, losses, rollout
 from headrace.training.rlhf.chat import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.judgement import Judgement, judge
-from headrace.training.rlhf.replay import Replay, bits_per_byte
+from headrace.training.rlhf.replay import Replay
 from headrace.training.rlhf.reward import load_reward, padded
 from headrace.training.rlhf.rollout import Answers
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import PPOSettings
-from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS, replay_identity
-from headrace.training.rlhf.stage import Stage, content, local_folder, paired, weights
+from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS
+from headrace.training.rlhf.stage import Stage, identity, local_folder, paired, weights
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,33 @@ class Trainer:
         )
 
     def learn(self, e: Experience, engine: Engine, number: int) -> dict[str, float]:
-        """Update policy and critic from a round; means over its optimiser steps."""
+        """Update policy and critic from a round; means over its optimizer steps.
+
+        `rerouted` is the share of answer tokens that some layer sends to other experts after the
+        updates than when they were drawn.
+        """
+        policy, answers = self.both.policy, e.answers
+        before = rollout.experts(policy, answers)
+        figures = _means(self._updates(e, engine, number))
+        moved = (rollout.experts(policy, answers) != before).any(-1).any(0)
+        return figures | {"rerouted": float(losses.masked_mean(moved.float(), answers.mask))}
+
+    def _updates(self, e: Experience, engine: Engine, number: int) -> list[dict[str, float]]:
+        """The figures of each optimizer step of a round."""
         s = self.settings
         n = len(e.answers.ended)
+        steps = math.ceil(n / s.minibatch)
         seen: list[dict[str, float]] = []
         for epoch in range(s.epochs):
             shuffled = np.random.default_rng([self.seed, number, epoch]).permutation(n).tolist()
             for start in range(0, n, s.minibatch):
                 rows = shuffled[start : start + s.minibatch]
-                figures = self._step(e, rows, engine, (number * s.epochs + epoch) * n + start)
+                taken = (number * s.epochs + epoch) * steps + start // s.minibatch
+                figures = self._step(e, rows, engine, taken)
                 seen.append(figures)
                 if figures["moved"] > s.stop_kl:
-                    return _means(seen)
-        return _means(seen)
+                    return seen
+        return seen
 
     def _step(
         self, e: Experience, rows: list[int], engine: Engine, number: int
@@ -129,8 +145,7 @@ class Trainer:
         mask, old = answers.mask, e.logprobs[at]
         figures: dict[str, float] = {}
         if self.replay and s.replay_rows:
-            ids = self.replay.batch(number, s.replay_rows, self.seed)
-            language = next_token_loss(self.both.policy(ids), ids)
+            language = self.replay.loss(self.both.policy, number, s.replay_rows)
             engine.backward(s.replay_weight * language)
             figures["language_loss"] = language.item()
         new = rollout.logprobs(self.both.policy, answers, s.temperature)
@@ -170,11 +185,10 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         local_folder(job.model, "the model"),
         local_folder(job.reward, "the reward"),
     )
-    stage = Stage(
-        "ppo", job.output, s, job.seed, model=weights(base), reward=weights(judge_folder),
-        data=content(job.data), replay=replay_identity(job.replay),
-    )  # fmt: skip
-    if done := stage.result():
+    stage = Stage(job.output, identity("ppo", job))
+    done = stage.result()
+    # Other settings of the evaluation alone: the policy is judged again and not trained.
+    if done and done["metrics"]["samples"] == s.evaluation_samples:
         return done
     prepare(job.seed)
     policy, reference = export.load(base), export.load(base).requires_grad_(False)
@@ -188,8 +202,8 @@ def ppo(job: PPOJob) -> dict[str, Any]:
     chat = Chat.of(tokenizer, policy.config.max_position_embeddings)
     data = examples.read(job.data, examples.PPO, s.heldout, LEAST_ROWS)
     held = [r["prompt"] for r in data.heldout]
-    replay = Replay(job.replay, base) if job.replay else None
-    rows = replay.heldout(HELDOUT_ROWS) if replay else None
+    # Not the rows of SFT, which has the same seed.
+    replay = Replay(job.replay, base, [job.seed, 1]) if job.replay else None
 
     def judged(against: MoEForCausalLM | None) -> Judgement:
         return judge(
@@ -198,10 +212,11 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         )  # fmt: skip
 
     def language() -> float | None:
-        return None if rows is None else bits_per_byte(policy, tokenizer, rows)
+        return replay.bits_per_byte(policy, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("PPO: SFT policy on held-out prompts"):
-        before = Judgement.from_json(stage.once("before", lambda: judged(None).to_json()))
+        once = f"before-{s.evaluation_samples}"
+        before = Judgement.from_json(stage.once(once, lambda: judged(None).to_json()))
         drift_before = stage.once("language", language)
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, replay, job.seed)
     _train(job, stage, trainer, chat.prompts([r["prompt"] for r in data.train], s.max_new_tokens))
@@ -215,6 +230,7 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         "after": float(after.passed.mean()),
         **paired(before.passed, after.passed, job.seed),
         "n": len(held),
+        "samples": s.evaluation_samples,
         "checks": {
             c: {"before": v, "after": after.figures["checks"][c]}
             for c, v in before.figures["checks"].items()
@@ -236,9 +252,9 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         metrics={
             k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n", "kl")
         },
-        settings=s.model_dump(mode="json"),
+        settings=deciding_weights(s),
     )
-    export.save(policy, stage.export, base, card)
+    export.save(policy, stage.export, base, card, chat.format)
     return stage.finish(metrics)
 
 

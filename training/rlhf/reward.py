@@ -37,7 +37,7 @@ from headrace.training.rlhf.sft import LEAST_ROWS, response_nats
 from headrace.training.rlhf.stage import (
     Batches,
     Stage,
-    content,
+    identity,
     local_folder,
     paired,
     weights,
@@ -112,7 +112,7 @@ def reward(job: RewardJob) -> dict[str, Any]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    stage = Stage("reward", job.output, s, job.seed, model=weights(base), data=content(job.data))
+    stage = Stage(job.output, identity("reward", job))
     if done := stage.result():
         return done
     prepare(job.seed)

@@ -97,7 +97,7 @@ def answer(
         prompts,
         max_new_tokens=max_new_tokens,
         pad=chat.pad,
-        stop=chat.end,
+        stop=[chat.end],
         temperature=temperature,
         seed=seed,
     )
@@ -122,6 +122,26 @@ def logprobs(policy: MoEForCausalLM, answers: Answers, temperature: float) -> Te
     """Log-probability (B, A) of each answer token, 0 behind the last."""
     given = logits(policy, answers, temperature)
     return token_logprobs(given, answers.actions()) * answers.mask
+
+
+@torch.no_grad()
+def experts(policy: MoEForCausalLM, answers: Answers) -> Tensor:
+    """Experts (L, B, A, k), ascending, to which each layer with routing sends each answer token."""
+    found: list[Tensor] = []
+    hooks = [
+        router.register_forward_hook(lambda _module, _input, out: found.append(out[0]))
+        for router in policy.routers()
+    ]
+    try:
+        policy.hidden(answers.ids[:, :-1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    B, S = answers.ids.shape
+    return torch.stack(
+        [at(chosen.sort(dim=1)[0].view(B, S - 1, -1), answers.index) for chosen in found]
+        or [answers.index.new_zeros(*answers.index.shape, 0)]
+    )
 
 
 def at(states: Tensor, index: Tensor) -> Tensor:

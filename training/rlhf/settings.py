@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
 from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
@@ -18,7 +19,8 @@ class Rates(OptimizerSettings):
     warmup: float = Field(default=0.1, ge=0, le=1)
     """Share of the steps in which the rates climb from 0."""
     final: float = Field(default=0.1, ge=0, le=1)
-    """Share of the peak at the last step."""
+    """Share of the peak to which the rates fall in a straight line; the last step is one short of
+    it."""
 
 
 class Saving(CheckpointSettings):
@@ -47,6 +49,17 @@ class DeriveSettings(Settings):
     """Longest response in bytes of UTF-8, so that it fits into a rollout."""
     min_items: int = Field(default=16, ge=1)
     """Fewest items of a stage, of its training or of its held-out part, that are enough."""
+
+    @model_validator(mode="after")
+    def _enough_is_possible(self) -> DeriveSettings:
+        for name in ("sft", "reward", "ppo", "heldout"):
+            if getattr(self, name) < self.min_items:
+                raise SettingError(
+                    f"{name} {getattr(self, name)} is below min_items {self.min_items}: "
+                    "no text could give enough",
+                    f"raise {name}, or lower min_items",
+                )
+        return self
 
 
 class SFTSettings(Settings):

@@ -15,20 +15,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headrace.infra import console, lineage, storage
+from headrace.infra import console
 from headrace.infra.process import job_main
 from headrace.training.engine import Engine, prepare
+from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer, set_rate
 from headrace.training.rlhf import examples, losses
 from headrace.training.rlhf.chat import Chat, Dialogue, batch
 from headrace.training.rlhf.jobs import SFTJob
-from headrace.training.rlhf.replay import Replay, bits_per_byte
+from headrace.training.rlhf.replay import Replay
 from headrace.training.rlhf.stage import (
     Batches,
     Stage,
-    content,
+    identity,
     local_folder,
     paired_ratio,
     weights,
@@ -66,10 +67,7 @@ def sft(job: SFTJob) -> dict[str, Any]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    stage = Stage(
-        "sft", job.output, s, job.seed, model=weights(base), data=content(job.data),
-        replay=replay_identity(job.replay),
-    )  # fmt: skip
+    stage = Stage(job.output, identity("sft", job))
     if done := stage.result():
         return done
     prepare(job.seed)
@@ -81,18 +79,17 @@ def sft(job: SFTJob) -> dict[str, Any]:
         for part in (data.train, data.heldout)
     )
     sizes = np.array([len(r["response"].encode()) for r in data.heldout], dtype=np.float64)
-    replay = Replay(job.replay, base) if job.replay else None
-    rows = replay.heldout(HELDOUT_ROWS) if replay else None
+    replay = Replay(job.replay, base, [job.seed]) if job.replay else None
+
+    def language() -> float | None:
+        return replay.bits_per_byte(model, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("SFT: base model on held-out prompts"):
         before = stage.once("before", lambda: response_nats(model, held, chat.pad).tolist())
-        drift_before = stage.once(
-            "language", lambda: None if rows is None else bits_per_byte(model, tokenizer, rows)
-        )
+        drift_before = stage.once("language", language)
     _train(job, stage, model, train, chat, replay)
     with console.Progress("SFT: tuned model on held-out prompts"):
-        after = response_nats(model, held, chat.pad)
-        drift_after = None if rows is None else bits_per_byte(model, tokenizer, rows)
+        after, drift_after = response_nats(model, held, chat.pad), language()
 
     was = np.array(before)
     bits = np.log(2) * sizes
@@ -109,15 +106,10 @@ def sft(job: SFTJob) -> dict[str, Any]:
         stage="sft",
         lineage={**job.lineage, "model_sha256": weights(base), "seed": job.seed},
         metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
-        settings=s.model_dump(mode="json"),
+        settings=deciding_weights(s),
     )
-    export.save(model, stage.export, base, card)
+    export.save(model, stage.export, base, card, chat.format)
     return stage.finish(metrics)
-
-
-def replay_identity(folder: str | None) -> str | None:
-    """What tells one token folder from another: the hash of its manifest."""
-    return lineage.sha256(storage.join(folder, "manifest.json")) if folder else None
 
 
 def _train(
@@ -143,8 +135,7 @@ def _train(
             share = 0.0
             if replay and s.replay_rows:
                 share = s.replay_rows / (s.replay_rows + s.batch)
-                ids = replay.batch(step, s.replay_rows, job.seed)
-                language = next_token_loss(model(ids), ids)
+                language = replay.loss(model, step, s.replay_rows)
                 engine.backward(share * language)
                 figures["language_loss"] = language.item()
             inputs, targets, mask = batch([train[i] for i in batches[step]], chat.pad)

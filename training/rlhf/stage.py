@@ -19,10 +19,11 @@ from torch import nn
 
 from headrace.infra import lineage, storage
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings
 from headrace.training import checkpoint
+from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
 from headrace.training.optimizer import MuonAdamW
+from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import Saving
 from headrace.training.scoring import interval
 
@@ -62,30 +63,43 @@ def weights(folder: Path) -> str:
     return lineage.sha256(export_file)
 
 
+def identity(stage: str, job: SFTJob | RewardJob | PPOJob) -> dict[str, Any]:
+    """What decides the weights of a stage's run: content and settings, no paths.
+
+    Raises:
+        InputError: an input isn't there.
+        UsageError: a model is not in a local folder.
+    """
+    found: dict[str, Any] = {
+        "stage": stage,
+        "settings": deciding_weights(job.settings),
+        "seed": job.seed,
+        "model": weights(local_folder(job.model, "the model")),
+        "data": content(job.data),
+    }
+    if isinstance(job, PPOJob):
+        found["reward"] = weights(local_folder(job.reward, "the reward"))
+    if not isinstance(job, RewardJob) and job.replay:
+        found["replay"] = lineage.sha256(storage.join(job.replay, "manifest.json"))
+    return found
+
+
 class Stage:
     """The folder of one stage's run."""
 
-    def __init__(
-        self, name: str, output: str, settings: Settings, seed: int, **inputs: Any
-    ) -> None:
+    def __init__(self, output: str, identity: dict[str, Any]) -> None:
         """Open the folder, new or left by an earlier run.
 
         Args:
-            name: sft, reward or ppo.
             output: the folder.
-            settings: of the stage.
-            seed: of everything random.
-            inputs: what else decides the result, as JSON values (hashes, not paths).
+            identity: `identity` of the job.
 
         Raises:
             UsageError: the folder holds a run with other inputs or settings.
         """
-        self.name = name
+        self.name = name = identity["stage"]
         self.folder = local_folder(output, "the output")
         self.folder.mkdir(parents=True, exist_ok=True)
-        identity = {
-            "stage": name, "settings": settings.model_dump(mode="json"), "seed": seed, **inputs
-        }  # fmt: skip
         self._identity = lineage.digest(identity)
         path = self.folder / "identity.json"
         if path.exists():

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from headrace.infra.config_file import read_config
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings, build, read_config
+from headrace.infra.setting_faults import SettingError
+from headrace.infra.settings import Settings, build
 
 POLICIES = Path(__file__).resolve().parents[2] / "infra" / "configs" / "gate"
 """Folder of the policies that headrace ships."""
+SLICES = ("lang", "domain")
+"""Columns of scored documents by whose values a metric can be shown."""
 
 
 class Rule(Settings):
@@ -45,6 +49,13 @@ class Rule(Settings):
     """Whether a metric without evidence is left out (with a note) or makes the decision
     inconclusive."""
 
+    @field_validator("slices")
+    @classmethod
+    def _are_columns(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        if odd := [name for name in slices if name not in SLICES]:
+            raise SettingError(f"no column {odd[0]!r}", f"take some of {', '.join(SLICES)}")
+        return slices
+
 
 class Guard(Settings):
     """A bound on one figure; outside it nothing is promoted."""
@@ -65,6 +76,8 @@ class Guard(Settings):
     def _bounded(self) -> Guard:
         if self.low is None and self.high is None:
             raise ValueError(f"guard {self.name} has neither low nor high")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"guard {self.name}: low {self.low:g} is above high {self.high:g}")
         return self
 
 
@@ -110,4 +123,4 @@ def read_policy(which: str | Path) -> Policy:
             f"gate policy {which}: no such file",
             f"give a YAML file, or one of {', '.join(shipped)}",
         )
-    return build(Policy, read_config(path), str(path))
+    return build(Policy, read_config(path))

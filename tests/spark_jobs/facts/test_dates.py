@@ -12,7 +12,16 @@ from headrace.spark_jobs.facts.finding import Finding
     ("check", "text", "supported"),
     [
         (impossible, "It began on February 29, 2024.", []),
-        (impossible, "It began on February 29, 1900.", [False]),
+        (impossible, "It began on February 29, 1900.", []),
+        (impossible, "It began on February 30, 1900.", [False]),
+        (impossible, "It began on February 29, 1901.", [False]),
+        (weekday, "It was Sunday, January 14, 1900.", [True]),
+        (weekday, "It was Friday, January 14, 1900.", []),  # Julian: January 26
+        (weekday, "It was Thursday, January 14, 1900.", [False]),
+        (weekday, "2024年3月5日周一鸣教授到校。", []),
+        (weekday, "2024年3月5日，周三丰说他不来。", []),
+        (weekday, "2024年3月5日周一上午开会。", [False]),
+        (weekday, "2024年3月5日周二上午开会。", [True]),
         (impossible, "会议于2100年2月29日召开。", [False]),
         (impossible, "会议于2000年2月29日召开。", []),
         (impossible, "Published 2021-25-12 online.", []),

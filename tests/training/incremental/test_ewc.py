@@ -8,13 +8,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.incremental.course import Trainer
-from headrace.training.incremental.ewc import ewc
+from headrace.training.incremental.ewc import ewc, identity
+from headrace.training.incremental.material import prepare
 from headrace.training.incremental.settings import (
     CourseSettings,
     EWCJob,
@@ -22,7 +26,11 @@ from headrace.training.incremental.settings import (
     MaterialSettings,
 )
 from headrace.training.moe import export
-from headrace.training.settings import CheckpointSettings, OptimizerSettings
+from headrace.training.settings import (
+    CheckpointSettings,
+    EvaluateSettings,
+    OptimizerSettings,
+)
 
 SETTINGS = EWCSettings(
     material=MaterialSettings(tokens=5120, fisher_tokens=512),
@@ -61,6 +69,11 @@ def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == list(range(1, got["steps"] + 1))
     assert lines[0]["penalty"] == 0 and lines[-1]["penalty"] > 0
+    assert all(plotted("ewc") <= x.keys() for x in lines)
+    for x in lines:  # six rows of new text, two of old
+        assert x["loss"] == pytest.approx((6 * x["new_loss"] + 2 * x["replay_loss"]) / 8, rel=1e-5)
+    plain = [json.loads(x) for x in (folder / "plain/metrics.jsonl").read_text().splitlines()]
+    assert all(x["loss"] == x["new_loss"] and "replay_loss" not in x for x in plain)
     for kind in ("new", "old"):
         for when, value in got["metrics"][kind].items():
             table = pq.read_table(got["evaluation"][kind][when])
@@ -70,6 +83,53 @@ def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
     assert json.loads((folder / "export" / "lineage.json").read_text()) == {"release_id": "new"}
     assert export.load(got["export"]).config == export.load(task.model).config
     assert math.isfinite(got["measures"]["new.order_gain"])
+    assert export.chat_format(got["export"]) is None, "a champion that only continues text"
+
+
+def test_rows_of_training_fisher_and_champion_see_each_document_apart(
+    champion: str, corpora: dict[str, str], tmp_path: Path, watch: Any
+) -> None:
+    tokenizer = export.load_tokenizer(champion)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"say {n}"}) + "\n" for n in range(48)))
+    task = job(champion, corpora, tmp_path / "o", prompts=str(prompts), compare_plain=True)
+    settings = SETTINGS.material.model_copy(update={"tokens": 1024})
+    task = task.model_copy(update={"settings": SETTINGS.model_copy(update={"material": settings})})
+    # Answers of an untrained champion seldom end: the cache stands for one that was aligned.
+    said = [[256, 7, 7, 7, 7], [256, 8, 8, 9]] * 40
+    storage.write_json(tmp_path / "o" / "dialogues.json", said)
+    length = export.load_config(champion).max_position_embeddings
+    material = prepare(task.new, task.old, tokenizer, length, settings, task.seed, said)
+    assert material.spoken == 1
+    eos, fisher = tokenizer.eos_token_id, np.concatenate([b.numpy() for b in material.fisher])
+    seen = watch(np.concatenate([material.batches.reshape(-1, length), fisher]), eos)
+    got = ewc(task)
+    assert got["steps"] == len(material.batches)
+    # It answers in the chat format, even if the champion's export said nothing of it yet.
+    chat = export.chat_format(got["export"])
+    assert chat is not None and chat.stops == (256, 260)
+
+    def several(rows: np.ndarray) -> int:
+        number = (rows.reshape(-1, length) == eos).cumsum(1)
+        return int((number[:, -1] > number[:, 0]).sum())
+
+    batches = material.batches
+    again = several(batches[:, -1:])  # by the champion, which teaches them
+    plain = several(batches[:, : material.fresh])
+    assert seen.apart == several(batches) + again + plain + several(fisher) and not seen.mixed
+    assert again and plain and several(fisher)
+
+
+def test_the_chat_format_of_the_champion_is_kept(
+    champion: str, corpora: dict[str, str], tmp_path: Path
+) -> None:
+    own = export.ChatFormat("{{ messages[0]['content'] }}", (256, 257))
+    card = export.Card(stage="ppo")
+    aligned = export.save(export.load(champion), tmp_path / "aligned", champion, card, own)
+    few = SETTINGS.material.model_copy(update={"tokens": 512})
+    task = job(str(aligned), corpora, tmp_path / "o", compare_plain=False,
+               settings=SETTINGS.model_copy(update={"material": few}))  # fmt: skip
+    assert export.chat_format(ewc(task)["export"]) == own
 
 
 def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]]) -> None:
@@ -77,6 +137,41 @@ def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]])
     assert ewc(task) == got | {"resumed_from": got["steps"]}
     with pytest.raises(UsageError, match="other data or settings"):
         ewc(task.model_copy(update={"seed": 6}))
+
+
+def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
+    finished: tuple[EWCJob, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, want = finished
+    judging = EvaluateSettings(documents=6, max_bytes=300)
+    other = SETTINGS.model_copy(
+        update={
+            "material": SETTINGS.material.model_copy(update={"heldout": judging}),
+            "course": SETTINGS.course.model_copy(
+                update={"checkpoint": CheckpointSettings(every=3, keep=1)}
+            ),
+        }
+    )
+    asked = task.model_copy(update={"settings": other, "compare_plain": False})
+    assert identity(asked) == identity(task)
+    made = ewc(asked.model_copy(update={"output": str(tmp_path / "o")}))
+    for name in ("export/model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "o" / name).read_bytes() == (Path(task.output) / name).read_bytes()
+    assert made["course"] == want["course"] and "plain" not in made["metrics"]["new"]
+    # Asked of a finished round: judged again on those documents, with no step of training.
+    copy = tmp_path / "copy"
+    shutil.copytree(task.output, copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", None)
+        again = ewc(asked.model_copy(update={"output": str(copy)}))
+        assert again["documents"]["old"] == 6 and again["resumed_from"] == again["steps"]
+        assert again["metrics"] == made["metrics"] != want["metrics"]
+        back = ewc(task.model_copy(update={"output": str(copy)}))
+        assert back["metrics"] == want["metrics"]
+    # Plain fine-tuning that was left out is all that is trained when it is asked for.
+    plain = ewc(asked.model_copy(update={"output": str(tmp_path / "o"), "compare_plain": True}))
+    assert plain["metrics"]["new"].keys() == {"before", "after", "plain"}
+    assert plain["metrics"]["new"]["after"] == made["metrics"]["new"]["after"]
 
 
 class Killed(BaseException):
@@ -109,7 +204,11 @@ def test_killed_round_ends_with_the_same_bytes(
     got = ewc(again)
     assert got["resumed_from"] == min(want["steps"], (fatal - 1) // 4 * 4)
     assert got["metrics"] == want["metrics"] and got["course"] == want["course"]
-    for name in ("export/model.safetensors", "metrics.jsonl", "evaluation/old_plain.parquet"):
+    for name in (
+        "export/model.safetensors",
+        "metrics.jsonl",
+        "evaluation/200x1024/old_plain.parquet",
+    ):
         assert (tmp_path / name).read_bytes() == (Path(task.output) / name).read_bytes(), name
 
 

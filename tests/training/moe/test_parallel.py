@@ -27,9 +27,10 @@ from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.experts import Experts
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.optimizer import MuonAdamW
 from headrace.training.pretrain import PretrainJob, pretrain
 from headrace.training.ranks import Ranks
-from headrace.training.settings import PretrainSettings
+from headrace.training.settings import OptimizerSettings, PretrainSettings
 
 STEPS = 20
 MODULE = "layer_under_test"
@@ -69,6 +70,21 @@ def compare(experts: Experts, divided: Any, chosen: Tensor, ranks: Ranks) -> lis
     return [float((g - w).abs().max()) for g, w in zip(together, want, strict=True)]
 
 
+def moved(divided: Any, chosen: Tensor, ranks: Ranks) -> list[bool]:
+    """Which of all experts four steps of Muon move; `chosen` (N, k) of the whole batch."""
+    weights = list(divided.parameters())
+    group = {"params": weights, "kind": "muon", "parts": 1, "peak": 0.1, "lr": 0.1}
+    optimizer = MuonAdamW([group], OptimizerSettings(weight_decay=0.1))
+    began = [w.detach().clone() for w in weights]
+    for _ in range(4):
+        x, shares = torch.randn(len(chosen), 16), torch.rand(chosen.shape)
+        divided(*(ranks.part(t) for t in (x, chosen, shares))).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    both = [(w.detach() != b).flatten(1).any(1) for w, b in zip(weights, began, strict=True)]
+    return ranks.whole(torch.stack(both, 1)).any(1).tolist()
+
+
 def work(_job: Job) -> dict[str, Any]:
     from headrace.training.moe import parallel
 
@@ -93,6 +109,7 @@ def work(_job: Job) -> dict[str, Any]:
     answer["united"] = after.keys() == before.keys() and all(
         torch.equal(after[n], t) for n, t in before.items()
     )
+    answer["moved"] = moved(divided, anywhere.clamp(max=2), ranks)
     return answer
 
 
@@ -103,6 +120,7 @@ def test_divided_experts_do_as_all_in_one_place(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = run_job(MODULE, Job(), tmp_path / "f", processes=2)
     assert said.pop("parameters") == [[2, 16, 16], [2, 16, 8]]
+    assert said.pop("moved") == [True, True, True, False], "the last expert had no token"
     assert said.pop("united")
     assert len(said) == 3
     for which, differences in said.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +107,19 @@ def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
     tokenizer.save_pretrained(root / "tokens" / "tokenizer")
     ids = [i for n in range(180) for i in [0, *tokenizer(sentence(n))["input_ids"]]]
     rows = np.array(ids[: len(ids) // 32 * 32], dtype=np.int32).reshape(-1, 32)
+    files = []
     for part, some in (("train", rows[:-8]), ("heldout", rows[-8:])):
         (root / "tokens" / part).mkdir()
-        column = pa.array(some.tolist(), pa.list_(pa.int32()))
-        pq.write_table(pa.table({"input_ids": column}), root / "tokens" / part / "0.parquet")
-    (root / "tokens" / "manifest.json").write_text("{}")
+        columns = {"input_ids": some, "document_starts": [np.flatnonzero(r == 0) for r in some]}
+        path = root / "tokens" / part / "0.parquet"
+        kind = pa.list_(pa.int32())
+        pq.write_table(
+            pa.table({n: pa.array([list(x) for x in c], kind) for n, c in columns.items()}), path
+        )
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        files.append({"path": f"{part}/0.parquet", "rows": len(some), "sha256": sha256})
+    manifest = {"vocabulary": len(tokenizer), "sequence_length": 32, "files": files}
+    (root / "tokens" / "manifest.json").write_text(json.dumps(manifest))
     base = root / "base" / "export"
     base.parent.mkdir()
     export.save(

@@ -107,6 +107,7 @@ def test_caps_and_too_little_text(release: Path, tmp_path: Path) -> None:
     made = derive(str(release), str(tmp_path / "few"), few, seed=1)
     assert (made["sft"]["train"], made["ppo"]["heldout"]) == (10, 4)
     with pytest.raises(ValidationError, match="are needed"):
-        derive(str(release), str(tmp_path / "x"), DeriveSettings(min_items=5000), seed=1)
+        many = SETTINGS.model_copy(update={"min_items": 5000})
+        derive(str(release), str(tmp_path / "x"), many, seed=1)
     with pytest.raises(InputError):
         derive(str(tmp_path / "nothing"), str(tmp_path / "y"), SETTINGS, seed=1)

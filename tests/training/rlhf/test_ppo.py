@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headrace.infra.errors import InputError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
+from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
 from headrace.training.rlhf import ppo as module
@@ -21,6 +24,7 @@ from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.ppo import Trainer, ppo
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
+from headrace.training.rlhf.sft import HELDOUT_ROWS
 
 SETTINGS = PPOSettings(
     iterations=4, rollouts=12, minibatch=6, max_new_tokens=10, replay_rows=1,
@@ -52,10 +56,13 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert m["low"] <= m["gain"] <= m["high"]
     assert m["kl"] > 0
     assert json.loads((tmp_path / "whole/export/lineage.json").read_text())["reward"] == "kept"
+    chat = export.chat_format(whole["export"])
+    assert chat is not None and chat.stops == (0, 3)
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [1, 2, 3, 4]
     wanted = {"loss", "reward", "kl", "clip_fraction", "value_loss", "length", "coefficient"}
-    assert all(wanted <= set(x) for x in lines)
+    assert all(wanted | plotted("ppo") <= set(x) for x in lines)
+    assert all(0 <= x["rerouted"] <= 1 for x in lines)
     assert lines[0]["kl"] == pytest.approx(0, abs=1e-3)  # the policy begins as the reference
 
     class Killed(BaseException):
@@ -74,6 +81,39 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert ppo(job(world, judge, tmp_path / "killed"))["metrics"] == m
     for file in ("metrics.jsonl", "export/model.safetensors"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
+    world: Any, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SETTINGS.model_copy(update={"iterations": 2})
+    other = few.model_copy(update={"checkpoint": Saving(every=1, keep=1), "evaluation_samples": 2})
+    asked = [
+        job(world, judge, tmp_path / name).model_copy(update={"settings": s})
+        for name, s in (("one", few), ("two", other))
+    ]
+    one, two = map(ppo, asked)
+    files = ["export/model.safetensors", "metrics.jsonl"]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    # Asked of the first folder: judged again, on as many samples as are asked for, not trained.
+    monkeypatch.setattr(Trainer, "learn", None)
+    again = ppo(asked[0].model_copy(update={"settings": other}))
+    assert again["metrics"] == two["metrics"] != one["metrics"]
+    assert ppo(asked[0])["metrics"] == one["metrics"]
+
+
+def test_replayed_rows_and_the_language_metric_see_each_document_apart(
+    world: Any, judge: Path, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(world.tokens))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    few = SETTINGS.model_copy(update={"iterations": 2, "stop_kl": 9.0})
+    made = ppo(job(world, judge, tmp_path / "o").model_copy(update={"settings": few}))
+    measured = 2 * min(shards.heldout.rows, HELDOUT_ROWS)
+    # Two rounds of two passes over twelve answers, six a step, with a row each.
+    assert seen.apart == 2 * 2 * 2 + measured and not seen.mixed
+    assert made["metrics"]["language"]["before"] > 0
 
 
 def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
@@ -95,14 +135,15 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
     optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
-    shares, divergence = [], 0.0
+    shares, divergence, rerouted = [], 0.0, 0.0
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
         for number in range(12):
             e = trainer.explore(prompts, number)
             hits = (e.answers.actions() < 150).float() * e.answers.mask
             shares.append(float(hits.sum() / e.answers.mask.sum()))
             divergence = e.figures["kl"]
-            trainer.learn(e, engine, number)
+            rerouted = trainer.learn(e, engine, number)["rerouted"]
+    assert 0 < rerouted <= 1
     assert sum(shares[-2:]) / 2 > sum(shares[:2]) / 2 + 0.1
     assert divergence > 1
 

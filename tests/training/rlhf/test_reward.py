@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from headrace.infra.errors import UsageError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.moe import export
 from headrace.training.rlhf.chat import Chat
@@ -44,6 +45,8 @@ def test_it_learns_the_order_and_resumes(
     whole = reward(job(world, tmp_path / "whole"))
     m = whole["metrics"]
     assert m["untrained"] == 0.5
+    lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    assert all(plotted("reward") <= x.keys() for x in lines)
     assert m["after"] > 0.9
     assert m["gain"] == pytest.approx(m["after"] - m["before"])
     assert m["low"] <= m["gain"] <= m["high"]

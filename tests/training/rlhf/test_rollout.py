@@ -31,6 +31,24 @@ def test_log_probabilities_are_those_of_a_forward_pass_alone(
             assert (got[row, n:] == 0).all()
 
 
+def test_experts_are_those_of_a_forward_pass_alone(model: MoEForCausalLM, chat: Chat) -> None:
+    answers = some(model, chat)
+    got = rollout.experts(model, answers)
+    assert got.shape == (1, *answers.mask.shape, 2)  # one of the two layers is dense
+    (router,) = model.routers()
+    for row, d in enumerate(answers.dialogues):
+        seen: list[torch.Tensor] = []
+        hook = router.register_forward_hook(lambda _m, _i, out, seen=seen: seen.append(out[0]))
+        with torch.no_grad():
+            model(torch.tensor([d.ids[:-1]]))
+        hook.remove()
+        want = seen[0].sort(1)[0][d.start - 1 :]
+        assert torch.equal(got[0, row, : len(d.ids) - d.start], want)
+    with torch.no_grad():
+        router.weight.neg_()
+    assert not torch.equal(rollout.experts(model, answers), got)
+
+
 def test_answers_begin_with_their_prompts_and_end_once(model: MoEForCausalLM, chat: Chat) -> None:
     answers = some(model, chat)
     prompts = chat.prompts(PROMPTS, 12)

@@ -8,17 +8,20 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from headrace.infra.errors import UsageError, ValidationError
+from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
+from headrace.training.data.shards import Shards
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf.chat import Chat
 from headrace.training.rlhf.jobs import SFTJob
 from headrace.training.rlhf.settings import Saving, SFTSettings
-from headrace.training.rlhf.sft import response_nats, sft
+from headrace.training.rlhf.sft import HELDOUT_ROWS, response_nats, sft
 
 SETTINGS = SFTSettings(steps=16, batch=8, replay_rows=2, checkpoint=Saving(every=5))
 
@@ -64,6 +67,8 @@ def test_gain_export_and_a_kill_in_the_middle(
     lineage = json.loads((tmp_path / "whole/export/lineage.json").read_text())
     assert lineage["release_id"] == "r1"
     export.load(whole["export"])
+    chat = export.chat_format(whole["export"])
+    assert chat is not None and chat.stops == (0, 3)
 
     class Killed(BaseException):
         """As kill -9: nothing catches it."""
@@ -90,12 +95,26 @@ def test_gain_export_and_a_kill_in_the_middle(
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == list(range(1, 17))
     assert all(math.isfinite(x["loss"]) for x in lines)
+    assert plotted("sft") <= lines[0].keys()
 
-    # Finished: the answer comes from disk, nothing is trained.
+    # Finished: the answer comes from disk, nothing is trained, however often it is to be saved.
     monkeypatch.setattr(checkpoint, "save", save_then_die)
+    often = SETTINGS.model_copy(update={"checkpoint": Saving(every=1, keep=1)})
     assert sft(job(world, tmp_path / "whole")) == whole
+    assert sft(job(world, tmp_path / "whole", settings=often)) == whole
     with pytest.raises(UsageError, match="other inputs or settings"):
         sft(job(world, tmp_path / "whole", seed=4))
+
+
+def test_replayed_rows_and_the_language_metric_see_each_document_apart(
+    world: Any, tmp_path: Path, watch: Any
+) -> None:
+    shards = Shards(str(world.tokens))
+    seen = watch(np.concatenate([s.take(0, s.rows).ids for s in (shards.train, shards.heldout)]))
+    few = SETTINGS.model_copy(update={"steps": 3})
+    sft(job(world, tmp_path / "o", settings=few))
+    measured = 2 * min(shards.heldout.rows, HELDOUT_ROWS)
+    assert seen.apart == 3 * 2 + measured and not seen.mixed
 
 
 def test_routing_biases_stay_as_they_were(world: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from headrace.infra.errors import InputError, UsageError
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer
-from headrace.training.rlhf.settings import Rates, Saving, SFTSettings
+from headrace.training.rlhf.settings import Rates, Saving
 from headrace.training.rlhf.stage import (
     Batches,
     Stage,
@@ -23,7 +23,7 @@ from headrace.training.rlhf.stage import (
 
 
 def stage(folder: Path, seed: int = 1, **inputs: str) -> Stage:
-    return Stage("sft", str(folder), SFTSettings(), seed, **inputs)
+    return Stage(str(folder), {"stage": "sft", "seed": seed, **inputs})
 
 
 def test_the_folder_belongs_to_one_run(tmp_path: Path) -> None:

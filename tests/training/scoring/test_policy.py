@@ -39,13 +39,23 @@ def test_shipped_rules_want_as_many_documents_as_can_decide(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: x\nmetrics: [{name: a, margn: 1}]", "margn"),
+        ("name: x\nmetrics: [{name: a, margn: 1}]", "line 2, column 21: unknown setting "
+         "metrics.0.margn did you mean metrics.margin?"),
+        ("name: x\nmetrics: [{name: a, margin: -1}]", "line 2, column 29: metrics.0.margin = -1"),
+        ("name: x\nmetrics: [{name: a, require: beter}]", "did you mean better?"),
+        ("name: x\nmetrics: [{name: a, slices: [language]}]", "no column 'language'"),
+        ("name: x\nmetrics: [{name: a}]\nname: y", "line 3, column 1: the key name is given twice"),
+        ("name: x\nmetrics.name: a", "don't nest: write `metrics: [{name: a}]`"),
+        ("metrics: [{name: a}]", "p.yaml: name is missing"),
+        ("name: no\nmetrics: [{name: 7}]", "line 2, column 18: metrics.0.name = 7"),
+        ("name: x\nmetrics: [{name: a}]\nguards: [{name: g, low: 2, high: 1}]", "low 2 is above"),
         ("name: x\nmetrics: []", "metrics"),
         ("name: x\nmetrics: [{name: a}, {name: a}]", "named twice"),
         ("name: x\nmetrics: [{name: a}]\nguards: [{name: g}]", "neither low nor high"),
-        ("name: [", "YAML"),
+        ("name: [", "line 1, column 8: a bracket that isn't closed"),
+        ("name:\tx", "line 1, column 6: a tab"),
     ],
-)
+)  # fmt: skip
 def test_wrong_policies_say_what_is_wrong(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
