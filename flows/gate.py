@@ -9,6 +9,7 @@ from prefect import flow
 from headrace.infra.settings import Shared
 from headrace.tasks.evidence import beside_base, compare_exports, evidence_of_text, rival_of
 from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
+from headrace.tasks.models import fault_of
 from headrace.tasks.settings import GateSettings, GateVerb
 
 
@@ -30,7 +31,8 @@ def gate_first(
     challenger = score_heldout(aligned["export"], corpus, shared)
     baselines = score_baselines(tokens, corpus, base["tokens"], shared)
     rival, version = rival_of(aligned, baselines, corpus, shared)
-    ours = evidence_of_text(aligned["export"], challenger, corpus)
+    fault = fault_of(aligned["export"])
+    ours = evidence_of_text(aligned["export"], challenger, corpus, fault)
     rival, ours = beside_base(rival, ours, pretrained)
     decision = decide(rival, ours, aligned["folder"], settings, "first", shared.seed, version)
     moved = promote(

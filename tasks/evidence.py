@@ -27,7 +27,7 @@ from headrace.tasks.judging import (
     release_folder,
     score_heldout,
 )
-from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.models import fault_of, lineage_of, resolve_model, weights_of
 from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import GateVerb
 from headrace.tasks.step import OF, once, run_folder, step
@@ -45,10 +45,13 @@ PROMPTS, SAMPLES = 240, 6
 difference of two models of a run is 0.08 to 0.09 log odds; with 64 and 1 it is 0.4."""
 
 
-def evidence_of_text(name: str, evaluation: dict[str, Any], corpus: list[str]) -> Evidence:
+def evidence_of_text(
+    name: str, evaluation: dict[str, Any], corpus: list[str], fault: str = ""
+) -> Evidence:
     """A model's evidence on the held-out records of a corpus alone."""
     ids = ",".join(Path(r).name for r in corpus)
-    return Evidence(name, {OLD: read_scores(evaluation["documents"])}, data={"old": ids})
+    scores = {OLD: read_scores(evaluation["documents"])}
+    return Evidence(name, scores, data={"old": ids}, fault=fault)
 
 
 def beside_base(
@@ -126,7 +129,7 @@ def score_rewards(export: str, lineage: dict[str, Any], seed: int) -> dict[str, 
     if not reward or not prompts:
         return {}
     identity = [
-        Path(export).parent.name, reward, prompts, PROMPTS, SAMPLES, seed, code_version("training")
+        weights_of(export), reward, prompts, PROMPTS, SAMPLES, seed, code_version("training")
     ]  # fmt: skip
     folder = run_folder("rewards", identity)
     return once(folder, "rewards.json", lambda: _rewards(export, reward, prompts, seed))
@@ -165,7 +168,7 @@ def score_order(
 ) -> dict[str, Any]:
     """{order_gain}: bits per byte that the order of `heldout_documents` is worth to a model."""
     names = [Path(r).name for r in (*corpus, *([window] if window else ()))]
-    identity = [Path(export).parent.name, names, shared.seed, code_version("training")]
+    identity = [weights_of(export), names, shared.seed, code_version("training")]
     folder = run_folder("order", identity)
 
     def make() -> dict[str, Any]:
@@ -202,17 +205,19 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     policy = policy_of(settings, default)
     # The reward model that judges is the champion's: a version's tags name it.
     judge = lineages[0] | (versions[0].tags if versions[0] else {})
+    faults = [fault_of(e) for e in exports]
     evidence = []
-    for export in exports:
+    for export, fault in zip(exports, faults, strict=True):
         samples = {OLD: read_scores(score_heldout(export, corpora[0], settings)["documents"])}
         if new:
             scored = score_heldout(export, new, settings, window)
             samples[NEW] = read_scores(scored["documents"])
-        if policy.names(REWARD):
+        # A model of no numbers gives no answers.
+        if policy.names(REWARD) and not any(faults):
             samples |= reward_sample(score_rewards(export, judge, settings.seed))
         data = {"old": ",".join(Path(r).name for r in corpora[0])}
         data |= {"new": ",".join(Path(r).name for r in new)} if new else {}
-        evidence.append(Evidence(export, samples, data=data))
+        evidence.append(Evidence(export, samples, data=data, fault=fault))
     ours, theirs = evidence[1], evidence[0]
     if new and policy.names(ORDER):
         gain = score_order(exports[1], new, window, settings)["order_gain"]
@@ -223,9 +228,8 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         known = {v.number: e.samples[OLD] for v, e in zip(versions, evidence, strict=True) if v}
         anchor = find_anchor(exports[0], theirs.samples[OLD], documents, models, known)
         theirs, ours = beside_anchor(theirs, ours, anchor)
-    folders = [Path(e).parent.name for e in exports]
     identity = [
-        *folders, policy.model_dump(), settings.seed, code_version("training"),
+        *map(weights_of, exports), policy.model_dump(), settings.seed, code_version("training"),
         anchor.name if anchor else None,
     ]  # fmt: skip
     folder = run_folder("gate", identity)

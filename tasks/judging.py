@@ -16,7 +16,7 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
-from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.models import lineage_of, resolve_model, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.tasks.step import OF, once, relative, run_folder, step
@@ -125,7 +125,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         # A suite is scored whole: the caller chose its size.
         settings = EvaluateSettings(documents=table.num_rows)
     identity = [
-        sha256(export / "model.safetensors"),
+        weights_of(export),
         suite_id,
         settings.model_dump(),
         shared.seed,
@@ -146,7 +146,7 @@ def score_heldout(
     export: str, corpus: list[str], shared: Shared, window: str | None = None
 ) -> dict[str, Any]:
     """{metrics, documents (Parquet file)} of a model on `heldout_documents`."""
-    identity = [_run_of(export), [Path(r).name for r in corpus], shared.seed]
+    identity = [weights_of(export), [Path(r).name for r in corpus], shared.seed]
     if window:
         identity.append(Path(window).name)
     folder = run_folder("evaluate", [*identity, code_version("training")])

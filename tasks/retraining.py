@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from headrace.tasks.evidence import (
     score_rewards,
 )
 from headrace.tasks.judging import decide, policy_of, promote, read_scores
-from headrace.tasks.models import lineage_of
+from headrace.tasks.models import fault_of, lineage_of
 from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, relative, run_folder, step
@@ -198,17 +199,18 @@ def decide_round(
     scored = trained["evaluation"]
     policy = policy_of(settings.gate, "default")
     data = {"new": child["release_id"], "old": Path(champion["release"]).name}
+    fault = fault_of(trained["export"])
     sides = []
     for name, when, export in (
         (f"version {champion['version']}", "before", champion["export"]),
         ("retrained", "after", trained["export"]),
     ):
         samples = {NEW: read_scores(scored["new"][when]), OLD: read_scores(scored["old"][when])}
-        if policy.names(REWARD):
+        if policy.names(REWARD) and not fault:
             samples |= reward_sample(score_rewards(export, trained["tags"], settings.seed))
-        measures = trained.get("measures", {}) if when == "after" else {}
-        sides.append(Evidence(name, samples, measures=measures, data=data))
+        sides.append(Evidence(name, samples, data=data))
     theirs, ours = sides
+    ours = replace(ours, measures=trained.get("measures", {}), fault=fault)
     if policy.names(ANCHOR):
         documents = old_documents(
             releases.lineage(champion["release"]), settings.ewc.material.heldout

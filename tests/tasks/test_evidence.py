@@ -1,6 +1,7 @@
 """What a model has to beat, and what the gate is shown; a whole chain: tests/e2e/test_chain.py."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from headrace.tasks import evidence
 from headrace.tasks.evidence import (
@@ -24,6 +26,7 @@ from headrace.tasks.evidence import (
 )
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.settings import GateVerb
+from headrace.training.moe import export as exports
 from headrace.training.rlhf import answers, reward
 from headrace.training.scoring import gate
 from headrace.training.scoring.policy import read_policy
@@ -58,6 +61,12 @@ def test_a_verdict_against_an_old_rival_is_no_answer_for_ever(state: Path) -> No
 
 
 N = 60
+
+
+def weights(folder: Path, value: float = 1.0) -> str:
+    """An export folder with nothing but one weight."""
+    exports.save_tensors({"w": torch.tensor([value])}, folder / exports.WEIGHTS)
+    return str(folder)
 
 
 def scored(folder: Path, bits: float, prefix: str = "d") -> dict[str, Any]:
@@ -112,8 +121,11 @@ def judged_by(state: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"seeds": seeds, "lineage": {"reward": "runs/reward-1", "prompts": str(prompts)}}
 
 
-def test_rewards_are_of_several_answers_to_each_prompt(judged_by: dict[str, Any]) -> None:
-    found = score_rewards.fn("/x/runs/ppo-1/export", judged_by["lineage"], 7)
+def test_rewards_are_of_several_answers_to_each_prompt(
+    state: Path, judged_by: dict[str, Any]
+) -> None:
+    model = weights(state / "runs/ppo-1/export")
+    found = score_rewards.fn(model, judged_by["lineage"], 7)
     assert len(found["prompts"]) == PROMPTS == len(set(found["prompts"]))
     assert {len(row) for row in found["scores"]} == {SAMPLES}
     assert len(set(judged_by["seeds"])) == SAMPLES, "each sample has a seed of its own"
@@ -121,16 +133,24 @@ def test_rewards_are_of_several_answers_to_each_prompt(judged_by: dict[str, Any]
     assert len(sample.values) == PROMPTS and sample.weights.tolist() == [1.0] * PROMPTS
     first = [1 + (int(found["prompts"][0][1:]) + seed) % 7 for seed in judged_by["seeds"]]
     assert sample.values[0] == pytest.approx(np.mean(first))
-    again = score_rewards.fn("/x/runs/ppo-1/export", judged_by["lineage"], 7)
+    again = score_rewards.fn(model, judged_by["lineage"], 7)
     assert again == found and len(judged_by["seeds"]) == SAMPLES
-    assert reward_sample(score_rewards.fn("/x/runs/ppo-1/export", {}, 7)) == {}
+    assert reward_sample(score_rewards.fn(model, {}, 7)) == {}
+    weights(state / "runs/ppo-1/export", 2.0)
+    score_rewards.fn(model, judged_by["lineage"], 7)
+    assert len(judged_by["seeds"]) == 2 * SAMPLES, "other weights under the same name"
 
 
-@pytest.mark.parametrize(("worth", "decision"), [(0.6, "promote"), (0.01, "reject")])
-def test_the_verb_gate_refuses_what_learned_shuffled_text(
-    state: Path, monkeypatch: pytest.MonkeyPatch, worth: float, decision: str
+@pytest.mark.parametrize(
+    ("worth", "weight", "decision"),
+    [(0.6, 1.0, "promote"), (0.01, 1.0, "reject"), (0.6, math.nan, "reject")],
+)
+def test_the_verb_gate_refuses_what_learned_shuffled_text_or_has_no_numbers_for_weights(
+    state: Path, monkeypatch: pytest.MonkeyPatch, worth: float, weight: float, decision: str
 ) -> None:
-    """As a retraining does: the new text got better, but its order is worth nothing."""
+    """As a retraining does: the new text got better, but its order is worth nothing. Broken weights
+    refuse whatever the scores are, and such a model isn't asked for answers.
+    """
     bits = {("one", "parent"): 2.0, ("two", "parent"): 2.0, ("one", "child"): 2.8,
             ("two", "child"): 2.1}  # fmt: skip
     asked: list[tuple[str, list[str], str | None]] = []
@@ -149,13 +169,20 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text(
         folder = state / "runs" / name / "export"
         folder.mkdir(parents=True)
         origin = {"release_id": release} | ({"parent_version": "1"} if name == "two" else {})
+        weights(folder, weight if name == "two" else 1.0)
         (folder / "lineage.json").write_text(json.dumps(origin))
     monkeypatch.setattr(evidence, "resolve_model", lambda m, _: state / "runs" / m / "export")
     monkeypatch.setattr(evidence, "release_folder", lambda release: f"/releases/{release}")
     monkeypatch.setattr(evidence, "score_heldout", score)
     monkeypatch.setattr(evidence, "score_order", order_of)
     # Without a server that runs tasks.
-    monkeypatch.setattr(evidence, "score_rewards", score_rewards.fn)
+    answered: list[str] = []
+
+    def rewards(export: str, judge: dict[str, Any], seed: int) -> dict[str, Any]:
+        answered.append(Path(export).parent.name)
+        return score_rewards.fn(export, judge, seed)
+
+    monkeypatch.setattr(evidence, "score_rewards", rewards)
     monkeypatch.setattr(evidence, "decide", evidence.decide.fn)
     corpora = {"parent": ["/releases/parent"], "child": ["/releases/parent", "/releases/child"]}
     monkeypatch.setattr(evidence.releases, "lineage", lambda r: corpora[Path(r).name])
@@ -165,3 +192,6 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text(
     assert got["guards"]["new.order_gain"]["value"] == worth
     assert got["metrics"]["anchor.bits_per_byte"]["against"] == got["champion"]
     assert got["data"] == {"old": "parent", "new": "child"}
+    sound = math.isfinite(weight)
+    assert answered == (["one", "two"] if sound else [])
+    assert sound or "weights are not finite numbers (w)" in got["reasons"][0]

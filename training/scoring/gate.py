@@ -86,6 +86,8 @@ class Evidence:
     more than the champion."""
     notes: tuple[str, ...] = ()
     """What a reader of the decision has to know about this evidence."""
+    fault: str = ""
+    """Why the model can't be used at all, whatever its figures say; empty for a sound one."""
 
 
 def _verdict(rule: Rule, found: Interval) -> str:
@@ -270,8 +272,8 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
     """
     metrics: dict[str, Any] = {}
     slices: dict[str, dict[str, _Compared]] = {}
-    wrong: list[str] = []
-    unsure: list[str] = []
+    wrong = [f"the challenger: {challenger.fault}"] if challenger.fault else []
+    unsure = [f"the champion: {champion.fault}"] if champion.fault else []
     notes = [*champion.notes, *challenger.notes]
     for rule in policy.metrics:
         label = rule.label or rule.name

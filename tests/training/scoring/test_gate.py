@@ -202,6 +202,16 @@ def test_scores_that_are_no_numbers_are_worse() -> None:
     json.dumps(got, allow_nan=False)
 
 
+def test_a_model_that_cannot_be_used_is_never_promoted() -> None:
+    """Its weights are no numbers, though no document that was scored met the broken ones."""
+    sides = {"m": sample()}, {"m": sample(-1)}
+    fault = "its weights are not finite numbers (w)"
+    got = decide(Evidence("a", sides[0]), Evidence("b", sides[1], fault=fault), POLICY, seed=1)
+    assert got["decision"] == "reject" and got["reasons"] == [f"the challenger: {fault}"]
+    got = decide(Evidence("a", sides[0], fault=fault), Evidence("b", sides[1]), POLICY, seed=1)
+    assert got["decision"] == "inconclusive" and got["reasons"] == [f"the champion: {fault}"]
+
+
 def test_no_worse_by_the_interval() -> None:
     careful = rule(require="not_worse", judge="interval", margin=0.02)
     assert simple(careful, sample(noise=0), sample(0.0))["decision"] == "promote"
