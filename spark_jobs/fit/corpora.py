@@ -324,7 +324,8 @@ PLAIN: dict[str, tuple[Reader, str]] = {
     "wordnet-base": (_examples, "WordNet 3.0 license"),
     "hsk_sentences_audio": (_graded, "MIT; sentences CC BY-SA 4.0"),
 }
-"""Everyday sentences, as `PACKAGES`; too short to fit any level but 4 on."""
+"""Everyday sentences, as `PACKAGES`: levels 4 and 5 are fitted on them, and level 2, for whose weights
+they are too short, calibrates short text on them."""
 
 SETS: dict[str, tuple[str, str]] = {
     "wiki_zh_cmrc2018": ("general", "CC BY-SA 4.0"),

@@ -14,7 +14,8 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +23,30 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.infra import console
-from headrace.spark_jobs.fit.corpora import Passage, arguments, excluded, passages
+from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded, passages
 from headrace.spark_jobs.fit.finance_zh import texts as made_finance
 from headrace.spark_jobs.fit.logistic import calibrated, fit
 from headrace.spark_jobs.fit.seeds import SEEDS
-from headrace.spark_jobs.kernels.linear import LinearModel, NGrams
+from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels import base
+from headrace.spark_jobs.levels.l5_domain import DOMAINS, DomainModel, lifted
 
 Floats = npt.NDArray[np.float32]
 Key = tuple[str, str, str]
 """Language, domain, source."""
 
-DOMAINS = ("general", "legal", "medical", "financial")
 NGRAMS = NGrams(words=(1, 2), bits=17)
 MODEL = Path(base.__file__).with_name("data") / "l5_domain.npz"
 POWER = 0.9
 FOLDS = 6
 _A_SOURCE = 1600
 """Chunks taken of one source and domain, so that no source speaks for its domain alone."""
+REFUSED = 0.01
+"""Share of short general text of left-out sources that shall reach no domain."""
+THIN = np.array([8.0, 24, 48, 80, 128, 192])
+"""n-grams of short text, by sizes: 192 are some 100 Chinese characters or English words."""
+_ENOUGH = 20
+"""Texts of a size from which a source has its say."""
 _DENSE = {"zh": (0.5, 1.0), "en": (5.0, 9.0)}
 """Financial seed terms a hundred characters (zh) or words (en): a general text with more than the
 second becomes a financial one, between the two it is left out."""
@@ -56,8 +63,8 @@ def seeds_in(text: str, lang: str, domain: str) -> float:
 
 
 def chunk(text: str, rng: random.Random, lang: str) -> str:
-    """A piece of 80 to 3,000 characters, from the beginning half of the time."""
-    size = int(np.exp(rng.uniform(np.log(80), np.log(1500)))) * (2 if lang == "en" else 1)
+    """A piece of 20 to 3,000 characters, from the beginning half of the time."""
+    size = int(np.exp(rng.uniform(np.log(20), np.log(1500)))) * (2 if lang == "en" else 1)
     if len(text) <= size:
         return text
     at = 0 if rng.random() < 0.4 else rng.randrange(len(text) - size)
@@ -85,11 +92,13 @@ def examples(all_passages: list[Passage], seed: int) -> tuple[list[str], Floats,
     for key, found in sorted(groups.items()):
         lang, domain, source = key
         for i in range(_A_SOURCE):
-            if domain == "none" and len(found[0].text) < 2000:
-                text = " ".join(p.text for p in rng.sample(found, rng.choice([1, 1, 2, 4])))
-            else:
-                text = chunk(rng.choice(found).text, rng, lang)
-            if i >= 6 * len(found) * max(1, len(text) // 500) or len(text) < 20:
+            text = rng.choice(found).text
+            if (domain == "none" and len(text) < 2000) or source in PLAIN:
+                # Sentences and remarks, joined: no domain may be known by its texts' length.
+                more = rng.choices(found, k=rng.choice([0, 0, 1, 3, 7, 15]))
+                text = " ".join([text, *(p.text for p in more)])
+            whole, text = len(text), chunk(text, rng, lang)
+            if i >= 6 * len(found) * max(1, whole // 500) or len(text) < 20:
                 continue
             target = [float(d == domain) for d in DOMAINS]
             weight = [1.0] * len(DOMAINS)
@@ -199,28 +208,75 @@ def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floa
     return gain, offset
 
 
+def sizes(rows: list[str]) -> npt.NDArray[np.int64]:
+    """(N,) n-grams of each text."""
+    texts = base.Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
+    indptr, _ = buckets(NGRAMS, texts.data, texts.offsets[:-1], texts.offsets[1:])
+    return np.diff(indptr)
+
+
+def lift(left: list[LeftOut], size: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(2, knots) log n-grams, and by how much general is lifted in a text of so many.
+
+    That lets all but REFUSED of the general text of a left-out source reach a domain, every source
+    weighing the same; the language that needs more decides. Beyond the last size of THIN the lift
+    falls to 0 at twice that size, for there the even point is what is meant.
+
+    Args:
+        left: sources with calibrated margins.
+        size: (N,) n-grams of the examples.
+    """
+    points = []
+    for low, high in pairwise(THIN):
+        needed = [0.0]
+        for lang in ("zh", "en"):
+            need, weight = [], []
+            for s in left:
+                mine = (size[s.rows] > low) & (size[s.rows] <= high)
+                if (s.lang, s.domain) == (lang, "general") and mine.sum() >= _ENOUGH:
+                    reached = s.margins[mine, 1:].max(1) >= 0
+                    need.append(np.where(reached, 0, -s.margins[mine, 0]))
+                    weight.append(np.full(mine.sum(), 1 / mine.sum()))
+            if need:
+                share = np.concatenate(weight)
+                order = np.argsort(np.concatenate(need))
+                at = np.searchsorted(np.cumsum(share[order]), (1 - REFUSED) * share.sum())
+                needed.append(float(np.concatenate(need)[order][min(at, len(order) - 1)]))
+        points.append(max(needed))
+    knots = [*np.sqrt(THIN[:-1] * THIN[1:]), THIN[-1], 2 * THIN[-1]]
+    never_rising = np.maximum.accumulate([0.0, points[-1], *points[::-1]])[::-1]
+    return np.array([np.log(knots), never_rising])
+
+
 def main() -> None:
     """Fit, measure on left-out sources, write the weights."""
     args = arguments(__doc__, MODEL)
     with console.Progress("read texts"):
-        rows, y, w, keys = examples(passages(args.packages, args.data, excluded(args.exclude)), 7)
+        rows, y, w, keys = examples(
+            passages(args.packages, args.data, excluded(args.exclude), plain=True), 7
+        )
     left = left_out(rows, y, w, keys)
     gain, offset = calibration(left, y, w)
-    console.say("| lang | domain | left-out source | texts | assigned right | reaches .5 |")
-    console.say("|---|---|---|---|---|---|")
+    left = [replace(s, margins=gain * s.margins + offset) for s in left]
+    size = sizes(rows)
+    raised = lift(left, size)
+    console.say("| lang | domain | left-out source | texts | assigned right | reaches .5 | short |")
+    console.say("|---|---|---|---|---|---|---|")
     for s in left:
-        margins = gain * s.margins + offset
+        margins = lifted(s.margins, size[s.rows], raised)
         if s.domain == "none":  # right where it reaches no domain
-            right = reached = float((margins.max(1) < 0).mean())
+            right = hit = margins.max(1) < 0
         else:
             k = DOMAINS.index(s.domain)
-            right = float((margins.argmax(1) == k).mean())
-            reached = float((margins[:, k] >= 0).mean())
-        told = f"{s.rows.size} | {right:.3f} | {reached:.3f}"
-        console.say(f"| {s.lang} | {s.domain} | {s.source} | {told} |")
+            right, hit = margins.argmax(1) == k, margins[:, k] >= 0
+        brief = size[s.rows] <= THIN[-1]
+        short = f"{hit[brief].mean():.3f} ({brief.sum()})" if brief.any() else "–"
+        shown = f"{s.rows.size} | {right.mean():.3f} | {hit.mean():.3f} | {short}"
+        console.say(f"| {s.lang} | {s.domain} | {s.source} | {shown} |")
     console.say(f"gain {gain.round(3).tolist()}, offset {offset.round(3).tolist()}")
+    console.say(f"lift {raised.round(2).tolist()}")
     with console.Progress("fit"):
-        model = calibrated(_fit(rows, y, w), gain, offset)
+        model = DomainModel(calibrated(_fit(rows, y, w), gain, offset), raised)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     model.save(args.output)
     console.say(f"{args.output}: {args.output.stat().st_size:,} bytes")

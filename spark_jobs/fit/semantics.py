@@ -4,9 +4,10 @@
 
 Three steps. n-gram weights of each family by logistic regression, sound against damaged pieces.
 Then, on sources left out of the first step (four folds of sources), the mix of the families, and
-the point .7: the quantile of sound text by size, every source weighing the same, short text of one
-or two whole sentences included. Last, the weights once more from all sources. Lists, tables of terms and code are left out: they are no prose, and
-what the level says of them is not promised.
+the point .7: the quantile of sound text by size, every source weighing the same. Short text of a
+few whole sentences, everyday ones included, has a point of its own that gives up less of it: few
+n-grams are weak evidence. Last, the weights once more from all sources. Lists, tables of terms and
+code are left out: they are no prose, and what the level says of them is not promised.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import pyarrow as pa
 
 from headrace.infra import console
 from headrace.spark_jobs.fit import damage
-from headrace.spark_jobs.fit.corpora import Passage, arguments, excluded, passages
+from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded, passages
 from headrace.spark_jobs.fit.logistic import descend
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
@@ -34,12 +35,15 @@ MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"
 FOLDS = 4
 BELOW = 0.006
 """Share of sound text of left-out sources that shall fall below the calibrated point of a head."""
+BELOW_SHORT = 0.0001
+"""The same for short text: next to none of it, so a text is refused only where it looks worse than
+nearly all sound short text of any left-out source."""
 KNOTS = 6
 """Sizes at which the calibrated point is found; between them it is interpolated."""
-SHORT = {"zh": (6, 50), "en": (20, 200)}
+SHORT = {"zh": (6, 90), "en": (20, 360)}
 """Least and most characters of short texts. The pieces that the weights are fitted on are longer,
 and the fewer n-grams a text has, the farther their mean strays."""
-SHORT_KNOTS = 4
+SHORT_KNOTS = 5
 HEADS = tuple(
     [how.__name__ for how in kinds] for kinds in (damage.ORDER, damage.LOSS, damage.NOISE)
 )
@@ -48,7 +52,7 @@ characters say, another must not."""
 _NO_PROSE = {"akshare", "cnequity", "efinance", "PyCMeKG", "simple_icd_10_cm"}
 _PIECES = {"zh": 1800, "en": 700}
 """Pieces of a source: Chinese has fewer sources and more characters to learn."""
-_SHORT_PIECES = 600
+_SHORT_PIECES = 2500
 _SENTENCE = {
     "zh": re.compile("[^。！？\n]+[。！？]"),
     "en": re.compile(r"[A-Z][^.!?\n]+[.!?](?=\s|$)"),
@@ -90,9 +94,13 @@ def short(found: list[Passage], rng: random.Random) -> list[str]:
     out = []
     lang = found[0].lang
     low, high = SHORT[lang]
+    plain = found[0].source in PLAIN
     for passage in rng.choices(found, k=_SHORT_PIECES):
         size = np.exp(rng.uniform(np.log(low), np.log(high)))
-        sentences = [m.group().strip() for m in _SENTENCE[lang].finditer(passage.text[:5000])]
+        if plain:  # a passage is a sentence
+            sentences = [p.text for p in rng.choices(found, k=12)]
+        else:
+            sentences = [m.group().strip() for m in _SENTENCE[lang].finditer(passage.text[:5000])]
         at = rng.randrange(len(sentences) or 1)
         text = ""
         while at < len(sentences) and len(text) < 0.7 * size:
@@ -112,7 +120,7 @@ def pieces(all_passages: list[Passage], seed: int) -> Pieces:
     groups: dict[tuple[str, str], list[Passage]] = defaultdict(list)
     for p in all_passages:
         code = p.domain == "none" and p.source == "open_medicine"
-        if p.source not in _NO_PROSE and not code and len(p.text) >= 40:
+        if p.source not in (_NO_PROSE | PLAIN.keys()) and not code and len(p.text) >= 40:
             groups[p.lang, p.source].append(p)
     text: list[str] = []
     source: list[str] = []
@@ -128,6 +136,9 @@ def pieces(all_passages: list[Passage], seed: int) -> Pieces:
                 text.append(t.encode("utf-8", "replace").decode())
                 source.append(f"{lang} {name}")
                 kind.append(what)
+    for p in all_passages:
+        if p.source in PLAIN:  # sentences of their own, and too short to fit weights on
+            groups[p.lang, p.source].append(p)
     for (lang, name), found in sorted(groups.items()):
         for t in short(found, rng):
             text.append(t.encode("utf-8", "replace").decode())
@@ -210,8 +221,9 @@ def bound(
     size: npt.NDArray[np.float64],
     weight: npt.NDArray[np.float64],
     count: int = KNOTS,
+    below: float = BELOW,
 ) -> npt.NDArray[np.float64]:
-    """(2, count) log sizes, and the BELOW quantile of sound text of about that size.
+    """(2, count) log sizes, and the `below` quantile of sound text of about that size.
 
     Longer text is never judged more mildly than shorter text.
     """
@@ -220,7 +232,7 @@ def bound(
     for low, high in pairwise(edges):
         mine = (size >= low) & (size <= high)
         knots.append(np.log(size[mine].mean()))
-        points.append(_quantile(margin[mine], weight[mine], BELOW))
+        points.append(_quantile(margin[mine], weight[mine], below))
     return np.array([knots, np.maximum.accumulate(points)])
 
 
@@ -235,7 +247,9 @@ def main() -> None:
     """Fit, calibrate on left-out sources, print their figures, write the weights."""
     args = arguments(__doc__, MODEL)
     with console.Progress("read texts"):
-        all_pieces = pieces(passages(args.packages, args.data, excluded(args.exclude)), 3)
+        all_pieces = pieces(
+            passages(args.packages, args.data, excluded(args.exclude), plain=True), 3
+        )
     with console.Progress("hash n-grams"):
         ids = Ids(all_pieces.text)
     sound, kind, source = all_pieces.sound, all_pieces.kind, all_pieces.source
@@ -267,7 +281,7 @@ def main() -> None:
             large, small = sound & script, brief & script
             sides.append(
                 joined(
-                    bound(margin[small], size[small], share[small], SHORT_KNOTS),
+                    bound(margin[small], size[small], share[small], SHORT_KNOTS, BELOW_SHORT),
                     bound(margin[large], size[large], share[large]),
                 )
             )
@@ -286,7 +300,8 @@ def main() -> None:
         shown = (mine & sound, mine & brief, mine & ~sound & ~brief)
         shares = [f"{low[m].mean():.3f}" if m.any() else "–" for m in shown]
         console.say(f"| {name} | {' | '.join(shares)} |")
-    console.say("| damage | zh below .7 | en below .7 |\n|---|---|---|")
+    console.say("| damage | zh below .7 | en below .7 |")
+    console.say("|---|---|---|")
     zh = np.char.startswith(source, "zh")
     for name in sorted(set(kind)):
         shares = [f"{low[(kind == name) & side].mean():.3f}" for side in (zh, ~zh)]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -238,10 +238,9 @@ class LinearModel:
                 float(file["power"]),
             )
 
-    def save(self, path: Path) -> None:
-        """Write the model as .npz without objects."""
-        np.savez_compressed(
-            path,
+    def save(self, path: Path, **more: npt.NDArray[np.float64]) -> None:
+        """Write the model as .npz without objects, `more` arrays with it."""
+        arrays: dict[str, Any] = dict(
             words=np.array(self.ngrams.words, np.int8),
             chars=np.array(self.ngrams.chars, np.int8),
             bits=np.int8(self.ngrams.bits),
@@ -251,16 +250,23 @@ class LinearModel:
             bias=self.bias,
             power=np.float32(self.power),
         )
+        np.savez_compressed(path, **(arrays | more))
 
     def margins(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, K) log-odds of the spans data[starts[i]:ends[i]]; they may overlap."""
+        return self.counted(data, starts, ends)[0]
+
+    def counted(
+        self, data: Bytes, starts: Ints, ends: Ints
+    ) -> tuple[npt.NDArray[np.float32], Ints]:
+        """`margins`, and the number of n-grams (N,) that each rests on."""
         words, chars = self.ngrams.masks
         shift = np.uint64(64 - self.ngrams.bits)
         per_byte = len(self.ngrams.words) + len(self.ngrams.chars)
         sums, counts = _sums(data, starts, ends, words, chars, shift, per_byte, self.weights)
         size = np.maximum(counts, 1).astype(np.float64) ** self.power
         margins: npt.NDArray[np.float64] = self.bias + self.scale * (sums / size[:, None])
-        return margins.astype(np.float32)
+        return margins.astype(np.float32), counts
 
     def span_scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of the spans data[starts[i]:ends[i]]."""

@@ -3,9 +3,9 @@
 The lowest of four parts is the score. Lost order, lost letters, noise: a mix each of learned
 weights of neighbouring characters, words, word classes and letters (kernels/fluency.py).
 Repetition: the share of stretches of 8 words (Chinese: characters) that came before. Scores are
-scaled so that .7 is where about 2 % of sound text of sources not fitted on falls below, at any
-length, every source weighing the same. The order of whole sentences is beyond this level, and so
-is whether a statement is true (level 3).
+scaled so that .7 is where about 2 % of sound text of sources not fitted on falls below, every
+source weighing the same, and .1 % of short text, of which a few n-grams say little. The order of
+whole sentences is beyond this level, and so is whether a statement is true (level 3).
 
 Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.semantics`
 (data/l2_semantics.md says from what).

@@ -3,33 +3,83 @@
 A hashed logistic model over n-grams of words and Chinese characters has one output a domain, each
 a score in [0, 1] of its own: a text can reach several, or none (chat, reviews, code). The text is
 kept where at least one target's threshold is reached, and assigned to the best of those reached;
-where none is, `domain` names the best of all targets. Weights: data/l5_domain.npz, made by
-`python -m headrace.spark_jobs.fit.domain` (data/l5_domain.md says from what).
+where none is, `domain` names the best of all targets.
+
+A few words are weak evidence that a text belongs nowhere. General, the class of whatever is about
+nothing special, is lifted toward the even point .5, and never beyond it, by what its score strays
+in sound text of so few n-grams: a short text is general unless much speaks against it, and one
+that reaches another domain stays there.
+
+Weights: data/l5_domain.npz, made by `python -m headrace.spark_jobs.fit.domain` (data/l5_domain.md
+says from what).
 """
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
 from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings
-from headrace.spark_jobs.kernels.linear import LinearModel
+from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
 
 DOMAINS = ("general", "legal", "medical", "financial")
 """Domains that have a model."""
+GENERAL = DOMAINS.index("general")
+
+
+def lifted(
+    margins: npt.NDArray[np.float32], counts: Ints, lift: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """`margins` (N, 4) with general lifted toward 0 where `counts` (N,) of n-grams are few."""
+    general = margins[:, GENERAL]
+    thin = np.interp(np.log(np.maximum(counts, 1)), lift[0], lift[1], right=0.0)
+    least = np.minimum(general + thin, 0.0)
+    out = margins.copy()
+    out[:, GENERAL] = np.maximum(general, least)
+    return out
+
+
+@dataclass(frozen=True)
+class DomainModel:
+    """The fitted model of this level."""
+
+    linear: LinearModel
+    """One output a domain, calibrated so that .5 is the even point."""
+    lift: npt.NDArray[np.float64]
+    """(2, knots): log of the number of n-grams, rising; log-odds by which general is lifted there,
+    never rising. Beyond the last knot there is no lift."""
+
+    @classmethod
+    def load(cls, path: Path) -> DomainModel:
+        """The model in an .npz file that `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return cls(LinearModel.load(path), file["lift"])
+
+    def save(self, path: Path) -> None:
+        """Write the model as .npz without objects."""
+        self.linear.save(path, lift=self.lift)
+
+    def scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
+        """(N, 4) scores in [0, 1] of the spans data[starts[i]:ends[i]]."""
+        margins, counts = self.linear.counted(data, starts, ends)
+        odds = np.clip(lifted(margins, counts, self.lift), -40, 40).astype(np.float64)
+        scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-odds))
+        return scores.astype(np.float32)
 
 
 @cache
-def _model() -> LinearModel:
-    return LinearModel.load(Path(__file__).with_name("data") / "l5_domain.npz")
+def _model() -> DomainModel:
+    return DomainModel.load(Path(__file__).with_name("data") / "l5_domain.npz")
 
 
 class DomainSettings(Settings):
@@ -59,7 +109,8 @@ class DomainSettings(Settings):
 
 def _score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array]:
     names = [d for d in DOMAINS if d in settings.targets]
-    scores = _model().scores(texts)[:, [DOMAINS.index(d) for d in names]]
+    every = _model().scores(texts.folded, texts.offsets[:-1], texts.offsets[1:])
+    scores = every[:, [DOMAINS.index(d) for d in names]]
     wanted = np.array([settings.targets[d] for d in names], np.float32)
     # Those that reach their threshold come before all that don't; the sooner named wins a tie.
     best = np.argmax(scores + 2 * (scores >= wanted), axis=1)

@@ -29,7 +29,7 @@ from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
 pytestmark = pytest.mark.bench
 ROWS = 600
 KINDS = (*damage.ORDER, *damage.LOSS, *damage.NOISE, damage.repeated)
-SHORT = {"12 or 48": 12, "18 or 72": 18, "25 or 100": 25, "50 or 200": 50}
+SHORT = {"12 or 48": 12, "18 or 72": 18, "25 or 100": 25, "50 or 200": 50, "90 or 360": 90}
 """Characters of short text, Chinese and English, give or take a fifth."""
 Floats = npt.NDArray[np.float32]
 
@@ -99,27 +99,60 @@ def test_level_2_on_sound_and_damaged_text() -> None:
         assert (clean < 0.7).mean() <= 0.03
 
 
-def test_level_2_on_short_sound_text() -> None:
-    """Whole sentences of sound text, by length: texts, and the share of them below .7."""
+def short_pieces(lang: str, texts: list[str]) -> dict[str, list[str]]:
+    """Whole sentences as short texts, by label of `SHORT`; sizes of which there are few, empty."""
+    rng, stop = random.Random(7), r"(?<=[。！？])" if lang == "zh" else r"(?<=[.!?])\s+"
+    found: dict[str, list[str]] = {label: [] for label in SHORT}
+    for text in texts:
+        parts = [x.strip() for x in re.split(f"{stop}|\n", text) if x.strip()]
+        for label, size in SHORT.items():
+            size *= 1 if lang == "zh" else 4
+            piece, at = "", rng.randrange(len(parts) or 1)
+            while at < len(parts) and len(piece) < 0.8 * size:
+                piece += ("" if lang == "zh" else " ") + parts[at]
+                at += 1
+            if 0.8 * size <= len(piece) <= 1.2 * size:
+                found[label].append(piece.strip())
+    return {label: t if len(t) >= 60 else [] for label, t in found.items()}
+
+
+def test_level_2_on_short_text() -> None:
+    """Share of sound text below .7 (texts) by length, and of the same text shuffled."""
+    print(f"\n| lang | set | fitted on | {' | '.join(SHORT)} |\n|---|---|---|{'---|' * len(SHORT)}")
+    every: dict[str, dict[str, list[str]]] = {}
+    for name, lang, _, texts in sets():
+        found = short_pieces(lang, texts)
+        shown = [
+            f"{(semantic(t) < 0.7).mean():.3f} ({len(t)})" if t else "–" for t in found.values()
+        ]
+        if any(found.values()):
+            print(f"| {lang} | {name} | {fitted(name)} | {' | '.join(shown)} |")
+        for label, short in found.items():
+            every.setdefault(lang, defaultdict(list))[label] += short
+    print(f"\n| lang | short text | {' | '.join(SHORT)} |\n|---|---|{'---|' * len(SHORT)}")
+    for lang, by_size in sorted(every.items()):
+        for label, change in (("sound", str), ("shuffled", shuffled)):
+            low = [(semantic([change(t) for t in by_size[n]]) < 0.7).mean() for n in SHORT]
+            print(f"| {lang} | {label} | {' | '.join(f'{v:.3f}' for v in low)} |")
+
+
+def shuffled(text: str) -> str:
+    """The words, or Chinese characters, of a text in random order."""
+    rng = random.Random(len(text))
+    words = text.split() if text.count(" ") > len(text) / 12 else list(text)
+    return (" " if " " in text else "").join(rng.sample(words, len(words)))
+
+
+def test_level_5_on_short_text() -> None:
+    """Share of short text that reaches no domain (texts), by length."""
     print(f"\n| lang | set | fitted on | {' | '.join(SHORT)} |\n|---|---|---|{'---|' * len(SHORT)}")
     for name, lang, _, texts in sets():
-        rng, stop = random.Random(7), r"(?<=[。！？])" if lang == "zh" else r"(?<=[.!?])\s+"
-        found: dict[str, list[str]] = {label: [] for label in SHORT}
-        for text in texts:
-            parts = [x.strip() for x in re.split(f"{stop}|\n", text) if x.strip()]
-            for label, size in SHORT.items():
-                size *= 1 if lang == "zh" else 4
-                piece, at = "", rng.randrange(len(parts) or 1)
-                while at < len(parts) and len(piece) < 0.8 * size:
-                    piece += ("" if lang == "zh" else " ") + parts[at]
-                    at += 1
-                if 0.8 * size <= len(piece) <= 1.2 * size:
-                    found[label].append(piece.strip())
-        shown = [
-            f"{(semantic(t) < 0.7).mean():.3f} ({len(t)})" if len(t) >= 60 else "–"
-            for t in found.values()
-        ]
-        if any(x != "–" for x in shown):
+        shown = []
+        for short in short_pieces(lang, texts).values():
+            score = DOMAIN.score(held(short), DomainSettings())["domain_score"] if short else None
+            none = f"{(np.array(score) < 0.5).mean():.3f} ({len(short)})" if short else "–"
+            shown.append(none)
+        if set(shown) != {"–"}:
             print(f"| {lang} | {name} | {fitted(name)} | {' | '.join(shown)} |")
 
 

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 
 from headrace.spark_jobs.fit import finance_zh
@@ -5,13 +7,19 @@ from headrace.spark_jobs.fit.corpora import Passage
 from headrace.spark_jobs.fit.domain import (
     DOMAINS,
     FOLDS,
+    REFUSED,
+    THIN,
     LeftOut,
     calibration,
+    chunk,
     examples,
     folds,
+    lift,
     seeds_in,
+    sizes,
 )
 from headrace.spark_jobs.fit.seeds import SEEDS
+from headrace.spark_jobs.levels.l5_domain import lifted
 
 
 def test_seed_terms_are_counted_a_hundred() -> None:
@@ -60,3 +68,44 @@ def test_no_seed_term_speaks_for_two_domains() -> None:
     for lang in ("zh", "en"):
         lists = [set(SEEDS[lang, d]) for d in DOMAINS[1:]]
         assert not lists[0] & lists[1] and not lists[0] & lists[2] and not lists[1] & lists[2]
+
+
+def test_chunks_of_every_domain_are_as_short_as_a_sentence() -> None:
+    rng = random.Random(2)
+    size = [len(chunk("河" * 5000, rng, "zh")) for _ in range(2000)]
+    assert min(size) < 25 and max(size) > 1200 and np.mean(np.array(size) < 80) > 0.25
+    remark = [
+        Passage("今天的面条有点咸。" * 2 + str(i), "zh", "none", "remarks") for i in range(99)
+    ]
+    page = [
+        Passage("公路沿着河岸走三里才到桥头。" * 300 + str(i), "zh", "general", "p")
+        for i in range(99)
+    ]
+    rows, _, _, keys = examples([*remark, *page], seed=1)
+    for domain in ("none", "general"):
+        mine = [len(t) for t, k in zip(rows, keys, strict=True) if k[1] == domain]
+        assert min(mine) < 40 and max(mine) > 200, domain
+
+
+def test_the_lift_keeps_all_but_the_wanted_share_of_short_general_text() -> None:
+    rng = np.random.default_rng(3)
+    n = 40_000
+    size = np.exp(rng.uniform(np.log(10), np.log(2000), n)).astype(np.int64)
+    margins = np.full((n, 4), -3, np.float32)
+    margins[:, 0] = 1 + 8 * rng.normal(size=n) / np.sqrt(size)
+    sources = [
+        LeftOut("zh", "general", s, margins[rows], rows)
+        for s, rows in (("a", np.arange(n // 2)), ("b", np.arange(n // 2, n)))
+    ]
+    raised = lift(sources, size)
+    assert (np.diff(raised[0]) > 0).all() and (np.diff(raised[1]) <= 0).all()
+    after = lifted(margins, size, raised)
+    brief = size <= THIN[-1]
+    assert (margins[brief, 0] < 0).mean() > 3 * REFUSED > (after[brief, 0] < 0).mean() * 1.5
+    long = size > 2 * THIN[-1]
+    assert np.array_equal(after[long], margins[long])
+    assert (after[margins[:, 0] < 0, 0] <= 0).all() and np.array_equal(after[:, 1:], margins[:, 1:])
+
+
+def test_sizes_are_the_n_grams_that_the_kernel_counts() -> None:
+    assert sizes(["河水拐弯", "the old mill", ""]).tolist() == [7, 5, 0]

@@ -1,7 +1,16 @@
 import numpy as np
 
 from headrace.spark_jobs.fit.corpora import Passage
-from headrace.spark_jobs.fit.semantics import BELOW, SHORT, Ids, bound, joined, mixed, pieces
+from headrace.spark_jobs.fit.semantics import (
+    BELOW,
+    BELOW_SHORT,
+    SHORT,
+    Ids,
+    bound,
+    joined,
+    mixed,
+    pieces,
+)
 from headrace.spark_jobs.kernels import fluency
 
 
@@ -75,8 +84,19 @@ def test_short_text_has_a_bound_of_its_own() -> None:
     weight = np.ones(size.size)
     large, small = size > 60, size < 50
     long_only = bound(margin[large], size[large], weight[large])
-    both = joined(bound(margin[small], size[small], weight[small], 4), long_only)
+    both = joined(bound(margin[small], size[small], weight[small], 4, BELOW_SHORT), long_only)
     assert (np.diff(both) >= 0).all()
     low = margin < np.interp(np.log(size), *both)
-    assert low[small].mean() < 3 * BELOW < (margin < long_only[1, 0])[small].mean()
-    assert low[size < 12].mean() < 6 * BELOW
+    assert low[small].mean() < 3 * BELOW_SHORT < (margin < long_only[1, 0])[small].mean()
+    assert low[size < 12].mean() < 6 * BELOW_SHORT
+
+
+def test_everyday_sentences_calibrate_short_text_and_are_not_fitted_on() -> None:
+    plain = [
+        Passage(f"He put {i} old cups on the table.", "en", "general", "wordnet-base")
+        for i in range(60)
+    ]
+    made = pieces([*some(), *plain], seed=2)
+    theirs = made.source == "en wordnet-base"
+    assert theirs.sum() > 100 and set(made.kind[theirs]) == {"short"}
+    assert max(len(t) for t, m in zip(made.text, theirs, strict=True) if m) > 100

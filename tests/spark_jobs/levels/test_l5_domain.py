@@ -81,11 +81,38 @@ def test_plain_cases_are_assigned_and_kept() -> None:
     assert verdict.reason.null_count == verdict.detail.null_count == len(WANTED)
 
 
+CHAT = (
+    "哈哈哈哈你说得对啊 笑死我了 这也太搞了吧 我跟你讲啊 那个人真的有毛病 天天在群里喷别人 "
+    "自己啥也不是 还好意思说别人没素质 呵呵 你们这种人就是闲的 键盘侠一个 有本事当面说啊 "
+    "不服来辩 反正我是不会买了 客服态度差得要死 等了半天没人理 东西也不好吃 又贵又难吃 "
+    "再也不来了 给一星都嫌多 楼上的你是水军吧 这都能夸得出口 真是醉了 别洗了 越洗越黑 "
+    "我朋友也说他家不行 送餐慢 汤都洒了 打电话还凶我 差评差评差评 大家千万别上当啊"
+)
+
+
 def test_a_text_can_fit_none() -> None:
-    chat = ["哈哈哈哈你说得对啊 笑死我了 这也太搞了吧", "lol ur so dumb bro omg stop @user ha ha"]
-    verdict = decided(chat, DomainSettings())
-    assert verdict.reason.to_pylist() == ["domain.none"] * 2
+    code = "\n".join(f"    def get_{w}(self, x=None): return self._{w}[x]" for w in "abcdefghijkl")
+    verdict = decided([CHAT, CHAT[:24], code], DomainSettings())
+    assert verdict.reason.to_pylist() == ["domain.none"] * 3
     assert verdict.detail[0].as_py().startswith("best ")
+
+
+def test_a_few_words_are_general_unless_they_reach_another_domain() -> None:
+    """What would be refused as none in a page is too little to refuse in a sentence."""
+    few = ["客服态度差得要死 等了半天没人理", "lol who asked u bro"]
+    columns = scored(few, DomainSettings())
+    assert decided(few, DomainSettings()).reason.null_count == len(few)
+    assert columns["domain"].to_pylist() == ["general"] * 2
+    assert max(columns["domain_score"].to_pylist()) < 0.7
+    short = [LAW[:45], "患者发热三天，伴咳嗽、咳痰，给予抗生素治疗。"]
+    assert scored(short, DomainSettings())["domain"].to_pylist() == ["legal", "medical"]
+
+
+def test_the_lift_helps_no_domain_but_general() -> None:
+    """Where only medicine is wanted, a short text on something else is refused as before."""
+    few = ["木匠用旧门板做了一张长桌。", "The carpenter made a long table of old doors."]
+    chosen = DomainSettings(targets={"medical": 0.9})
+    assert decided(few, chosen).reason.to_pylist() == ["domain.none"] * 2
 
 
 def test_a_statute_is_rejected_where_only_medicine_is_wanted() -> None:
