@@ -230,6 +230,8 @@ def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
     if not error:
         try:
             page = web_archive.read_page(data)
+        except ImportError:
+            raise  # the installation is incomplete; no page is at fault
         except Exception as fault:  # whatever a page does to a library, the next one is read
             error = web_archive.fault(fault)
     if error:

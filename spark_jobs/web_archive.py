@@ -157,6 +157,8 @@ def documents(file: Any, limit: int) -> Iterator[Document]:
             continue
         try:
             document = _document(record, limit)
+        except ImportError:
+            raise  # the installation is incomplete; no page is at fault
         except Exception as error:  # whatever a page does to a library, the next one is read
             head = record.content[:HEAD_BYTES]
             document = Document(record.position, head, record.size, error=fault(error))

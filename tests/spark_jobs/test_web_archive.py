@@ -214,6 +214,17 @@ def test_a_fault_of_a_library_costs_one_page(monkeypatch: pytest.MonkeyPatch) ->
     assert texts(raw) == ["good", "can't be read: MemoryError: two", "fine"]
 
 
+def test_an_incomplete_installation_is_no_fault_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.spark_jobs import main_text
+
+    def missing(text: str) -> main_text.Extract:
+        raise ModuleNotFoundError("No module named 'webencodings'")
+
+    monkeypatch.setattr(main_text, "extract", missing)
+    with pytest.raises(ModuleNotFoundError, match="webencodings"):
+        texts(page(b"good", HTML))
+
+
 WELL_FORMED = [
     "Content-Type: text/html", "Content-Type: text/html; charset=gb2312",
     "content-type:TEXT/PLAIN", "Content-Type: text/html; charset=undefined",
