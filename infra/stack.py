@@ -145,9 +145,9 @@ def _read(home: Home) -> dict[str, Any] | None:
         return None
     if sight == "container" and not is_locked(home):
         return None  # the container has ended, and all in it
-    place = " in another container of this machine" if sight == "container" else ""
+    place = ", in another container" if sight == "container" else ""
     raise UsageError(
-        f"the stack of {home.root} is {by}'s{place}, and can't be seen from here",
+        f"the stack of {home.root} is run by {by}{place}, and can't be seen from here",
         f"end it as {by.user} there: `headrace down`; once it is sure that nothing of it runs any "
         f"more, remove {path}",
     )

@@ -159,7 +159,7 @@ def test_a_folder_that_was_moved_to_another_disk_can_end_its_stack(tmp_path: Pat
 
 AWAY: list[tuple[str, dict[str, Any], str]] = [
     ("another host", {"host": "elsewhere", "boot": "b"}, "someone (uid 1234) on elsewhere"),
-    ("a container", {"namespace": "pid:[1]"}, "in another container of this machine"),
+    ("a container", {"namespace": "pid:[1]"}, "in another container"),
 ]
 
 
