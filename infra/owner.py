@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from headrace.infra.clock import boot_id
 from headrace.infra.home import Home
 
 Sight = Literal["visible", "rebooted", "container", "account", "host"]
@@ -59,7 +60,7 @@ def here() -> Owner:
     uid = os.getuid()
     return Owner(
         host=socket.gethostname(),
-        boot=_kernel("/proc/sys/kernel/random/boot_id"),
+        boot=boot_id(),
         namespace=_namespace(),
         uid=uid,
         user=account(uid),
@@ -72,13 +73,6 @@ def account(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _kernel(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
 
 
 def _namespace() -> str:

@@ -10,9 +10,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
 
 from headrace.infra import storage
 from headrace.infra.home import home
@@ -25,6 +29,16 @@ _NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENOTDIR)
 """What opening raises where a folder, a pipe or a circle of links stands at the place of a file."""
 MOST_BYTES = 256 << 20
 """A larger file is no record: a list of a million files has about this size."""
+
+
+def _instant(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without its zone")
+    return text
+
+
+Instant = Annotated[str, AfterValidator(_instant)]
+"""A field of a record: a time as `datetime.isoformat` writes it, with its zone."""
 
 
 def set_aside(path: Path, why: str) -> None:
@@ -67,7 +81,10 @@ def read(path: Path, check: Callable[[Any], T]) -> T | None:
         OSError: the disk fails.
     """
     try:
-        if os.stat(path).st_size > MOST_BYTES:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{storage.odd(found.st_mode)}, no file")
+        if found.st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES >> 20} MB")
         return check(storage.read_json(path))
     except FileNotFoundError:
@@ -80,7 +97,7 @@ def read(path: Path, check: Callable[[Any], T]) -> T | None:
             raise
         set_aside(path, "no regular file")
     except _DAMAGE as error:
-        set_aside(path, f"not a record of its kind ({_first_line(error)})")
+        set_aside(path, f"not a record of its kind ({_first_words(error)})")
     return None
 
 
@@ -107,6 +124,5 @@ def contents() -> Iterator[Path]:
         yield from (Path(folder, name) for name in names)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+def _first_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

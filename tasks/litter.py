@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import busy, console, storage
+from headrace.infra import busy, console, quarantine
 from headrace.infra.home import Home, home
 from headrace.tasks.recording import tracking
 from headrace.tasks.step import OF
@@ -129,7 +129,9 @@ def _size(path: Path) -> tuple[int, float]:
 def _roots(here: Home) -> set[str]:
     """Every word of the tags around every model version, and of alerts that are on their way."""
     tags = (value for tags in tracking().version_tags() for value in tags.values())
-    alerts = (p.read_text(encoding="utf-8") for p in here.outbox.rglob("*.json"))
+    # What was set aside as damaged may be put back by a person.
+    files = (p for top in (here.outbox, here.quarantine) for p in top.rglob("*") if p.is_file())
+    alerts = (p.read_text(encoding="utf-8", errors="replace") for p in files)
     return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
 
 
@@ -162,7 +164,8 @@ def remove(here: Home, gone: list[Folder]) -> None:
     """Remove folders. A kill at any moment leaves each whole or in the trash, never in half."""
     names = {f.name for f in gone}
     latest = here.root / "latest.json"
-    if latest.exists() and storage.read_json(latest).get("release_id") in names:
+    said = quarantine.read(latest, quarantine.as_object)
+    if said is not None and said.get("release_id") in names:
         # It would point at nothing.
         latest.unlink()
     for folder in gone:

@@ -10,8 +10,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -75,6 +77,44 @@ def json_server() -> Callable[..., Any]:
     Its argument gives status and answer from a path and from what it got up to now.
     """
     return _json_server
+
+
+class FakeClock(contextlib.ExitStack):
+    """What headrace.infra.clock reads, in a test's hands while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.day = datetime(2026, 5, 1, 12, tzinfo=UTC)
+        self.up, self.host, self._starts = 1000.0, "this", 0
+
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        self.up += seconds
+        self.day += timedelta(seconds=seconds)
+
+    def set(self, seconds: float) -> None:
+        """The clock of the day is set ahead or back."""
+        self.day += timedelta(seconds=seconds)
+
+    def restart(self, host: str = "this") -> None:
+        """The machine starts again, or another one."""
+        self._starts += 1
+        self.up, self.host = 60.0, host
+        self.day += timedelta(seconds=60)
+
+    def __enter__(self) -> "FakeClock":
+        for name, value in {
+            "now": lambda: self.day, "uptime": lambda: self.up,
+            "boot_id": lambda: f"start {self._starts}", "host": lambda: self.host,
+        }.items():  # fmt: skip
+            self.enter_context(mock.patch(f"headrace.infra.clock.{name}", value))
+        return self
+
+
+@pytest.fixture(scope="session")
+def fake_clock() -> type[FakeClock]:
+    """A machine whose clock the test sets, as a block."""
+    return FakeClock
 
 
 @dataclass

@@ -2,9 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.infra.home import home
 from headrace.infra.process import DEADLINE
@@ -14,8 +18,11 @@ from headrace.tasks.settings import BudgetSettings, RetrainSettings, RetrainVerb
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
+Clock = Callable[[], Any]
+
+
 def past(*entries: tuple[float, float, int]) -> None:
-    """(hours ago, seconds, tokens) of retrainings, the oldest first."""
+    """(hours ago, seconds, tokens) of retrainings, the oldest first; as older versions wrote it."""
     home().root.mkdir(parents=True, exist_ok=True)
     lines = [
         json.dumps({"ended": (NOW - timedelta(hours=h)).isoformat(), "seconds": s, "tokens": t})
@@ -24,30 +31,81 @@ def past(*entries: tuple[float, float, int]) -> None:
     (home().root / "alerts.jsonl").write_text("".join(f"{x}\n" for x in lines) + '{"torn')
 
 
-def test_nothing_is_limited_by_default() -> None:
+def test_nothing_is_limited_by_default(fake_clock: Clock) -> None:
     past((0.001, 1e6, 10**9))
-    assert allowance(RetrainSettings(), NOW) == Allowance()
+    with fake_clock():
+        assert allowance(RetrainSettings()) == Allowance()
 
 
-def test_a_cool_down_counts_from_the_last_retraining() -> None:
+def test_a_cool_down_counts_from_the_last_retraining(fake_clock: Clock) -> None:
     past((3, 1, 1), (0.5, 1, 1))
-    later = allowance(RetrainSettings(cooldown_minutes=60), NOW)
-    assert isinstance(later, Later) and later.at == NOW + timedelta(minutes=30)
-    assert allowance(RetrainSettings(cooldown_minutes=30), NOW) == Allowance()
+    with fake_clock():
+        later = allowance(RetrainSettings(cooldown_minutes=60))
+        assert isinstance(later, Later) and later.at == NOW + timedelta(minutes=30)
+        assert allowance(RetrainSettings(cooldown_minutes=30)) == Allowance()
 
 
-def test_a_budget_is_what_the_period_leaves() -> None:
+def test_a_budget_is_what_the_period_leaves(fake_clock: Clock) -> None:
     past((30, 900, 900_000), (5, 60, 300_000), (1, 60, 300_000))
     budget = BudgetSettings(tokens=1_000_000, minutes=10, hours=24)
-    assert allowance(RetrainSettings(budget=budget), NOW) == Allowance(400_000, 480)
+    with fake_clock():
+        assert allowance(RetrainSettings(budget=budget)) == Allowance(400_000, 480)
 
 
 @pytest.mark.parametrize("used", [(5, 60, 1_000_000), (5, 60, 990_000), (5, 700, 1)])
-def test_a_budget_that_is_used_waits_for_its_oldest_part(used: tuple[float, float, int]) -> None:
+def test_a_budget_that_is_used_waits_for_its_oldest_part(
+    used: tuple[float, float, int], fake_clock: Clock
+) -> None:
     past(used, (1, 1, 1))
-    later = allowance(RetrainSettings(budget=BudgetSettings(tokens=1_000_000, minutes=10)), NOW)
+    with fake_clock():
+        later = allowance(RetrainSettings(budget=BudgetSettings(tokens=1_000_000, minutes=10)))
     assert isinstance(later, Later) and later.at == NOW + timedelta(hours=19)
     assert "budget" in later.why
+
+
+YEAR = 365 * 86400.0
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@given(jumps=st.lists(st.floats(-9 * YEAR, 9 * YEAR, allow_nan=False), min_size=2, max_size=4))
+def test_a_clock_that_jumps_blocks_no_cool_down_and_no_budget(
+    restarts: bool, jumps: list[float], fake_clock: Clock
+) -> None:
+    settings = RetrainSettings(cooldown_minutes=60, budget=BudgetSettings(tokens=50_000, hours=5))
+    (home().root / "alerts.jsonl").unlink(missing_ok=True)
+    home().root.mkdir(parents=True, exist_ok=True)
+    with fake_clock() as clock:
+        for jump in jumps:
+            clock.set(jump)
+            with accounted(Allowance()) as used:
+                used["tokens"] = 20_000
+            clock.wait(1800)
+        clock.set(-sum(jumps))
+        assert isinstance(allowance(settings), Later), "half an hour of the hour has gone by"
+        if restarts:
+            clock.restart()
+        clock.wait(3600)
+        may = allowance(settings)
+        # They leave less than the least that teaches anything. After a start of the machine they
+        # may seem older than they are, never younger than the start.
+        assert restarts or (isinstance(may, Later) and "budget" in may.why)
+        assert isinstance(may, Allowance) or (clock.day < may.at <= clock.day + timedelta(hours=5))
+        clock.wait(5 * 3600)
+        assert allowance(settings) == Allowance(tokens=50_000)
+
+
+def test_a_damaged_line_of_the_history_is_told_and_blocks_nothing(
+    fake_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    past((0.5, 1, 1))
+    path = home().root / "alerts.jsonl"
+    bad = b'{}\n\x00\xff\n[]\n{"ended": 1, "seconds": 1, "tokens": 1}\n'
+    bad += b'{"ended": "2026-01-01", "seconds": 1, "tokens": 1}\n'
+    bad += b'{"ended": "2026-01-01T00:00:00Z", "seconds": NaN, "tokens": -1}\n'
+    path.write_bytes(bad + path.read_bytes())
+    with fake_clock():
+        assert isinstance(allowance(RetrainSettings(cooldown_minutes=60)), Later)
+    assert [f"line {n} is passed over" in caplog.text for n in range(1, 8)] == [True] * 6 + [False]
 
 
 def test_what_is_left_cuts_the_training() -> None:
