@@ -326,9 +326,13 @@ def up(call: Call) -> Answer:
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
     """
     from headrace.flows.screen import stack_screen
+    from headrace.infra.database import refuse_password
+    from headrace.infra.settings import parse_sets
     from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import UpVerb, component
 
+    for given in parse_sets(call.sets):
+        refuse_password(given.data.get("database"))
     services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
     data = {"services": services, "alerts_sent": send_outbox()}
     return Answer(data, stack_screen(data))

@@ -74,7 +74,8 @@ def all_services(
             f"{site}/api/health",
             # On SQLite writers wait for each other, and on a busy machine for more than 10 s.
             {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_store,
-             "PREFECT_SERVER_DATABASE_TIMEOUT": "60"},
+             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+             **database.prefect_environment(server)},
         ),
         *(
             Service(

@@ -63,8 +63,11 @@ class StackSettings(Settings):
     ] = Field(default_factory=dict)
     """Ports, as `{prefect: 4300}`; without one the usual port, or the next that is free."""
     database: str | None = Field(default=None, repr=False)
-    """PostgreSQL server for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`; None:
-    SQLite files in the state folder. It is chosen once, before there is anything to keep."""
+    """PostgreSQL for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`, with `/NAME`
+    for an existing database, with `?sslmode=verify-full&sslrootcert=FILE` for a verified server;
+    None: what HEADRACE_DATABASE or HEADRACE_DATABASE_FILE says, else SQLite files in the state
+    folder. It is chosen once, before there is anything to keep; with a password not on the command
+    line."""
 
 
 @dataclass(frozen=True)
@@ -316,14 +319,15 @@ def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> 
         UsageError: it has other ports or another database.
     """
     ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
-    if ports or (settings.database and settings.database != _database(home)):
+    asked = settings.database or database.from_environment()
+    if ports or (asked and asked != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
 
 
 def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     """Start a supervisor with everything; what stack.json says of it."""
-    server = database.choose(home, settings.database)
+    server = database.choose(home, settings.database or database.from_environment())
     ports = choose_ports(DEFAULT_PORTS, {str(k): v for k, v in settings.ports.items()})
     mark = secrets.token_hex(8)
     of = {
