@@ -435,19 +435,21 @@ def rollback(call: Call, by: str, why: str) -> Answer:
               "newest.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def gc(call: Call, keep: int, dry_run: bool) -> Answer:
-    """List, then remove releases, runs and tokens that no model version refers to.
+    """List, then remove releases, runs and tokens that no model version refers to, and what is old.
 
     What a version was made of stays, and so does all of the chain that led to it. Nothing is
     removed while another command or a flow is at work in the state folder (exit 2); an interrupted
     chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
     first. Nothing outside the state folder is touched; links are not followed.
+
+    Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
+    Spark's event logs, damaged files, Prefect's runs and events.
     """
     from headrace.flows.screen import litter_screen
-    from headrace.infra.settings import Shared
     from headrace.tasks.litter import collect
+    from headrace.tasks.settings import GcVerb
 
-    call.settings(Shared)
-    data = collect(keep, dry_run)
+    data = collect(keep, dry_run, call.settings(GcVerb).retention)
     return Answer(data, litter_screen(data))
 
 

@@ -30,6 +30,7 @@ from headrace.infra.lock import exclusive
 from headrace.infra.owner import Owner, account, folder_id, here, is_locked
 from headrace.infra.ports import HOST, alone_choosing, choose_ports
 from headrace.infra.prefect_api import request
+from headrace.infra.retention import RetentionSettings
 from headrace.infra.services import (
     DEFAULT_PORTS,
     MARK,
@@ -68,6 +69,8 @@ class StackSettings(Settings):
     None: what HEADRACE_DATABASE or HEADRACE_DATABASE_FILE says, else SQLite files in the state
     folder. It is chosen once, before there is anything to keep; with a password not on the command
     line."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long what nothing needs any more is kept."""
 
 
 @dataclass(frozen=True)
@@ -337,7 +340,7 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "mark": mark,
         "ready": False,
     }
-    services = all_services(home, ports, server)
+    services = all_services(home, ports, server, settings.retention)
     for folder in ("stack", "prefect", "logs/stack", "spark/events", "mlartifacts", "inbox"):
         (home.root / folder).mkdir(parents=True, exist_ok=True)
     for service in services:

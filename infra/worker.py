@@ -22,7 +22,9 @@ from typing import Any
 import psutil
 
 from headrace.infra.errors import HeadraceError
+from headrace.infra.home import home
 from headrace.infra.prefect_api import request
+from headrace.infra.retention import from_variable, keep_tidy
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +163,8 @@ def main(pool: str) -> None:
         time.sleep(LOOK_SECONDS)
     watch = Watch(os.environ["PREFECT_API_URL"], pool)
     threading.Thread(target=watch.keep_looking, daemon=True).start()
+    if (keep := from_variable()) is not None:
+        threading.Thread(target=keep_tidy, args=(home(), keep), daemon=True).start()
     worker = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
     sys.argv = [*worker, "--name", f"headrace-{pool}", "--limit", "1"]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
