@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationError
 
 from headrace.infra import storage
 from headrace.infra.home import home
@@ -125,4 +125,7 @@ def contents() -> Iterator[Path]:
 
 
 def _first_words(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False)[0]
+        return ": ".join([".".join(map(str, first["loc"])), first["msg"]]).lstrip(": ")
     return " ".join(str(error).split())[:160] or type(error).__name__

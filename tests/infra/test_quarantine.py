@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from headrace.infra import quarantine
 from headrace.infra.home import home
@@ -66,6 +67,21 @@ def test_a_file_outside_the_state_folder_stays_on_its_disk(tmp_path: Path) -> No
     path.write_bytes(b"no JSON")
     assert read(path, as_object) is None
     assert (tmp_path / "quarantine" / "x.json").read_bytes() == b"no JSON"
+
+
+def test_the_warning_says_what_is_missing_without_what_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Record(BaseModel):
+        class Part(BaseModel):
+            number: int
+
+        part: Part
+
+    path = at("outbox/x.json", b'{"part": {"number": "some text"}, "more": 1}')
+    assert read(path, Record.model_validate) is None
+    assert "(part.number: Input should be a valid integer" in caplog.text
+    assert "some text" not in caplog.text
 
 
 def test_a_moment_needs_its_zone() -> None:
