@@ -27,6 +27,7 @@ from headrace.flows.command import (
 from headrace.infra import console, faults, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.owner import other_owner
 from headrace.infra.visible import visible
 
 
@@ -529,10 +530,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _no_state(error: OSError) -> UsageError:
     """What keeps the state folder from being used."""
-    return UsageError(
-        f"the state folder {home().root} can't be used: {faults.explained(error).message}",
-        "set HEADRACE_HOME to a folder that you can write to",
-    )
+    said = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
+    hint = "set HEADRACE_HOME to a folder that you can write to"
+    if (whose := other_owner(home().root)) is not None:
+        return UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
+    return UsageError(said, hint)
 
 
 def _raise(error: UsageError) -> Answer:

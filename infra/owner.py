@@ -75,6 +75,17 @@ def account(uid: int) -> str:
         return str(uid)
 
 
+def other_owner(*places: Path) -> str | None:
+    """Whose the first of some places is that can be seen; None where that is this account's."""
+    for place in places:
+        try:
+            uid = place.stat().st_uid
+        except OSError:
+            continue
+        return f"{account(uid)} (uid {uid})" if uid != os.getuid() else None
+    return None
+
+
 def _namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid")

@@ -27,7 +27,7 @@ from headrace.infra import console, database, quarantine, storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lock import exclusive
-from headrace.infra.owner import Owner, account, folder_id, here, is_locked
+from headrace.infra.owner import Owner, folder_id, here, is_locked, other_owner
 from headrace.infra.ports import HOST, alone_choosing, choose_ports
 from headrace.infra.prefect_api import request
 from headrace.infra.retention import RetentionSettings
@@ -133,7 +133,7 @@ def _read(home: Home) -> dict[str, Any] | None:
     try:
         path.open("rb").close()
     except PermissionError:
-        whose = account(path.stat().st_uid) if _visible(path) else "another account"
+        whose = other_owner(path, home.stack, home.root) or "another account"
         raise UsageError(
             f"the stack of {home.root} is not yours to see: {path} belongs to {whose}",
             f"run it as {whose}, or set HEADRACE_HOME to a folder of your own",
@@ -157,14 +157,6 @@ def _read(home: Home) -> dict[str, Any] | None:
         f"end it as {by.user} there: `headrace down`; once it is sure that nothing of it runs any "
         f"more, remove {path}",
     )
-
-
-def _visible(path: Path) -> bool:
-    try:
-        path.stat()
-    except OSError:
-        return False
-    return True
 
 
 def _is_own(home: Home, said: dict[str, Any]) -> bool:

@@ -263,6 +263,28 @@ def test_another_account_is_told_who_runs_it_and_harms_nothing(mode: int, seen: 
         shutil.rmtree(folder)
 
 
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
+)
+@pytest.mark.parametrize("verb", ["up", "down", "status"])
+def test_another_account_is_told_whose_a_closed_folder_is(verb: str) -> None:
+    folder = Path("/tmp") / f"headrace-closed-{os.getpid()}-{verb}"
+    try:
+        write(Home(folder))
+        folder.chmod(0o700)
+        done = subprocess.run(
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+             sys.executable, "-m", "headrace.flows.cli", verb, "--json"],
+            env={"PATH": os.environ["PATH"], "HOME": "/tmp", "HEADRACE_HOME": str(folder)},
+            capture_output=True, text=True, cwd="/",
+        )  # fmt: skip
+        said = json.loads(done.stdout.splitlines()[-1])["error"]
+        assert done.returncode == 2 and "belongs to root" in said["message"]
+        assert "run it as root" in said["hint"] and record(Home(folder)).exists()
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_without_its_record_a_stack_is_found_by_its_folder(tmp_path: Path) -> None:
     place = Home(tmp_path)
     with marked("m", tmp_path) as supervisor, marked("m") as run, marked("other") as other:
