@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,9 +32,10 @@ from headrace.infra.home import home
 from headrace.infra.lineage import digest, sha256
 from headrace.infra.lock import exclusive
 from headrace.infra.quarantine import Instant
-from headrace.spark_jobs.inventory_job import list_inputs
-from headrace.spark_jobs.settings import Source
-from headrace.tasks.settings import InboxSettings
+
+if TYPE_CHECKING:  # `headrace status` reads the last verdict, and needs no curation for it
+    from headrace.spark_jobs.settings import Source
+    from headrace.tasks.settings import InboxSettings
 
 WINDOW, VERDICT, ROUND = ".window.json", ".verdict.json", ".round.json"
 _SECOND_LOOK = 0.5
@@ -48,6 +49,8 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
         InputError: the window's file isn't there or is none, or its inbox doesn't answer.
         GoneError: text of it has gone or changed since.
     """
+    from headrace.spark_jobs.settings import Source
+
     if not isinstance(window, str):
         return window
     if releases.is_release(window):
@@ -78,6 +81,8 @@ def check_there(text: str) -> None:
     Raises:
         InputError: something of it isn't there.
     """
+    from headrace.spark_jobs.inventory_job import list_inputs
+
     if releases.is_release(text):
         releases.lineage(text)
     else:
