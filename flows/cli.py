@@ -27,6 +27,7 @@ from headrace.flows.command import (
 from headrace.infra import console, faults, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.owner import other_owner
 from headrace.infra.visible import visible
 
 
@@ -327,9 +328,13 @@ def up(call: Call) -> Answer:
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
     """
     from headrace.flows.screen import stack_screen
+    from headrace.infra.database import refuse_password
+    from headrace.infra.settings import parse_sets
     from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import UpVerb, component
 
+    for given in parse_sets(call.sets):
+        refuse_password(given.data.get("database"))
     services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
     data = {"services": services, "alerts_sent": send_outbox()}
     return Answer(data, stack_screen(data))
@@ -432,19 +437,21 @@ def rollback(call: Call, by: str, why: str) -> Answer:
               "newest.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def gc(call: Call, keep: int, dry_run: bool) -> Answer:
-    """List, then remove releases, runs and tokens that no model version refers to.
+    """List, then remove releases, runs and tokens that no model version refers to, and what is old.
 
     What a version was made of stays, and so does all of the chain that led to it. Nothing is
     removed while another command or a flow is at work in the state folder (exit 2); an interrupted
     chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
     first. Nothing outside the state folder is touched; links are not followed.
+
+    Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
+    Spark's event logs, damaged files, Prefect's runs and events.
     """
     from headrace.flows.screen import litter_screen
-    from headrace.infra.settings import Shared
     from headrace.tasks.litter import collect
+    from headrace.tasks.settings import GcVerb
 
-    call.settings(Shared)
-    data = collect(keep, dry_run)
+    data = collect(keep, dry_run, call.settings(GcVerb).retention)
     return Answer(data, litter_screen(data))
 
 
@@ -523,10 +530,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _no_state(error: OSError) -> UsageError:
     """What keeps the state folder from being used."""
-    return UsageError(
-        f"the state folder {home().root} can't be used: {faults.explained(error).message}",
-        "set HEADRACE_HOME to a folder that you can write to",
-    )
+    said = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
+    hint = "set HEADRACE_HOME to a folder that you can write to"
+    if (whose := other_owner(home().root)) is not None:
+        return UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
+    return UsageError(said, hint)
 
 
 def _raise(error: UsageError) -> Answer:

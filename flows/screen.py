@@ -205,6 +205,13 @@ def _decided(line: dict[str, Any]) -> str:
     )
 
 
+def _parts(sizes: dict[str, int]) -> str:
+    """What takes the room, the largest first; a hundredth of all is not worth a word."""
+    least = sum(sizes.values()) / 100
+    shown = [f"{part} {size / 1e9:.2f} GB" for part, size in sizes.items() if size >= least]
+    return ", ".join(shown) + "; `headrace gc --dry-run` says what can go"
+
+
 def status_screen(data: dict[str, Any]) -> str:
     """The end of `headrace status`."""
     c, w, d = data["champion"], data["window"], data["decision"]
@@ -222,6 +229,7 @@ def status_screen(data: dict[str, Any]) -> str:
         ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
         ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
          f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),
+        *((("of it", _parts(data["disk"]["parts"])),) if data["disk"]["parts"] else ()),
     ]  # fmt: skip
     return "\n".join([_rule("status"), *_rows(rows)])
 
@@ -348,5 +356,11 @@ def litter_screen(data: dict[str, Any]) -> str:
     """The end of `headrace gc`."""
     said, freed = ("would go", "would free") if data["dry_run"] else ("removed", "freed")
     rows = [(said, name) for name in data["removed"]]
+    kinds = dict.fromkeys(e["kind"] for e in data["expired"])
+    for kind in kinds:
+        sizes = [e["bytes"] for e in data["expired"] if e["kind"] == kind]
+        rows.append((said, f"{kind}: {len(sizes)}, {sum(sizes) / 1e6:,.1f} MB"))
+    if any(data["prefect"].values()):
+        rows.append((said, "Prefect's: {runs:,} runs, {events:,} events".format(**data["prefect"])))
     rows.append((freed, f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
     return "\n".join([_rule("gc"), *_rows(rows)])

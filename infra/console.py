@@ -7,6 +7,7 @@ the log file; children inherit the log, and find the user's standard error by HE
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,6 +29,10 @@ _progress: TextIO | None = None
 _stdout: TextIO | None = None
 _log_path: Path | None = None
 HEARTBEAT_SECONDS = 10.0
+LOG_BYTES = 20 << 20
+"""From this size on a log begins anew; the one before it is kept as `NAME.1`, and so on."""
+LOGS_BEFORE = 4
+"""How many of those are kept."""
 
 
 class _OneLine(logging.Formatter):
@@ -77,12 +82,7 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
     os.environ[PROGRESS_FD] = str(error)
     _progress = os.fdopen(error, "w", buffering=1, encoding="utf-8", errors="replace")
     _stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="replace")
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(sink, 1)
-    os.dup2(sink, 2)
-    os.close(sink)
+    _write_to(log)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     to_file = logging.StreamHandler(sys.stderr)
@@ -94,6 +94,48 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
     for chatty in ("httpx", "httpcore", "py4j"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     threading.Thread(target=_heartbeat, daemon=True).start()
+
+
+def _write_to(log: Path) -> None:
+    """Point descriptors 1 and 2 at a log, which begins anew where it has grown large."""
+    _roll(log)
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.close(sink)
+
+
+def _roll(log: Path) -> None:
+    """Give a large log another name, and forget the oldest; one process at a time does."""
+    if not _is_large(log):
+        return
+    lock = os.open(log.with_name(f".{log.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_large(log):
+            return  # another process was quicker
+        for number in range(LOGS_BEFORE, 0, -1):
+            older = log.with_name(f"{log.name}.{number - 1}") if number > 1 else log
+            with suppress(FileNotFoundError):
+                os.replace(older, log.with_name(f"{log.name}.{number}"))
+    finally:
+        os.close(lock)
+
+
+def _is_large(log: Path) -> bool:
+    try:
+        return log.stat().st_size >= LOG_BYTES
+    except FileNotFoundError:
+        return False
+
+
+def _keep_small() -> None:
+    """Have a long command's log begin anew; what its children write goes on in the old one."""
+    if _log_path is not None and os.fstat(1).st_size >= LOG_BYTES:
+        with suppress(OSError):  # a full disk: it is tried again
+            _write_to(_log_path)
 
 
 def progress_fds() -> tuple[int, ...]:
@@ -171,6 +213,7 @@ def _heartbeat() -> None:
     """Say what is being waited for, so that no long step is silent for 20 seconds."""
     while True:
         time.sleep(1)
+        _keep_small()
         now = time.monotonic()
         if _doing and now - max(_last_line, _doing[-1][1]) > HEARTBEAT_SECONDS:
             stage, since = _doing[-1]

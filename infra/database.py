@@ -1,38 +1,156 @@
-"""Where Prefect and MLflow keep what they know: SQLite files, or databases of a PostgreSQL server.
+"""Where Prefect and MLflow keep what they know: SQLite files, or PostgreSQL.
 
-Each state folder has databases of its own, so that several may use one server.
+The address of a server may name an existing database, in which each state folder has two schemas of
+its own; without one each state folder has two databases of its own, which are made. So several
+folders may use one server.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
+from headrace.infra.owner import folder_id
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "HEADRACE_DATABASE"
+"""Environment variable with the address; with `_FILE` behind it, the file that holds it."""
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_FILES = {"sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
+"""Options that name a file -> the variable by which Prefect's driver takes it."""
+_FORM = "postgresql://USER:PASSWORD@HOST:PORT[/DATABASE][?sslmode=verify-full&sslrootcert=FILE]"
+_EXTENSIONS = "headrace_extensions"
+_TRIGRAMS = "pg_trgm"
+"""An extension that Prefect's tables need."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a PostgreSQL server is, and as whom it is spoken to."""
+
+    where: str = field(repr=False)
+    """USER:PASSWORD@HOST:PORT, percent-encoded."""
+    name: str
+    """The database; empty: none is given."""
+    options: Mapping[str, str]
+    """sslmode and the files that go with it."""
+
+    @property
+    def place(self) -> str:
+        """HOST:PORT."""
+        parts = urlsplit(f"//{self.where}")
+        return f"{parts.hostname}:{parts.port or 5432}"
+
+    def url(self, driver: str, name: str, options: Mapping[str, str]) -> str:
+        """The URL of a database there."""
+        query = f"?{urlencode(options, quote_via=quote)}" if options else ""
+        return f"{driver}://{self.where}/{quote(name, safe='')}{query}"
 
 
 @dataclass(frozen=True)
 class Server:
     """A PostgreSQL server that a state folder keeps its runs and models on."""
 
-    database: str
-    """postgresql://USER:PASSWORD@HOST:PORT"""
+    database: str = field(repr=False)
+    """Its address, as it was given."""
     suffix: str
-    """What the names of this state folder's databases end with."""
+    """What the names of this state folder's databases, or schemas, end with."""
     home: str
     """The state folder."""
+    folder: str | None = None
+    """See owner.folder_id; None where an older version wrote it."""
+
+    @property
+    def address(self) -> Address:
+        """Its address, taken apart."""
+        return parse(self.database)
 
     @property
     def names(self) -> tuple[str, str]:
-        """(Prefect's, MLflow's) database."""
+        """(Prefect's, MLflow's) database, or schema of the database that is given."""
         return f"headrace_prefect_{self.suffix}", f"headrace_mlflow_{self.suffix}"
+
+
+def parse(text: str) -> Address:
+    """The address of a server.
+
+    Raises:
+        UsageError: it is none; the password is not told.
+    """
+    hint = f"give {_FORM}, / # ? @ in the password percent-encoded"
+    where = urlsplit(text)
+    if where.scheme not in ("postgresql", "postgres"):
+        kind = where.scheme if re.fullmatch(r"[a-z+\d]{1,20}", where.scheme) else "no scheme"
+        raise UsageError(f"database: {kind} is not PostgreSQL", hint)
+    try:
+        port_is_one = where.port != 0
+    except ValueError:  # it names what it takes for the port, which may be the password
+        port_is_one = False
+    name = where.path.strip("/")
+    odd = "/" in name or where.fragment or "@" in (where.password or "")
+    if not where.hostname or not port_is_one or odd or any(c in text for c in " \t\r\n\"'\\"):
+        raise UsageError("database: this is no address of a PostgreSQL server", hint)
+    options = dict(parse_qsl(where.query, keep_blank_values=True))
+    for key in options:
+        if key != "sslmode" and key not in _FILES:
+            known = ", ".join(("sslmode", *_FILES))
+            raise UsageError(f"database: unknown option {key[:40]!r}", f"there are {known}")
+    if options.get("sslmode", "prefer") not in SSL_MODES:
+        raise UsageError(
+            f"database: sslmode={options['sslmode'][:40]}", f"give one of {', '.join(SSL_MODES)}"
+        )
+    for key in _FILES.keys() & options.keys():
+        # Services have working directories of their own.
+        options[key] = os.path.abspath(os.path.expanduser(options[key]))
+        if not os.access(options[key], os.R_OK):
+            raise UsageError(f"database: {key} {options[key]} can't be read", "correct the path")
+    return Address(where.netloc, name, options)
+
+
+def from_environment() -> str | None:
+    """The address that HEADRACE_DATABASE holds, or the file that HEADRACE_DATABASE_FILE names.
+
+    Raises:
+        UsageError: both are set, or the file can't be read.
+    """
+    text, file = os.environ.get(VARIABLE), os.environ.get(f"{VARIABLE}_FILE")
+    if text and file:
+        raise UsageError(f"{VARIABLE} and {VARIABLE}_FILE are set", "keep one of the two")
+    if not file:
+        return text or None
+    try:
+        if os.stat(file).st_mode & 0o044:
+            logger.warning("%s holds a password and others may read it: chmod 600 it", file)
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "no text"
+        raise UsageError(f"{VARIABLE}_FILE {file}: {cause}", "correct the path") from None
+
+
+def refuse_password(address: object) -> None:
+    """Nothing, where an address from the command line holds no password.
+
+    Raises:
+        UsageError: it does.
+    """
+    if isinstance(address, str) and urlsplit(address).password:
+        raise UsageError(
+            "database: every account of this machine can read a password on the command line",
+            f"write the address into a file that only you can read, and set {VARIABLE}_FILE=FILE "
+            f"(or {VARIABLE}, or `database` in the file of --config)",
+        )
 
 
 def _file(home: Home) -> Path:
@@ -43,16 +161,26 @@ def kept(home: Home) -> Server | None:
     """The server of a state folder, None where its files are SQLite's.
 
     Raises:
-        UsageError: the folder is a copy, and the databases are the original's.
+        UsageError: the folder is a copy, and the databases are the original's; or what it says of
+            them can't be read.
     """
     path = _file(home)
-    if not path.exists():
+    try:
+        server = Server(**storage.read_json(path))
+        own = server.folder == folder_id(home) if server.folder else server.home == str(home.root)
+    except FileNotFoundError:
         return None
-    server = Server(**storage.read_json(path))
-    if server.home != str(home.root):
+    except (OSError, ValueError, TypeError):
+        # Not set aside: without it the models would seem to be gone.
+        raise UsageError(
+            f"{path} can't be read: it says where PostgreSQL keeps the runs and models",
+            "restore it from a backup, as its owner",
+        ) from None
+    if not own:
         raise UsageError(
             f"{home.root} is a copy of {server.home}, whose runs and models stand in PostgreSQL",
-            f"use {server.home}; where that was moved here, write the new place into {path}",
+            f"use {server.home}; where that was moved here, write the new place into `home` of "
+            f"{path} and take `folder` out",
         )
     return server
 
@@ -61,13 +189,49 @@ def stores(home: Home, server: Server | None) -> tuple[str, str]:
     """(Prefect's, MLflow's) database URL."""
     if server is None:
         return f"sqlite+aiosqlite:///{home.root / 'prefect' / 'prefect.db'}", home.mlflow_uri
-    rest = server.database.split("://", 1)[1].rstrip("/")
-    prefect, mlflow = server.names
-    return f"postgresql+asyncpg://{rest}/{prefect}", f"postgresql+psycopg2://{rest}/{mlflow}"
+    at, (prefect, mlflow) = server.address, server.names
+    # The drivers name the same things differently; Prefect's takes the files by variables.
+    ssl = {"ssl": at.options["sslmode"]} if "sslmode" in at.options else {}
+    mine, options = at.name or prefect, dict(at.options)
+    if at.name:
+        options["options"] = f"-csearch_path={mlflow}"
+    return (
+        at.url("postgresql+asyncpg", mine, ssl),
+        at.url("postgresql+psycopg2", at.name or mlflow, options),
+    )
+
+
+def prefect_environment(server: Server | None) -> dict[str, str]:
+    """What Prefect's server needs beside the URL."""
+    if server is None:
+        return {}
+    at = server.address
+    found = {variable: at.options[key] for key, variable in _FILES.items() if key in at.options}
+    if at.name:
+        with _connected(server) as cursor:
+            path = _search_path(cursor, server.names[0])
+        found["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = path
+    return found
+
+
+def _search_path(cursor: Any, schema: str) -> str:
+    """Where Prefect looks for its tables and for the extension that it needs."""
+    cursor.execute(
+        "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace "
+        "where extname = %s",
+        (_TRIGRAMS,),
+    )
+    (place,) = cursor.fetchone()
+    return f"{schema}, {place}"
 
 
 def choose(home: Home, asked: str | None) -> Server | None:
-    """The server to use; this folder's databases are made where they are missing.
+    """The server to use; what this folder needs there is made where it is missing.
+
+    Args:
+        home: the state folder.
+        asked: the address, where one was given: its user, password, options may be other ones than
+            before.
 
     Raises:
         UsageError: it isn't PostgreSQL, doesn't answer or doesn't allow it, or the state is kept
@@ -75,54 +239,71 @@ def choose(home: Home, asked: str | None) -> Server | None:
     """
     server = kept(home)
     if asked is not None and (server is None or asked != server.database):
-        if server is not None or (home.root / "mlflow.db").exists():
+        address = parse(asked)
+        if server is not None and (address.place, address.name) == (
+            server.address.place,
+            server.address.name,
+        ):
+            server = Server(asked, server.suffix, server.home, server.folder)
+        elif server is not None or (home.root / "mlflow.db").exists():
             raise UsageError(
                 "this state folder keeps its runs and models in another database already",
-                "leave `database` out, or begin with a new HEADRACE_HOME",
+                f"leave `database` and {VARIABLE} out, or begin with a new HEADRACE_HOME",
             )
-        server = Server(asked, secrets.token_hex(4), str(home.root))
+        else:
+            server = Server(asked, secrets.token_hex(4), str(home.root), folder_id(home, make=True))
     if server is not None:
         with _connected(server) as cursor:
-            # Named before they are made, so that a kill leaves none that nobody knows of.
+            # Named before they are made, so that a kill leaves none that no folder knows of.
             storage.write_private(_file(home), asdict(server))
-            for name in server.names:
-                cursor.execute("select 1 from pg_database where datname = %s", (name,))
-                if not cursor.fetchone():
-                    cursor.execute(f'create database "{name}"')
+            _make(cursor, server)
     return server
 
 
-def _where(database: str) -> str:
-    """HOST:PORT of the server."""
-    hint = "give postgresql://USER:PASSWORD@HOST:PORT, / # ? @ in the password percent-encoded"
-    where = urlsplit(database)
-    if where.scheme not in ("postgresql", "postgres"):
-        raise UsageError(f"database: {where.scheme or 'no scheme'} is not PostgreSQL", hint)
-    try:
-        place = f"{where.hostname}:{where.port or 5432}"
-    except ValueError:  # it names what it takes for the port, which may be the password
-        place = ""
-    odd = where.path.strip("/") or where.query or where.fragment or "@" in (where.password or "")
-    if not where.hostname or not place or odd or any(c in database for c in " \t\n\"'"):
-        raise UsageError("database: this is no address of a PostgreSQL server", hint)
-    return place
+def _make(cursor: Any, server: Server) -> None:
+    """Databases, or schemas in the database that is given."""
+    if not server.address.name:
+        for name in server.names:
+            cursor.execute("select 1 from pg_database where datname = %s", (name,))
+            if not cursor.fetchone():
+                cursor.execute(f'create database "{name}"')
+        return
+    for name in server.names:
+        cursor.execute(f'create schema if not exists "{name}"')
+    # In one of its own: beside the tables of one folder another folder would see those.
+    cursor.execute("select 1 from pg_extension where extname = %s", (_TRIGRAMS,))
+    if not cursor.fetchone():
+        cursor.execute(f"create schema if not exists {_EXTENSIONS}")
+        cursor.execute(f"create extension if not exists {_TRIGRAMS} with schema {_EXTENSIONS}")
+    place = _search_path(cursor, server.names[0]).split(", ")[1]
+    # Whatever else lies beside the extension Prefect would see as well.
+    cursor.execute("select to_regclass(%s)", (f'"{place}".alembic_version',))
+    if cursor.fetchone()[0]:
+        raise UsageError(
+            f"PostgreSQL at {server.address.place}: the extension {_TRIGRAMS} lies in the schema "
+            f"{place}, among tables of another program that Prefect would take for its own",
+            "create schema extensions; grant usage on schema extensions to public; "
+            f"alter extension {_TRIGRAMS} set schema extensions; or give another database",
+        )
 
 
 @contextlib.contextmanager
 def _connected(server: Server) -> Iterator[Any]:
     """A cursor on the server, whose faults are said in a sentence without the password."""
-    place = _where(server.database)
     import psycopg2
 
+    at = server.address
     try:
-        address = server.database.rstrip("/") + "/postgres"
-        connection = psycopg2.connect(address, connect_timeout=5)
+        connection = psycopg2.connect(
+            at.url("postgresql", at.name or "postgres", at.options), connect_timeout=5
+        )
         connection.autocommit = True
         with contextlib.closing(connection), connection.cursor() as cursor:
             yield cursor
     except psycopg2.Error as error:
         first = (str(error).strip().splitlines() or ["no answer"])[0]
         raise UsageError(
-            f"PostgreSQL at {place}: {first}",
-            "start it, correct user and password, or let the user create databases",
+            f"PostgreSQL at {at.place}: {first}",
+            "start it, correct user, password and certificates, or let the user create databases "
+            "(where the address names one: schemas in it)",
         ) from None

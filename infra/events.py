@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from headrace.infra import storage
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from headrace.infra import clock, quarantine, storage
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
 from headrace.infra.prefect_api import request
+from headrace.infra.quarantine import Instant
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +30,48 @@ DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
 """What happens to an alert in the outbox that nothing holds up."""
 PUT_OFF = "it was put off"
 """How the reason of an alert begins that waits for a cool-down or a budget."""
+_OURS = ("not_before", "put_off", "tries", "sent")
+"""Keys of a kept alert that are not the event's."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
 TRIES = 5
 """How often the same event is sent at most."""
+
+
+def _names_a_resource(value: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(value.get(RESOURCE), str):
+        raise ValueError(f"no {RESOURCE}")
+    return value
+
+
+class _Kept(BaseModel):
+    """What a file of the outbox has to hold."""
+
+    model_config = ConfigDict(strict=True)
+
+    class Payload(BaseModel):
+        model_config = ConfigDict(strict=True)
+
+        window: str | None
+
+    class PutOff(BaseModel):
+        model_config = ConfigDict(strict=True)
+
+        time: Instant
+
+    id: str
+    event: str
+    resource: Annotated[dict[str, Any], AfterValidator(_names_a_resource)]
+    payload: Payload
+    occurred: Instant
+    not_before: Instant | None = None
+    put_off: PutOff | None = None
+    tries: int = 0
+
+
+def _checked(value: Any) -> dict[str, Any]:
+    _Kept.model_validate(value)
+    return dict(value)
 
 
 def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +82,7 @@ def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
         "event": DRIFT,
         "resource": {RESOURCE: f"{MODEL}.{model}"},
         "payload": {k: payload.get(k) for k in known},
-        "occurred": datetime.now(UTC).isoformat(),
+        "occurred": clock.now().isoformat(),
     }
 
 
@@ -52,7 +93,8 @@ def to_outbox(home: Home, event: dict[str, Any], not_before: datetime | None = N
     """
     path = home.outbox / f"{digest([event['resource'], event['payload']])}.json"
     if not_before is not None:
-        event = {**event, "not_before": not_before.isoformat()}
+        put_off = {"time": clock.now().isoformat(), **clock.stamp().model_dump()}
+        event = {**event, "not_before": not_before.isoformat(), "put_off": put_off}
     if not path.exists():
         storage.write_json(path, event)
     return path
@@ -75,7 +117,7 @@ class Waiting:
 
 def waiting(home: Home, api: str | None) -> list[Waiting]:
     """The alerts in the outbox, the oldest first; `api` is None where no server is up."""
-    found = [(storage.read_json(p), p) for p in home.outbox.glob("*.json")]
+    found = quarantine.read_all(sorted(home.outbox.glob("*.json")), _checked)
     if not found:
         return []
     automations, fault = [], "no server is up: `headrace up` sends it"
@@ -86,7 +128,7 @@ def waiting(home: Home, api: str | None) -> list[Waiting]:
             fault = f"{error.message}: {error.hint}"
     return [
         Waiting(path, event, fault or _unsent(event, automations))
-        for event, path in sorted(found, key=lambda x: str(x[0]["occurred"]))
+        for path, event in sorted(found, key=lambda x: datetime.fromisoformat(x[1]["occurred"]))
     ]
 
 
@@ -106,10 +148,21 @@ def _unsent(event: dict[str, Any], automations: list[dict[str, Any]]) -> str | N
                 f"with its model.name, or raise it for theirs (--set model.name={model})"
             )
         return f"no deployment listens for {resource}: `headrace deploy` registers one"
-    later = event.get("not_before")
-    if later is not None and datetime.fromisoformat(later) > datetime.now(UTC):
-        return f"{PUT_OFF} until {datetime.fromisoformat(later):%F %T} UTC"
+    if (left := _left(event)) > 0:
+        return f"{PUT_OFF} until {clock.now() + timedelta(seconds=left):%F %T} UTC"
     return None
+
+
+def _left(event: dict[str, Any]) -> float:
+    """Seconds that an alert is still put off; wherever the clock stands by now."""
+    if event.get("not_before") is None:
+        return 0.0
+    later = datetime.fromisoformat(event["not_before"])
+    since = (event.get("put_off") or {}).get("time")
+    if since is None:
+        return (later - clock.now()).total_seconds()
+    at = datetime.fromisoformat(since)
+    return (later - at).total_seconds() - clock.age(at, clock.stamp_of(event["put_off"]))
 
 
 def paused(api: str) -> list[str]:
@@ -169,12 +222,12 @@ def _send(home: Home, api: str) -> int:
             level = logging.INFO if alert.why.startswith(PUT_OFF) else logging.WARNING
             logger.log(level, "an alert waits in %s: %s", home.outbox, alert.why)
             continue
-        event = {k: v for k, v in alert.event.items() if k not in ("not_before", "tries")}
+        event = {k: v for k, v in alert.event.items() if k not in _OURS}
         # Prefect ignores events of long ago: it occurs when it is sent.
-        event["occurred"] = datetime.now(UTC).isoformat()
+        event["occurred"] = clock.now().isoformat()
+        said = {"tries": alert.event.get("tries", 0) + 1, "sent": clock.stamp().model_dump()}
         request(api, "POST", "/events", [event])
-        tries = alert.event.get("tries", 0) + 1
-        storage.write_json(home.outbox / "sent" / alert.path.name, {**event, "tries": tries})
+        storage.write_json(home.outbox / "sent" / alert.path.name, {**event, **said})
         alert.path.unlink()
         sent += 1
     return sent
@@ -182,9 +235,12 @@ def _send(home: Home, api: str) -> int:
 
 def _recall(home: Home, api: str) -> None:
     """Forget the sent alerts of which a run was made; have the others sent again after a while."""
-    for path in (home.outbox / "sent").glob("*.json"):
-        event = storage.read_json(path)
-        sent = datetime.fromisoformat(event["occurred"])
+    kept = sorted((home.outbox / "sent").glob("*.json"))
+    for path, event in quarantine.read_all(kept, _checked):
+        at = datetime.fromisoformat(event["occurred"])
+        ago = clock.age(at, clock.stamp_of(event.get("sent")))
+        # By the clock as it stands: one that was set back calls the runs since then earlier.
+        sent = min(at, clock.now() - timedelta(seconds=ago))
         wanted = {
             "flow_runs": {"expected_start_time": {"after_": sent.isoformat()}},
             "flows": {"name": {"any_": ["retrain"]}},
@@ -195,14 +251,14 @@ def _recall(home: Home, api: str) -> None:
         window = event["payload"]["window"]
         if any(a is not None and a.get("window") == window for a in alerts):
             path.unlink()
-        elif event["tries"] >= TRIES:
+        elif event.get("tries", 0) >= TRIES:
             logger.warning(
                 "the alert on %s made no run after %d tries: see the automation's events in "
                 "Prefect's pages (Automations)",
                 window,
                 TRIES,
             )
-        elif (datetime.now(UTC) - sent).total_seconds() > PATIENCE:
+        elif ago > PATIENCE:
             logger.warning("the alert on %s made no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.
             to_outbox(home, {**event, "id": str(uuid.uuid4())})

@@ -70,6 +70,11 @@ class Home:
         return self.root / ".trash"
 
     @property
+    def quarantine(self) -> Path:
+        """Records that could not be read, under the paths that they had."""
+        return self.root / "quarantine"
+
+    @property
     def mlflow_uri(self) -> str:
         """The tracking store: SQLite in the state folder."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
@@ -82,9 +87,14 @@ class Home:
         return shutil.disk_usage(place).free
 
     def relative(self, path: Path | str) -> str:
-        """`path` relative to the state folder where it lies inside, so that a copy works as one."""
-        path = Path(path)
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        """`path` relative to the state folder where it lies inside, so that a copy works as one.
+
+        Also where it leads inside through a link.
+        """
+        for place in (Path(path), Path(os.path.realpath(path))):
+            if place.is_relative_to(self.root):
+                return str(place.relative_to(self.root))
+        return str(path)
 
     def resolve(self, path: str) -> Path:
         """The inverse of `relative`."""
@@ -92,5 +102,5 @@ class Home:
 
 
 def home() -> Home:
-    """The state folder that this process works on."""
-    return Home(Path(os.environ.get("HEADRACE_HOME") or ".headrace").absolute())
+    """The state folder that this process works on; one path, by whatever links it was named."""
+    return Home(Path(os.path.realpath(os.environ.get("HEADRACE_HOME") or ".headrace")))

@@ -31,7 +31,7 @@ from headrace.infra.lock import exclusive
 J = TypeVar("J", bound=BaseModel)
 
 DEADLINE = "HEADRACE_DEADLINE"
-"""Environment variable: when a job must have ended, in seconds since 1970."""
+"""Variable: when a job must have ended, by `time.monotonic()`, which is the machine's."""
 _ANSWER = "answer.json"
 _OWNER = "HEADRACE_JOB_OWNER"
 """Variable with the id of the process that started torchrun."""
@@ -108,7 +108,7 @@ def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str,
 def _time_left() -> float | None:
     """Seconds until the deadline, None without one."""
     end = os.environ.get(DEADLINE)
-    return max(0.0, float(end) - time.time()) if end else None
+    return max(0.0, float(end) - time.monotonic()) if end else None
 
 
 def _python(module: str, job: str) -> int:

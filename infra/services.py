@@ -7,9 +7,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace.infra import database, standalone, worker
+from headrace.infra import database, retention, standalone, worker
 from headrace.infra.home import Home
 from headrace.infra.ports import HOST
+from headrace.infra.retention import RetentionSettings
 
 POOLS = ("spark", "training")
 
@@ -43,9 +44,13 @@ class Service:
 
 
 def all_services(
-    home: Home, ports: dict[str, int], server: database.Server | None
+    home: Home,
+    ports: dict[str, int],
+    server: database.Server | None,
+    keep: RetentionSettings | None = None,
 ) -> list[Service]:
     """All of the stack, in the order of the contract; `server`: see database.stores."""
+    keep = keep or RetentionSettings()
     prefect_store, mlflow_store = database.stores(home, server)
     folder, python = home.stack, sys.executable
     site, master = f"http://{HOST}:{ports['prefect']}", f"spark://{HOST}:{ports['spark_master']}"
@@ -62,7 +67,7 @@ def all_services(
         return spark(f"spark-worker-{number}", command, ui)
 
     history = standalone.history_command(
-        ports["spark_history"], event_log(home), folder / "spark-history"
+        ports["spark_history"], event_log(home), folder / "spark-history", keep.spark_days
     )
     return [
         Service(
@@ -74,13 +79,17 @@ def all_services(
             f"{site}/api/health",
             # On SQLite writers wait for each other, and on a busy machine for more than 10 s.
             {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_store,
-             "PREFECT_SERVER_DATABASE_TIMEOUT": "60"},
+             "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+             **database.prefect_environment(server),
+             **retention.prefect_environment(keep)},
         ),
         *(
             Service(
                 f"worker-{pool}",
                 worker.command(pool),
                 f"pool {pool}",
+                # One of them keeps the state folder tidy.
+                env=retention.to_variable(keep) if pool == POOLS[0] else {},
                 later=True,
             )
             for pool in POOLS

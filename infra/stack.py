@@ -1,9 +1,10 @@
 """The local stack: Prefect, MLflow and a Spark cluster under a supervisor, all on loopback.
 
 What runs is declared in services.py; a supervisor starts it and brings back what dies.
-`stack/stack.json` in the state folder says where everything answers; it counts only for the state
-folder that it names and while its supervisor lives, so a copied state folder, or one left behind by
-a crash, is not taken for a stack.
+`stack/stack.json` in the state folder says where everything answers, who started it and where. It
+counts only for the folder that it was written for, by whatever path that is reached, and while its
+supervisor lives: a copied folder, or one left behind by a crash, is not taken for a stack. Nothing
+is removed of a stack that can't be seen from here, since it may be alive.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import psutil
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.infra import console, database, storage
+from headrace.infra import console, database, quarantine, storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lock import exclusive
+from headrace.infra.owner import Owner, folder_id, here, is_locked, other_owner
 from headrace.infra.ports import HOST, alone_choosing, choose_ports
 from headrace.infra.prefect_api import request
+from headrace.infra.retention import RetentionSettings
 from headrace.infra.services import (
     DEFAULT_PORTS,
     MARK,
@@ -61,8 +64,13 @@ class StackSettings(Settings):
     ] = Field(default_factory=dict)
     """Ports, as `{prefect: 4300}`; without one the usual port, or the next that is free."""
     database: str | None = Field(default=None, repr=False)
-    """PostgreSQL server for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`; None:
-    SQLite files in the state folder. It is chosen once, before there is anything to keep."""
+    """PostgreSQL for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`, with `/NAME`
+    for an existing database, with `?sslmode=verify-full&sslrootcert=FILE` for a verified server;
+    None: what HEADRACE_DATABASE or HEADRACE_DATABASE_FILE says, else SQLite files in the state
+    folder. It is chosen once, before there is anything to keep; with a password not on the command
+    line."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long what nothing needs any more is kept."""
 
 
 @dataclass(frozen=True)
@@ -80,29 +88,158 @@ def _state(home: Home) -> Path:
     return home.stack / "stack.json"
 
 
+class _Service(BaseModel):
+    name: str
+    address: str
+    health: str | None
+    later: bool
+
+
+class _Record(BaseModel):
+    """What stack.json has to hold; before there is a supervisor only the first fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    home: str
+    mark: str
+    ready: bool
+    owner: Owner | None = None
+    folder: str | None = None
+    """See owner.folder_id."""
+    pid: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    ports: dict[str, int] = Field(default_factory=dict)
+    prefect_api: str = ""
+    tracking_uri: str = ""
+    spark_master: str = ""
+    event_log: str = ""
+    services: list[_Service] = Field(default_factory=list)
+
+
+def _checked(value: Any) -> dict[str, Any]:
+    record = _Record.model_validate(value, strict=True)
+    if record.pid is not None and not (record.prefect_api and record.tracking_uri):
+        raise ValueError("it doesn't say what runs")
+    return dict(value)
+
+
 def _read(home: Home) -> dict[str, Any] | None:
-    """What stack.json says, if it speaks of this folder and its supervisor lives."""
+    """What stack.json says; None without one, and where it is that of a folder this is a copy of.
+
+    Raises:
+        UsageError: it can't be read, being another account's, or its stack can't be seen from here
+            and may be alive.
+    """
+    path = _state(home)
     try:
-        said: dict[str, Any] = storage.read_json(_state(home))
-    except (OSError, ValueError):
+        path.open("rb").close()
+    except PermissionError:
+        whose = other_owner(path, home.stack, home.root) or "another account"
+        raise UsageError(
+            f"the stack of {home.root} is not yours to see: {path} belongs to {whose}",
+            f"run it as {whose}, or set HEADRACE_HOME to a folder of your own",
+        ) from None
+    except OSError:
+        pass
+    said = quarantine.read(path, _checked)
+    if said is None:
         return None
-    if said.get("home") != str(home.root) or not said.get("pid"):
+    by = Owner(**said["owner"]) if said.get("owner") else here()
+    sight = by.sight(here())
+    if sight == "visible":
+        return said if _is_own(home, said) or _lost(said) else None
+    if not _is_own(home, said) or sight == "rebooted":
         return None
-    with contextlib.suppress(psutil.Error, KeyError):
+    if sight == "container" and not is_locked(home):
+        return None  # the container has ended, and all in it
+    place = ", in another container" if sight == "container" else ""
+    raise UsageError(
+        f"the stack of {home.root} is run by {by}{place}, and can't be seen from here",
+        f"end it as {by.user} there: `headrace down`; once it is sure that nothing of it runs any "
+        f"more, remove {path}",
+    )
+
+
+def _is_own(home: Home, said: dict[str, Any]) -> bool:
+    """Whether a record was written for this folder, not for one that this is a copy of."""
+    if said.get("folder") is not None and said["folder"] == folder_id(home):
+        return True
+    if said.get("folder") is None and said["home"] == str(home.root):
+        return True
+    # Some network disks number their folders anew: there the living supervisor knows better.
+    process = _supervisor(said)
+    return process is not None and _works_in(process, home)
+
+
+def _supervisor(said: dict[str, Any]) -> psutil.Process | None:
+    """The supervisor that a record names, None where it doesn't live."""
+    if not said.get("pid"):
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess, KeyError):
         process = psutil.Process(said["pid"])
-        # By its mark: a time of start would not be the same after the clock was set.
-        if process.status() != psutil.STATUS_ZOMBIE and process.environ()[MARK] == said["mark"]:
-            return said
+        by = (said.get("owner") or {}).get("uid", process.uids().real)
+        if process.status() == psutil.STATUS_ZOMBIE or process.uids().real != by:
+            return None
+        try:
+            # By its mark: a time of start would not be the same after the clock was set.
+            return process if process.environ()[MARK] == said["mark"] else None
+        except psutil.AccessDenied:
+            return process  # what can't be seen isn't known to be another
     return None
 
 
-def running(home: Home) -> Stack | None:
-    """The stack of a state folder, None where it isn't up."""
+def _works_in(process: psutil.Process, home: Home) -> bool:
+    """Whether a process's working directory is the state folder, by whatever path."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{process.pid}/cwd"), os.stat(home.root))
+    except OSError:
+        return False
+
+
+def _lost(said: dict[str, Any]) -> bool:
+    """Whether a supervisor lives whose folder is no more: it was moved to another disk."""
+    process = _supervisor(said)
+    try:
+        return process is not None and os.stat(f"/proc/{process.pid}/cwd").st_nlink == 0
+    except OSError:
+        return False
+
+
+def _alive(home: Home) -> dict[str, Any] | None:
+    """What stack.json says of a stack that lives, None where none does."""
     said = _read(home)
+    return said if said is not None and _supervisor(said) is not None else None
+
+
+def running(home: Home) -> Stack | None:
+    """The stack of a state folder, None where it isn't up.
+
+    Raises:
+        UsageError: it can't be seen from here and may be alive, or it was started where the folder
+            no longer is.
+    """
+    said = _alive(home)
     if said is None or not said["ready"]:
         return None
+    _refuse_moved(home, said)
     keys = ("prefect_api", "tracking_uri", "spark_master", "event_log")
     return Stack(**{k: said[k] for k in keys}, services=tuple(said["services"]))
+
+
+def _refuse_moved(home: Home, said: dict[str, Any]) -> None:
+    """Raise where the folder was moved under a stack, which goes on looking for it there.
+
+    Raises:
+        UsageError: it was.
+    """
+    try:
+        moved = not os.path.samefile(said["home"], home.root)
+    except OSError:
+        moved = True
+    if moved:
+        raise UsageError(
+            f"{home.root} was moved while its stack was up, which began it at {said['home']}",
+            "`headrace down`, then `headrace up`",
+        )
 
 
 def join(up: Stack) -> None:
@@ -130,13 +267,14 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
         HeadraceError: a service didn't come up.
     """
     with _alone(home):
-        said = _read(home)
+        said = _alive(home)
         if said is None:
             _sweep(home)
             starts: AbstractContextManager[None] = (
                 alone_choosing()
             )  # until all listen, so that two stacks don't choose alike
         else:
+            _refuse_moved(home, said)
             _refuse_other(home, said, settings)
             starts = contextlib.nullcontext()
         with starts:
@@ -176,29 +314,35 @@ def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> 
         UsageError: it has other ports or another database.
     """
     ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
-    if ports or (settings.database and settings.database != _database(home)):
+    asked = settings.database or database.from_environment()
+    if ports or (asked and asked != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
 
 
 def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     """Start a supervisor with everything; what stack.json says of it."""
-    server = database.choose(home, settings.database)
+    server = database.choose(home, settings.database or database.from_environment())
     ports = choose_ports(DEFAULT_PORTS, {str(k): v for k, v in settings.ports.items()})
     mark = secrets.token_hex(8)
-    services = all_services(home, ports, server)
+    of = {
+        "home": str(home.root),
+        "folder": folder_id(home, make=True),
+        "owner": here().model_dump(),
+        "mark": mark,
+        "ready": False,
+    }
+    services = all_services(home, ports, server, settings.retention)
     for folder in ("stack", "prefect", "logs/stack", "spark/events", "mlartifacts", "inbox"):
         (home.root / folder).mkdir(parents=True, exist_ok=True)
     for service in services:
         (home.stack / service.name).mkdir(exist_ok=True)
     # Before anything runs, so that a kill here leaves nothing that `down` doesn't know of.
-    storage.write_json(_state(home), {"home": str(home.root), "mark": mark, "ready": False})
+    storage.write_json(_state(home), of)
     process = launch(home, services, environment(home, ports, mark))
     said = {
-        "home": str(home.root),
+        **of,
         "pid": process.pid,
-        "mark": mark,
-        "ready": False,
         "ports": ports,
         "prefect_api": f"http://{HOST}:{ports['prefect']}/api",
         "tracking_uri": f"http://{HOST}:{ports['mlflow']}",
@@ -261,7 +405,7 @@ def down(home: Home) -> list[str]:
         HeadraceError: a process doesn't go.
     """
     with _alone(home):
-        said = _read(home)
+        said = _alive(home)
         names: list[str] = []
         if said is not None:
             names = [s["name"] for s in said["services"]]
@@ -279,18 +423,28 @@ def _stop(home: Home, said: dict[str, Any]) -> None:
         for pool in POOLS:
             supervisor.stop(f"worker-{pool}")
         supervisor.shutdown()
-    with contextlib.suppress(psutil.Error):
-        psutil.Process(said["pid"]).wait(STOP_SECONDS)
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(said["pid"]).wait(STOP_SECONDS)
 
 
 def _sweep(home: Home) -> None:
-    """End what a stack of this folder left behind, by the mark that it gave, and its files."""
-    try:
-        said = storage.read_json(_state(home))
-    except (OSError, ValueError):
-        said = {}
-    if said.get("home") == str(home.root):
-        _end_marked(said["mark"])
+    """End what a stack of this folder left behind, and remove its files.
+
+    By the mark that it gave, and where its record is gone by its working directory.
+
+    Raises:
+        UsageError: see `_read`.
+        HeadraceError: a process doesn't end.
+    """
+    said = _read(home)
+    marks = {said["mark"]} if said is not None else set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            mark = process.environ().get(MARK)
+            if mark and _works_in(process, home):
+                marks.add(mark)
+    for mark in marks:
+        _end_marked(mark)
     forget(home)
     _state(home).unlink(missing_ok=True)
 

@@ -55,13 +55,18 @@ def worker_command(master: str, ui_port: int, folder: Path, cores: int, memory: 
     )
 
 
-def history_command(port: int, events_folder: Path, folder: Path) -> Command:
-    """The history server on `port`, for the event logs in `events_folder` (spark.event_log)."""
+def history_command(port: int, events_folder: Path, folder: Path, days: int = 30) -> Command:
+    """The history server on `port`, for the event logs in `events_folder` (spark.event_log).
+
+    It removes those that are older than some `days`.
+    """
     events_folder.mkdir(parents=True, exist_ok=True)
     options = {
         # Not as_uri(): Hadoop's paths don't undo its %20.
         "spark.history.fs.logDirectory": f"file://{events_folder.absolute()}",
         "spark.history.ui.port": str(port),
+        "spark.history.fs.cleaner.enabled": "true",
+        "spark.history.fs.cleaner.maxAge": f"{max(1, days)}d",
     }
     return _command(
         "history.HistoryServer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -21,15 +22,20 @@ from headrace.infra import storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
+from headrace.infra.owner import LOCK_FD, alive_lock, folder_id
 from headrace.infra.services import Service
 
 
 def socket_path(home: Home) -> Path:
-    """The supervisor's socket; a socket's path may have 107 bytes at most."""
+    """The supervisor's socket; a socket's path may have 107 bytes at most.
+
+    Where it can't lie in the state folder, it has the same place by every path of that.
+    """
     path = home.stack / "supervisor.sock"
-    if len(str(path)) <= 100:
+    if len(os.fsencode(path)) <= 100:
         return path
-    return Path(tempfile.gettempdir()) / f"headrace-{digest(str(path))[:12]}.sock"
+    of = digest(folder_id(home, make=True))[:12]
+    return Path(tempfile.gettempdir()) / f"headrace-{of}.sock"
 
 
 def configuration(home: Home, services: list[Service]) -> str:
@@ -85,6 +91,19 @@ def configuration(home: Home, services: list[Service]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_HOLD = """
+import fcntl, os, sys
+fd = os.open(sys.argv.pop(), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+if fd != {fd}:
+    os.dup2(fd, {fd})
+    os.close(fd)
+from supervisor.supervisord import main
+main()
+"""
+"""A supervisor that holds owner.alive_lock until it ends; its children don't inherit it."""
+
+
 def launch(home: Home, services: list[Service], env: dict[str, str]) -> psutil.Process:
     """Start a supervisor with some services; returns once it can be spoken to.
 
@@ -97,7 +116,7 @@ def launch(home: Home, services: list[Service], env: dict[str, str]) -> psutil.P
     path.chmod(0o600)
     path.write_text(configuration(home, services))
     subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(path)],
+        [sys.executable, "-c", _HOLD.format(fd=LOCK_FD), "-c", str(path), str(alive_lock(home))],
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -128,7 +147,10 @@ class Supervisor:
     def __init__(self, home: Home) -> None:
         from supervisor.xmlrpc import SupervisorTransport
 
-        transport = SupervisorTransport(None, None, f"unix://{socket_path(home)}")
+        # By another path of the folder the socket's may have been too long, or short enough.
+        inside = home.stack / "supervisor.sock"
+        place = inside if inside.exists() else socket_path(home)
+        transport = SupervisorTransport(None, None, f"unix://{place}")
         self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
     def processes(self) -> dict[str, dict[str, Any]]:

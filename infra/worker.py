@@ -1,25 +1,42 @@
 """A worker of the stack: it takes up what a killed one left, then Prefect's own serves the pool.
 
 Prefect's worker knows only of runs that it started itself, so a run whose worker and process are
-both gone would be Running for ever and hold its pool's only place.
+both gone would be Running for ever and hold its pool's only place. So would one whose process is
+gone while the server can't be told: nothing asks again later. A thread beside Prefect's worker
+therefore looks every few seconds which runs have a process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import runpy
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import home
 from headrace.infra.prefect_api import request
+from headrace.infra.retention import from_variable, keep_tidy
+
+logger = logging.getLogger(__name__)
 
 ENGINE = "prefect.engine"
 RUN_ID = "PREFECT__FLOW_RUN_ID"
 HOME = "HEADRACE_HOME"
 LOOK_SECONDS = 2.0
+WATCH_SECONDS = 8.0
+PATIENCE = {"RUNNING": 24.0, "CANCELLING": 24.0, "PENDING": 40.0}
+"""Seconds that a run of each state may be without a process while its worker lives."""
+MOST_TIMES = 3
+"""How often a worker has a run begin again whose process was gone without a word."""
 
 
 def command(pool: str) -> list[str]:
@@ -35,26 +52,94 @@ def take_up(api: str, pool: str) -> bool:
     Returns:
         Whether a process works at one; it is ended where it was to be cancelled.
     """
-    wanted = {
-        "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
-        "work_pools": {"name": {"any_": [pool]}},
-    }
-    unfinished = {r["id"]: r["state"] for r in request(api, "POST", "/flow_runs/filter", wanted)}
+    unfinished = _unfinished(api, pool)
     at_work = {run: p for run, p in _at_work().items() if run in unfinished}
     for run, process in at_work.items():
-        if unfinished[run]["type"] == "CANCELLING":
+        if unfinished[run] == "CANCELLING":
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
     gone = unfinished.keys() - at_work.keys()
     # Asked again: a process that is gone by now may have said before how it ended.
-    for run in request(api, "POST", "/flow_runs/filter", wanted) if gone else ():
-        if run["id"] in gone:
-            ends = run["state"]["type"] == "CANCELLING"
-            state = {"type": "CANCELLED"} if ends else {"type": "SCHEDULED",
-                                                        "name": "AwaitingRetry"}  # fmt: skip
-            body: dict[str, Any] = {"state": state, "force": True}
-            request(api, "POST", f"/flow_runs/{run['id']}/set_state", body)
+    for run, state in _unfinished(api, pool).items() if gone else ():
+        if run in gone:
+            _end_or_begin_again(api, run, state)
     return bool(at_work)
+
+
+class Watch:
+    """Notices runs of a pool whose process is gone, beside the worker that started them.
+
+    The worker itself says so within a second, unless the server can't be told; and a run that it
+    has just claimed has no process yet. So a run is left alone for a while.
+    """
+
+    def __init__(self, api: str, pool: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._pool, self._now = api, pool, now
+        self._without: dict[str, float] = {}
+        """Run -> since when it has been without a process."""
+        self._again: Counter[str] = Counter()
+
+    def look(self) -> None:
+        """Look once, and act on what has been without a process for long enough.
+
+        Raises:
+            HeadraceError: the server doesn't answer.
+        """
+        now, unfinished = self._now(), _unfinished(self._api, self._pool)
+        at_work = _at_work() if unfinished else {}
+        since = {r: self._without.get(r, now) for r in unfinished.keys() - at_work.keys()}
+        self._without = since
+        over = [r for r, at in since.items() if now - at >= PATIENCE[unfinished[r]]]
+        # Asked again: it may have ended, or begun, meanwhile.
+        for run, state in _unfinished(self._api, self._pool).items() if over else ():
+            if run in over and run not in _at_work():
+                self._again[run] += 1
+                logger.warning("the process of run %s is gone", run)
+                _end_or_begin_again(self._api, run, state, self._again[run] > MOST_TIMES)
+                del self._without[run]
+
+    def keep_looking(self) -> None:
+        """Look every few seconds; doesn't return."""
+        while True:
+            time.sleep(WATCH_SECONDS)
+            try:
+                self.look()
+            except HeadraceError as error:
+                logger.warning("runs can't be looked after: %s", error.message)
+            except (
+                Exception
+            ):  # a run may be odd, and the next one must be looked after all the same
+                logger.exception("runs can't be looked after")
+
+
+def _unfinished(api: str, pool: str) -> dict[str, str]:
+    """The runs of a pool that should have a process, or soon will: id -> type of state."""
+    wanted = {
+        "flow_runs": {"state": {"type": {"any_": list(PATIENCE)}}},
+        "work_pools": {"name": {"any_": [pool]}},
+    }
+    found = request(api, "POST", "/flow_runs/filter", wanted)
+    return {run["id"]: run["state"]["type"] for run in found}
+
+
+def _end_or_begin_again(api: str, run: str, state: str, crashed: bool = False) -> None:
+    """Say of a run without a process that it is cancelled, or waits to be started again.
+
+    Args:
+        api: of the server.
+        run: its id.
+        state: type of the state that it has.
+        crashed: end it, since it was started again often enough.
+    """
+    if state == "CANCELLING":
+        new = {"type": "CANCELLED"}
+    elif crashed:
+        why = f"its process was gone {MOST_TIMES + 1} times, and did not say why"
+        new = {"type": "CRASHED", "message": why}
+    else:
+        new = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    body: dict[str, Any] = {"state": new, "force": True}
+    request(api, "POST", f"/flow_runs/{run}/set_state", body)
 
 
 def _at_work() -> dict[str, psutil.Process]:
@@ -76,9 +161,13 @@ def main(pool: str) -> None:
     # it, and nothing else could begin.
     while take_up(os.environ["PREFECT_API_URL"], pool):
         time.sleep(LOOK_SECONDS)
-    worker = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    name = ["--name", f"headrace-{pool}", "--limit", "1"]
-    os.execv(sys.executable, [sys.executable, *worker, *name])
+    watch = Watch(os.environ["PREFECT_API_URL"], pool)
+    threading.Thread(target=watch.keep_looking, daemon=True).start()
+    if (keep := from_variable()) is not None:
+        threading.Thread(target=keep_tidy, args=(home(), keep), daemon=True).start()
+    worker = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    sys.argv = [*worker, "--name", f"headrace-{pool}", "--limit", "1"]
+    runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

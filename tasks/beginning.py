@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
 
-from headrace.infra import releases, storage
+from headrace.infra import quarantine, releases, storage
 from headrace.infra.errors import HeadraceError, InputError, UsageError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
@@ -59,6 +60,16 @@ def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
     return Compared(new, [w for w in hashes if w not in new], unreadable)
 
 
+class _Begun(BaseModel):
+    """A round that is under way, as a file of `windows/rounds/` says it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    model: str
+    windows: list[str]
+    version: str
+
+
 def _rounds() -> Path:
     return home().windows / "rounds"
 
@@ -76,26 +87,25 @@ def one_round(windows: list[str], shared: Shared) -> Iterator[str]:
     champion = registry(shared.model.name).champion()
     version = champion.number
     path = _rounds() / f"{digest([shared.model.name, sorted(windows)])[:12]}.json"
-    if path.exists():
-        first = storage.read_json(path)["version"]
-        # Another champion may have come in since, and is to be beaten then.
-        if first == champion.tags.get("parent_version"):
-            version = first
-    said = {"model": shared.model.name, "windows": windows, "version": version}
-    storage.write_json(path, said)
+    begun = quarantine.read(path, _Begun.model_validate)
+    # Another champion may have come in since, and is to be beaten then.
+    if begun is not None and begun.version == champion.tags.get("parent_version"):
+        version = begun.version
+    said = _Begun(model=shared.model.name, windows=windows, version=version)
+    storage.write_json(path, said.model_dump())
     try:
         yield version
     except (InputError, UsageError, ValidationError):
         path.unlink(missing_ok=True)  # it came to no promotion
         raise
     # The champion may be another now: no other try can go on from where it began.
-    for other in _begun_rounds(shared):
+    for other, _ in _begun_rounds(shared):
         other.unlink(missing_ok=True)
 
 
-def _begun_rounds(shared: Shared) -> list[Path]:
-    found = sorted(_rounds().glob("*.json"))
-    return [path for path in found if storage.read_json(path)["model"] == shared.model.name]
+def _begun_rounds(shared: Shared) -> list[tuple[Path, _Begun]]:
+    found = quarantine.read_all(sorted(_rounds().glob("*.json")), _Begun.model_validate)
+    return [(path, begun) for path, begun in found if begun.model == shared.model.name]
 
 
 def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
@@ -103,8 +113,8 @@ def unfinished_round(windows: list[str], shared: Shared) -> list[str]:
 
     One that can't go on is forgotten: a window of it is settled, or can't be read any more.
     """
-    for path in _begun_rounds(shared):
-        own = list(storage.read_json(path)["windows"])
+    for path, begun in _begun_rounds(shared):
+        own = begun.windows
         if set(own) <= set(windows):
             if not any(map(is_settled, own)) and all(map(is_there, own)):
                 return own

@@ -6,19 +6,35 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from headrace.infra import storage
+from pydantic import ConfigDict, Field
+
+from headrace.infra import clock, storage
 from headrace.infra.home import home
 from headrace.infra.process import DEADLINE
+from headrace.infra.quarantine import Instant
 from headrace.tasks.settings import RetrainSettings, RetrainVerb
+
+logger = logging.getLogger(__name__)
+
+
+class _Ended(clock.Stamp):
+    """A line of the history."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    ended: Instant
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tokens: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -45,35 +61,54 @@ def _file() -> Path:
     return home().root / "alerts.jsonl"
 
 
-def _history() -> list[dict[str, Any]]:
-    if not _file().exists():
+def _history() -> list[tuple[float, _Ended]]:
+    """(Seconds since it ended, what it used) of each, the oldest first.
+
+    A torn last line was never finished; any other that is damaged is told.
+    """
+    try:
+        lines = _file().read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = _file().read_text().split("\n")[:-1]  # a torn last line was never finished
-    return [{**e, "ended": datetime.fromisoformat(e["ended"])} for e in map(json.loads, lines)]
+    found: list[tuple[float, _Ended]] = []
+    least = 0.0
+    for number, line in reversed(list(enumerate(lines, 1))):
+        try:
+            said = _Ended.model_validate_json(line)
+        except ValueError:
+            logger.warning("%s line %d is passed over: it is no record", _file(), number)
+            continue
+        # What stands earlier is older, whatever the clock said then.
+        least = max(least, clock.age(datetime.fromisoformat(said.ended), said))
+        found.insert(0, (least, said))
+    return found
 
 
-def allowance(settings: RetrainSettings, now: datetime | None = None) -> Allowance | Later:
+def allowance(settings: RetrainSettings) -> Allowance | Later:
     """What an alert-driven retraining may use now, or when to ask again."""
-    now, past, budget = now or datetime.now(UTC), _history(), settings.budget
+    past, budget = _history(), settings.budget
     if past:
-        ready = past[-1]["ended"] + timedelta(minutes=settings.cooldown_minutes)
-        if ready > now:
-            return Later(ready, f"cool-down of {settings.cooldown_minutes:g} minutes")
-    period = timedelta(hours=budget.hours)
-    recent = [e for e in past if e["ended"] > now - period]
-    tokens = None if budget.tokens is None else budget.tokens - sum(e["tokens"] for e in recent)
-    seconds = (
-        None if budget.minutes is None else budget.minutes * 60 - sum(e["seconds"] for e in recent)
-    )
+        wait = settings.cooldown_minutes * 60 - past[-1][0]
+        if wait > 0:
+            return _later(wait, f"cool-down of {settings.cooldown_minutes:g} minutes")
+    period = budget.hours * 3600
+    recent = [(age, said) for age, said in past if age < period]
+    tokens = None if budget.tokens is None else budget.tokens - sum(e.tokens for _, e in recent)
+    seconds = None
+    if budget.minutes is not None:
+        seconds = budget.minutes * 60 - sum(e.seconds for _, e in recent)
     # The rest of a budget is no round: its result would stand for all of the window.
     if tokens is not None and tokens < min(LEAST_TOKENS, budget.tokens or 0):
         tokens = 0
     for left, what in ((tokens, f"{budget.tokens} tokens"), (seconds, f"{budget.minutes} minutes")):
         if left is not None and left <= 0:
-            return Later(
-                recent[0]["ended"] + period, f"budget of {what} in {budget.hours:g} hours is used"
-            )
+            why = f"budget of {what} in {budget.hours:g} hours is used"
+            return _later(period - recent[0][0] if recent else period, why)
     return Allowance(tokens, seconds)
+
+
+def _later(seconds: float, why: str) -> Later:
+    return Later(clock.now() + timedelta(seconds=seconds), why)
 
 
 def limited(settings: RetrainVerb, may: Allowance) -> RetrainVerb:
@@ -91,18 +126,22 @@ def accounted(may: Allowance) -> Iterator[dict[str, int]]:
 
     Put the tokens that it trained on into `tokens` of what this gives.
     """
-    began, used = time.time(), {"tokens": 0}
+    began, used = time.monotonic(), {"tokens": 0}
     if may.seconds is not None:
         os.environ[DEADLINE] = str(began + may.seconds)
     try:
         yield used
     finally:
         os.environ.pop(DEADLINE, None)
-        _record(time.time() - began, used["tokens"])
+        _record(time.monotonic() - began, used["tokens"])
 
 
 def _record(seconds: float, tokens: int) -> None:
     """Record an alert-driven retraining that has ended."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps({"ended": now, "seconds": round(seconds, 1), "tokens": tokens})
-    storage.append_line(_file(), line.encode())
+    said = _Ended(
+        ended=clock.now().isoformat(timespec="milliseconds"),
+        seconds=round(seconds, 1),
+        tokens=tokens,
+        **clock.stamp().model_dump(),
+    )
+    storage.append_line(_file(), json.dumps(said.model_dump()).encode())

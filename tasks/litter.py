@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import busy, console, storage
+from headrace.infra import busy, console, quarantine, retention
 from headrace.infra.home import Home, home
+from headrace.infra.retention import RetentionSettings
+from headrace.tasks import prefect_history
 from headrace.tasks.recording import tracking
 from headrace.tasks.step import OF
 
@@ -57,32 +58,44 @@ class Folder:
         return f"{self.kind}/{self.name}"
 
 
-def collect(keep: int, dry_run: bool = False) -> dict[str, Any]:
-    """The answer of `headrace gc`: {`removed`, `kept`, `bytes`, `dry_run`}.
+def collect(
+    keep: int, dry_run: bool = False, settings: RetentionSettings | None = None
+) -> dict[str, Any]:
+    """The answer of `headrace gc`: {`removed`, `kept`, `expired`, `prefect`, `bytes`, `dry_run`}.
 
     Args:
         keep: unreferenced releases, and likewise runs, to keep: the newest.
         dry_run: only say what would be removed.
+        settings: how long the rest is kept; None: as by default.
 
     Raises:
         UsageError: a command or a flow is at work in the state folder.
     """
-    here = home()
+    here, settings = home(), settings or RetentionSettings()
     with busy.alone(here):
         freed = _size(here.trash)[0]
         if not dry_run:
-            _empty(here.trash)
+            retention.empty(here.trash)
         folders = survey(here)
         kept = to_keep(folders, _roots(here), keep)
         gone = [f for f in folders if f.name not in kept]
         for folder in gone:
             console.say(f"gc: {folder.shown}, {folder.bytes / 1e6:,.1f} MB")
-        if not dry_run:
+        old = retention.expired(here, settings)
+        old = [e for e in old if not any(e.path.is_relative_to(f.path) for f in gone)]
+        if dry_run:
+            history = prefect_history.expired(here, settings)
+        else:
             remove(here, gone)
+            old = retention.remove(here, old)
+            history = prefect_history.clear(here, settings)
+            freed += history.pop("bytes", 0)
     return {
         "removed": [f.shown for f in gone],
         "kept": [f.shown for f in folders if f.name in kept],
-        "bytes": freed + sum(f.bytes for f in gone),
+        "expired": [{"kind": e.kind, "path": here.relative(e.path), "bytes": e.bytes} for e in old],
+        "prefect": history,
+        "bytes": freed + sum(f.bytes for f in gone) + sum(e.bytes for e in old),
         "dry_run": dry_run,
     }
 
@@ -129,7 +142,9 @@ def _size(path: Path) -> tuple[int, float]:
 def _roots(here: Home) -> set[str]:
     """Every word of the tags around every model version, and of alerts that are on their way."""
     tags = (value for tags in tracking().version_tags() for value in tags.values())
-    alerts = (p.read_text(encoding="utf-8") for p in here.outbox.rglob("*.json"))
+    # What was set aside as damaged may be put back by a person.
+    files = (p for top in (here.outbox, here.quarantine) for p in top.rglob("*") if p.is_file())
+    alerts = (p.read_text(encoding="utf-8", errors="replace") for p in files)
     return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
 
 
@@ -162,15 +177,11 @@ def remove(here: Home, gone: list[Folder]) -> None:
     """Remove folders. A kill at any moment leaves each whole or in the trash, never in half."""
     names = {f.name for f in gone}
     latest = here.root / "latest.json"
-    if latest.exists() and storage.read_json(latest).get("release_id") in names:
+    said = quarantine.read(latest, quarantine.as_object)
+    if said is not None and said.get("release_id") in names:
         # It would point at nothing.
         latest.unlink()
     for folder in gone:
         here.trash.mkdir(exist_ok=True)
         folder.path.rename(here.trash / f"{folder.kind}-{folder.name}")
-    _empty(here.trash)
-
-
-def _empty(trash: Path) -> None:
-    if trash.is_dir() and not trash.is_symlink():
-        shutil.rmtree(trash)
+    retention.empty(here.trash)

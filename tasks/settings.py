@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from headrace.expectations.drift import DriftSettings as DriftSettings
+from headrace.infra.retention import RetentionSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.infra.stack import StackSettings
 from headrace.spark_jobs.settings import CurateSettings as CurateSettings
@@ -113,6 +114,13 @@ class RunVerb(Shared):
 
 class UpVerb(Shared, StackSettings):
     """Settings of `headrace up`."""
+
+
+class GcVerb(Shared):
+    """Settings of `headrace gc`."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """How long what nothing needs any more is kept."""
 
 
 class DeployVerb(RunVerb):

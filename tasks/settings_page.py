@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from headrace.infra.setting_faults import takes, written
 from headrace.infra.setting_tree import leaves
-from headrace.tasks.settings import RunVerb
+from headrace.infra.settings import Shared
+from headrace.tasks.settings import RunVerb, UpVerb
 
 _HEAD = """# Settings
 
@@ -34,11 +35,17 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
+def _group(key: str) -> str:
+    return key.split(".")[0] if "." in key else "all verbs"
+
+
 def page() -> str:
     """The page as Markdown."""
     lines, last = _HEAD.rstrip().splitlines(), ""
-    for key, field, default in leaves(RunVerb):
-        group = key.split(".")[0] if "." in key else "all verbs"
+    rows = [(_group(key), key, field, default) for key, field, default in leaves(RunVerb)]
+    of_up = [x for x in leaves(UpVerb) if x[0].split(".")[0] not in Shared.model_fields]
+    rows += [("`up`; `retention` also `gc`", *x) for x in of_up]
+    for group, key, field, default in rows:
         if group != last:
             lines += ["", f"## {group}", "", "| key | kind | default | meaning |"]
             lines.append("|---|---|---|---|")

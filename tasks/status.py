@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from headrace.infra import events, releases, stack
+from headrace.infra import events, releases, retention, stack
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.registry import COMPARED, NOBODY, Version
@@ -39,8 +37,18 @@ def status(shared: Shared) -> dict[str, Any]:
         ],
         "decision": models.last_decision(),
         "stack": up.prefect_api.removesuffix("/api") if up else None,
-        "disk": {"state_bytes": _bytes(home().root), "free_bytes": home().free_bytes()},
+        "disk": _disk(),
     }  # fmt: skip
+
+
+def _disk() -> dict[str, Any]:
+    """What the state folder takes, all of it and each part."""
+    parts = retention.sizes(home())
+    return {
+        "state_bytes": sum(parts.values()),
+        "free_bytes": home().free_bytes(),
+        "parts": parts,
+    }
 
 
 def _waits(version: Version) -> dict[str, Any]:
@@ -116,15 +124,3 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
 
 def _told(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
-
-
-def _bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; links are not followed."""
-    total = 0
-    for place, _, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size
-            except OSError:  # it went while we looked
-                continue
-    return total

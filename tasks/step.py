@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from headrace.infra import busy, faults, storage
+from headrace.infra import busy, faults, quarantine, storage
 from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
@@ -97,7 +97,7 @@ def run_folder(stage: str, identity: Any) -> Path:
 def once(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The answer stored as `folder/name`; made and stored (last) where it isn't there yet."""
     path = folder / name
-    if not path.exists():
+    if quarantine.read(path, quarantine.as_object) is None:
         storage.write_json(path, make())
     value: dict[str, Any] = storage.read_json(path)
     return value

@@ -14,23 +14,28 @@ the state folder is named relative to it, so that a copy has windows of its own 
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headrace.infra import releases, storage
+from pydantic import BaseModel, ConfigDict
+
+from headrace.infra import quarantine, releases, storage
 from headrace.infra.companions import why_none
 from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest, sha256
 from headrace.infra.lock import exclusive
-from headrace.spark_jobs.inventory_job import list_inputs
-from headrace.spark_jobs.settings import Source
-from headrace.tasks.settings import InboxSettings
+from headrace.infra.quarantine import Instant
+
+if TYPE_CHECKING:  # `headrace status` reads the last verdict, and needs no curation for it
+    from headrace.spark_jobs.settings import Source
+    from headrace.tasks.settings import InboxSettings
 
 WINDOW, VERDICT, ROUND = ".window.json", ".verdict.json", ".round.json"
 _SECOND_LOOK = 0.5
@@ -44,6 +49,8 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
         InputError: the window's file isn't there or is none, or its inbox doesn't answer.
         GoneError: text of it has gone or changed since.
     """
+    from headrace.spark_jobs.settings import Source
+
     if not isinstance(window, str):
         return window
     if releases.is_release(window):
@@ -51,9 +58,9 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     if not window.endswith(WINDOW):
         return (Source(uri=window),)
     try:
-        said = storage.read_json(window)
+        said = _Window.checked(storage.read_json(window))
         inbox, files = _absolute(said["inbox"]), [_File(**f) for f in said["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, TypeError):
         raise InputError(
             f"{window}: no window of an inbox", "`headrace monitor --inbox URI` makes them"
         ) from None
@@ -74,6 +81,8 @@ def check_there(text: str) -> None:
     Raises:
         InputError: something of it isn't there.
     """
+    from headrace.spark_jobs.inventory_job import list_inputs
+
     if releases.is_release(text):
         releases.lineage(text)
     else:
@@ -98,17 +107,13 @@ def joined(windows: list[str]) -> str | tuple[Source, ...]:
 
 def open_windows() -> list[str]:
     """The judged windows of all inboxes that no round was made of, in the order of their making."""
-    made = [(storage.read_json(p)["made"], str(p)) for p in home().windows.glob(f"*/*{WINDOW}")]
-    return [
-        path
-        for _, path in sorted(made)
-        if _beside(path, VERDICT).exists() and not _beside(path, ROUND).exists()
-    ]
+    made = sorted((said["made"], str(path)) for path, said in _made(home().windows.glob("*")))
+    return [path for _, path in made if _has(path, VERDICT) and not _has(path, ROUND)]
 
 
 def is_settled(window: str) -> bool:
     """Whether a round on a window of an inbox has come to its end."""
-    return window.endswith(WINDOW) and _beside(window, ROUND).exists()
+    return window.endswith(WINDOW) and _has(window, ROUND)
 
 
 def settled(window: str, outcome: str) -> None:
@@ -138,12 +143,12 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
             "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
         )
     folder = _folder(inbox)
-    made = sorted(folder.glob(f"*{WINDOW}"))
-    files = [_File(**f) for path in made for f in storage.read_json(path)["files"]]
+    files = [_File(**f) for _, said in _made([folder]) for f in said["files"]]
     taken = {f.place: f for f in files}
     if new := _arrived(inbox, taken, settings):
         # A number is never used again: what is kept of a window that was dissolved stays its own.
-        number = max((int(p.name.split(".")[0]) for p in folder.glob("*.json")), default=0) + 1
+        numbers = (p.name.split(".")[0] for p in folder.glob("*.json"))
+        number = max((int(n) for n in numbers if re.fullmatch("[0-9]{6,9}", n)), default=0) + 1
         said = {
             "inbox": _named(inbox),
             "number": number,
@@ -151,8 +156,8 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
             "files": new,
         }
         storage.write_json(folder / f"{number:06d}{WINDOW}", said)
-    windows = map(str, sorted(folder.glob(f"*{WINDOW}")))
-    return [w for w in windows if not _beside(w, VERDICT).exists()]
+    windows = [str(path) for path, _ in _made([folder])]
+    return [w for w in windows if not _has(w, VERDICT)]
 
 
 def _folder(inbox: str) -> Path:
@@ -216,7 +221,8 @@ def _arrived(
         return found
 
     before, now = look(), time.time_ns()
-    quiet = {u: s for u, s in before.items() if now - s[1] >= settings.settle_seconds * 1e9}
+    # What was written "in the future" was so before the clock was set back: it isn't written now.
+    quiet = {u: s for u, s in before.items() if abs(now - s[1]) >= settings.settle_seconds * 1e9}
     if not quiet:
         return []
     # A program that copies the time of change along betrays itself by the size.
@@ -262,9 +268,71 @@ def verdict_on(window: str) -> dict[str, Any] | None:
 
 def last_verdict() -> dict[str, Any] | None:
     """The newest verdict on any window, None before there is one."""
-    path = home().windows / "last.json"
-    said: dict[str, Any] | None = storage.read_json(path) if path.exists() else None
-    return said
+    return quarantine.read(home().windows / "last.json", _Verdict.checked)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    @classmethod
+    def checked(cls, value: Any) -> dict[str, Any]:
+        """The value, where it is a record of this kind.
+
+        Raises:
+            ValidationError: it is another.
+        """
+        cls.model_validate(value)
+        return dict(value)
+
+
+class _KeptFile(_Record):
+    uri: str
+    bytes: int
+    changed: int
+    sha256: str
+
+
+class _Window(_Record):
+    inbox: str
+    number: int
+    made: Instant
+    files: list[_KeptFile]
+
+
+class _Verdict(_Record):
+    window: str
+    judged: Instant
+    drift: bool | None
+
+
+class _Outcome(_Record):
+    outcome: str
+
+
+_KINDS: dict[str, type[_Record]] = {VERDICT: _Verdict, ROUND: _Outcome}
+
+
+def _made(folders: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    """The windows of some inboxes and what is said of them, in the order of their numbers.
+
+    A window under another number than its own, as a copy has, would take its files twice.
+    """
+
+    found = []
+    for path in (p for folder in folders for p in sorted(folder.glob(f"*{WINDOW}"))):
+        said = quarantine.read(path, _Window.checked)
+        if said is None:
+            continue
+        if path.name != (name := f"{said['number']:06d}{WINDOW}"):
+            quarantine.set_aside(path, f"it is {name} under another name")
+            continue
+        found.append((path, said))
+    return found
+
+
+def _has(window: str, ending: str) -> bool:
+    """Whether a record about a window is there and whole."""
+    return quarantine.read(_beside(window, ending), _KINDS[ending].checked) is not None
 
 
 def _beside(window: str, ending: str) -> Path:

@@ -1,19 +1,26 @@
 """Every test works in a state folder of its own, on loopback, without the user's settings."""
 
 import contextlib
+import glob
 import http.server
+import ipaddress
 import json
 import os
+import shutil
+import signal
 import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -76,6 +83,44 @@ def json_server() -> Callable[..., Any]:
     Its argument gives status and answer from a path and from what it got up to now.
     """
     return _json_server
+
+
+class FakeClock(contextlib.ExitStack):
+    """What headrace.infra.clock reads, in a test's hands while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.day = datetime(2026, 5, 1, 12, tzinfo=UTC)
+        self.up, self.host, self._starts = 1000.0, "this", 0
+
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        self.up += seconds
+        self.day += timedelta(seconds=seconds)
+
+    def set(self, seconds: float) -> None:
+        """The clock of the day is set ahead or back."""
+        self.day += timedelta(seconds=seconds)
+
+    def restart(self, host: str = "this") -> None:
+        """The machine starts again, or another one."""
+        self._starts += 1
+        self.up, self.host = 60.0, host
+        self.day += timedelta(seconds=60)
+
+    def __enter__(self) -> "FakeClock":
+        for name, value in {
+            "now": lambda: self.day, "uptime": lambda: self.up,
+            "boot_id": lambda: f"start {self._starts}", "host": lambda: self.host,
+        }.items():  # fmt: skip
+            self.enter_context(mock.patch(f"headrace.infra.clock.{name}", value))
+        return self
+
+
+@pytest.fixture(scope="session")
+def fake_clock() -> type[FakeClock]:
+    """A machine whose clock the test sets, as a block."""
+    return FakeClock
 
 
 @dataclass
@@ -155,6 +200,96 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield made
         finally:
             made.kill(*made.processes)
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL server on loopback; user headrace has a password, TLS may be used."""
+
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://headrace:s3cret@127.0.0.1:{self.port}"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that the server's is signed by."""
+        return self.folder / "ca.pem"
+
+
+def _certificates(folder: Path) -> None:
+    """ca.pem; server.pem and server.key for 127.0.0.1, not for localhost; other.pem, a stranger."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    now = datetime.now(UTC)
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
+
+    def sign(whose: str, key: Any, by: str, with_key: Any, *extensions: Any) -> bytes:
+        made = x509.CertificateBuilder().subject_name(name(whose)).issuer_name(name(by))
+        made = made.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - timedelta(days=1))
+        made = made.not_valid_after(now + timedelta(days=9))
+        for extension in extensions:
+            made = made.add_extension(extension, critical=False)
+        return made.sign(with_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    authority, server, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    may_sign = x509.BasicConstraints(ca=True, path_length=None)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    (folder / "ca.pem").write_bytes(sign("ca", authority, "ca", authority, may_sign))
+    (folder / "other.pem").write_bytes(sign("other", other, "other", other, may_sign))
+    (folder / "server.pem").write_bytes(sign("server", server, "ca", authority, address))
+    (folder / "server.key").write_bytes(
+        server.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres | None]:
+    """A PostgreSQL server; None where none is installed."""
+    place = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+    if place is None:
+        yield None
+        return
+    # It refuses to be run by root, and its user must reach the folder.
+    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    folder = Path("/tmp") / f"headrace-pg-{os.getpid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "pw").write_text("s3cret")
+    _certificates(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    made, data = Postgres(free_port(), folder), str(folder / "data")
+    subprocess.run(
+        [*user, f"{place}/initdb", "-D", data, "-U", "headrace", "-A", "scram-sha-256", "--pwfile",
+         str(folder / "pw")], check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    key = folder / "data" / "server.key"
+    subprocess.run([*user, "cp", folder / "server.key", key], check=True, cwd=folder)
+    subprocess.run([*user, "chmod", "600", key], check=True, cwd=folder)
+    ssl = ["-c", "ssl=on", "-c", f"ssl_cert_file={folder}/server.pem", "-c", f"ssl_key_file={key}"]
+    server = subprocess.Popen(
+        [*user, f"{place}/postgres", "-D", data, "-h", "127.0.0.1", "-p", str(made.port), "-k",
+         str(folder), *ssl], cwd=folder, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield made
+    finally:
+        for child in [*psutil.Process(server.pid).children(recursive=True)][:1] or [server]:
+            child.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

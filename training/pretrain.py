@@ -191,13 +191,20 @@ def _finished(
     """The answer of a run that is done, as a further call gives it.
 
     Where that call asks for another number of held-out rows, only those are measured again.
+
+    Raises:
+        UsageError: the run had other data or settings.
     """
     path = output / "result.json"
     if not path.exists() or not (output / "export").exists():
         return None
     said: dict[str, Any] = storage.read_json(path)
     if said.get("identity") != own:
-        return None
+        # Its checkpoints say the same, but they may have been removed since it ended.
+        raise UsageError(
+            f"{output} holds a run with other data or settings",
+            "use another output folder, or remove this one",
+        )
     if said.get("heldout_rows") != settings.heldout_rows:
         rows, apart = settings.heldout_rows, settings.separate_documents
         said["heldout_rows"] = rows

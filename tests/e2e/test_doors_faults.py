@@ -1,13 +1,11 @@
 """What is killed comes back and doubles nothing; on PostgreSQL where that is installed."""
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,51 +14,17 @@ from typing import Any
 import psutil
 import pytest
 
-from headrace.infra.ports import free_port
 from headrace.infra.worker import RUN_ID
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
-BIN = next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(2400)]
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
-    """A PostgreSQL server on loopback with a user and a password; None where none is installed."""
-    if BIN is None:
-        yield None
-        return
-    # It refuses to be run by root, and its user must reach the folder.
-    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    folder = Path("/tmp") / f"headrace-pg-{os.getpid()}"
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    (folder / "pw").write_text("s3cret")
-    (folder / "pw").chmod(0o644)
-    port = free_port()
-    data = str(folder / "data")
-    subprocess.run(
-        [*user, f"{BIN}/initdb", "-D", data, "-U", "headrace", "-A", "scram-sha-256", "--pwfile",
-         str(folder / "pw")], check=True, capture_output=True, cwd=folder,
-    )  # fmt: skip
-    server = subprocess.Popen(
-        [*user, f"{BIN}/postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k",
-         str(folder)], cwd=folder, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield f"postgresql://headrace:s3cret@127.0.0.1:{port}"
-    finally:
-        for child in [*psutil.Process(server.pid).children(recursive=True)][:1] or [server]:
-            child.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def doors(
     chain: Any,
     open_doors: Callable[..., Any],
-    postgres: str | None,
+    postgres: Any,
     state_copy: Callable[[Path], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Any]:
@@ -71,7 +35,9 @@ def doors(
             yield made
         return
     time.sleep(3)
-    with open_doors(home, "--set", f"database={postgres}") as made:
+    config = tmp_path_factory.mktemp("settings") / "stack.yaml"
+    config.write_text(f"database: {postgres.url}\n")
+    with open_doors(home, "--config", str(config)) as made:
         # The chain runs against the stack: its models are registered in PostgreSQL.
         made.run(*chain["args"])
         yield made
@@ -94,7 +60,7 @@ def texts(chain: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return windows(chain, tmp_path_factory.mktemp("windows"), 10)
 
 
-def test_postgresql_holds_everything(doors: Any, postgres: str | None) -> None:
+def test_postgresql_holds_everything(doors: Any, postgres: Any) -> None:
     if postgres is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     import psycopg2
@@ -105,7 +71,7 @@ def test_postgresql_holds_everything(doors: Any, postgres: str | None) -> None:
         ("prefect", "select count(*) from flow_run"),
         ("mlflow", "select count(*) from model_versions"),
     ):
-        connection = psycopg2.connect(f"{postgres}/headrace_{name}_{suffix}")
+        connection = psycopg2.connect(f"{postgres.url}/headrace_{name}_{suffix}")
         with connection, connection.cursor() as cursor:
             cursor.execute(query)
             counts[name] = cursor.fetchone()[0]

@@ -119,7 +119,7 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
 NOTHING = {
     "champion": None, "window": None, "decision": None, "waiting": [], "running": [], "next": [],
     "paused": [], "alerts": [], "stack": None, "stack_fault": None,
-    "disk": {"state_bytes": 1, "free_bytes": 1},
+    "disk": {"state_bytes": 1, "free_bytes": 1, "parts": {}},
 }  # fmt: skip
 
 
@@ -130,6 +130,12 @@ def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> Non
     assert "version 3, compared with version 1: /x/gate.html" in said
     assert "version 1 champion again" in said and "by A. Lead" in said and ": slower" in said
     assert "waits for a person    none" in status_screen({**data, "waiting": []})
+
+
+def test_the_status_says_what_takes_the_room() -> None:
+    parts = {"runs": 9_000_000_000, "logs": 500_000_000, "other": 1000}
+    said = status_screen({**NOTHING, "disk": {"state_bytes": 1, "free_bytes": 1, "parts": parts}})
+    assert "runs 9.00 GB, logs 0.50 GB;" in said and "other" not in said
 
 
 def test_what_is_paused_says_so() -> None:
@@ -157,8 +163,14 @@ def test_a_torn_line_is_told_and_explained() -> None:
 
 
 def test_litter_is_listed_and_a_dry_run_claims_no_removal() -> None:
-    found = {"removed": ["runs/a"], "kept": ["runs/b"], "bytes": 2_000_000, "dry_run": False}
+    found = {
+        "removed": ["runs/a"], "kept": ["runs/b"], "bytes": 2_000_000, "dry_run": False,
+        "expired": [{"kind": "unfinished curations", "path": ".work/a", "bytes": 3_000_000}] * 2,
+        "prefect": {"runs": 1200, "events": 3},
+    }  # fmt: skip
     assert "removed               runs/a" in litter_screen(found) and "2.0 MB" in litter_screen(
         found
     )
+    assert "unfinished curations: 2, 6.0 MB" in litter_screen(found)
+    assert "1,200 runs, 3 events" in litter_screen(found)
     assert "removed" not in litter_screen({**found, "dry_run": True})

@@ -112,3 +112,43 @@ def test_nobody_waits_for_who_does_not_listen(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError):
         console.speak_through(tmp_path / "pipe")
+
+
+ROLL = """
+import os, sys, time
+from pathlib import Path
+
+from headrace.infra import console
+
+console.LOG_BYTES = 20_000
+log, lines, nap = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+console.open_console(log)
+for number in range(lines):
+    print(f"line {number:06d} of {os.getpid()} " + "x" * 60, flush=True)
+    time.sleep(nap)
+"""
+
+
+def write(log: Path, lines: int, nap: float = 0.0) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", ROLL, str(log), str(lines), str(nap)])
+
+
+def test_logs_stay_bounded_however_many_commands_write_them(tmp_path: Path) -> None:
+    log = tmp_path / "h.log"
+    for _ in range(7):
+        both = [write(log, 150) for _ in range(3)]
+        assert [p.wait() for p in both] == [0, 0, 0]
+    kept = sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith("."))
+    assert kept == ["h.log", "h.log.1", "h.log.2", "h.log.3", "h.log.4"]
+    # Each began anew when a command found it large: it may have what three commands wrote more.
+    assert all((tmp_path / name).stat().st_size < 20_000 + 3 * 150 * 100 for name in kept)
+    assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in kept)
+
+
+def test_a_long_commands_log_begins_anew_and_loses_no_line(tmp_path: Path) -> None:
+    log = tmp_path / "h.log"
+    assert write(log, 800, 0.005).wait() == 0
+    files = [*sorted(tmp_path.glob("h.log.*"), reverse=True), log]
+    assert len(files) > 2
+    lines = [line for f in files for line in f.read_text().splitlines() if line.startswith("line")]
+    assert [int(line[5:11]) for line in lines] == list(range(800))

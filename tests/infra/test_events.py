@@ -1,9 +1,13 @@
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.infra import events
 from headrace.infra.events import drift_event, send_outbox, to_outbox
@@ -116,6 +120,96 @@ def test_an_event_that_the_server_lost_is_sent_again(
     assert all("tries" not in e for _, e in got)
     runs[:] = ["/a", "/b"]
     assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
+
+
+DAMAGED = [
+    b"", b"{", b"{}", b"[]", b"null", b"3", b"\x00" * 40, b"\xff\xfe", b"[" * 100_000,
+    b'{"occurred": 1}', b'{"occurred": "2026-01-01T00:00:00Z"}',
+    *(
+        json.dumps({**drift_event("m", {"window": "/w"}), **change}).encode()
+        for change in (
+            {"occurred": "yesterday"}, {"occurred": "2026-01-01"}, {"occurred": 5}, {"id": None},
+            {"resource": "headrace.model.m"}, {"resource": {}}, {"payload": []}, {"payload": {}},
+            {"resource": {"prefect.resource.id": 3}}, {"payload": {"window": 3}},
+            {"not_before": "soon"}, {"not_before": 7}, {"put_off": 1}, {"tries": "many"},
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=lambda c: str(c[:30]))
+@pytest.mark.parametrize("folder", ["", "sent"])
+def test_a_damaged_alert_is_set_aside_and_the_others_are_sent(
+    content: bytes, folder: str, server: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    api, got = server
+    stray = home().outbox / folder / "stray.json"
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(content)
+    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    if not folder:
+        assert [a.window for a in events.waiting(home(), api)] == ["/w"]
+    assert send_outbox(home(), api) == 1 and len(got) == 1
+    kept = home().quarantine / "outbox" / folder / "stray.json"
+    assert kept.read_bytes() == content and not stray.exists() and str(kept) in caplog.text
+
+
+def test_what_is_no_file_in_the_outbox_stops_nothing(server: tuple[str, list[Any]]) -> None:
+    api, _ = server
+    home().outbox.mkdir(parents=True)
+    (home().outbox / "folder.json").mkdir()
+    (home().outbox / "link.json").symlink_to("nowhere")
+    (home().outbox / "round.json").symlink_to("round.json")
+    os.mkfifo(home().outbox / "pipe.json")
+    (home().outbox / "notes.txt").write_text("not an alert")
+    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    assert send_outbox(home(), api) == 1
+    assert sorted(p.name for p in (home().quarantine / "outbox").iterdir()) == [
+        "folder.json", "link.json", "pipe.json", "round.json",
+    ]  # fmt: skip
+    assert (home().outbox / "notes.txt").exists()
+
+
+@given(jump=st.floats(-3e8, 3e8, allow_nan=False), restarts=st.booleans())
+def test_an_alert_that_was_put_off_comes_due_wherever_the_clock_stands(
+    jump: float, restarts: bool, fake_clock: Callable[[], Any]
+) -> None:
+    with fake_clock() as clock:
+        until = clock.day + timedelta(hours=1)
+        shutil.rmtree(home().outbox, ignore_errors=True)
+        to_outbox(home(), drift_event("m", {"window": "/w"}), not_before=until)
+        clock.set(jump)
+        clock.wait(1800)
+        (waits,) = events.waiting(home(), None)
+        assert events._left(waits.event) == pytest.approx(1800)
+        if restarts:
+            clock.restart()
+        clock.wait(3600)
+        assert events._left(waits.event) <= 0
+
+
+def test_a_clock_that_was_set_back_hides_no_run_that_an_alert_made(
+    server: tuple[str, list[Any]], fake_clock: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, _ = server
+    asked: list[Any] = []
+    request = events.request
+
+    def noting(api: str, method: str, path: str, body: Any) -> Any:
+        asked.append(body)
+        return request(api, method, path, body)
+
+    monkeypatch.setattr(events, "request", noting)
+    with fake_clock() as clock:
+        to_outbox(home(), drift_event("m", {"window": "/w"}))
+        assert send_outbox(home(), api) == 1
+        clock.set(-7200)
+        clock.wait(10)
+        send_outbox(home(), api)
+        after = datetime.fromisoformat(asked[-1]["flow_runs"]["expected_start_time"]["after_"])
+        assert after == clock.day - timedelta(seconds=10)
+        clock.wait(events.PATIENCE)
+        assert send_outbox(home(), api) == 1, "no run came of it: it is sent again"
 
 
 def test_what_can_not_be_sent_stays() -> None:

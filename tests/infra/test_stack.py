@@ -1,67 +1,299 @@
-"""What counts as a stack that is up; the stack itself runs in tests/e2e/test_doors.py."""
+"""What counts as a stack that is up, and whose; it runs itself in tests/e2e/test_doors.py."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from headrace.infra import stack
-from headrace.infra.home import Home
+from headrace.infra import owner, stack
+from headrace.infra.errors import UsageError
+from headrace.infra.home import Home, home
 from headrace.infra.services import MARK
 from headrace.infra.stack import StackSettings
 
+NOBODY = 65534
 
-def write(place: Home, **changed: Any) -> None:
+
+def write(place: Home, **changed: Any) -> dict[str, Any]:
     said = {
-        "home": str(place.root), "pid": os.getpid(), "ready": True,
+        "home": str(place.root), "folder": owner.folder_id(place, make=True),
+        "owner": owner.here().model_dump(), "pid": os.getpid(), "ready": True,
         "mark": "m", "prefect_api": "http://p/api", "tracking_uri": "http://m",
-        "spark_master": "spark://s", "event_log": "/e", "services": [], **changed,
+        "spark_master": "spark://s", "event_log": "/e", "services": [], "ports": {}, **changed,
     }  # fmt: skip
-    (place.root / "stack").mkdir(parents=True, exist_ok=True)
     (place.root / "stack" / "stack.json").write_text(json.dumps(said))
+    return said
 
 
-def marked(mark: str) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def marked(mark: str, folder: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process as a stack has them: its mark in the environment, the state folder below it."""
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    return subprocess.Popen(sleep, env={**os.environ, MARK: mark})
+    process = subprocess.Popen(sleep, env={**os.environ, MARK: mark}, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def record(place: Home) -> Path:
+    return place.root / "stack" / "stack.json"
 
 
 def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert stack.running(home) is None and stack.tracking_uri(home) == home.mlflow_uri
-    supervisor = marked("m")
-    try:
-        write(home, pid=supervisor.pid)
-        up = stack.running(home)
+    place = Home(tmp_path)
+    assert stack.running(place) is None and stack.tracking_uri(place) == place.mlflow_uri
+    with marked("m", tmp_path) as supervisor:
+        write(place, pid=supervisor.pid)
+        up = stack.running(place)
         assert up is not None and up.prefect_api == "http://p/api"
-        assert stack.tracking_uri(home) == "http://m"
-        for changed in ({"ready": False}, {"home": "/elsewhere"}, {"mark": "of another"}):
-            write(home, pid=supervisor.pid, **changed)
-            assert stack.running(home) is None
-    finally:
-        supervisor.kill()
-        supervisor.wait()
-    write(home, pid=supervisor.pid)
-    assert stack.running(home) is None
+        assert stack.tracking_uri(place) == "http://m"
+        for changed in ({"ready": False}, {"mark": "of another"}):
+            write(place, pid=supervisor.pid, **changed)
+            assert stack.running(place) is None
+        write(place, pid=supervisor.pid)
+    assert stack.running(place) is None
 
 
 def test_a_stack_leaves_no_process_that_has_its_mark(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    child = marked("of this test")
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    place = Home(tmp_path)
+    with marked("of this test") as child, marked("of another") as other:
+        write(place, mark="of this test", pid=2**22 - 1)
+        assert stack.down(place) == []
+        assert child.wait(10) is not None and other.poll() is None
+        assert not record(place).exists()
+
+
+@pytest.mark.parametrize("way", ["link", "link to a part", "relative", "dots"])
+def test_every_path_to_the_folder_leads_to_its_one_stack(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "deep" / "state"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "part").symlink_to(tmp_path / "deep")
+    paths = {
+        "link": f"{tmp_path}/link", "link to a part": f"{tmp_path}/part/state",
+        "relative": "deep/state", "dots": f"{tmp_path}/deep/../deep/./state/",
+    }  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with marked("m", folder) as supervisor:
+        write(Home(folder), pid=supervisor.pid)
+        monkeypatch.setenv("HEADRACE_HOME", paths[way])
+        assert home().root == folder
+        assert stack.running(home()) is not None
+        assert home().relative(f"{paths[way]}/inbox/a.jsonl") == "inbox/a.jsonl"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
+def test_a_bind_mount_leads_to_the_one_stack(tmp_path: Path) -> None:
+    folder, second = tmp_path / "state", tmp_path / "mount"
+    folder.mkdir()
+    second.mkdir()
+    if subprocess.run(["mount", "--bind", folder, second], capture_output=True).returncode:
+        pytest.skip("this container can't mount")
     try:
-        write(home, mark="of this test", pid=2**22 - 1)
-        assert stack.down(home) == []
-        assert not psutil.pid_exists(child.pid) and other.poll() is None
-        assert not (tmp_path / "stack" / "stack.json").exists()
+        with marked("m", folder) as supervisor:
+            write(Home(folder), pid=supervisor.pid)
+            assert stack.running(Home(second)) is not None
+            assert owner.folder_id(Home(folder)) == owner.folder_id(Home(second))
+        assert stack.down(Home(second)) == [] and not record(Home(folder)).exists()
     finally:
-        other.kill()
-        child.kill()
+        subprocess.run(["umount", second], check=True)
+
+
+def test_a_copy_is_not_taken_for_the_original(tmp_path: Path) -> None:
+    original, copy = Home(tmp_path / "original"), Home(tmp_path / "copy")
+    original.root.mkdir()
+    with marked("m", original.root) as supervisor, marked("m", original.root) as service:
+        said = write(original, pid=supervisor.pid)
+        shutil.copytree(original.root, copy.root)
+        assert stack.running(copy) is None and stack.running(original) is not None
+        assert stack.down(copy) == [] and not record(copy).exists()
+        assert supervisor.poll() is None and service.poll() is None
+        assert json.loads(record(original).read_text()) == said
+        # Nor where its supervisor was killed, and only services are left of it.
+        supervisor.kill()
+        supervisor.wait()
+        shutil.rmtree(copy.root)
+        shutil.copytree(original.root, copy.root)
+        stack.down(copy)
+        assert service.poll() is None
+        stack.down(original)
+        assert service.wait(10) is not None
+
+
+def test_a_folder_that_was_moved_under_its_stack_is_still_its_own(tmp_path: Path) -> None:
+    before, after = Home(tmp_path / "before"), Home(tmp_path / "after")
+    before.root.mkdir()
+    with marked("m", before.root) as supervisor:
+        write(before, pid=supervisor.pid)
+        before.root.rename(after.root)
+        with pytest.raises(UsageError, match="was moved while its stack was up") as error:
+            stack.running(after)
+        assert "`headrace down`" in error.value.hint
+        with pytest.raises(UsageError, match="was moved"):
+            stack.up(after, StackSettings())
+        stack.down(after)
+        assert supervisor.wait(10) is not None and not record(after).exists()
+
+
+def test_a_folder_that_was_moved_to_another_disk_can_end_its_stack(tmp_path: Path) -> None:
+    before, after = Home(tmp_path / "before"), Home(tmp_path / "after")
+    before.root.mkdir()
+    with marked("m", before.root) as supervisor:
+        write(before, pid=supervisor.pid)
+        shutil.copytree(before.root, after.root)
+        shutil.rmtree(before.root)
+        stack.down(after)
+        assert supervisor.wait(10) is not None
+
+
+AWAY: list[tuple[str, dict[str, Any], str]] = [
+    ("another host", {"host": "elsewhere", "boot": "b"}, "someone (uid 1234) on elsewhere"),
+    ("a container", {"namespace": "pid:[1]"}, "in another container"),
+]
+
+
+@pytest.mark.parametrize(("case", "changed", "said"), AWAY, ids=[c for c, _, _ in AWAY])
+@pytest.mark.parametrize(
+    "call", [stack.running, stack.down, lambda h: stack.up(h, StackSettings())]
+)
+def test_a_stack_that_can_not_be_seen_is_refused_and_kept(
+    case: str, changed: dict[str, Any], said: str, call: Callable[[Home], Any], tmp_path: Path
+) -> None:
+    place = Home(tmp_path)
+    by = owner.here().model_copy(update={"user": "someone", "uid": 1234, **changed})
+    with marked("m", tmp_path) as process:
+        kept = write(place, owner=by.model_dump(), pid=2**22 - 1)
+        lock = "import fcntl,os,sys,time; fcntl.flock(os.open(sys.argv[1], 66, 0o600), 2); "
+        held = subprocess.Popen(
+            [sys.executable, "-c", lock + "print(flush=True); time.sleep(600)",
+             owner.alive_lock(place)], stdout=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert held.stdout is not None and held.stdout.readline()
+            with pytest.raises(UsageError) as error:
+                call(place)
+        finally:
+            held.kill()
+            held.wait()
+        assert said in error.value.message and "someone" in error.value.hint
+        assert json.loads(record(place).read_text()) == kept and process.poll() is None
+
+
+GONE: list[tuple[str, dict[str, Any]]] = [
+    ("the machine was restarted", {"boot": "of yesterday"}),
+    ("the container has ended", {"namespace": "pid:[1]"}),
+]
+
+
+@pytest.mark.parametrize(("case", "changed"), GONE, ids=[c for c, _ in GONE])
+def test_a_stack_that_can_not_live_any_more_is_cleared_away(
+    case: str, changed: dict[str, Any], tmp_path: Path
+) -> None:
+    place = Home(tmp_path)
+    by = owner.here().model_copy(update=changed)
+    # The number is another process's by now.
+    write(place, owner=by.model_dump(), pid=os.getpid())
+    owner.alive_lock(place).touch()
+    assert stack.running(place) is None
+    assert stack.down(place) == [] and not record(place).exists()
+
+
+def test_a_copy_on_another_host_works_while_the_original_is_up(tmp_path: Path) -> None:
+    original, copy = Home(tmp_path / "original"), Home(tmp_path / "copy")
+    original.root.mkdir()
+    by = owner.here().model_copy(update={"host": "elsewhere", "boot": "b"})
+    # The path is the same there.
+    write(original, owner=by.model_dump(), home=str(copy.root))
+    shutil.copytree(original.root, copy.root)
+    assert stack.running(copy) is None and stack.down(copy) == []
+
+
+AS_NOBODY = """
+import os, sys
+from headrace.infra import stack
+from headrace.infra.errors import HeadraceError
+from headrace.infra.home import home
+for call in (stack.running, stack.down, lambda h: stack.up(h, stack.StackSettings())):
+    try:
+        call(home())
+        print("nothing refused")
+    except HeadraceError as error:
+        print(error.code, error.message, "|", error.hint)
+"""
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
+)
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+@pytest.mark.parametrize("seen", [True, False])
+def test_another_account_is_told_who_runs_it_and_harms_nothing(mode: int, seen: bool) -> None:
+    folder = Path("/tmp") / f"headrace-shared-{os.getpid()}-{mode}-{seen}"
+    place = Home(folder)
+    folder.mkdir()
+    try:
+        with marked("m", folder) as process:
+            # With hidepid a process of another account looks like none.
+            kept = write(place, pid=process.pid if seen else 2**22 - 1)
+            for path in (folder, folder / "stack"):
+                path.chmod(0o777)
+            record(place).chmod(mode)
+            done = subprocess.run(
+                ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                 sys.executable, "-c", AS_NOBODY],
+                env={"PATH": os.environ["PATH"], "HOME": "/tmp", "HEADRACE_HOME": str(folder)},
+                capture_output=True, text=True, cwd="/",
+            )  # fmt: skip
+            lines = done.stdout.splitlines()
+            assert len(lines) == 3, done.stderr[-2000:]
+            assert all(line.startswith("2 ") and "root" in line for line in lines), lines
+            assert json.loads(record(place).read_text()) == kept and process.poll() is None
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
+)
+@pytest.mark.parametrize("verb", ["up", "down", "status"])
+def test_another_account_is_told_whose_a_closed_folder_is(verb: str) -> None:
+    folder = Path("/tmp") / f"headrace-closed-{os.getpid()}-{verb}"
+    try:
+        write(Home(folder))
+        folder.chmod(0o700)
+        done = subprocess.run(
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+             sys.executable, "-m", "headrace.flows.cli", verb, "--json"],
+            env={"PATH": os.environ["PATH"], "HOME": "/tmp", "HEADRACE_HOME": str(folder)},
+            capture_output=True, text=True, cwd="/",
+        )  # fmt: skip
+        said = json.loads(done.stdout.splitlines()[-1])["error"]
+        assert done.returncode == 2 and "belongs to root" in said["message"]
+        assert "run it as root" in said["hint"] and record(Home(folder)).exists()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_without_its_record_a_stack_is_found_by_its_folder(tmp_path: Path) -> None:
+    place = Home(tmp_path)
+    with marked("m", tmp_path) as supervisor, marked("m") as run, marked("other") as other:
+        write(place, pid=supervisor.pid)
+        record(place).write_bytes(b"\x00\xff{")
+        assert stack.running(place) is None
+        stack.down(place)
+        assert supervisor.wait(10) is not None and run.wait(10) is not None
+        assert other.poll() is None
 
 
 def test_a_port_has_a_known_name() -> None:

@@ -3,10 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from headrace.infra.worker import ENGINE, RUN_ID, take_up
+import pytest
+
+from headrace.infra.ports import free_port
+from headrace.infra.prefect_api import request
+from headrace.infra.supervisor import answers
+from headrace.infra.worker import ENGINE, RUN_ID, WATCH_SECONDS, Watch, take_up
 
 STATES = {"gone": "RUNNING", "pending": "PENDING", "ending": "CANCELLING",
           "at-work": "RUNNING", "to-end": "CANCELLING", "just-ended": "RUNNING"}  # fmt: skip
@@ -46,3 +53,153 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
 def test_without_any_run_the_worker_may_begin(json_server: Callable[..., Any]) -> None:
     with json_server(lambda *_: (200, [])) as (url, got):
         assert not take_up(url, "spark") and len(got) == 1
+
+
+class Pool:
+    """What a Prefect server answers about the runs of a pool."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.set: list[tuple[str, str]] = []
+
+    def __call__(self, path: str, got: list[Any]) -> tuple[int, Any]:
+        if path == "/flow_runs/filter":
+            return 200, [{"id": k, "state": {"type": v}} for k, v in self.states.items()]
+        run, state = path.split("/")[2], got[-1][1]["state"]["type"]
+        self.set.append((run, state))
+        self.states.pop(run)
+        return 200, {}
+
+
+def test_a_run_whose_process_is_gone_is_noticed_within_a_minute(
+    json_server: Callable[..., Any],
+) -> None:
+    pool, now = Pool(), 0.0
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "at-work"})
+    try:
+        with json_server(pool) as (url, _):
+            watch = Watch(url, "training", lambda: now)
+
+            def noticed(seconds: float) -> float:
+                """Seconds until something was done."""
+                nonlocal now
+                began = now
+                while now - began < seconds:
+                    now += WATCH_SECONDS
+                    watch.look()
+                    if pool.set:
+                        break
+                return now - began
+
+            pool.states = {"at-work": "RUNNING"}
+            noticed(300)
+            assert pool.set == [], "a process works at it"
+            process.kill()
+            process.wait()
+            assert noticed(60) < 60 and pool.set.pop() == ("at-work", "SCHEDULED")
+            # The worker says itself how a run ended that it has just seen ending.
+            pool.states = {"short": "RUNNING"}
+            noticed(16)
+            pool.states = {}
+            noticed(16)
+            pool.states = {"short": "RUNNING"}
+            noticed(16)
+            assert pool.set == [], "it has not been without a process for long"
+            for state, then in (("PENDING", "SCHEDULED"), ("CANCELLING", "CANCELLED")):
+                pool.states = {state: state}
+                assert 20 < noticed(60) < 60 and pool.set.pop() == (state, then)
+            # One that dies each time is not started for ever.
+            ends = []
+            for _ in range(4):
+                pool.states = {"dies": "RUNNING"}
+                noticed(60)
+                ends.append(pool.set.pop()[1])
+            assert ends == ["SCHEDULED"] * 3 + ["CRASHED"]
+    finally:
+        process.kill()
+
+
+def test_a_server_that_does_not_answer_ends_no_watch(
+    monkeypatch: pytest.MonkeyPatch, json_server: Callable[..., Any], caplog: Any
+) -> None:
+    answers = iter([(500, {}), (200, [{"odd": 1}]), (200, [])])
+    naps = iter([None, None, None])
+
+    def sleep(_: float) -> None:
+        try:
+            next(naps)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    with json_server(lambda *_: next(answers)) as (url, got):
+        monkeypatch.setattr("headrace.infra.worker.time.sleep", sleep)
+        with pytest.raises(KeyboardInterrupt):
+            Watch(url, "training").keep_looking()
+        assert len(got) == 3 and caplog.text.count("runs can't be looked after") == 2
+
+
+@pytest.fixture
+def prefect(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A real Prefect server: (its API, the environment of its workers)."""
+    port = free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    env = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": api,
+           "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+           "PREFECT_SERVER_DATABASE_CONNECTION_URL":
+           f"sqlite+aiosqlite:///{tmp_path}/p.db"}  # fmt: skip
+    command = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port"]
+    server = subprocess.Popen([sys.executable, *command, str(port)], env=env, stderr=-3)
+    try:
+        end = time.monotonic() + 300
+        while not answers(f"{api}/health"):
+            assert time.monotonic() < end and server.poll() is None
+            time.sleep(0.5)
+        yield api, env
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.server
+def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone(
+    prefect: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    api, env = prefect
+    request(api, "POST", "/work_pools/", {"name": "p", "type": "process", "concurrency_limit": 1})
+    flow = request(api, "POST", "/flows/", {"name": "f"})["id"]
+    body = {"name": "d", "flow_id": flow, "work_pool_name": "p", "entrypoint": "none.py:f"}
+    deployment = request(api, "POST", "/deployments/", body)["id"]
+    log = tmp_path / "worker.log"
+    with open(log, "wb") as out:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "headrace.infra.worker", "p"], env=env, stdout=out, stderr=out
+        )
+    try:
+        end = time.monotonic() + 200
+        while not any(
+            w["status"] == "ONLINE"
+            for w in request(api, "POST", "/work_pools/p/workers/filter", {})
+        ):
+            assert time.monotonic() < end and worker.poll() is None, log.read_text()[-2000:]
+            time.sleep(0.5)
+        # Its process has died, and the worker could tell nobody.
+        start = {"state": {"type": "RUNNING"}}
+        path = f"/deployments/{deployment}/create_flow_run"
+        run = request(api, "POST", path, {"state": {"type": "PENDING"}})["id"]
+        request(api, "POST", f"/flow_runs/{run}/set_state", {**start, "force": True})
+        began = time.monotonic()
+        while (request(api, "GET", f"/flow_runs/{run}", None))["state"]["type"] == "RUNNING":
+            assert time.monotonic() - began < 60, log.read_text()[-2000:]
+            time.sleep(1)
+        states = request(api, "GET", f"/flow_run_states/?flow_run_id={run}", None)
+        assert "AwaitingRetry" in {s["name"] for s in states}
+        assert f"the process of run {run} is gone" in log.read_text()
+        # The pool's only place is free: the worker starts it again.
+        while len(request(api, "GET", f"/flow_run_states/?flow_run_id={run}", None)) < 4:
+            assert time.monotonic() - began < 120, log.read_text()[-2000:]
+            time.sleep(1)
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert worker.returncode == 0, "as Prefect's own worker ends"

@@ -55,3 +55,21 @@ def test_a_round_that_was_killed_starts_where_it_started(state: Path) -> None:
     with pytest.raises(ValidationError), one_round(windows, settings):
         raise ValidationError("the window is damaged")
     assert unfinished_round(windows, settings) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b'{"model": 1}', b"\xff", None])
+def test_a_damaged_record_of_a_round_is_set_aside(content: bytes | None, state: Path) -> None:
+    settings, rounds = RetrainVerb(), state / "windows" / "rounds"
+    version = promoted("one", None, None)
+    window = state / "a"
+    window.write_text('{"text": "one"}\n')
+    with pytest.raises(KeyboardInterrupt), one_round([str(window)], settings):
+        raise KeyboardInterrupt
+    (own,) = rounds.iterdir()
+    for path in (own, rounds / "stray.json"):
+        path.unlink(missing_ok=True)
+        path.mkdir() if content is None else path.write_bytes(content)
+    assert unfinished_round([str(window)], settings) == [] and not list(rounds.iterdir())
+    with one_round([str(window)], settings) as again:
+        assert again == version
+    assert len(list((home().quarantine / "windows" / "rounds").iterdir())) == 2

@@ -14,6 +14,7 @@ import pytest
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import Home
+from headrace.infra.retention import RetentionSettings
 from headrace.infra.settings import Shared
 from headrace.tasks import litter
 from headrace.tasks.curation import validate_finished
@@ -139,7 +140,7 @@ KILLED = """
 import os, shutil
 from headrace.tasks import litter
 seen = []
-def half(path):
+def half(path, **_):
     seen.append(path)
     if len(seen) == 1:
         os._exit(9)
@@ -174,7 +175,35 @@ def test_nothing_goes_while_a_step_is_at_work(home: Path) -> None:
 
 def test_an_empty_state_folder_has_nothing_to_remove(state: Path) -> None:
     assert litter.survey(Home(state)) == []
-    assert litter.collect(3) == {"removed": [], "kept": [], "bytes": 0, "dry_run": False}
+    assert litter.collect(3) == {
+        "removed": [], "kept": [], "expired": [], "prefect": {"runs": 0, "events": 0}, "bytes": 0,
+        "dry_run": False,
+    }  # fmt: skip
+
+
+def test_gc_shows_and_frees_what_has_expired_too(home: Path) -> None:
+    put(home / ".work" / "abc" / "inventory.json", {})
+    kept = home / "runs" / f"ppo-{HEX}"
+    put(kept / "checkpoints" / "step-00000001" / "state.json", {})
+    put(kept / "result.json", {})
+    gone = home / "runs" / "pretrain-old"  # goes as a whole
+    put(gone / "checkpoints" / "step-00000001" / "state.json", {})
+    put(gone / "result.json", {})
+    shown = litter.collect(0, dry_run=True)
+    assert (kept / "checkpoints").exists() and "runs/pretrain-old" in shown["removed"]
+    done = litter.collect(0)
+    assert {k: v for k, v in done.items() if k != "dry_run"} == {
+        k: v for k, v in shown.items() if k != "dry_run"
+    }
+    assert [(e["kind"], e["path"]) for e in done["expired"]] == [
+        ("unfinished curations", ".work/abc"),
+        ("checkpoints of finished stages", f"runs/ppo-{HEX}/checkpoints"),
+    ]
+    assert not (kept / "checkpoints").exists() and (kept / "export").exists()
+    assert not (home / ".work" / "abc").exists() and litter.collect(0)["bytes"] == 0
+    later = RetentionSettings(checkpoint_days=10_000, unfinished_days=10_000)
+    put(home / ".work" / "abc" / "inventory.json", {})
+    assert litter.collect(0, settings=later)["expired"] == []
 
 
 def test_the_window_of_an_alert_that_waits_stays(home: Path) -> None:

@@ -43,6 +43,9 @@ def test_the_last_window_and_what_the_state_takes() -> None:
     said = status(Shared())
     assert said["window"]["window"] == "/w.jsonl" and said["window"]["drift"] is True
     assert 5_000_000 < said["disk"]["state_bytes"] < 20_000_000
+    parts = said["disk"]["parts"]
+    assert sum(parts.values()) == said["disk"]["state_bytes"] and parts["other"] >= 5_000_000
+    assert parts["mlflow"] > 0
 
 
 @pytest.mark.parametrize("error", [HeadraceError("no answer"), httpx.ConnectError("no answer")])

@@ -220,3 +220,66 @@ def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
         window_sources(str(tmp_path / f"1{WINDOW}"))
     with pytest.raises(InputError, match="no such folder"):
         next_windows(str(tmp_path / "none"), NOW)
+
+
+STRAY = [b"", b"{", b"{}", b"[]", b"\xff\x00", b'{"made": 1}', b'{"files": [{}], "inbox": "x"}']
+
+
+@pytest.mark.parametrize("content", STRAY)
+def test_a_stray_or_damaged_file_among_the_windows_stops_nothing(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "a.jsonl")
+    (first,) = next_windows(str(tmp_path), NOW)
+    judged(first, VERDICT)
+    folder = Path(first).parent
+    for name in ("notes.json", "x.window.json", "000009.window.json", "x.verdict.json"):
+        (folder / name).write_bytes(content)
+    (folder / "000001.round.json").write_bytes(content)
+    (folder.parent / "last.json").write_bytes(content)
+    (folder.parent / "stray.window.json").write_bytes(content)
+    shutil.copy(first, folder / "000001 (copy).window.json")
+    put(tmp_path, "b.jsonl")
+    (second,) = next_windows(str(tmp_path), NOW)
+    assert files(second) == ["b.jsonl"], "what a copy of a window names is taken already"
+    judged(second, VERDICT)
+    assert open_windows() == [first, second]
+    settled(first, "Promoted")
+    assert open_windows() == [second] and last_verdict() is not None
+    aside = {p.name for p in (home().quarantine / "windows" / folder.name).iterdir()}
+    assert aside == {"x.window.json", "000009.window.json", "000001.round.json",
+                     "000001 (copy).window.json"}  # fmt: skip
+    assert all(name in caplog.text for name in aside)
+
+
+@pytest.mark.parametrize("content", STRAY)
+def test_the_files_of_a_damaged_window_form_another(content: bytes, tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    (first,) = next_windows(str(tmp_path), NOW)
+    judged(first, VERDICT)
+    Path(first).write_bytes(content)
+    assert open_windows() == []
+    (again,) = next_windows(str(tmp_path), NOW)
+    assert files(again) == ["a.jsonl"] and again != first
+
+
+@pytest.mark.parametrize("content", STRAY)
+def test_a_window_with_a_damaged_verdict_is_judged_again(content: bytes, tmp_path: Path) -> None:
+    put(tmp_path, "a.jsonl")
+    (window,) = next_windows(str(tmp_path), NOW)
+    judged(window, VERDICT)
+    Path(window.replace(WINDOW, ".verdict.json")).write_bytes(content)
+    (home().windows / "last.json").write_bytes(content)
+    assert last_verdict() is None and open_windows() == []
+    assert next_windows(str(tmp_path), NOW) == [window]
+    judged(window, VERDICT)
+    assert open_windows() == [window] and last_verdict() is not None
+
+
+def test_a_file_that_was_written_before_the_clock_was_set_back_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "old.jsonl", age=-30 * 86400)
+    put(tmp_path, "now.jsonl", age=5)
+    (window,) = next_windows(str(tmp_path), InboxSettings(settle_seconds=30))
+    assert files(window) == ["old.jsonl"]

@@ -86,6 +86,17 @@ def test_a_finished_run_answers_at_once(done: tuple[Path, Any], shards_folder: P
     assert (output / "export" / export.WEIGHTS).stat().st_mtime_ns == before
 
 
+def test_a_finished_run_needs_its_checkpoints_no_more(
+    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+) -> None:
+    output, answer = tmp_path / "copy", done[1]
+    shutil.copytree(done[0], output, ignore=shutil.ignore_patterns("checkpoints"))
+    said = pretrain(job(shards_folder, output))
+    assert said["resumed_from"] == STEPS and said["heldout_loss"] == answer["heldout_loss"]
+    with pytest.raises(UsageError, match="other data or settings"):
+        pretrain(job(shards_folder, output, steps=STEPS + 1))
+
+
 def test_other_settings_do_not_overwrite_a_run(done: tuple[Path, Any], shards_folder: Path) -> None:
     with pytest.raises(UsageError, match="other data or settings"):
         pretrain(job(shards_folder, done[0], steps=STEPS + 1))
