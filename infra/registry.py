@@ -131,9 +131,10 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        source = ""
         if self._found(run, export) is None:
-            # The copy takes its time, and nobody's decision waits for it.
-            self.tracking.log_file(run, export, "model")
+            # Sending it takes its time, and nobody's decision waits for it.
+            source = self.tracking.log_model(run, export, self.name)
         with audit.locked(home.audit):
             self._repair()
             if found := self._found(run, export):
@@ -142,7 +143,8 @@ class Registry:
                 if "decision" in found.tags:
                     return number
             else:
-                number = self._create(run, export, release, tags)
+                source = source or self.tracking.log_model(run, export, self.name)
+                number = self._create(run, export, release, tags, source)
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
             return number
 
@@ -157,12 +159,14 @@ class Registry:
                 return self.version(str(found.version))
         return None
 
-    def _create(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
+    def _create(
+        self, run: str, export: Path, release: str, tags: dict[str, Any], source: str
+    ) -> str:
         home = self.tracking.home
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
         made = self.client.create_model_version(
             self.name,
-            source=f"{self.client.get_run(run).info.artifact_uri}/model",
+            source=source,
             run_id=run,
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
             description=_card(export),

@@ -270,7 +270,6 @@ def promote(
         {"policy": decision["policy"]},
         known,
         parent,
-        curves=False,
         variant=Path(decision["report"]).stem,
     )
     log_decision(run, decision)
