@@ -81,6 +81,9 @@ class Tracking:
                 found = self.client.get_experiment_by_name(_EXPERIMENT)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
+        for key, value in _KIND.items():
+            if key not in found.tags:  # an earlier version of headrace made it
+                self.client.set_experiment_tag(found.experiment_id, key, value)
         return str(found.experiment_id)
 
     def find_run(self, key: str) -> str | None:

@@ -66,6 +66,8 @@ def test_what_an_earlier_version_logged_is_found_loaded_and_moved(tmp_path: Path
     (tmp_path / "here").rename(theirs)  # it was moved before it was adopted, too
     store = Tracking(Home(theirs))
     assert store.experiment() == experiment
+    kind = store.client.get_experiment(experiment).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development", "its page opens on the runs"
     assert store.client.get_run(run).info.artifact_uri == f"mlflow-artifacts:/{run}/artifacts"
     version = store.client.get_model_version_by_alias("headrace", "champion")
     assert version.source == f"mlflow-artifacts:/{run}/artifacts/model"
