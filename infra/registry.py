@@ -21,6 +21,10 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 GATE = "gate"
 """Who decides where no person does."""
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+DECISIONS = (PROMOTE, REFUSE, ROLLBACK)
+"""Actions of audit lines that decide on a version."""
+SET_BACK = "alias set back"
+"""Action of an audit line that decides nothing: the champion's alias was moved in MLflow."""
 LEFT = "rolled back"
 """Tag `decision` of a version that a rollback led away from."""
 WAITING = "waiting"
@@ -368,7 +372,7 @@ class Registry:
 
     def _decisions(self) -> list[dict[str, Any]]:
         entries = audit.read(self.tracking.home.audit)
-        return [e for e in entries if e.get("model") == self.name]
+        return [e for e in entries if e.get("model") == self.name and e["action"] in DECISIONS]
 
     def _decided(self, number: str, expected: str | None, run_id: str) -> dict[str, Any] | None:
         """The last decision on a gate run's verdict.
@@ -439,7 +443,10 @@ class Registry:
         number, to = _about(made), made["to"]
         tags = self._tags(number)
         done = tags is not None and tags.get(_LINE) == str(made["number"])
-        if to and not (done and self._alias(CHAMPION) == to):
+        now = self._alias(CHAMPION)
+        if to and not (done and now == to):
+            if done and self._tags(to) is not None:
+                self._report_edit(now, to)
             self._point(to)
         if tags is None or done:
             return
@@ -450,6 +457,26 @@ class Registry:
             self._tag_decision(made["from"], LEFT, made)
         # The number of the line comes last: without it all of this is done again.
         self.client.set_model_version_tag(self.name, number, _LINE, str(made["number"]))
+
+    def _report_edit(self, found: str | None, to: str) -> None:
+        """Record that somebody moved the champion's alias in MLflow, before it is set back."""
+        what = f"was moved to version {found}" if found else "was deleted"
+        logger.warning(
+            "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
+            "version %s (`headrace decide --version N --promote` changes the champion)",
+            CHAMPION,
+            self.name,
+            what,
+            to,
+        )
+        audit.append(
+            self.tracking.home.audit,
+            action=SET_BACK,
+            model=self.name,
+            alias=CHAMPION,
+            why=f"the alias {what} in MLflow, without a decision",
+            **{"from": found, "to": to},
+        )
 
     def _tag_decision(self, number: str, decision: str, made: dict[str, Any]) -> None:
         for key, value in (

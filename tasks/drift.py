@@ -18,6 +18,7 @@ from headrace.infra.lineage import code_version
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import inventory_job, scan_job
 from headrace.spark_jobs.settings import CurateSettings, Source
+from headrace.tasks import records
 from headrace.tasks.curation import release_of
 from headrace.tasks.recording import registry
 from headrace.tasks.step import once, run_folder, step
@@ -49,6 +50,7 @@ def compare_texts(
     shared: Shared,
 ) -> dict[str, Any]:
     """The answer of `headrace monitor`; the same comparison is made once."""
+    records.thresholds_used("drift", settings.model_dump(mode="json"))
     sides = [_side(reference, curate, shared), _side(window, curate, shared)]
     identity = [side.identity for side in sides]
     versions = [code_version("expectations"), code_version("spark_jobs")]

@@ -19,6 +19,7 @@ from typing import Any
 
 from headrace.infra import busy, console, storage
 from headrace.infra.home import Home, home
+from headrace.tasks import records
 from headrace.tasks.recording import tracking
 from headrace.tasks.step import OF
 
@@ -77,7 +78,8 @@ def collect(keep: int, dry_run: bool = False) -> dict[str, Any]:
         gone = [f for f in folders if f.name not in kept]
         for folder in gone:
             console.say(f"gc: {folder.shown}, {folder.bytes / 1e6:,.1f} MB")
-        if not dry_run:
+        if gone and not dry_run:
+            records.removed([f.shown for f in gone], sum(f.bytes for f in gone))
             remove(here, gone)
     return {
         "removed": [f.shown for f in gone],

@@ -8,7 +8,7 @@ import pytest
 from headrace.infra import audit
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import Home
-from headrace.infra.registry import Registry
+from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
 
 
@@ -86,7 +86,7 @@ def decisions(models: Registry) -> list[tuple[object, ...]]:
     return [
         (e["action"], e["version"], e["from"], e["to"], e["who"])
         for e in entries
-        if e.get("model") == models.name
+        if e.get("model") == models.name and e["action"] in DECISIONS
     ]
 
 
@@ -268,7 +268,7 @@ import os, sys
 from pathlib import Path
 from headrace.infra import audit
 from headrace.infra.home import Home
-from headrace.infra.registry import Registry
+from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
 models = Registry(Tracking(Home(Path(sys.argv[1]))), "killed")
 place, action, version = sys.argv[2:]
@@ -373,3 +373,27 @@ def test_a_decision_whose_line_never_ended_was_not_made(store: Tracking) -> None
     models.decide(v2, False, "A", "no")
     assert store.home.audit.read_bytes().startswith(before)
     assert [e["action"] for e in audit.read(store.home.audit)][-1] == "refuse"
+
+
+@pytest.mark.parametrize("moved", ["to another", "deleted"])
+def test_an_alias_edit_in_mlflow_is_reported_where_it_is_undone(
+    store: Tracking, moved: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"edited {moved}"
+    models, v1, v2, _ = two_versions(store, name)
+    assert models.champion().number == v1
+    decisions_before = decisions(models)
+    if moved == "deleted":
+        store.client.delete_registered_model_alias(name, "champion")
+    else:
+        store.client.set_registered_model_alias(name, "champion", v2)
+    for _ in range(2):
+        assert models.champion().number == v1
+    said = [r.getMessage() for r in caplog.records if "decides nothing" in r.getMessage()]
+    assert len(said) == 1 and "headrace decide" in said[0] and name in said[0]
+    edits = [e for e in audit.read(store.home.audit) if e["action"] == "alias set back"]
+    edits = [e for e in edits if e["model"] == name]
+    assert [(e["from"], e["to"]) for e in edits] == [(None if moved == "deleted" else v2, v1)]
+    assert decisions(models) == decisions_before, "it decides nothing"
+    models.decide(v2, True, "A", "better")
+    assert models.rollback("A", "b")["to"] == v1
