@@ -33,6 +33,8 @@ FIRST = 2.0
 """Seconds to the first look: the process that trains is started first."""
 PATIENCE = 30.0
 """Seconds that the end of a stage waits for figures that are on their way."""
+PROGRESS = "progress"
+"""Name of the curve that says which share of a stage's steps is done."""
 _MACHINE = "system/"
 """What MLflow's names of the machine's figures begin with."""
 
@@ -45,6 +47,7 @@ class MetricStream(threading.Thread):
         begin: opens the run of the stage: (its id, whether it was recorded before).
         path: the stage's metrics.jsonl; None: it has no curves.
         every: seconds between two looks.
+        total: steps of the whole stage, of which `progress` is the share done; None: not known.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class MetricStream(threading.Thread):
         begin: Callable[[], tuple[str, bool]],
         path: Path | None,
         every: float = EVERY,
+        total: int | None = None,
     ) -> None:
         super().__init__(daemon=True, name="metric stream")
         self.store, self.path, self.every = store, path, every
@@ -60,7 +64,7 @@ class MetricStream(threading.Thread):
         """The run, once it is open."""
         self.recorded = False
         """Whether the stage was recorded before, so that there is nothing to log."""
-        self._begin, self._curves, self._machine = begin, _Curves(), _machine()
+        self._begin, self._curves, self._machine = begin, _Curves(total), _machine()
         self._pending: list[Point] = []
         self._last: dict[str, int] = {}
         self._samples = 0
@@ -172,8 +176,8 @@ class _Curves:
     takes the same ones.
     """
 
-    def __init__(self) -> None:
-        self._file = (0, 0)
+    def __init__(self, total: int | None = None) -> None:
+        self._total, self._file = total, (0, 0)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -209,6 +213,8 @@ class _Curves:
             step = int(record["step"])
         except (ValueError, TypeError, KeyError):
             return
+        if self._total:
+            record[PROGRESS] = min(1.0, step / self._total)
         for key, value in record.items():
             if key == "step" or not isinstance(value, int | float) or not math.isfinite(value):
                 continue

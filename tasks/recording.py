@@ -145,7 +145,7 @@ def stage_run(
         return run, False
 
     path = Path(folder) / "metrics.jsonl" if curves else None
-    stream = MetricStream(store, begin, path, every)
+    stream = MetricStream(store, begin, path, every, _steps(settings))
 
     def record(answer: dict[str, Any]) -> str:
         stream.close()
@@ -192,6 +192,12 @@ def record_stage(
     store.log_values(run, answer)
     store.finish(run)
     return run
+
+
+def _steps(settings: dict[str, Any]) -> int | None:
+    """Steps of a whole stage by its settings, None where they follow from its data."""
+    found = settings.get("steps") or settings.get("iterations")
+    return found if isinstance(found, int) else None
 
 
 class _Span:

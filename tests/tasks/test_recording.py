@@ -102,6 +102,8 @@ def test_a_stage_is_seen_while_it_works_and_continues_after_a_fault(state: Path)
     client = tracking().client
     steps = [m.step for m in client.get_metric_history(run, "loss")]
     assert steps == list(range(1, 7))
+    progress = [m.value for m in client.get_metric_history(run, "progress")]
+    assert progress == [pytest.approx(n / 6) for n in range(1, 7)]
     data = client.get_run(run).data
     assert data.metrics["gain"] == 0.5 and "job.seed" not in data.metrics
     assert data.params == {"steps": "6"}
