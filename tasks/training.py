@@ -108,6 +108,8 @@ def _recorded(
     """The stage's run in MLflow (see `stage_run`)."""
     variant = digest(deciding_result(job.settings))
     settings = job.settings.model_dump()
+    if isinstance(job, PretrainJob):  # the preset's recipe where they leave it open
+        settings |= pretrain.recipe_of(job.settings).model_dump()
     return stage_run(stage, job.output, settings, job.lineage, parent, variant=variant)
 
 
