@@ -45,7 +45,7 @@ class MetricStream(threading.Thread):
     Args:
         store: where to.
         begin: opens the run of the stage: (its id, whether it was recorded before).
-        path: the stage's metrics.jsonl; None: it has no curves.
+        path: the stage's metrics.jsonl, which need not be there yet.
         every: seconds between two looks.
         total: steps of the whole stage, of which `progress` is the share done; None: not known.
     """
@@ -54,7 +54,7 @@ class MetricStream(threading.Thread):
         self,
         store: Tracking,
         begin: Callable[[], tuple[str, bool]],
-        path: Path | None,
+        path: Path,
         every: float = EVERY,
         total: int | None = None,
     ) -> None:
@@ -129,7 +129,7 @@ class MetricStream(threading.Thread):
         return None if self.recorded else self.run_id
 
     def _new_points(self) -> list[Point]:
-        return self._unseen(self._curves.read(self.path)) if self.path else []
+        return self._unseen(self._curves.read(self.path))
 
     def _unseen(self, points: list[Point]) -> list[Point]:
         """Those beyond the last step that was taken of their curve, by this process or before."""

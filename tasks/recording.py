@@ -110,7 +110,6 @@ def stage_run(
     settings: dict[str, Any],
     tags: dict[str, Any],
     parent: str | None = None,
-    curves: bool = True,
     variant: str | None = None,
     every: float = EVERY,
 ) -> Iterator[Callable[[dict[str, Any]], str]]:
@@ -126,7 +125,6 @@ def stage_run(
         settings: its parameters.
         tags: lineage.
         parent: run of the chain.
-        curves: whether the folder's metrics.jsonl is the stage's own.
         variant: which of several of the same stage and folder it is.
         every: seconds between two looks at the figures.
     """
@@ -144,7 +142,7 @@ def stage_run(
         store.log_params(run, settings)
         return run, False
 
-    path = Path(folder) / "metrics.jsonl" if curves else None
+    path = Path(folder) / "metrics.jsonl"
     stream = MetricStream(store, begin, path, every, _steps(settings))
 
     def record(answer: dict[str, Any]) -> str:
@@ -152,8 +150,7 @@ def stage_run(
         span.end()
         run = stream.rest()
         if not stream.recorded:
-            if curves:
-                log_plots(run, stage_drawings(stage, folder))
+            log_plots(run, stage_drawings(stage, folder))
             store.log_values(run, {k: v for k, v in answer.items() if k != "job"})
             store.finish(run, ended=span.ended)
         return run
