@@ -33,7 +33,7 @@ from headrace.infra.setting_faults import SettingError
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import NotifySettings, Settings, Shared, build
 from headrace.infra.stack import Stack
-from headrace.tasks import notices
+from headrace.tasks import notices, records
 from headrace.tasks.alerts import send_outbox
 from headrace.tasks.chain import round_settings
 from headrace.tasks.judging import policy_of
@@ -121,6 +121,7 @@ def deploy(settings: DeployVerb, up: Stack) -> dict[str, Any]:
     with get_client(sync_client=True) as client:
         for form in forms:
             registered.append(_register(client, form, settings.model.name))
+    records.deployed({form.name: form.parameters for form in forms}, settings.model.name)
     return {
         "deployments": registered,
         "prefect": up.prefect_api.removesuffix("/api"),

@@ -23,7 +23,7 @@ from headrace.tasks.chain import (
 )
 from headrace.tasks.chain_report import write_report
 from headrace.tasks.curation import release_of
-from headrace.tasks.recording import record_chain
+from headrace.tasks.recording import chain_run, record_chain
 from headrace.tasks.settings import RunVerb
 from headrace.tasks.step import once
 from headrace.tasks.tokens import tokenize_corpus
@@ -48,24 +48,26 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     sources, window, home = chain_sources(job.inputs, job.window)
     release = curate(release_of(sources, home, s.curate, s))
     chain = begin_chain(release, s)
-    tokens = tokenize_corpus(release, s.tokenize, s)
-    base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])
-    aligned = align(base, release, tokens, s.align, s, chain["run_id"])
-    first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
-    again, key = None, window_key(window) if window else "none"
-    if window and first["decision"] == "promote" and first["champion"]:
-        again = round_once(
-            chain["folder"],
-            key,
-            first["champion"],
-            lambda version: retrain(
-                RetrainJob(window=window, champion=version, settings=round_settings(s)),
-                chain["run_id"],
-            ),
-        )
-    answer = chain_answer(release, tokens, base, aligned, first, again)
-    answer = write_report(answer, chain["folder"])
-    # Once without the round and once with it: a person may promote the first model in between.
-    glance = f"glance-{key}-{again['champion']}.json" if again else "glance.json"
-    once(chain["folder"], glance, lambda: record_chain(chain["run_id"], answer))
-    return answer
+    with chain_run(chain["run_id"]):
+        tokens = tokenize_corpus(release, s.tokenize, s)
+        base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])
+        aligned = align(base, release, tokens, s.align, s, chain["run_id"])
+        first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
+        again, key = None, window_key(window) if window else "none"
+        if window and first["decision"] == "promote" and first["champion"]:
+            again = round_once(
+                chain["folder"],
+                key,
+                first["champion"],
+                lambda version: retrain(
+                    RetrainJob(window=window, champion=version, settings=round_settings(s)),
+                    chain["run_id"],
+                ),
+            )
+        answer = chain_answer(release, tokens, base, aligned, first, again)
+        answer = write_report(answer, chain["folder"])
+        # Once without the round and once with it: a person may promote the first model in between.
+        glance = f"glance-{key}-{again['champion']}" if again else "glance"
+        run = chain["run_id"]
+        once(chain["folder"], f"{glance}-{run}.json", lambda: record_chain(run, answer))
+        return answer

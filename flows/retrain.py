@@ -11,6 +11,7 @@ from headrace.infra.settings import Settings
 from headrace.tasks.chain import check_beforehand
 from headrace.tasks.curation import Source
 from headrace.tasks.drift import compare_texts
+from headrace.tasks.recording import chain_run
 from headrace.tasks.retraining import (
     begin_round,
     check_enough,
@@ -59,10 +60,11 @@ def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
     child = curate(window_job(job.window, champion, settings))
     check_enough(child, settings)
     parent = chain or begin_round(champion, child, verdict, settings)
-    trained = learn_window(champion, child, settings, parent)
-    decision = decide_round(champion, child, trained, settings)
-    moved = promote_round(champion, child, trained, decision, settings, parent)
-    answer = round_answer(verdict, child, trained, decision, moved)
-    if chain is None:
-        end_round(parent, answer)
-    return answer
+    with chain_run(parent):
+        trained = learn_window(champion, child, settings, parent)
+        decision = decide_round(champion, child, trained, settings)
+        moved = promote_round(champion, child, trained, decision, settings, parent)
+        answer = round_answer(verdict, child, trained, decision, moved)
+        if chain is None:
+            end_round(parent, answer)
+        return answer

@@ -334,7 +334,9 @@ def decision_screen(data: dict[str, Any]) -> str:
 
 def audit_screen(data: dict[str, Any]) -> str:
     """The end of `headrace audit verify`."""
-    rows = [("recorded decisions", f"{data['lines']:,}, the chain holds")]
+    rows = [("recorded lines", f"{data['lines']:,}, the chain holds")]
+    if data["unsigned"]:
+        rows.append(("not signed", f"{data['unsigned']:,}: written before there was a key"))
     if data["last"]:
         rows.append(("last hash", data["last"]))
     if data["torn"]:
@@ -344,12 +346,37 @@ def audit_screen(data: dict[str, Any]) -> str:
 
 
 def decisions_screen(data: dict[str, Any]) -> str:
-    """The end of `headrace audit show`: a decision a line, the oldest first."""
-    lines = [
-        visible(f"  {line['number']:>4}  {line['model']}: {_decided(line)}")
-        for line in data["decisions"]
-    ]
-    return "\n".join([_rule("decisions"), *(lines or ["  none yet"])])
+    """The end of `headrace audit show`: a line each, the oldest first."""
+    lines = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in data["lines"]]
+    return "\n".join([_rule("recorded"), *(lines or ["  nothing yet"])])
+
+
+def _recorded(line: dict[str, Any]) -> str:
+    """A line of the audit file: a decision, or what else has changed."""
+    account = f" (account {line['account']})" if "account" in line else ""
+    if line["action"] in _DECIDED:
+        return f"{line['model']}: {_decided(line)}{account}"
+    said = {
+        "release": lambda: f"release {line['release_id']} published as {line['release']}",
+        "deploy": lambda: f"deployed {', '.join(line['deployments'])}; {_changes(line)}",
+        "thresholds": lambda: f"thresholds of {line['of']}: {_changes(line)}",
+        "gc": lambda: f"removed {', '.join(line['removed'])}",
+        "alias set back": lambda: (
+            f"{line['model']}: {line['why']}; set back to version {line['to']}"
+        ),
+    }.get(line["action"], lambda: line["action"])()
+    return f"{said}, {line['time']}{account}"
+
+
+def _changes(line: dict[str, Any]) -> str:
+    """What a line says has changed, as `path: old -> new`; where all is new, only how much."""
+    before, after = line["from"], line["to"]
+    if not before:
+        return f"{len(after):,} values, all of them new"
+    paths = sorted({*before, *after})
+    shown = [f"{p}: {before.get(p, 'none')} -> {after.get(p, 'none')}" for p in paths[:5]]
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return ", ".join(shown) + more
 
 
 def litter_screen(data: dict[str, Any]) -> str:

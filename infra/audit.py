@@ -1,21 +1,28 @@
-"""`audit.jsonl`: the append-only, hash-chained, synced record of decisions.
+"""`audit.jsonl`: the append-only, hash-chained, signed and synced record of decisions.
 
 A line is the commit of the decision that it records: aliases and tags follow from it. Each line
-holds the hash of the one before, so an edit, a gap or a swap shows.
+holds the hash of the one before, so an edit, a gap or a swap shows. Each is signed by a key outside
+of the state folder (audit_key.py), so that a chain that was written anew shows too. Lines of
+earlier versions of headrace have no signature; none follows one that has.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
+import os
+import pwd
+import socket
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import storage
-from headrace.infra.errors import ValidationError
+from headrace.infra import audit_key, storage
+from headrace.infra.audit_key import Reached
+from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
 
@@ -24,6 +31,8 @@ _NO_DECISION = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
 """What reading a line raises that holds something else, or text that is no Unicode."""
 GENESIS = "0" * 32
 """What the first line has as its `previous`."""
+_KEY, _SIGNATURE = "key", "hmac"
+"""Fields of a line: the name of the key that signed it, and its signature."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -43,7 +52,8 @@ def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
     if not path.exists():
         return [], b""
     entries: list[dict[str, Any]] = []
-    previous = GENESIS
+    previous, signed = GENESIS, False
+    known = audit_key.keys()
     *lines, tail = path.read_bytes().split(b"\n")
     if _holds(tail[:-1]):
         raise _broken(path, len(lines) + 1, "its last byte was changed")
@@ -61,28 +71,72 @@ def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
             raise _broken(path, number, "it does not follow the line before")
         if not intact:
             raise _broken(path, number, "its content is not what was hashed")
-        previous = stated
+        if signed and _SIGNATURE not in entry:
+            raise _broken(path, number, "it has no signature, as the lines before it have")
+        if not _signature_holds(entry, known):
+            raise _broken(path, number, "its signature is not that of its content")
+        previous, signed = stated, _SIGNATURE in entry
         entries.append(whole)
     return entries, tail
 
 
+def _signature_holds(entry: dict[str, Any], known: dict[str, bytes]) -> bool:
+    """Whether a line's signature, by a key that is known here, is right; others can't be told."""
+    key = known.get(str(entry.get(_KEY)))
+    if key is None:
+        return True
+    content = {k: v for k, v in entry.items() if k not in (_SIGNATURE, "hash")}
+    return hmac.compare_digest(str(entry.get(_SIGNATURE)), audit_key.sign(key, content))
+
+
 def verify(path: Path) -> dict[str, Any]:
-    """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`}.
+    """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`, `unsigned`}.
 
     `torn`: the file ends in a line without its end, which a kill, a full disk or a power cut left
-    of a decision that was never committed. A last line that is gone as a whole can't be told from
-    one that never was: keep `last` elsewhere to see that too.
+    of a decision that was never committed. `unsigned`: lines that an earlier version of headrace
+    wrote, or one that could make no key.
 
     Raises:
-        ValidationError: a line was edited, is missing or stands elsewhere.
+        ValidationError: a line was edited, is missing, stands elsewhere or has a signature that
+            nothing here vouches for; or last lines that were noted outside the folder are missing.
+        UsageError: the key can't be read.
     """
     entries, tail = _chain(path)
+    known = audit_key.keys()
+    for entry in entries:
+        if _SIGNATURE in entry and str(entry.get(_KEY)) not in known:
+            raise ValidationError(
+                f"{path} line {entry['number']}: signed by the key {entry.get(_KEY)}, which is not "
+                f"in {audit_key.key_file()}",
+                f"name the file that holds it with {audit_key.VARIABLE}",
+            )
+    _hold_against(path, entries, audit_key.reached(path))
     return {
         "file": str(path),
         "lines": len(entries),
         "last": entries[-1]["hash"] if entries else None,
         "torn": tail != b"",
+        "unsigned": sum(_SIGNATURE not in entry for entry in entries),
     }
+
+
+def _hold_against(path: Path, entries: list[dict[str, Any]], noted: Reached | None) -> None:
+    """Raise unless a file has what was noted of it outside its folder."""
+    if noted is None:
+        return
+    begun_anew = (
+        "restore the file from a backup; or, if this folder was begun anew or restored as it was "
+        f"before, remove {audit_key.record_file(path)}"
+    )
+    if len(entries) < noted.lines:
+        gone = noted.lines - len(entries)
+        lines = f"the last {gone} lines are" if gone > 1 else "the last line is"
+        raise ValidationError(f"{path}: {lines} missing, of {noted.lines} recorded", begun_anew)
+    if noted.lines and entries[noted.lines - 1]["hash"] != noted.last:
+        raise ValidationError(
+            f"{path}: the file was written anew: line {noted.lines} is another than was recorded",
+            begun_anew,
+        )
 
 
 @cache
@@ -104,7 +158,9 @@ def unfinished(path: Path) -> dict[str, Any] | None:
     entries, tail = _chain(path)
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
     follows = entries[-1]["hash"] if entries else GENESIS
-    return whole if whole and whole.get("previous") == follows else None
+    if not whole or whole.get("previous") != follows:
+        return None
+    return whole if _signature_holds(whole, audit_key.keys()) else None
 
 
 def finish(path: Path, entry: dict[str, Any]) -> None:
@@ -139,14 +195,57 @@ def locked(path: Path) -> AbstractContextManager[None]:
 
 
 def append(path: Path, **fields: Any) -> dict[str, Any]:
-    """Record a decision and sync it to disk; call inside `locked`."""
+    """Record a decision and sync it to disk; call inside `locked`.
+
+    Beside what it is given a line says when, from which account of the operating system and on
+    which machine.
+
+    Raises:
+        UsageError: the file's lines are signed, and there is no key to sign this one.
+    """
     entries = read(path)
     entry: dict[str, Any] = {
         "number": len(entries) + 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **fields,
+        "account": account(),
+        "host": socket.gethostname(),
         "previous": entries[-1]["hash"] if entries else GENESIS,
     }
+    keys = audit_key.make()
+    if keys:
+        name, key = next(iter(keys.items()))
+        entry[_KEY] = name
+        entry[_SIGNATURE] = audit_key.sign(key, entry)
+    elif entries and _SIGNATURE in entries[-1]:
+        raise UsageError(
+            f"no key to sign a decision with: {audit_key.key_file()} can't be made",
+            f"make its folder writable, or name a key file with {audit_key.VARIABLE}",
+        )
+    else:
+        _warn_of_no_key(path)
     entry["hash"] = digest(entry)
     storage.append_line(path, _line(entry))
+    audit_key.record(path, Reached(entry["number"], entry["hash"], bool(keys)))
     return entry
+
+
+@cache
+def _warn_of_no_key(path: Path) -> None:
+    log.warning(
+        "%s can't be made: decisions in %s are not signed, and nothing shows that none was forged",
+        audit_key.key_file(),
+        path,
+    )
+
+
+def account() -> str:
+    """Name of the operating system's account of this process, its number where it has none.
+
+    It is asked of the system: what the environment says (USER) can be set by anybody.
+    """
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

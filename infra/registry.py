@@ -21,6 +21,10 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 GATE = "gate"
 """Who decides where no person does."""
 PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
+DECISIONS = (PROMOTE, REFUSE, ROLLBACK)
+"""Actions of audit lines that decide on a version."""
+SET_BACK = "alias set back"
+"""Action of an audit line that decides nothing: the champion's alias was moved in MLflow."""
 LEFT = "rolled back"
 """Tag `decision` of a version that a rollback led away from."""
 WAITING = "waiting"
@@ -131,9 +135,10 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        source = ""
         if self._found(run, export) is None:
-            # The copy takes its time, and nobody's decision waits for it.
-            self.tracking.log_file(run, export, "model")
+            # Sending it takes its time, and nobody's decision waits for it.
+            source = self.tracking.log_model(run, export, self.name)
         with audit.locked(home.audit):
             self._repair()
             if found := self._found(run, export):
@@ -142,7 +147,8 @@ class Registry:
                 if "decision" in found.tags:
                     return number
             else:
-                number = self._create(run, export, release, tags)
+                source = source or self.tracking.log_model(run, export, self.name)
+                number = self._create(run, export, release, tags, source)
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
             return number
 
@@ -157,12 +163,14 @@ class Registry:
                 return self.version(str(found.version))
         return None
 
-    def _create(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
+    def _create(
+        self, run: str, export: Path, release: str, tags: dict[str, Any], source: str
+    ) -> str:
         home = self.tracking.home
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
         made = self.client.create_model_version(
             self.name,
-            source=f"{self.client.get_run(run).info.artifact_uri}/model",
+            source=source,
             run_id=run,
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
             description=_card(export),
@@ -380,7 +388,7 @@ class Registry:
 
     def _decisions(self) -> list[dict[str, Any]]:
         entries = audit.read(self.tracking.home.audit)
-        return [e for e in entries if e.get("model") == self.name]
+        return [e for e in entries if e.get("model") == self.name and e["action"] in DECISIONS]
 
     def _decided(self, number: str, expected: str | None, run_id: str) -> dict[str, Any] | None:
         """The last decision on a gate run's verdict.
@@ -451,7 +459,10 @@ class Registry:
         number, to = _about(made), made["to"]
         tags = self._tags(number)
         done = tags is not None and tags.get(_LINE) == str(made["number"])
-        if to and not (done and self._alias(CHAMPION) == to):
+        now = self._alias(CHAMPION)
+        if to and not (done and now == to):
+            if done and self._tags(to) is not None:
+                self._report_edit(now, to)
             self._point(to)
         if tags is None or done:
             return
@@ -462,6 +473,26 @@ class Registry:
             self._tag_decision(made["from"], LEFT, made)
         # The number of the line comes last: without it all of this is done again.
         self.client.set_model_version_tag(self.name, number, _LINE, str(made["number"]))
+
+    def _report_edit(self, found: str | None, to: str) -> None:
+        """Record that somebody moved the champion's alias in MLflow, before it is set back."""
+        what = f"was moved to version {found}" if found else "was deleted"
+        logger.warning(
+            "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
+            "version %s (`headrace decide --version N --promote` changes the champion)",
+            CHAMPION,
+            self.name,
+            what,
+            to,
+        )
+        audit.append(
+            self.tracking.home.audit,
+            action=SET_BACK,
+            model=self.name,
+            alias=CHAMPION,
+            why=f"the alias {what} in MLflow, without a decision",
+            **{"from": found, "to": to},
+        )
 
     def _tag_decision(self, number: str, decision: str, made: dict[str, Any]) -> None:
         for key, value in (

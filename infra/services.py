@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace.infra import database, retention, standalone, worker
+from headrace.infra.audit_key import VARIABLE, key_file
 from headrace.infra.home import Home
 from headrace.infra.ports import HOST
 from headrace.infra.retention import RetentionSettings
@@ -121,6 +122,7 @@ def environment(home: Home, ports: dict[str, int], mark: str) -> dict[str, str]:
     site = f"http://{HOST}:{ports['prefect']}"
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "HEADRACE_"))},
+        **({VARIABLE: str(key_file())} if os.environ.get(VARIABLE) else {}),
         MARK: mark,
         "HEADRACE_HOME": str(home.root),
         "PREFECT_HOME": str(home.root / "prefect"),

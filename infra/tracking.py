@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import shutil
+import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from headrace.infra import releases, storage
+import psutil
+
+from headrace.infra import mlflow_artifacts, mlflow_model, releases, storage
 from headrace.infra.home import Home
-from headrace.infra.lineage import digest
+from headrace.infra.supervisor import answers
 
 _EXPERIMENT = "headrace"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag: runs are what MLflow shows of the experiment."""
+_PROCESS = "headrace.process"
+"""Tag of a run at work: host, process id, and when that process began."""
 logger = logging.getLogger(__name__)
 
 
 class Tracking:
-    """The tracking store of a state folder: SQLite there, or the server that is configured."""
+    """The tracking store of a state folder: SQLite there, or the server that is configured.
 
-    def __init__(self, home: Home, uri: str | None = None) -> None:
+    Args:
+        home: the state folder.
+        uri: where the store is; None: SQLite in the state folder.
+        own: whether the store belongs to this state folder, with its artifacts. Those are then
+            written into the folder, with a server or without; else MLflow's client sends them.
+    """
+
+    def __init__(self, home: Home, uri: str | None = None, own: bool = True) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_TELEMETRY", "false")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -31,44 +49,109 @@ class Tracking:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         home.root.mkdir(parents=True, exist_ok=True)
         self.home, self.uri = home, uri or home.mlflow_uri
+        self.artifacts = home.root / mlflow_artifacts.FOLDER if own else None
+        if own and not self._served:
+            _adopt(self.uri, home)
         self.client: Any = MlflowClient(self.uri, self.uri)
 
-    def experiment(self) -> str:
-        """Id of the experiment whose artifacts lie in this state folder.
+    @property
+    def _served(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
 
-        MLflow stores their place as an absolute path, so a copy of a state folder gets an
-        experiment of its own instead of writing into the original.
+    def answers(self) -> bool:
+        """Whether the store can be reached now; its client would try again for minutes."""
+        return not self._served or answers(f"{self.uri.rstrip('/')}/health")
+
+    def experiment(self) -> str:
+        """Id of headrace's experiment, which is made, or restored if it was deleted.
+
+        On a store of our own its artifacts are named without the state folder's path, so that it
+        survives a move of that; another server puts them where it keeps artifacts.
         """
-        place = (self.home.root / "mlartifacts").as_uri()
-        for name in (_EXPERIMENT, f"{_EXPERIMENT}-{digest(place)[:6]}"):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                return str(self.client.create_experiment(name, artifact_location=place))
-            if found.artifact_location == place:
-                return str(found.experiment_id)
-        raise AssertionError("two state folders with one digest")
+        from mlflow.exceptions import MlflowException
+
+        place = mlflow_artifacts.ROOT if self.artifacts else None
+        found = self.client.get_experiment_by_name(_EXPERIMENT)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(_EXPERIMENT, place, _KIND))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(_EXPERIMENT)
+        if found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        for key, value in _KIND.items():
+            if key not in found.tags:  # an earlier version of headrace made it
+                self.client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
 
     def find_run(self, key: str) -> str | None:
         """The finished run that carries this lineage key, so that nothing is logged twice."""
-        found = self._with_key(key, "FINISHED")
+        found = self._with_key(key, "status = 'FINISHED'")
         return found[0] if found else None
 
-    def _with_key(self, key: str, status: str) -> list[str]:
+    def _with_key(self, key: str, condition: str) -> list[str]:
         found = self.client.search_runs(
-            [self.experiment()], f"tags.`headrace.key` = '{key}' and status = '{status}'"
+            [self.experiment()], f"tags.`headrace.key` = '{key}' and {condition}"
         )
         return [str(run.info.run_id) for run in found]
 
-    def start_run(self, name: str, tags: Mapping[str, Any], parent: str | None = None) -> str:
-        """A new run's id; one with the same lineage key that a kill left running is closed."""
-        if key := tags.get("headrace.key"):
-            for twin in self._with_key(key, "RUNNING"):
-                self.finish(twin, "KILLED")
-        all_tags = {"mlflow.runName": name, **{k: str(v) for k, v in tags.items() if v is not None}}
+    def start_run(
+        self,
+        name: str,
+        tags: Mapping[str, Any],
+        parent: str | None = None,
+        began: int | None = None,
+    ) -> str:
+        """Id of a run that is at work: a new one, or an interrupted one that continues.
+
+        Args:
+            name: what MLflow shows.
+            tags: of these `headrace.key`, the lineage key, finds the run that was interrupted.
+            parent: run that it belongs to.
+            began: start of the work (ms since 1970); None: now.
+        """
+        all_tags = {k: str(v) for k, v in tags.items() if v is not None}
+        all_tags[_PROCESS] = _this_process()
         if parent:
             all_tags["mlflow.parentRunId"] = parent
-        run = self.client.create_run(self.experiment(), tags=all_tags, run_name=name)
+        key = tags.get("headrace.key")
+        if key and (interrupted := self._with_key(key, "status != 'FINISHED'")):
+            self.tag(interrupted[0], all_tags)
+            self.client.update_run(interrupted[0], status="RUNNING")
+            return interrupted[0]
+        run = self.client.create_run(self.experiment(), began, all_tags, name)
         return str(run.info.run_id)
+
+    def close_lost(self) -> list[str]:
+        """Mark the runs as killed whose process on this machine is gone; their ids.
+
+        They end when they last gave a sign: at their newest figure.
+        """
+        place, lost = self.experiment(), []
+        here = f"{socket.gethostname()} "
+        search = {"experiment_ids": [place], "filter_string": "status = 'RUNNING'"}
+        for run in self._all(lambda **more: self.client.search_runs(**search, **more)):
+            process = run.data.tags.get(_PROCESS, "")
+            if process.startswith(here) and not _alive(process.removeprefix(here)):
+                self.finish(run.info.run_id, "KILLED", self._last_sign(run))
+                lost.append(str(run.info.run_id))
+        return lost
+
+    def _last_sign(self, run: Any) -> int:
+        """Time of the newest figure of a run, or of its start (ms since 1970)."""
+        names = list(run.data.metrics)
+        # Figures of the machine come as often as any.
+        names = [name for name in names if name.startswith("system/")][:1] or names
+        return max(
+            (
+                point.timestamp
+                for name in names
+                for point in self.client.get_metric_history(run.info.run_id, name)
+            ),
+            default=int(run.info.start_time),
+        )
 
     def tag(self, run: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a run; None is left out."""
@@ -83,56 +166,80 @@ class Tracking:
         flat = _flatten(params)
         self.client.log_batch(run, params=[Param(k, str(v)[:500]) for k, v in flat.items()])
 
-    def log_curve(self, run: str, metrics: Path, most: int = 1000) -> None:
-        """Every number in the lines of a metrics.jsonl, at most some `most` steps of each name."""
+    def last_steps(self, run: str) -> dict[str, int]:
+        """{metric: the last step that was logged of it}."""
+        return {
+            name: max(point.step for point in self.client.get_metric_history(run, name))
+            for name in self.client.get_run(run).data.metrics
+        }
+
+    def log_points(self, run: str, points: Sequence[Point]) -> None:
+        """Points of curves. Logging the same again changes nothing."""
         from mlflow.entities import Metric
 
-        if not metrics.exists():
-            return
-        curves: dict[str, list[tuple[int, float]]] = {}
-        for i, text in enumerate(metrics.read_text().splitlines()):
-            line = json.loads(text)
-            for key, value in line.items():
-                if key != "step" and isinstance(value, int | float) and value == value:
-                    curves.setdefault(key, []).append((int(line.get("step", i)), float(value)))
-        now = _milliseconds()
-        # Each name by itself: what is measured at few steps only would fall between the others'.
-        values = [
-            Metric(key, value, now, step)
-            for key, points in curves.items()
-            for step, value in [*points[:-1][:: -(-len(points) // most)], points[-1]]
-        ]
-        for at in range(0, len(values), 1000):
-            self.client.log_batch(run, metrics=values[at : at + 1000])
+        metrics = [Metric(p.name, p.value, p.time, p.step) for p in points]
+        for at in range(0, len(metrics), 1000):
+            self.client.log_batch(run, metrics=metrics[at : at + 1000])
 
     def log_values(self, run: str, values: Mapping[str, Any]) -> None:
         """Single figures, nested ones by dotted names; what is not a number is left out.
 
         So is what the run has a curve of, whose last point it is.
         """
-        from mlflow.entities import Metric
-
         known = self.client.get_run(run).data.metrics
-        flat = {
-            k: v
-            for k, v in _flatten(values).items()
-            if isinstance(v, int | float) and v == v and k not in known
-        }
-        names, now = {k: k.replace("=", "_") for k in flat}, _milliseconds()
-        self.client.log_batch(
-            run, metrics=[Metric(names[k], float(v), now, 0) for k, v in flat.items()]
-        )
+        now = milliseconds()
+        points = [
+            Point(name.replace("=", "_"), float(value), now, 0)
+            for name, value in _flatten(values).items()
+            if isinstance(value, int | float) and math.isfinite(value) and name not in known
+        ]
+        self.log_points(run, points)
 
     def log_file(self, run: str, path: Path, folder: str = "") -> None:
         """A file (or all files of a folder) as artifact."""
-        if path.is_dir():
-            self.client.log_artifacts(run, str(path), folder or None)
+        place = self._folder(run)
+        if place is None:
+            if path.is_dir():
+                self.client.log_artifacts(run, str(path), folder or None)
+            elif path.exists():
+                self.client.log_artifact(run, str(path), folder or None)
+        elif path.is_dir():
+            shutil.copytree(path, place / folder, dirs_exist_ok=True)
         elif path.exists():
-            self.client.log_artifact(run, str(path), folder or None)
+            storage.write_bytes(place / folder / path.name, path.read_bytes())
 
     def log_text(self, run: str, text: str, name: str) -> None:
         """A text as artifact, `name` being its path there."""
-        self.client.log_text(run, text, name)
+        place = self._folder(run)
+        if place is None:
+            self.client.log_text(run, text, name)
+        else:
+            storage.write_bytes(place / name, text.encode())
+
+    def log_model(self, run: str, export: Path, name: str) -> str:
+        """An export as a model that MLflow loads and serves, in `model/`; its URI.
+
+        On a store of our own its weights are no second copy; another server is sent them.
+        """
+        uri = f"{self.client.get_run(run).info.artifact_uri}/model"
+        place = self._folder(run)
+        if place is not None:
+            mlflow_model.lay_out(export, place / "model", name)
+            return uri
+        # Beside the export, so that its weights can be links here too.
+        staged = export.with_name(f".{export.name}.{os.getpid()}.mlflow")
+        try:
+            mlflow_model.lay_out(export, staged, name)
+            self.client.log_artifacts(run, str(staged), "model")
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        return uri
+
+    def _folder(self, run: str) -> Path | None:
+        """Where the artifacts of a run lie in the state folder; None: not there."""
+        if self.artifacts is None:
+            return None
+        return mlflow_artifacts.local(self.client.get_run(run).info.artifact_uri, self.artifacts)
 
     def log_release(self, run: str, release: str) -> None:
         """A release as the dataset that a run was given; not known to be one, it is left out."""
@@ -157,12 +264,16 @@ class Tracking:
         experiment = self.client.get_run(run).info.experiment_id
         return self._page(f"experiments/{experiment}/runs/{run}")
 
+    def runs_url(self) -> str | None:
+        """The page that lists the runs; without `workflowType` MLflow opens one for traces."""
+        return self._page(f"experiments/{self.experiment()}/runs?workflowType=machine_learning")
+
     def model_url(self, name: str, version: str) -> str | None:
-        """The page of a version of a registered model, likewise."""
+        """The page of a version of a registered model on a tracking server."""
         return self._page(f"models/{quote(name, safe='')}/versions/{version}")
 
     def _page(self, place: str) -> str | None:
-        if not self.uri.startswith(("http://", "https://")):
+        if not self._served:
             return None
         return f"{self.uri.rstrip('/')}/#/{place}"
 
@@ -195,14 +306,52 @@ class Tracking:
             page = search(page_token=page.token)
             yield from page
 
-    def finish(self, run: str, status: str = "FINISHED") -> None:
-        """Close a run."""
-        self.client.set_terminated(run, status)
+    def finish(self, run: str, status: str = "FINISHED", ended: int | None = None) -> None:
+        """Close a run; `ended` (ms since 1970): when its work did, None: now."""
+        self.client.set_terminated(run, status, ended)
 
 
-def _milliseconds() -> int:
-    """Now, as MLflow counts it: of a figure it is when it was recorded."""
+@dataclass(frozen=True)
+class Point:
+    """One value of a curve."""
+
+    name: str
+    value: float
+    time: int
+    """When it was recorded (ms since 1970)."""
+    step: int
+
+
+def milliseconds() -> int:
+    """Now, as MLflow counts it."""
     return time.time_ns() // 1_000_000
+
+
+@cache
+def _adopt(uri: str, home: Home) -> None:
+    """Make what earlier versions of headrace logged here loadable and movable; once a process."""
+    if uri != home.mlflow_uri or Path(uri.removeprefix("sqlite:///")).exists():
+        mlflow_artifacts.adopt(uri, home.root / mlflow_artifacts.FOLDER)
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    """When a process began: a number that setting the clock doesn't change, where there is one."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return f"{psutil.Process(pid).create_time():.0f}"
+
+
+def _alive(process: str) -> bool:
+    pid, _, started = process.partition(" ")
+    try:
+        return _started(int(pid)) == started
+    except (psutil.Error, ValueError):
+        return False
 
 
 def found_or_none(ask: Callable[[], Any]) -> Any:

@@ -16,6 +16,7 @@ from headrace.spark_jobs.release_job import Draft
 from headrace.spark_jobs.settings import CurateJob as CurateJob
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
+from headrace.tasks import records
 from headrace.tasks.settings import CurateVerb, component
 from headrace.tasks.step import refuse_failed, step
 
@@ -89,7 +90,15 @@ def validate_input(inventory: Inventory) -> None:
 
 def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
     """The release that this very work has made before, None where there is work to do."""
-    return release_job.finished(job, inventory)
+    done = release_job.finished(job, inventory)
+    return None if done is None else _recorded(job, done)
+
+
+def _recorded(job: CurateJob, answer: dict[str, Any]) -> dict[str, Any]:
+    """Record a release, and what decided what it keeps, in the audit file; the answer again."""
+    records.thresholds_used("curate", job.config())
+    records.released(answer["release"], releases.manifest(answer["release"]))
+    return answer
 
 
 def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
@@ -134,7 +143,7 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
 @step("publish release")
 def publish_release(job: CurateJob, draft: Draft) -> dict[str, Any]:
     """The manifest, last."""
-    return release_job.publish(job, draft)
+    return _recorded(job, release_job.publish(job, draft))
 
 
 def validate_finished(folder: str) -> dict[str, Any]:

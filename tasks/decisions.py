@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace.infra import audit
 from headrace.infra.home import home
+from headrace.infra.registry import DECISIONS
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 
@@ -48,18 +49,23 @@ def _answer(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def recorded_decisions() -> dict[str, Any]:
-    """The answer of `headrace audit show`: {file, decisions}, the oldest first.
+    """The answer of `headrace audit show`: {file, decisions, lines}, the oldest first.
+
+    `lines` has what else was recorded as well: releases, deployments, thresholds, removals, and
+    aliases that were moved in MLflow.
 
     Raises:
         ValidationError: a line was edited, is missing or stands elsewhere.
     """
-    return {"file": str(home().audit), "decisions": audit.read(home().audit)}
+    lines = audit.read(home().audit)
+    decisions = [line for line in lines if line["action"] in DECISIONS]
+    return {"file": str(home().audit), "decisions": decisions, "lines": lines}
 
 
 def verify_decisions() -> dict[str, Any]:
-    """The answer of `headrace audit verify`: {file, lines, last, torn}.
+    """The answer of `headrace audit verify`: {file, lines, last, torn, unsigned}.
 
     Raises:
-        ValidationError: a line was edited, is missing or stands elsewhere.
+        ValidationError: a line was edited, is missing, stands elsewhere or was forged.
     """
     return audit.verify(home().audit)

@@ -22,7 +22,7 @@ from headrace.infra.registry import Version
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import inventory_job, scan_job
 from headrace.spark_jobs.settings import CurateSettings, Source
-from headrace.tasks import model_loss
+from headrace.tasks import model_loss, records
 from headrace.tasks.curation import release_of
 from headrace.tasks.recording import registry
 from headrace.tasks.settings import RetrainVerb
@@ -66,6 +66,7 @@ def compare_texts(
     Where the reference is the corpus of the champion (of `version`, where one is named), the window
     is also compared with what that model was taught last, and by the model's loss.
     """
+    records.thresholds_used("drift", settings.model_dump(mode="json"))
     sides = [_side(reference, curate, shared), _side(window, curate, shared)]
     known = _known(reference, settings, shared, version)
     identity = [

@@ -240,7 +240,6 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         {"difference": _differences(decision)},
         {"policy": policy.name},
         {"gate_decision": decision["decision"]},
-        curves=False,
     )
     log_decision(run, decision)
     return {**decision, "run_id": run}

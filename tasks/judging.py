@@ -16,6 +16,7 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
+from headrace.tasks import records
 from headrace.tasks.models import lineage_of, resolve_model, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
@@ -242,6 +243,7 @@ def decide(
     `compared_with` is the champion's version, None where there was none; it is stored as well.
     """
     policy = policy_of(settings, default_policy)
+    records.thresholds_used(f"gate policy {policy.name}", policy.model_dump(mode="json"))
     own = "" if settings.policy is None else f"-{digest(policy.model_dump())[:8]}"
     path, page = _stored(folder, _free(folder, own, compared_with))
 
@@ -283,7 +285,6 @@ def promote(
         {"policy": decision["policy"]},
         known,
         parent,
-        curves=False,
         variant=Path(decision["report"]).stem,
     )
     log_decision(run, decision)

@@ -19,7 +19,7 @@ from typing import Any
 from headrace.infra import busy, console, quarantine, retention
 from headrace.infra.home import Home, home
 from headrace.infra.retention import RetentionSettings
-from headrace.tasks import prefect_history
+from headrace.tasks import prefect_history, records
 from headrace.tasks.recording import tracking
 from headrace.tasks.step import OF
 
@@ -86,6 +86,8 @@ def collect(
         if dry_run:
             history = prefect_history.expired(here, settings)
         else:
+            if gone:
+                records.removed([f.shown for f in gone], sum(f.bytes for f in gone))
             remove(here, gone)
             old = retention.remove(here, old)
             history = prefect_history.clear(here, settings)

@@ -1,21 +1,37 @@
-"""A finished stage in MLflow: parameters, curves, figures, files; the same stage once only."""
+"""Stages and chains in MLflow while they run: parameters, curves, figures, files; each once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import stack
+from headrace.infra import provenance, stack, storage
+from headrace.infra.errors import DeadlineError, HeadraceError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+from headrace.infra.metric_stream import EVERY, MetricStream
 from headrace.infra.registry import Registry
-from headrace.infra.tracking import Tracking
+from headrace.infra.tracking import Tracking, milliseconds
+from headrace.infra.visible import visible
 from headrace.tasks.curves import stage_drawings
 
 
 def tracking() -> Tracking:
     """The tracking store of this state folder: the stack's server while that is up."""
-    return Tracking(home(), stack.tracking_uri(home()))
+    uri = stack.tracking_uri(home())
+    return Tracking(home(), uri, own=_is_own(uri))
+
+
+def _is_own(uri: str) -> bool:
+    """Whether a tracking store is this state folder's: its database, or its stack's server."""
+    if not uri.startswith(("http://", "https://")):
+        return True
+    up = stack.running(home())
+    return up is not None and any(
+        s["name"] == "mlflow" and s["address"] == uri for s in up.services
+    )
 
 
 def registry(name: str) -> Registry:
@@ -23,17 +39,43 @@ def registry(name: str) -> Registry:
     return Registry(tracking(), name)
 
 
+def _source() -> str | None:
+    """The deployment whose run this is, as `flow/deployment`; None: a command's."""
+    from prefect.runtime import deployment, flow_run
+
+    return f"{flow_run.flow_name}/{deployment.name}" if deployment.id else None
+
+
 def open_chain(name: str, identity: Any, tags: dict[str, Any]) -> str:
-    """The parent run of a chain or a round: found again, or begun."""
+    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it."""
     store = tracking()
+    store.close_lost()
     key = digest([name, identity])
     if found := store.find_run(key):
         return found
-    run = store.start_run(name, {"headrace.key": key, **tags})
+    run = store.start_run(name, {"headrace.key": key, **provenance.tags(_source()), **tags})
     _log_input(store, run, tags)
-    # Finished from the start, or a killed chain would never find its parent run again.
-    store.finish(run)
     return run
+
+
+@contextmanager
+def chain_run(run: str) -> Iterator[None]:
+    """Close a parent run as failed or killed when its work ends with an error."""
+    try:
+        yield
+    except BaseException as error:
+        _close(tracking(), run, error)
+        raise
+
+
+def _close(store: Tracking, run: str, error: BaseException) -> None:
+    """End a run whose work ended with an error; a server that doesn't answer is not waited for."""
+    ended = isinstance(error, DeadlineError) or not isinstance(error, Exception)
+    said = error.message if isinstance(error, HeadraceError) else str(error)
+    with suppress(Exception):
+        if store.answers() and store.client.get_run(run).info.status == "RUNNING":
+            store.tag(run, {"error": visible(said or type(error).__name__, 500)})
+            store.finish(run, "KILLED" if ended else "FAILED")
 
 
 def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +103,67 @@ def close_chain(run: str, decision: str | None, champion: str | None, **tags: An
     store.finish(run)
 
 
+@contextmanager
+def stage_run(
+    stage: str,
+    folder: str | Path,
+    settings: dict[str, Any],
+    tags: dict[str, Any],
+    parent: str | None = None,
+    variant: str | None = None,
+    every: float = EVERY,
+) -> Iterator[Callable[[dict[str, Any]], str]]:
+    """The MLflow run of a stage, from its beginning to its end: its figures arrive as it trains.
+
+    Yields a function that records the stage's answer and returns the run's id; call it last. A
+    stage that was interrupted continues its run, and one that was recorded keeps it. MLflow is
+    needed at the end only: while it doesn't answer, the stage goes on.
+
+    Args:
+        stage: name of the run.
+        folder: run folder of the stage.
+        settings: its parameters.
+        tags: lineage.
+        parent: run of the chain.
+        variant: which of several of the same stage and folder it is.
+        every: seconds between two looks at the figures.
+    """
+    store, place, span = tracking(), home().relative(Path(folder)), _Span(Path(folder))
+    key = digest([stage, place, parent, variant])
+    all_tags = {"headrace.key": key, "stage": stage, "folder": place, **tags}
+    all_tags |= provenance.tags(_source())
+
+    def begin() -> tuple[str, bool]:
+        store.close_lost()
+        if found := store.find_run(key):
+            return found, True
+        run = store.start_run(stage, all_tags, parent, span.began)
+        _log_input(store, run, tags)
+        store.log_params(run, settings)
+        return run, False
+
+    path = Path(folder) / "metrics.jsonl"
+    stream = MetricStream(store, begin, path, every, _steps(settings))
+
+    def record(answer: dict[str, Any]) -> str:
+        stream.close()
+        span.end()
+        run = stream.rest()
+        if not stream.recorded:
+            log_plots(run, stage_drawings(stage, folder))
+            store.log_values(run, {k: v for k, v in answer.items() if k != "job"})
+            store.finish(run, ended=span.ended)
+        return run
+
+    stream.start()
+    try:
+        yield record
+    except BaseException as error:
+        if stream.close() and stream.run_id and not stream.recorded:
+            _close(store, stream.run_id, error)
+        raise
+
+
 def record_stage(
     stage: str,
     folder: str | Path,
@@ -68,31 +171,58 @@ def record_stage(
     settings: dict[str, Any],
     tags: dict[str, Any],
     parent: str | None = None,
-    curves: bool = True,
     variant: str | None = None,
 ) -> str:
-    """The MLflow run of a finished stage; recording it again gives the same run.
+    """The MLflow run of what is measured by now, without curves; recording it again gives the same.
 
-    `curves`: whether the folder's metrics.jsonl is the stage's own.
     `variant`: which of several of the same stage and folder it is.
     """
-    store = tracking()
-    place = home().relative(Path(folder))
+    store, place = tracking(), home().relative(Path(folder))
     key = digest([stage, place, parent, variant])
     if found := store.find_run(key):
         return found
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.
-    run = store.start_run(
-        stage, {"headrace.key": key, "stage": stage, "folder": place, **tags}, parent
-    )
+    own = {"headrace.key": key, "stage": stage, "folder": place, **provenance.tags(_source())}
+    run = store.start_run(stage, {**own, **tags}, parent)
     _log_input(store, run, tags)
     store.log_params(run, settings)
-    if curves:
-        store.log_curve(run, Path(folder) / "metrics.jsonl")
-        log_plots(run, stage_drawings(stage, folder))
-    store.log_values(run, {k: v for k, v in answer.items() if k != "job"})
+    store.log_values(run, answer)
     store.finish(run)
     return run
+
+
+def _steps(settings: dict[str, Any]) -> int | None:
+    """Steps of a whole stage by its settings, None where they follow from its data."""
+    found = settings.get("steps") or settings.get("iterations")
+    return found if isinstance(found, int) else None
+
+
+class _Span:
+    """When the work of a run folder began and ended, kept in `span.json` there (ms since 1970)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "span.json"
+        kept = storage.read_json(self._path) if self._path.exists() else {}
+        done = folder / "result.json"
+        if not kept and done.exists():  # an earlier version of headrace finished it
+            kept = {"began": _changed(folder / ".lock", done), "ended": _changed(done)}
+        self.began: int = kept.get("began") or milliseconds()
+        self.ended: int | None = kept.get("ended")
+        if not kept:
+            self._keep()
+
+    def end(self) -> None:
+        """The work is done, unless it was before."""
+        self.ended = self.ended or milliseconds()
+        self._keep()
+
+    def _keep(self) -> None:
+        storage.write_json(self._path, {"began": self.began, "ended": self.ended})
+
+
+def _changed(*paths: Path) -> int:
+    """When the first of these files that is there was last written (ms since 1970)."""
+    return next(int(p.stat().st_mtime * 1000) for p in paths if p.exists())
 
 
 def log_plots(run: str, drawings: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ from headrace.tasks.evidence import (
 )
 from headrace.tasks.judging import decide, policy_of, promote, read_scores
 from headrace.tasks.models import fault_of, lineage_of
-from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
+from headrace.tasks.recording import close_chain, open_chain, registry, stage_run, tracking
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, relative, run_folder, step
 from headrace.tasks.windows import window_sources
@@ -168,17 +168,21 @@ def learn_window(
     )
     folder = run_folder("ewc", [identity(job), code_version("training")])
     job = job.model_copy(update={"output": str(folder)})
-    answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
-    run = record_stage(
+    with stage_run(
         "ewc",
         job.output,
-        answer,
         job.settings.model_dump(),
         {"release_id": child["release_id"]},
         parent,
         variant=digest([deciding_result(job.settings), job.compare_plain]),
-    )
-    return {**answer, "folder": job.output, "run_id": run, "tags": carried}
+    ) as record:
+        answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
+        return {
+            **answer,
+            "folder": job.output,
+            "run_id": record(answer),
+            "tags": carried,
+        }
 
 
 def _training_prompts(heldout: str | None) -> str | None:

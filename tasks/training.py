@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.tasks.models import lineage_of, resolve_model
-from headrace.tasks.recording import record_stage
+from headrace.tasks.recording import stage_run
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
 from headrace.tasks.step import refuse_failed, run_folder, step
 from headrace.training import pretrain
@@ -93,17 +95,22 @@ def _tokens_lineage(data: str) -> dict[str, Any]:
 @step("pretrain")
 def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any]:
     """MoE pretraining; the answer of `headrace pretrain`."""
-    answer = run_job("headrace.training.pretrain", job, Path(job.output), job.settings.processes)
-    run = record_stage(
-        "pretrain",
-        job.output,
-        answer,
-        job.settings.model_dump(),
-        job.lineage,
-        parent,
-        variant=digest(deciding_result(job.settings)),
-    )
-    return {**answer, "run_id": run}
+    with _recorded("pretrain", job, parent) as record:
+        answer = run_job(
+            "headrace.training.pretrain", job, Path(job.output), job.settings.processes
+        )
+        return {**answer, "run_id": record(answer)}
+
+
+def _recorded(
+    stage: str, job: PretrainJob | AlignJob, parent: str | None
+) -> AbstractContextManager[Callable[[dict[str, Any]], str]]:
+    """The stage's run in MLflow (see `stage_run`)."""
+    variant = digest(deciding_result(job.settings))
+    settings = job.settings.model_dump()
+    if isinstance(job, PretrainJob):  # the preset's recipe where they leave it open
+        settings |= pretrain.recipe_of(job.settings).model_dump()
+    return stage_run(stage, job.output, settings, job.lineage, parent, variant=variant)
 
 
 def align_job(
@@ -182,17 +189,9 @@ def validate_examples(stage: str, job: AlignJob) -> None:
 @step("align")
 def run_alignment(stage: str, job: AlignJob, parent: str | None = None) -> dict[str, Any]:
     """One stage of alignment; the answer of `headrace align`."""
-    answer = run_job(f"headrace.training.rlhf.{stage}", job, Path(job.output))
-    run = record_stage(
-        stage,
-        job.output,
-        answer,
-        job.settings.model_dump(),
-        job.lineage,
-        parent,
-        variant=digest(deciding_result(job.settings)),
-    )
-    return {**answer, "run_id": run}
+    with _recorded(stage, job, parent) as record:
+        answer = run_job(f"headrace.training.rlhf.{stage}", job, Path(job.output))
+        return {**answer, "run_id": record(answer)}
 
 
 def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:

@@ -37,6 +37,12 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     for name in ("HEADRACE_PROGRESS_FD", "AWS_ENDPOINT_URL", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("HEADRACE_AUDIT_KEY_FILE", str(_key_file(tmp_path_factory)))
+
+
+def _key_file(folders: pytest.TempPathFactory) -> Path:
+    """One audit key for all tests, which is not the user's."""
+    return folders.getbasetemp() / "audit-key" / "audit.key"
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 import errno
 import json
 import os
+import pwd
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra import audit
-from headrace.infra.errors import ValidationError
+from headrace.infra import audit, audit_key
+from headrace.infra.errors import UsageError, ValidationError
+from headrace.infra.lineage import digest
 
 
 def write(path: Path, n: int) -> None:
@@ -96,6 +100,7 @@ def test_a_last_line_without_its_end_blocks_nothing(
     first = whole.index(b"\n") + 1
     cut = data.draw(st.integers(first + 1, len(whole) - 1))
     path.write_bytes(whole[:cut])
+    audit_key.record_file(path).unlink()  # a kill came before it was noted
     assert audit.verify(path)["torn"] and audit.verify(path)["lines"] == 1
     assert len(audit.read(path)) == 1
     write(path, 1)
@@ -143,7 +148,8 @@ def test_a_new_file_is_synced_with_its_folder(
     monkeypatch.setattr(os, "fsync", seen)
     path = tmp_path / "a.jsonl"
     write(path, 2)
-    assert synced == [str(path), str(tmp_path), str(path)]
+    own = [p for p in synced if Path(p).is_relative_to(tmp_path)]
+    assert own == [str(path), str(tmp_path), str(path)]
 
 
 @pytest.mark.parametrize("form", ["space", "order", "twice", "empty line"])
@@ -175,12 +181,13 @@ def test_a_line_that_holds_something_else_is_named(tmp_path: Path, line: bytes) 
     with pytest.raises(ValidationError, match="line 1: it is not a recorded decision"):
         audit.verify(path)
     path.write_bytes(line)
+    audit_key.record_file(path).unlink()
     assert audit.verify(path)["torn"]
 
 
 def test_the_check_tells_of_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    nothing = {"file": str(path), "lines": 0, "last": None, "torn": False}
+    nothing = {"file": str(path), "lines": 0, "last": None, "torn": False, "unsigned": 0}
     assert audit.verify(path) == nothing
     write(path, 2)
     whole = audit.verify(path)
@@ -188,3 +195,137 @@ def test_the_check_tells_of_a_torn_line(tmp_path: Path) -> None:
     assert whole["last"] == audit.read(path)[-1]["hash"]
     path.write_bytes(path.read_bytes() + b'{"number": 3')
     assert audit.verify(path) == {**whole, "torn": True}
+
+
+def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """What one can do who may write into the state folder alone: every hash computed anew."""
+    entries = change([json.loads(line) for line in path.read_bytes().splitlines()])
+    previous, lines = audit.GENESIS, []
+    for number, entry in enumerate(entries, 1):
+        entry = {**entry, "number": number, "previous": previous}
+        entry.pop("hash")
+        # In the order that `append` has.
+        entry |= {k: entry.pop(k) for k in ("previous", "key", "hmac") if k in entry}
+        entry["hash"] = previous = digest(entry)
+        lines.append(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    path.write_bytes(b"".join(lines))
+
+
+def without(entry: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k not in keys}
+
+
+def resigned(entry: dict[str, Any]) -> dict[str, Any]:
+    forged = without(entry, "hmac", "hash") | {"key": "0123456789abcdef", "why": "forged"}
+    return {**forged, "hmac": audit_key.sign(b"of the attacker", forged), "hash": ""}
+
+
+REWRITES: dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]] = {
+    "a line's reason": lambda x: [x[0], {**x[1], "why": "forged"}, *x[2:]],
+    "a line's account": lambda x: [{**x[0], "account": "mallory"}, *x[1:]],
+    "a line left out": lambda x: [x[0], *x[2:]],
+    "the last line left out": lambda x: x[:-1],
+    "two lines swapped": lambda x: [x[1], x[0], *x[2:]],
+    "a line without its signature": lambda x: [x[0], without(x[1], "key", "hmac"), *x[2:]],
+    "no signature at all": lambda x: [
+        {**without(e, "key", "hmac"), "why": "forged"} for e in x
+    ],
+    "signed by another's key": lambda x: [resigned(e) for e in x],
+    "nothing left": lambda x: [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", REWRITES)
+def test_a_chain_that_was_written_anew_shows(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 4)
+    rewrite(path, lambda entries: entries)
+    assert audit.verify(path)["lines"] == 4, "written anew as it was it holds"
+    rewrite(path, REWRITES[how])
+    with pytest.raises(ValidationError) as error:
+        audit.verify(path)
+    assert error.value.code == 4
+
+
+def test_a_forged_line_is_not_acted_upon(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    rewrite(path, REWRITES["a line's reason"])
+    with pytest.raises(ValidationError, match="line 2: its signature"):
+        audit.read(path)
+    with pytest.raises(ValidationError):
+        write(path, 1)
+
+
+def test_a_line_says_which_account_wrote_it_whatever_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("USER", "LOGNAME", "USERNAME"):
+        monkeypatch.setenv(name, "mallory")
+    made = audit.append(tmp_path / "a.jsonl", action="promote", who="A. Lead", to="1")
+    assert made["who"] == "A. Lead"
+    assert made["account"] == pwd.getpwuid(os.getuid()).pw_name and made["host"]
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_123)
+    assert audit.account() == "4000123"
+
+
+def old_lines(path: Path, n: int) -> None:
+    """Lines as earlier versions wrote them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_key, "make", dict)
+        write(path, n)
+
+
+def test_lines_of_an_earlier_version_hold_and_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    old_lines(path, 2)
+    assert audit.verify(path)["unsigned"] == 2
+    write(path, 2)
+    said = audit.verify(path)
+    assert (said["lines"], said["unsigned"]) == (4, 2)
+
+
+def test_what_is_signed_goes_on_signed(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 1)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="no key to sign"):
+        old_lines(path, 1)
+    assert path.read_bytes() == before
+
+
+def test_a_copy_holds_and_one_without_the_key_can_be_read_but_not_vouched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "a.jsonl", tmp_path / "copy" / "a.jsonl"
+    write(path, 2)
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    assert audit.verify(copy)["lines"] == 2
+    monkeypatch.setenv(audit_key.VARIABLE, str(tmp_path / "elsewhere" / "audit.key"))
+    assert len(audit.read(copy)) == 2
+    with pytest.raises(ValidationError, match="line 1: signed by the key") as error:
+        audit.verify(copy)
+    assert audit_key.VARIABLE in error.value.hint
+
+
+def test_a_key_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, path = tmp_path / "keys" / "audit.key", tmp_path / "a.jsonl"
+    monkeypatch.setenv(audit_key.VARIABLE, str(file))
+    write(path, 1)
+    file.write_text("ab" * 32 + "\n" + file.read_text())
+    write(path, 1)
+    assert audit.verify(path)["lines"] == 2
+    first, second = audit.read(path)
+    assert first["key"] != second["key"] == next(iter(audit_key.keys()))
+
+
+def test_a_folder_that_was_begun_anew_says_what_to_remove(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    path.unlink()
+    with pytest.raises(ValidationError, match="the last 2 lines are missing") as error:
+        audit.verify(path)
+    assert str(audit_key.record_file(path)) in error.value.hint
+    audit_key.record_file(path).unlink()
+    assert audit.verify(path)["lines"] == 0

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,7 @@ import pytest
 from headrace.infra import audit
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import Home
-from headrace.infra.registry import Registry
+from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
 
 
@@ -87,7 +86,7 @@ def decisions(models: Registry) -> list[tuple[object, ...]]:
     return [
         (e["action"], e["version"], e["from"], e["to"], e["who"])
         for e in entries
-        if e.get("model") == models.name
+        if e.get("model") == models.name and e["action"] in DECISIONS
     ]
 
 
@@ -283,7 +282,7 @@ import os, sys
 from pathlib import Path
 from headrace.infra import audit
 from headrace.infra.home import Home
-from headrace.infra.registry import Registry
+from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
 models = Registry(Tracking(Home(Path(sys.argv[1]))), "killed")
 place, action, version = sys.argv[2:]
@@ -341,11 +340,8 @@ def test_an_unknown_version_is_a_users_mistake(store: Tracking) -> None:
         Registry(store, "m").version("99")
 
 
-def test_curves_and_figures_are_logged(store: Tracking, tmp_path: Path) -> None:
+def test_parameters_and_figures_are_logged(store: Tracking) -> None:
     run = store.start_run("stage", {"headrace.key": "k1"})
-    lines = [{"step": i, "loss": 2.0 - i / 10, "note": "x"} for i in range(1, 6)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    store.log_curve(run, tmp_path / "metrics.jsonl")
     store.log_values(run, {"bits_per_byte.lang=zh": {"value": 2.5}, "name": "text"})
     store.log_params(run, {"a": {"b": 1}})
     assert store.find_run("k1") is None, "an unfinished run is not found"
@@ -353,9 +349,6 @@ def test_curves_and_figures_are_logged(store: Tracking, tmp_path: Path) -> None:
     assert store.find_run("k1") == run
     data = store.client.get_run(run).data
     assert data.params == {"a.b": "1"} and data.metrics["bits_per_byte.lang_zh.value"] == 2.5
-    assert [m.value for m in store.client.get_metric_history(run, "loss")] == [
-        pytest.approx(x["loss"]) for x in lines
-    ]
 
 
 def test_a_copy_of_the_state_folder_writes_into_itself(store: Tracking, tmp_path: Path) -> None:
@@ -364,7 +357,9 @@ def test_a_copy_of_the_state_folder_writes_into_itself(store: Tracking, tmp_path
     shutil.copytree(store.home.root, tmp_path / "copy")
     copy = Tracking(Home(tmp_path / "copy"))
     run = copy.start_run("there", {})
-    assert str(tmp_path / "copy") in copy.client.get_run(run).info.artifact_uri
+    copy.log_text(run, "new", "note.txt")
+    written = f"mlartifacts/{run}/artifacts/note.txt"
+    assert (tmp_path / "copy" / written).exists() and not (store.home.root / written).exists()
     assert Registry(copy, "m").champion().export.is_relative_to(tmp_path / "copy")
 
 
@@ -392,3 +387,27 @@ def test_a_decision_whose_line_never_ended_was_not_made(store: Tracking) -> None
     models.decide(v2, False, "A", "no")
     assert store.home.audit.read_bytes().startswith(before)
     assert [e["action"] for e in audit.read(store.home.audit)][-1] == "refuse"
+
+
+@pytest.mark.parametrize("moved", ["to another", "deleted"])
+def test_an_alias_edit_in_mlflow_is_reported_where_it_is_undone(
+    store: Tracking, moved: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"edited {moved}"
+    models, v1, v2, _ = two_versions(store, name)
+    assert models.champion().number == v1
+    decisions_before = decisions(models)
+    if moved == "deleted":
+        store.client.delete_registered_model_alias(name, "champion")
+    else:
+        store.client.set_registered_model_alias(name, "champion", v2)
+    for _ in range(2):
+        assert models.champion().number == v1
+    said = [r.getMessage() for r in caplog.records if "decides nothing" in r.getMessage()]
+    assert len(said) == 1 and "headrace decide" in said[0] and name in said[0]
+    edits = [e for e in audit.read(store.home.audit) if e["action"] == "alias set back"]
+    edits = [e for e in edits if e["model"] == name]
+    assert [(e["from"], e["to"]) for e in edits] == [(None if moved == "deleted" else v2, v1)]
+    assert decisions(models) == decisions_before, "it decides nothing"
+    models.decide(v2, True, "A", "better")
+    assert models.rollback("A", "b")["to"] == v1

@@ -1,4 +1,7 @@
 import json
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -6,7 +9,7 @@ import pytest
 
 from headrace.infra.home import Home
 from headrace.infra.registry import Registry
-from headrace.infra.tracking import Tracking, found_or_none
+from headrace.infra.tracking import Point, Tracking, found_or_none
 
 
 @pytest.fixture(scope="module")
@@ -28,34 +31,114 @@ def test_a_release_is_a_runs_dataset(store: Tracking, tmp_path: Path) -> None:
     assert json.loads(given.dataset.profile) == {**totals, "parent": None}
 
 
-def test_a_run_that_a_kill_left_running_is_closed_by_its_twin(store: Tracking) -> None:
-    killed = store.start_run("stage", {"headrace.key": "twin"})
+def test_an_interrupted_run_continues_and_is_one_run(store: Tracking) -> None:
+    killed = store.start_run("stage", {"headrace.key": "twin"}, began=1_000)
     other = store.start_run("stage", {"headrace.key": "another"})
-    again = store.start_run("stage", {"headrace.key": "twin"})
-    status = {run: store.client.get_run(run).info.status for run in (killed, other, again)}
-    assert status == {killed: "KILLED", other: "RUNNING", again: "RUNNING"}
-    store.finish(again)
-    assert store.find_run("twin") == again
+    store.finish(killed, "KILLED")
+    assert store.start_run("stage", {"headrace.key": "twin"}) == killed != other
+    info = store.client.get_run(killed).info
+    assert (info.status, info.start_time) == ("RUNNING", 1_000)
+    assert store.find_run("twin") is None
+    store.finish(killed, ended=9_000)
+    assert store.find_run("twin") == killed
+    assert store.client.get_run(killed).info.end_time == 9_000
 
 
-def test_figures_are_of_today(store: Tracking, tmp_path: Path) -> None:
-    before = time.time_ns() // 1_000_000
+def test_a_run_whose_process_is_gone_ends_as_killed_at_its_last_figure(store: Tracking) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from headrace.infra.home import Home\n"
+        "from headrace.infra.tracking import Point, Tracking\n"
+        "store = Tracking(Home(Path(sys.argv[1])))\n"
+        "run = store.start_run('lost', {})\n"
+        "store.log_points(run, [Point('loss', 1.0, 4_000, 1), Point('loss', 0.5, 5_000, 2)])\n"
+        "print(run)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(store.home.root)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lost, own = done.stdout.split()[-1], store.start_run("own", {})
+    elsewhere = store.start_run("elsewhere", {})
+    store.tag(elsewhere, {"headrace.process": "another-host 1 1"})
+    assert store.close_lost() == [lost]
+    info = store.client.get_run(lost).info
+    assert (info.status, info.end_time) == ("KILLED", 5_000)
+    for run in (own, elsewhere):
+        assert store.client.get_run(run).info.status == "RUNNING"
+        store.finish(run)
+
+
+def test_a_point_that_is_logged_again_stays_one(store: Tracking) -> None:
     run = store.start_run("stage", {})
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
-    store.log_curve(run, tmp_path / "metrics.jsonl")
-    store.log_values(run, {"gain": 1.0})
-    for name in ("loss", "gain"):
-        (figure,) = store.client.get_metric_history(run, name)
-        assert before <= figure.timestamp <= time.time_ns() // 1_000_000
+    points = [Point("loss", 3.0 - i, 1_000 + i, i) for i in range(3)]
+    for _ in range(2):
+        store.log_points(run, points)
+    history = store.client.get_metric_history(run, "loss")
+    assert [(m.step, m.value, m.timestamp) for m in history] == [
+        (0, 3.0, 1000), (1, 2.0, 1001), (2, 1.0, 1002),
+    ]  # fmt: skip
+    assert store.last_steps(run) == {"loss": 2}
+    before = time.time_ns() // 1_000_000
+    store.log_values(run, {"gain": 1.0, "loss": 9.0, "bad": float("nan"), "a": {"b=c": 2}})
+    assert store.client.get_run(run).data.metrics == {"loss": 1.0, "gain": 1.0, "a.b_c": 2.0}
+    (figure,) = store.client.get_metric_history(run, "gain")
+    assert before <= figure.timestamp <= time.time_ns() // 1_000_000
+
+
+def test_artifacts_lie_in_the_state_folder_wherever_that_is(
+    store: Tracking, tmp_path: Path
+) -> None:
+    run = store.start_run("stage", {})
+    store.log_text(run, "<svg/>", "plots/loss.svg")
+    (tmp_path / "page.html").write_text("page")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.json").write_text("{}")
+    store.log_file(run, tmp_path / "page.html")
+    store.log_file(run, tmp_path / "folder", "more")
+    uri = store.client.get_run(run).info.artifact_uri
+    assert uri == f"mlflow-artifacts:/{run}/artifacts"
+    # MLflow's own client finds them without a server, here and in a copy.
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(store.home.root, copy.root)
+    for client in (store.client, Tracking(copy).client):
+        assert {f.path for f in client.list_artifacts(run)} == {"plots", "page.html", "more"}
+        assert [f.path for f in client.list_artifacts(run, "more")] == ["more/a.json"]
+    Tracking(copy).log_text(run, "new", "only-here.txt")
+    assert "only-here.txt" not in {f.path for f in store.client.list_artifacts(run)}
+
+
+def test_a_moved_state_folder_keeps_its_experiment(tmp_path: Path) -> None:
+    first = Tracking(Home(tmp_path / "here"))
+    place = first.experiment()
+    run = first.start_run("stage", {"headrace.key": "k"})
+    first.finish(run)
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = Tracking(Home(tmp_path / "there"))
+    assert moved.experiment() == place and moved.find_run("k") == run
+    assert [e.name for e in moved.client.search_experiments()] == ["headrace", "Default"]
+
+
+def test_an_experiment_that_was_deleted_comes_back(tmp_path: Path) -> None:
+    store = Tracking(Home(tmp_path / "home"))
+    place = store.experiment()
+    store.client.delete_experiment(place)
+    assert store.experiment() == place
+    assert store.client.get_experiment(place).lifecycle_stage == "active"
 
 
 def test_a_database_has_no_pages_and_a_server_has(store: Tracking) -> None:
     run = store.start_run("stage", {})
     assert store.run_url(run) is None and store.model_url("m", "1") is None
+    assert store.runs_url() is None
     place = store.client.get_run(run).info.experiment_id
     served = Tracking(store.home)
     served.uri = "http://127.0.0.1:5000/"
     assert served.run_url(run) == f"http://127.0.0.1:5000/#/experiments/{place}/runs/{run}"
+    # The plain page of the experiment is one for traces, and empty.
+    assert served.runs_url() == (
+        f"http://127.0.0.1:5000/#/experiments/{place}/runs?workflowType=machine_learning"
+    )
     assert served.model_url("a b", "2") == "http://127.0.0.1:5000/#/models/a%20b/versions/2"
 
 
@@ -83,21 +166,3 @@ def test_trouble_is_not_taken_for_nothing(store: Tracking) -> None:
 
     with pytest.raises(MlflowException):
         found_or_none(down)
-
-
-def test_a_curve_keeps_what_is_measured_at_few_steps(tmp_path: Path) -> None:
-    lines = [
-        {"step": i, "loss": 9 - i / 1000, **({"heldout": 1 - i / 10_000} if i % 150 == 0 else {})}
-        for i in range(1, 1201)
-    ]
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    store = Tracking(Home(tmp_path / "home"))
-    run = store.start_run("r", {})
-    store.log_curve(run, path)
-    store.log_values(run, {"loss": 7.8, "tokens": 5})
-    held = store.client.get_metric_history(run, "heldout")
-    assert [m.step for m in held] == list(range(150, 1201, 150))
-    loss = store.client.get_metric_history(run, "loss")
-    assert 500 < len(loss) <= 1001 and loss[-1].step == 1200 and loss[0].step == 1
-    assert store.client.get_run(run).data.metrics["tokens"] == 5

@@ -79,7 +79,7 @@ def fill(state: Path) -> None:
     run(state, f"baselines-{HEX}", "evaluation.json", {})
     chain = open_chain("chain", "c", {"folder": f"runs/{chain_folder.name}"})
     record_stage("reward", run(state, f"reward-{HEX}", "job.json", {}), {}, {}, {}, chain)
-    gate = record_stage("gate", ppo, {}, {}, {}, chain, curves=False)
+    gate = record_stage("gate", ppo, {}, {}, {}, chain)
     tags = {"release_id": CHILD}
     registry("headrace").register(gate, ppo / "export", str(state / "releases" / CHILD), tags)
     for name, age in (("pretrain-old", 400), ("pretrain-mid", 200), ("pretrain-new", 100)):

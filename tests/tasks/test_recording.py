@@ -1,7 +1,20 @@
 import json
+import time
 from pathlib import Path
+from typing import Any
 
-from headrace.tasks.recording import close_chain, open_chain, record_stage, tracking
+import pytest
+
+from headrace.infra import storage
+from headrace.infra.errors import DeadlineError, UsageError
+from headrace.tasks.recording import (
+    chain_run,
+    close_chain,
+    open_chain,
+    record_stage,
+    stage_run,
+    tracking,
+)
 
 
 def stage(folder: Path, parent: str | None = None) -> str:
@@ -16,8 +29,6 @@ def test_a_stage_shows_all_that_it_did_once(state: Path) -> None:
     (release / "manifest.json").write_text(json.dumps(manifest))
     folder = state / "runs" / "pretrain-1"
     folder.mkdir(parents=True)
-    lines = [{"step": i, "loss": 3.0 - i, "expert_load": 1.1} for i in (1, 2)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     parent = open_chain("chain", "identity", {"release_id": "ab" * 16, "folder": "runs/chain-1"})
     assert open_chain("chain", "identity", {}) == parent != open_chain("chain", "another", {})
     run = stage(folder, parent)
@@ -29,16 +40,109 @@ def test_a_stage_shows_all_that_it_did_once(state: Path) -> None:
     assert found.data.metrics["metrics.gain"] == 0.1 and found.data.params == {"steps": "2"}
     assert [d.dataset.digest for d in found.inputs.dataset_inputs] == ["ab" * 16]
     assert [d.dataset.digest for d in client.get_run(parent).inputs.dataset_inputs] == ["ab" * 16]
-    plots = {f.path for f in client.list_artifacts(run, "plots")}
-    assert plots == {"plots/loss.svg", "plots/expert-load.svg"}
 
 
 def test_a_chain_lasts_until_it_is_closed(state: Path) -> None:
     run = open_chain("retrain", "identity", {"parent_version": "1"})
-    begun = tracking().client.get_run(run).info.end_time
+    assert tracking().client.get_run(run).info.status == "RUNNING"
     close_chain(run, "reject", "1", version="2", round_decision=None)
     found = tracking().client.get_run(run)
     tags = {k: v for k, v in found.data.tags.items() if not k.startswith(("mlflow.", "headrace."))}
     assert tags == {"parent_version": "1", "decision": "reject", "champion": "1", "version": "2"}
-    assert found.info.status == "FINISHED" and found.info.end_time >= begun
+    assert found.info.status == "FINISHED"
+    assert found.info.end_time >= found.info.start_time
     assert open_chain("retrain", "identity", {}) == run
+
+
+def trained(folder: Path, steps: range) -> None:
+    """What a stage appends to its curves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "metrics.jsonl").open("a") as f:
+        for i in steps:
+            f.write(json.dumps({"step": i, "loss": 3.0 - i / 10, "expert_load": 1.1}) + "\n")
+
+
+def info(run: str) -> Any:
+    return tracking().client.get_run(run).info
+
+
+def only_run(stage: str) -> str:
+    store = tracking()
+    (run,) = store.client.search_runs([store.experiment()], f"tags.stage = '{stage}'")
+    return str(run.info.run_id)
+
+
+def test_a_stage_is_seen_while_it_works_and_continues_after_a_fault(state: Path) -> None:
+    folder = state / "runs" / "pretrain-1"
+    before = time.time_ns() // 1_000_000
+    settings, tags = {"steps": 6}, {"release_id": "ab" * 16}
+    with (
+        pytest.raises(UsageError),
+        stage_run("pretrain", folder, settings, tags, every=0.1),
+    ):
+        trained(folder, range(1, 4))
+        end = time.monotonic() + 60
+        while not (found := tracking().client.search_runs([tracking().experiment()])) or (
+            "loss" not in found[0].data.metrics
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert found[0].info.status == "RUNNING"
+        assert found[0].data.tags["mlflow.source.type"] == "LOCAL"
+        raise UsageError("the disk is full", "make room")
+    run = only_run("pretrain")
+    assert info(run).status == "FAILED"
+    assert tracking().client.get_run(run).data.tags["error"] == "the disk is full"
+
+    with stage_run("pretrain", folder, settings, tags, every=0.1) as record:
+        trained(folder, range(4, 7))
+        assert record({"gain": 0.5, "job": {"seed": 1}}) == run
+    done = info(run)
+    assert done.status == "FINISHED" and before <= done.start_time < done.end_time
+    client = tracking().client
+    steps = [m.step for m in client.get_metric_history(run, "loss")]
+    assert steps == list(range(1, 7))
+    progress = [m.value for m in client.get_metric_history(run, "progress")]
+    assert progress == [pytest.approx(n / 6) for n in range(1, 7)]
+    data = client.get_run(run).data
+    assert data.metrics["gain"] == 0.5 and "job.seed" not in data.metrics
+    assert data.params == {"steps": "6"}
+    plots = {f.path for f in client.list_artifacts(run, "plots")}
+    assert plots == {"plots/loss.svg", "plots/expert-load.svg"}
+
+    with stage_run("pretrain", folder, settings, tags) as record:
+        assert record({"gain": 0.5}) == run, "once recorded it is left alone"
+    assert info(run).end_time == done.end_time and only_run("pretrain") == run
+
+
+def test_a_stage_that_was_done_before_keeps_its_duration(state: Path) -> None:
+    """Found in another chain it gets a run there, which lasted as long as the work did."""
+    folder = state / "runs" / "sft-1"
+    trained(folder, range(1, 3))
+    storage.write_json(folder / "span.json", {"began": 10_000, "ended": 70_000})
+    with stage_run("sft", folder, {}, {}) as record:
+        run = record({})
+    assert (info(run).start_time, info(run).end_time) == (10_000, 70_000)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("no", "fix"), "FAILED"),
+        (ValueError("bad"), "FAILED"),
+        (DeadlineError("time is over", "again"), "KILLED"),
+        (KeyboardInterrupt(), "KILLED"),
+    ],
+)
+def test_a_chain_that_ends_with_an_error_says_so(
+    state: Path, error: BaseException, status: str
+) -> None:
+    run = open_chain("chain", "identity", {})
+    with pytest.raises(type(error)), chain_run(run):
+        raise error
+    assert info(run).status == status
+    assert open_chain("chain", "identity", {}) == run and info(run).status == "RUNNING"
+    close_chain(run, "promote", "1")
+    with pytest.raises(type(error)), chain_run(run):
+        raise error
+    assert info(run).status == "FINISHED", "what it decided stands"
