@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from headrace.flows.command import (
     TEXT,
@@ -346,18 +347,22 @@ def down(call: Call) -> Answer:
 
 
 @verb(cli, "deploy", "headrace deploy --set inbox=s3://corpus/incoming")
-def deploy(call: Call) -> Answer:
-    """Register deployments, schedules and automations with the Prefect server of `headrace up`.
+@click.option("--reset", is_flag=True, help="Forget the settings of earlier calls first.")
+def deploy(call: Call, reset: bool) -> Answer:
+    """Register deployments, schedules and automations with the Prefect server.
 
-    Deploying again changes nothing; with other settings it changes what they say.
+    Settings are kept: deploying again changes only what it is given, and shows each change.
     """
-    up = join_stack()
-    from headrace.flows.deployments import deploy as register
-    from headrace.flows.screen import deployments_screen
     from headrace.tasks.settings import DeployVerb
 
-    # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
+    given = call.given(DeployVerb)
+    source = click.get_current_context().get_parameter_source("profile")
+    profile = call.profile if source is ParameterSource.COMMANDLINE else None
+    join_stack()
+    from headrace.flows.deployments import deploy as register
+    from headrace.flows.screen import deployments_screen
+
+    data = register(given, profile, reset)
     return Answer(data, deployments_screen(data))
 
 

@@ -17,15 +17,17 @@ from typing import Any
 import click
 
 from headrace.infra import console, faults, stack
-from headrace.infra.config_file import read_config
+from headrace.infra.config_file import Config, read_config
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.setting_tree import laid
-from headrace.infra.settings import NotifySettings, Shared, load
+from headrace.infra.settings import NotifySettings, Shared, given, layered, load
 from headrace.infra.stack import Stack
 from headrace.infra.visible import json_line, visible
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
+LOCAL = "local"
+"""The profile of a command that is given none."""
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"
@@ -70,13 +72,24 @@ class Call:
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         """`settings` with the webhook; `base` is weaker than the profile."""
-        profile = read_config(PROFILES / f"{self.profile}.yaml").data
-        if self.profile == "cluster" and (up := stack.running(home())):
-            today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
-            profile = laid(profile, today, model)
-        base = laid(base or {}, profile, model)
+        base = laid(base or {}, profile_settings(self.profile), model)
         self.made = load(model, self.config, self.sets, base, options)
         return self.made
+
+    def given(self, model: type[Shared]) -> list[Config]:
+        """What --config and --set give, valid by itself; the strongest last."""
+        sources = given(self.config, self.sets)
+        self.made = layered(model, sources)
+        return sources
+
+
+def profile_settings(name: str) -> dict[str, Any]:
+    """What a profile sets; the cluster is that of the stack while it is up."""
+    profile = read_config(PROFILES / f"{name}.yaml").data
+    if name == "cluster" and (up := stack.running(home())):
+        today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
+        profile = laid(profile, today, Shared)
+    return profile
 
 
 class Text(click.ParamType[str]):
@@ -127,7 +140,7 @@ _COMMON: list[click.Parameter] = [
                  help="Settings as YAML."),
     click.Option(["--set", "sets"], multiple=True, type=TEXT, metavar="A.B=VALUE",
                  help="One setting; the value is YAML. Wins over the file. Repeatable."),
-    click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default="local",
+    click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default=LOCAL,
                  show_default=True, help="Where it runs."),
     click.Option(["--json", "as_json"], is_flag=True,
                  help="Print one JSON object as the last line."),

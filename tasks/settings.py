@@ -124,6 +124,9 @@ class DeployVerb(RunVerb):
     """Text that `curate/daily` reads; none: that of pinned packages."""
     output: str | None = None
     """Where `curate/daily` writes; None: the state folder."""
+    after_release: str | None = None
+    """Deployment that `curate/daily` starts with each new release (`lifecycle/on-demand`); None:
+    none."""
     inbox: str | None = None
     """Folder or s3:// prefix that `monitor/hourly` watches; None: `inbox` in the state folder."""
     settle_seconds: float = Field(default=30.0, ge=0)

@@ -139,7 +139,7 @@ class Doors:
     def deploy(self, *sets: str) -> dict[str, Any]:
         own = [x for s in ("settle_seconds=0", f"notify.webhook={self.webhook}", *sets)
                for x in ("--set", s)]  # fmt: skip
-        answer = self.run("deploy", *self.chain["sets"], *own)
+        answer = self.run("deploy", "--reset", *self.chain["sets"], *own)
         return {d["name"]: d["id"] for d in answer["deployments"]}
 
     @property
