@@ -59,13 +59,18 @@ def _output(value: str) -> str:
 
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
 @click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
+@click.option(
+    "--release", metavar="URI", help="A finished release to start from, in place of text."
+)
 @click.option("--window", metavar="URI", help="Text for the drift round.")
-def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
-    """The whole chain: text in, a gated model out, and once round through drift.
+def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | None) -> Answer:
+    """The whole chain: text in, a gated model out, and a round through drift.
 
-    Without --input it takes real text that pinned packages ship. What is finished is reused, what
-    was killed goes on.
+    Without --input or --release it takes real text that pinned packages ship. What is finished is
+    reused, what was killed resumes.
     """
+    if inputs and release:
+        raise UsageError("run takes --input or --release", "give one of the two")
     from headrace.tasks.settings import RunVerb
 
     settings = call.settings(RunVerb)
@@ -75,6 +80,7 @@ def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
 
     job = LifecycleJob(
         inputs=tuple(map(_uri, inputs)),
+        release=release,
         window=_uri(window) if window else None,
         settings=settings,
     )

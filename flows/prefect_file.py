@@ -25,12 +25,14 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from headrace.infra.config_file import Config, KeyPath, read_config
 from headrace.infra.errors import UsageError
-from headrace.infra.events import BURST_SECONDS
 from headrace.infra.setting_faults import SettingError
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import Settings, build
 
 SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.yaml"
+SLOW_SECONDS = 10.0
+"""Least `within` of a trigger on Prefect's own events, of which each run makes some: it may fire on
+those of the runs that it started, and then it does so without end."""
 BUILD_STEP = "headrace.flows.parameters.kept_parameters"
 """The one build step that `headrace deploy` takes."""
 
@@ -51,8 +53,8 @@ class Schedule(Settings):
     """Minute, hour, day, month, weekday: `0 2 * * *`."""
     interval: float | None = Field(default=None, gt=0)
     """Seconds between two runs; in place of `cron`."""
-    timezone: str = "UTC"
-    """As `Asia/Shanghai`."""
+    timezone: str | None = None
+    """As `Asia/Shanghai`; None: UTC."""
     active: bool = True
     """Whether it runs; what was paused in Prefect's pages stays paused."""
     slug: str | None = None
@@ -95,7 +97,9 @@ class Schedule(Settings):
         )
 
     def __str__(self) -> str:
-        return self.cron or f"every {self.interval:g} s"
+        if self.cron is None:
+            return f"every {self.interval:g} s"
+        return f"at {self.cron} {self.timezone or 'UTC'}"
 
 
 class Trigger(Settings):
@@ -117,12 +121,23 @@ class Trigger(Settings):
     """It fires when events arrive."""
     threshold: int = Field(default=1, ge=1)
     """Number of events within the time below that make it fire."""
-    within: float = Field(ge=BURST_SECONDS)
-    """Seconds in which it fires once at most."""
+    within: float = Field(default=0, ge=0)
+    """Seconds in which it fires once at most, and in which further events are lost; 0: it fires on
+    each."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the run, as templates over `event`."""
     job_variables: dict[str, Any] | None = None
     """What is set of the pool's base job template."""
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Trigger:
+        own = [name for name in self.expect if _is_prefects(name)]
+        if own and self.within < SLOW_SECONDS:
+            raise SettingError(
+                f"a trigger on {own[0]} fires on the events of the very runs that it starts",
+                f"write `within: {SLOW_SECONDS:g}` or more, so that it fires at most that often",
+            )
+        return self
 
     def automation(self, deployment: Any) -> AutomationCore:
         """The automation that `prefect deploy` makes of it."""
@@ -130,6 +145,12 @@ class Trigger(Settings):
         trigger = DeploymentEventTrigger.model_validate(given)
         trigger.set_deployment_id(deployment)
         return trigger.as_automation()
+
+
+def _is_prefects(event: str) -> bool:
+    """Whether a name, or a beginning of names with `*`, means events that Prefect itself emits."""
+    begins = event.removesuffix("*")
+    return event.startswith("prefect.") or (event != begins and "prefect.".startswith(begins))
 
 
 class _Limit(Settings):
@@ -325,7 +346,7 @@ def _refuse_steps(file: Config) -> None:
                 if not isinstance(step, dict) or list(step) != [BUILD_STEP]:
                     raise UsageError(
                         f"{file.at((*place, kind), key=True)}: headrace deploy runs no such step",
-                        "use `prefect deploy --all --prefect-file FILE` for a file with steps",
+                        "give a file with steps to `prefect deploy`",
                     )
 
 

@@ -1,7 +1,7 @@
 """A limit on what automations do: one that starts runs without bound is paused, and it is reported.
 
-Triggers of prefect.yaml fire once in `within` seconds. An automation of another making may not: one
-without `expect` fires on every event, and each of its runs makes more events.
+`headrace deploy` makes none that fires on the events of its own runs, but Prefect's pages do: one
+without `expect` fires on every event, and each of its runs makes more of them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
 from headrace.flows import notices
-from headrace.infra.events import BURST_SECONDS
 from headrace.infra.settings import Shared
 
 PERIOD = timedelta(minutes=10)
-MOST_RUNS = int(1.5 * PERIOD.total_seconds() / BURST_SECONDS)
-"""Runs of a deployment that one automation may start within a period: half as many again as a
-trigger with the least `within` can."""
+MOST_RUNS = 90
+"""Runs of a deployment that one automation may start within a period: one every seven seconds."""
 _PAGE = 200
 """Rows that the server gives at once."""
 logger = logging.getLogger(__name__)

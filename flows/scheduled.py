@@ -75,8 +75,6 @@ class Alert(Settings):
     """Id of the event that started the run."""
     occurred: str | None = None
     """Time of that event."""
-    events: tuple[str, ...] = ()
-    """Ids of the events whose alerts this run has taken over."""
 
 
 def _whole(settings: S, name: str) -> S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -149,13 +150,26 @@ def stack_screen(data: dict[str, Any]) -> str:
 def deployments_screen(data: dict[str, Any]) -> str:
     """The end of `headrace deploy`."""
     rows = [
-        (d["name"], (", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
+        (d["name"], (", ".join([*d["schedules"], *d["automations"]]) or
          "on demand") + (f"; paused: {', '.join(d['paused'])}" if d["paused"] else ""))
         for d in data["deployments"]
     ]  # fmt: skip
+    rows += [("changed", f"{c['setting']}: {_value(c['from'])} -> {_value(c['to'])}")
+             for c in data["changed"]]  # fmt: skip
+    rows += [
+        ("set back", f"{e['deployment']} {e['parameter']}: {_value(e['from'])} -> "
+         f"{_value(e['to'])} (changed in Prefect's pages; --set keeps it)")
+        for e in data["edited"]
+    ]  # fmt: skip
     if data["alerts_sent"]:
         rows.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
-    return "\n".join([_rule("deployments"), *_rows([*rows, ("see", data["prefect"])])])
+    rows += [("kept in", data["kept"]), ("see", data["prefect"])]
+    return "\n".join([_rule("deployments"), *_rows(rows)])
+
+
+def _value(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
 
 
 _DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}

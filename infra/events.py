@@ -27,11 +27,6 @@ DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
 """What happens to an alert in the outbox that nothing holds up."""
 PUT_OFF = "it was put off"
 """How the reason of an alert begins that waits for a cool-down or a budget."""
-BURST_SECONDS = 10.0
-"""Least time between two runs that an automation may start; the run takes all alerts of that time.
-
-It bounds what an automation can do by mistake, one that fires on the events of its own runs, say.
-"""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
 TRIES = 5

@@ -132,6 +132,19 @@ def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> Non
     assert "waits for a person    none" in status_screen({**data, "waiting": []})
 
 
+DEPLOYED = {"deployments": [], "alerts_sent": 0, "prefect": "http://p", "changed": [], "edited": [],
+            "kept": "/h/deploy.json"}  # fmt: skip
+
+
+def test_deploying_shows_each_change_and_what_it_sets_back() -> None:
+    changed = {"setting": "input", "from": [], "to": ["/a"]}
+    edited = {"deployment": "curate/daily", "parameter": "output", "from": "/x", "to": None}
+    said = deployments_screen({**DEPLOYED, "changed": [changed], "edited": [edited]})
+    assert 'changed               input: [] -> ["/a"]' in said
+    assert "set back              curate/daily output: /x -> null" in said
+    assert "kept in               /h/deploy.json" in said
+
+
 def test_what_is_paused_says_so() -> None:
     said = status_screen({
         **NOTHING, "stack": "http://p", "paused": ["automation on drift: alerts wait"],
@@ -141,10 +154,10 @@ def test_what_is_paused_says_so() -> None:
     assert "alert waits           /w: the automation `on drift` is paused" in said
     silent = status_screen({**NOTHING, "stack": "http://p", "stack_fault": " does not answer"})
     assert "stack                 http://p does not answer" in silent
-    deployed = {"name": "curate/daily", "schedules": ["0 2 * * *"], "automations": [],
-                "paused": ["the schedule 0 2 * * *"]}  # fmt: skip
-    shown = deployments_screen({"deployments": [deployed], "alerts_sent": 0, "prefect": "http://p"})
-    assert "at 0 2 * * * UTC; paused: the schedule 0 2 * * *" in shown
+    deployed = {"name": "curate/daily", "schedules": ["at 0 2 * * * UTC"], "automations": [],
+                "paused": ["the schedule at 0 2 * * * UTC"]}  # fmt: skip
+    shown = deployments_screen({**DEPLOYED, "deployments": [deployed]})
+    assert "at 0 2 * * * UTC; paused: the schedule at 0 2 * * * UTC" in shown
     monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
                  "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
     assert "waits in /o.json: no server is up" in drift_screen(monitored)
