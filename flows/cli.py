@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,17 +18,22 @@ from headrace.flows.command import (
     Answer,
     Call,
     Stopped,
+    Verb,
     finish,
     join_stack,
     log,
     not_built,
+    profile_settings,
     start_prefect,
     verb,
     without_values,
 )
-from headrace.infra import console, faults, releases, stack, storage
+from headrace.infra import console, faults, stack, storage
+from headrace.infra.config_file import Config
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import layered
 from headrace.infra.visible import visible
 
 
@@ -46,6 +52,15 @@ cli = _Headrace(
     "an example. State lives under HEADRACE_HOME (default: .headrace/ here).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+click.version_option(package_name="headrace", message="headrace %(version)s")(cli)
+COMPLETE = "_HEADRACE_COMPLETE"
+"""Variable by which a shell asks for completions."""
+
+
+def _verbs(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in cli.commands if name.startswith(incomplete)]
 
 
 def _uri(value: str) -> str:
@@ -127,10 +142,12 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
-    from headrace.tasks.curation import validate_finished
     from headrace.tasks.settings import CurateVerb
 
     call.settings(CurateVerb)
+    from headrace.infra import releases
+    from headrace.tasks.curation import validate_finished
+
     data = validate_finished(releases.newest(_uri(release)))
     return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
@@ -143,10 +160,12 @@ def validate(call: Call, release: str) -> Answer:
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
     from headrace.tasks.settings import TokenizeVerb
+
+    settings, place = call.settings(TokenizeVerb), _output(output)
+    from headrace.infra import releases
     from headrace.tasks.tokens import tokenize_release
 
-    source = releases.newest(_uri(release))
-    data = tokenize_release(source, _output(output), call.settings(TokenizeVerb))
+    data = tokenize_release(releases.newest(_uri(release)), place, settings)
     said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
     return Answer(data, visible(said))
 
@@ -171,17 +190,18 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
     return Answer(result, visible(said))
 
 
-@verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
+@verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100", reads=True)
 @click.option("--preset", required=True, metavar="NAME")
 @click.option("--gpus", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     """Memory a device, speed and cost of a preset before you rent anything."""
-    from headrace.flows.screen import plan_screen
     from headrace.tasks.settings import PretrainVerb
-    from headrace.tasks.training import plan_preset
 
     settings = call.settings(PretrainVerb, preset=preset)
+    from headrace.flows.screen import plan_screen
+    from headrace.tasks.training import plan_preset
+
     data = plan_preset(settings, gpus, gpu)
     return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
 
@@ -233,9 +253,10 @@ def align(
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
     """Answer a prompt by an aligned model, or continue it by a pretrained one."""
     from headrace.infra.settings import Shared
-    from headrace.tasks.training import generate_text
 
     shared = call.settings(Shared)
+    from headrace.tasks.training import generate_text
+
     text = generate_text(model, prompt, max_tokens, temperature, shared)
     return Answer({"model": model, "prompt": prompt, "text": text}, text)
 
@@ -300,8 +321,9 @@ def monitor(
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
-    if data.get("outbox"):
-        data = {**data, "alert_waits": why_it_waits(data["outbox"])}
+    for said in (data, *data.get("windows", ())):
+        if said.get("outbox"):
+            said["alert_waits"] = why_it_waits(said["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -332,11 +354,13 @@ def up(call: Call) -> Answer:
 
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
     """
-    from headrace.flows.screen import stack_screen
-    from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import UpVerb, component
 
-    services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
+    settings = component(call.settings(UpVerb), stack.StackSettings)
+    from headrace.flows.screen import stack_screen
+    from headrace.tasks.alerts import send_outbox
+
+    services = stack.up(home(), settings)
     data = {"services": services, "alerts_sent": send_outbox()}
     return Answer(data, stack_screen(data))
 
@@ -377,21 +401,25 @@ def deploy(call: Call, reset: bool) -> Answer:
 def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
     from headrace.tasks.alerts import raise_alert
 
-    data = raise_alert(_uri(window), {}, call.settings(Shared))
+    data = raise_alert(_uri(window), {}, settings)
     said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
-@verb(cli, "status", "headrace status")
+@verb(cli, "status", "headrace status", reads=True)
 def status(call: Call) -> Answer:
     """Champion, what waits for a decision, last window, what runs and comes next, disk."""
-    from headrace.flows.screen import status_screen
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import status_screen
     from headrace.tasks.status import status as look
 
-    data = look(call.settings(Shared))
+    data = look(settings)
     return Answer(data, status_screen(data))
 
 
@@ -415,11 +443,13 @@ def decide(
         raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
     if stale and refuse:
         raise UsageError("--stale goes with --promote", "a refusal needs no fresh comparison")
-    from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import decision_screen
     from headrace.tasks.decisions import decide_version
 
-    data = decide_version(version, promote, by, why, call.settings(Shared), stale)
+    data = decide_version(version, promote, by, why, settings, stale)
     return Answer(data, decision_screen(data))
 
 
@@ -428,11 +458,13 @@ def decide(
 @click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 def rollback(call: Call, by: str, why: str) -> Answer:
     """Back to the champion before; a second rollback goes one further back."""
-    from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import decision_screen
     from headrace.tasks.decisions import roll_back
 
-    data = roll_back(by, why, call.settings(Shared))
+    data = roll_back(by, why, settings)
     return Answer(data, decision_screen(data))
 
 
@@ -449,24 +481,26 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
     first. Nothing outside the state folder is touched; links are not followed.
     """
-    from headrace.flows.screen import litter_screen
     from headrace.infra.settings import Shared
-    from headrace.tasks.litter import collect
 
     call.settings(Shared)
+    from headrace.flows.screen import litter_screen
+    from headrace.tasks.litter import collect
+
     data = collect(keep, dry_run)
     return Answer(data, litter_screen(data))
 
 
-@verb(cli, "audit", "headrace audit verify")
+@verb(cli, "audit", "headrace audit verify", reads=True)
 @click.argument("action", type=click.Choice(["verify", "show"]))
 def audit(call: Call, action: str) -> Answer:
     """Check the chain of recorded decisions, or show them; exit 4 on any edit, gap or reorder."""
-    from headrace.flows.screen import audit_screen, decisions_screen
     from headrace.infra.settings import Shared
-    from headrace.tasks.decisions import recorded_decisions, verify_decisions
 
     call.settings(Shared)
+    from headrace.flows.screen import audit_screen, decisions_screen
+    from headrace.tasks.decisions import recorded_decisions, verify_decisions
+
     if action == "show":
         data = recorded_decisions()
         return Answer(data, decisions_screen(data))
@@ -474,13 +508,58 @@ def audit(call: Call, action: str) -> Answer:
     return Answer(data, audit_screen(data))
 
 
-@verb(cli, "doctor", "headrace doctor")
+@verb(cli, "settings", "headrace settings curate", reads=True)
+@click.argument("name", metavar="[VERB]", required=False, shell_complete=_verbs)
+def settings_(call: Call, name: str | None) -> Answer:
+    """List every setting with its effective default and meaning, all of them or those of a verb.
+
+    Effective is what applies with --config, --set and --profile; for `deploy` also what it keeps.
+    """
+    from headrace.tasks import kept_settings
+    from headrace.tasks.listed_settings import check_verb, listed
+
+    check_verb(name, list(cli.commands))
+
+    def effective(verb: str, model: type[Any]) -> Any:
+        given = call.given(model) if verb == (name or "run") else []
+        base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
+        if verb == "deploy":
+            kept = kept_settings.read()
+            base = [Config("the profile", profile_settings(kept.profile or call.profile))]
+            base += [kept_settings.BASE_CONFIG, kept.settings]
+        return layered(model, [*base, *given])
+
+    data = listed(name, effective)
+    from headrace.flows.screen import settings_screen
+
+    return Answer(data, settings_screen(data))
+
+
+@verb(cli, "completion", 'eval "$(headrace completion bash)"', reads=True)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(call: Call, shell: str) -> Answer:
+    """Print what makes a shell complete verbs, options and the keys of --set.
+
+    Put the line of the example into ~/.bashrc or ~/.zshrc; for fish pipe it into `source`.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise UsageError(f"no completion for {shell}", "there is one for bash, zsh and fish")
+    script = kind(cli, {}, "headrace", COMPLETE).source()
+    return Answer({"shell": shell, "script": script}, script)
+
+
+@verb(cli, "doctor", "headrace doctor", reads=True)
 def doctor(call: Call) -> Answer:
     """Check what headrace needs, and say how to mend it."""
-    from headrace.infra.doctor import examine
     from headrace.infra.settings import Shared
 
-    data = examine(home(), call.settings(Shared))
+    settings = call.settings(Shared)
+    from headrace.infra.doctor import examine
+
+    data = examine(home(), settings)
     lines = [
         visible(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}") for c in data["checks"]
     ]
@@ -509,12 +588,17 @@ def _stop(*_: Any) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = spread(sys.argv[1:] if argv is None else argv)
-    wants_help = not arguments or "--help" in arguments or "-h" in arguments
+    if COMPLETE in os.environ:
+        cli.main(arguments, "headrace", complete_var=COMPLETE)
+    asks = not arguments or bool({"--help", "-h"} & {*arguments}) or arguments[0] == "--version"
     as_json = "--json" in arguments
-    if not wants_help:
-        # Help needs no log file, and a state folder is not made by asking for it.
+    if not asks:
+        # Help needs no log file, and a state folder is not made by looking at it.
+        named = cli.commands.get(arguments[0])
+        looks = isinstance(named, Verb) and named.reads and not home().begun()
         try:
-            console.open_console(Path(home().logs) / "headrace.log")
+            log_file = Path(os.devnull) if looks else home().logs / "headrace.log"
+            console.open_console(log_file)
         except OSError as error:
             finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)

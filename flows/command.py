@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import logging
+import os
 import re
 import shlex
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from headrace.infra import console, faults, stack
 from headrace.infra.config_file import Config, read_config
@@ -114,7 +116,28 @@ class Text(click.ParamType[str]):
 TEXT = Text()
 
 
-def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
+class SettingText(Text):
+    """KEY=VALUE, whose key a shell can complete."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The keys of the verb that begin so."""
+        from headrace.infra.setting_tree import leaves
+        from headrace.tasks.listed_settings import model_of
+
+        keys = [key for key, _, _ in leaves(model_of(ctx.info_name or ""))]
+        return [CompletionItem(f"{key}=") for key in keys if key.startswith(incomplete)]
+
+
+class Verb(click.Command):
+    """A verb of the command."""
+
+    reads = False
+    """Whether it only looks: in a folder without state it leaves nothing."""
+
+
+def verb(group: click.Group, name: str, example: str, reads: bool = False) -> Callable[..., Any]:
     """Register `function(call, **options) -> Answer` as a verb of the command."""
 
     def register(function: Callable[..., Answer]) -> click.Command:
@@ -126,7 +149,8 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
             finish(as_json, lambda: function(call, **options), lambda: call.made)
 
         doc = inspect.cleandoc(function.__doc__ or "") + f"\n\n\b\nExample:\n  {example}"
-        command = click.command(name, help=doc)(run)
+        command = click.command(name, Verb, help=doc)(run)
+        command.reads = reads
         for option in reversed(_COMMON):
             command.params.append(option)
         group.add_command(command)
@@ -138,7 +162,7 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
 _COMMON: list[click.Parameter] = [
     click.Option(["--config", "config"], type=click.Path(path_type=Path), metavar="FILE",
                  help="Settings as YAML."),
-    click.Option(["--set", "sets"], multiple=True, type=TEXT, metavar="A.B=VALUE",
+    click.Option(["--set", "sets"], multiple=True, type=SettingText(), metavar="A.B=VALUE",
                  help="One setting; the value is YAML. Wins over the file. Repeatable."),
     click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default=LOCAL,
                  show_default=True, help="Where it runs."),
@@ -168,6 +192,9 @@ def finish(
             _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
+    except BrokenPipeError:  # `headrace settings | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
         _refuse(as_json, code, "stopped", "run the same command again to resume", {})

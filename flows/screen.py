@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from headrace.infra.setting_faults import written
 from headrace.infra.visible import visible
+from headrace.tasks.listed_settings import shown
 from headrace.tasks.stages import MEASURES, verdict
 
 WIDTH = 78
@@ -76,10 +79,29 @@ def _figure(metric: dict[str, Any]) -> str:
 
 def metrics_screen(data: dict[str, Any]) -> str:
     """The end of `headrace evaluate`."""
-    rows = [(name, _figure(m)) for name, m in data["metrics"].items()]
-    if not any("=" in name for name in data["metrics"]):
-        rows.append(("no slices", "the documents carry neither `lang` nor `domain`"))
-    return "\n".join(_rows(rows))
+    lines, slices = [_rule("evaluation"), *_rows(_given(data, "model"))], False
+    for name, m in data["metrics"].items():
+        measure, _, part = name.partition(".")
+        kind, equals, value = part.partition("=")
+        if not equals:
+            lines.append(_rule(f"{_MEASURED.get(name, name)}, 95 % interval"))
+            lines += _rows([("all", _figure(m))])
+        else:
+            slices = True
+            kinds = [k for k in data["metrics"] if k.startswith(f"{measure}.{kind}=")]
+            if name == kinds[0]:
+                lines += _rows([(f"by {_KINDS.get(kind, kind)}", "")])
+            lines += _rows([(f"  {value}", _figure(m))])
+    rows = [] if slices else [("no slices", "the documents carry neither `lang` nor `domain`")]
+    return "\n".join([*lines, *_rows([*rows, *_given(data, "file")])])
+
+
+def _given(data: dict[str, Any], *names: str) -> list[tuple[str, str]]:
+    return [(name, data[name]) for name in names if data.get(name)]
+
+
+_MEASURED = {"bits_per_byte": "bits per byte (lower is better)"}
+_KINDS = {"lang": "language"}
 
 
 def plan_screen(data: dict[str, Any], preset: str, devices: str) -> str:
@@ -124,16 +146,33 @@ def drift_screen(data: dict[str, Any]) -> str:
     if data["report"] is None:
         rows = [("windows", "no new one"), *([("waits", data["waits"])] if "waits" in data else [])]
         return "\n".join([_rule("monitor"), *_rows(rows)])
-    said = "DRIFT" if data["drift"] else "no drift"
-    rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
-    if "windows" in data:
-        rows.append(("windows", ", ".join(w["window"] for w in data["windows"])))
-    if data["drifted"]:
-        rows.append(("what shifted", ", ".join(data["drifted"])))
-    if data.get("outbox"):
-        rows.append(("alert", f"waits in {data['outbox']}: {data['alert_waits']}"))
-    rows.append(("report", data["report"]))
-    return "\n".join([_rule("monitor"), *_rows(rows)])
+    lines = [_rule("monitor")]
+    for window in data.get("windows") or [data]:
+        rows = [("window", window["window"])] if "window" in window else []
+        if window["drift"] is None:
+            lines += _rows([*rows, ("can't be read", window["why"])])
+            continue
+        said = "DRIFT" if window["drift"] else "no drift"
+        figures = f"p {window['p_value']:.2g}, effect {window['effect']:.2f}"
+        rows.append(("verdict", f"{said}  ({figures})"))
+        if window["drifted"]:
+            rows.append(("what shifted", ", ".join(window["drifted"])))
+        if window["drift"]:
+            rows += _alert(window, data)
+        lines += _rows([*rows, ("report", window["report"])])
+    return "\n".join(lines)
+
+
+def _alert(window: dict[str, Any], data: dict[str, Any]) -> list[tuple[str, str]]:
+    """What became of the alert on a window, and what follows."""
+    if window.get("outbox"):
+        why = window.get("alert_waits") or data.get("alert_waits")
+        return [("alert", f"raised; it waits in {window['outbox']}: {why}")]
+    return [
+        ("alert", "raised, and sent to Prefect"),
+        ("what follows", "retrain/on-drift learns the window, and the gate decides: "
+         "`headrace status` shows its run"),
+    ]  # fmt: skip
 
 
 def stack_screen(data: dict[str, Any]) -> str:
@@ -170,6 +209,24 @@ def deployments_screen(data: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     """A setting's value as `--set` takes it."""
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+
+
+def settings_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace settings`: key and value, what it takes, what it means."""
+    lines, last = [], ""
+    for row in data["settings"]:
+        group = row["key"].rpartition(".")[0]
+        title = group or (f"headrace {row['verb']}" if data["verb"] else "of every verb")
+        if not group and not data["verb"] and row["verb"] != "run":
+            title = f"headrace {row['verb']}"
+        if title != last:
+            lines += ["", _rule(title)]
+            last = title
+        default = "" if row["value"] == row["default"] else f", default {written(row['default'])}"
+        lines.append(f"  {row['key']} = {shown(row['value'])}   ({row['kind']}{default})")
+        lines += textwrap.wrap(row["meaning"], WIDTH, initial_indent=" " * 6,
+                               subsequent_indent=" " * 6)  # fmt: skip
+    return "\n".join(visible(line) for line in lines[1:])
 
 
 _DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}

@@ -28,6 +28,7 @@ from headrace.tasks.settings import DeployVerb
 BASE = {"pretrain": {"processes": 2}}
 """Defaults of a deployed chain that differ from a command's: it trains under torchrun, half of the
 experts in each process."""
+BASE_CONFIG = Config("the defaults of deploy", BASE)
 SECRET = "…"
 """What is shown of a setting that may hold a token."""
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def effective(kept: Kept, profile: Mapping[str, Any], given: Iterable[Config] = 
     Raises:
         UsageError: an unknown key or a wrong value.
     """
-    base = [Config("the defaults of deploy", BASE), Config("the profile", dict(profile))]
+    base = [BASE_CONFIG, Config("the profile", dict(profile))]
     return absolute(layered(DeployVerb, [*base, kept.settings, *given]))
 
 

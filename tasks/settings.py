@@ -6,11 +6,11 @@ from typing import Literal, TypeVar
 
 from pydantic import Field
 
-from headrace.expectations.drift import DriftSettings as DriftSettings
+from headrace.expectations.settings import DriftSettings as DriftSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.infra.stack import StackSettings
 from headrace.spark_jobs.settings import CurateSettings as CurateSettings
-from headrace.spark_jobs.tokenize_job import TokenizeSettings
+from headrace.spark_jobs.settings import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.rlhf.settings import AlignSettings as AlignSettings
 from headrace.training.settings import PretrainSettings

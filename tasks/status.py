@@ -22,6 +22,8 @@ def status(shared: Shared) -> dict[str, Any]:
     `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
     """
+    if not home().begun() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return _nothing()
     models, up = registry(shared.model.name), stack.running(home())
     champion = models.current()
     return {
@@ -41,6 +43,20 @@ def status(shared: Shared) -> dict[str, Any]:
         "stack": up.prefect_api.removesuffix("/api") if up else None,
         "disk": {"state_bytes": _bytes(home().root), "free_bytes": home().free_bytes()},
     }  # fmt: skip
+
+
+def _nothing() -> dict[str, Any]:
+    """The answer where no state folder is, which none is made for."""
+    return {
+        "champion": None,
+        "waiting": [],
+        "window": None,
+        **_flows(None),
+        "alerts": [],
+        "decision": None,
+        "stack": None,
+        "disk": {"state_bytes": 0, "free_bytes": home().free_bytes()},
+    }
 
 
 def _waits(version: Version) -> dict[str, Any]:

@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels.groups import (
     PLACEHOLDER,
     Lexicon,
@@ -30,6 +28,7 @@ from headrace.spark_jobs.kernels.groups import (
     sentences,
 )
 from headrace.spark_jobs.kernels.linear import LinearModel
+from headrace.spark_jobs.level_settings import BiasSettings as BiasSettings
 from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
 
 DATA = Path(__file__).with_name("data")
@@ -57,13 +56,6 @@ class Parts:
     """Is it unlike clean text? One output."""
     comment: LinearModel
     """Is it hostile, as comments go? Outputs zh and en."""
-
-
-class BiasSettings(Settings):
-    """What level 4 rejects."""
-
-    threshold: float = Field(default=0.3, ge=0, le=1)
-    """A document with a higher score is rejected."""
 
 
 @cache

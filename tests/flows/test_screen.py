@@ -91,6 +91,36 @@ def test_an_evaluation_without_slices_says_why() -> None:
     assert "no slices" not in metrics_screen({"metrics": both})
 
 
+def test_an_evaluation_is_laid_out_by_language_and_domain() -> None:
+    m = {"value": 2.0, "low": 1.9, "high": 2.1, "n": 9}
+    names = ("bits_per_byte", "bits_per_byte.lang=en", "bits_per_byte.lang=zh",
+             "bits_per_byte.domain=legal")  # fmt: skip
+    said = metrics_screen(
+        {"metrics": dict.fromkeys(names, m), "model": "/m/export", "file": "/m/metrics.json"}
+    ).splitlines()
+    assert said[1] == "  model                 /m/export"
+    assert said[2].startswith("── bits per byte (lower is better), 95 % interval")
+    assert [line.split()[0] for line in said[3:]] == [
+        "all", "by", "en", "zh", "by", "legal", "file"
+    ]  # fmt: skip
+    assert said[5] == "    en                  2.000  [1.900, 2.100]  n 9"
+
+
+def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
+    calm = {"window": "/w1", "drift": False, "p_value": 0.4, "effect": 0.01, "drifted": [],
+            "report": "/r1"}  # fmt: skip
+    sent = {**calm, "window": "/w2", "drift": True, "drifted": ["lang"], "outbox": None}
+    waits = {**sent, "window": "/w3", "outbox": "/o.json", "alert_waits": "no server is up"}
+    odd = {"window": "/w4", "drift": None, "why": "not UTF-8", "report": None}
+    said = drift_screen({**sent, "windows": [calm, sent, waits, odd]})
+    parts = said.split("  window ")[1:]
+    assert "alert" not in parts[0] and "no drift" in parts[0]
+    assert "raised, and sent to Prefect" in parts[1]
+    assert "retrain/on-drift learns the window" in parts[1]
+    assert "raised; it waits in /o.json: no server is up" in parts[2]
+    assert "can't be read         not UTF-8" in parts[3]
+
+
 def test_a_decision_says_who_and_why() -> None:
     made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
     said = decision_screen(made)
@@ -160,7 +190,7 @@ def test_what_is_paused_says_so() -> None:
     assert "at 0 2 * * * UTC; paused: the schedule at 0 2 * * * UTC" in shown
     monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
                  "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
-    assert "waits in /o.json: no server is up" in drift_screen(monitored)
+    assert "it waits in /o.json: no server is up" in drift_screen(monitored)
 
 
 def test_a_torn_line_is_told_and_explained() -> None:
