@@ -410,16 +410,46 @@ def alert(call: Call, window: str) -> Answer:
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
+@verb(cli, "receive", "headrace receive --port 9098")
+@click.option("--port", type=click.IntRange(1, 65535), default=9098, show_default=True,
+              help="On loopback.")  # fmt: skip
+def receive(call: Call, port: int) -> Answer:
+    """Turn webhooks of Alertmanager, Grafana and Evidently into alerts, until it is ended.
+
+    POST to /alertmanager or /evidently, with ?window=URI for alerts that name none; GET /metrics
+    for Prometheus. All want the token; it prints where that is.
+    """
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.receiver import serve
+
+    serve(port, settings)
+    return Answer({"port": port}, "")
+
+
 @verb(cli, "status", "headrace status", reads=True)
-def status(call: Call) -> Answer:
-    """Champion, what waits for a decision, last window, what runs and comes next, disk."""
+@click.option("--textfile", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write it for Prometheus' textfile collector too, as headrace.prom."
+              )  # fmt: skip
+def status(call: Call, textfile: Path | None) -> Answer:
+    """Champion, what waits for a decision, last window, what runs and comes next, disk.
+
+    Under --json also the runs that alerts made, as `alert_runs`.
+    """
     from headrace.infra.settings import Shared
 
     settings = call.settings(Shared)
     from headrace.flows.screen import status_screen
-    from headrace.tasks.status import status as look
 
-    data = look(settings)
+    if textfile is not None:
+        from headrace.tasks.prometheus import write_textfile
+
+        data = write_textfile(textfile, settings)
+    else:
+        from headrace.tasks.status import status as look
+
+        data = look(settings)
     return Answer(data, status_screen(data))
 
 

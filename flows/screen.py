@@ -271,6 +271,8 @@ def status_screen(data: dict[str, Any]) -> str:
         ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
         *(("paused", what) for what in data["paused"]),
         *(("alert waits", f"{a['window']}: {a['why']}") for a in data["alerts"]),
+        *(("alert's run", f"{_or(r['windows'][0])}: {r['name']}, {r['state']}")
+          for r in data["alert_runs"][:_NAMED]),
         ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
         ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
          f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,9 @@ def _waits(version: Version) -> dict[str, Any]:
 
 def _flows(up: stack.Stack | None) -> dict[str, Any]:
     """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
-    nothing: dict[str, Any] = {"running": [], "next": [], "paused": [], "stack_fault": None}
+    nothing: dict[str, Any] = {
+        "running": [], "next": [], "paused": [], "alert_runs": [], "stack_fault": None,
+    }  # fmt: skip
     if up is None:
         return nothing
     import httpx
@@ -87,9 +90,10 @@ def _flows(up: stack.Stack | None) -> dict[str, Any]:
 def _asked(up: stack.Stack) -> dict[str, Any]:
     stack.join(up)
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
+    from prefect.settings import get_current_settings
 
     def in_state(*types: StateType) -> FlowRunFilter:
         return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}})
@@ -106,6 +110,12 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=200,
         )
+        learning = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=200,
+        )
+        site = get_current_settings().ui_url
     deployed = [r for r in now if r.parent_task_run_id is None]
     # Of each deployment the next run is enough.
     soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
@@ -118,6 +128,7 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
+        "alert_runs": _alert_runs(learning, site),
         "paused": [
             *events.paused(up.prefect_api),
             *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
@@ -128,6 +139,42 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             ),
         ],
     }
+
+
+_SHOWN = 20
+"""Runs that alerts made, the newest, of which the status tells."""
+
+
+def _alert_runs(runs: Iterable[Any], site: str | None) -> list[dict[str, Any]]:
+    """The runs that alerts made, the newest first.
+
+    [{`windows`, `event` (its id), `occurred`, `run` (its id), `name`, `state`, `says`, `page`,
+    `merged_into`: the id of the run that learns its windows in its place}].
+    """
+    made = [r for r in runs if r.parameters.get("alert") is not None]
+    out = []
+    for run in made[:_SHOWN]:
+        alert = run.parameters["alert"]
+        windows = [alert.get("window"), *(alert.get("more") or ())]
+        state = run.state.name if run.state else None
+        by = None
+        if state == "Merged":
+            taking = (r for r in made if windows[0] in (r.parameters["alert"].get("more") or ()))
+            by = next((str(r.id) for r in taking), None)
+        out.append(
+            {
+                "windows": windows,
+                "event": alert.get("event"),
+                "occurred": alert.get("occurred"),
+                "run": str(run.id),
+                "name": run.name,
+                "state": state,
+                "says": run.state.message if run.state else None,
+                "page": f"{site}/runs/flow-run/{run.id}" if site else None,
+                "merged_into": by,
+            }
+        )
+    return out
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -148,7 +148,7 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
 
 NOTHING = {
     "champion": None, "window": None, "decision": None, "waiting": [], "running": [], "next": [],
-    "paused": [], "alerts": [], "stack": None, "stack_fault": None,
+    "paused": [], "alerts": [], "alert_runs": [], "stack": None, "stack_fault": None,
     "disk": {"state_bytes": 1, "free_bytes": 1},
 }  # fmt: skip
 
