@@ -67,6 +67,14 @@ def _uri(value: str) -> str:
     return storage.display(value)
 
 
+def _there(value: str) -> str:
+    """A URI of text, refused before any work where nothing is there."""
+    from headrace.infra.walk import expand
+
+    expand(value)
+    return _uri(value)
+
+
 def _output(value: str) -> str:
     """Where a verb is to write, refused before any work where nothing can be written."""
     return storage.writable_folder(value)
@@ -88,17 +96,13 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
         raise UsageError("run takes --input or --release", "give one of the two")
     from headrace.tasks.settings import RunVerb
 
-    settings = call.settings(RunVerb)
+    settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
+    drifting = _there(window) if window else None
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
 
-    job = LifecycleJob(
-        inputs=tuple(map(_uri, inputs)),
-        release=release,
-        window=_uri(window) if window else None,
-        settings=settings,
-    )
+    job = LifecycleJob(inputs=sources, release=release, window=drifting, settings=settings)
     data: dict[str, Any] = lifecycle(job)
     return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
 
@@ -117,13 +121,14 @@ def curate(
     from headrace.tasks.settings import CurateVerb
 
     given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    settings, place = call.settings(CurateVerb, **given), _output(output)
+    settings, sources = call.settings(CurateVerb, **given), list(map(_there, inputs))
+    place = _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.screen import release_screen
     from headrace.tasks.curation import curate_job
 
-    job = curate_job(settings, map(_uri, inputs), place)
+    job = curate_job(settings, sources, place)
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -309,7 +314,8 @@ def monitor(
         raise UsageError("monitor takes --window or --inbox", "give one of them")
     from headrace.tasks.settings import MonitorVerb
 
-    settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
+    settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
+    text = _there(window) if window else None
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
@@ -317,8 +323,8 @@ def monitor(
 
     send_outbox()
     data: dict[str, Any] = (
-        flows.monitor(against, _uri(window), settings)
-        if window
+        flows.monitor(against, text, settings)
+        if text
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
     for said in (data, *data.get("windows", ())):
@@ -334,7 +340,8 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
     from headrace.tasks.settings import RetrainVerb
 
-    uri, settings = _uri(window), call.settings(RetrainVerb)
+    settings = call.settings(RetrainVerb)
+    uri = _there(window)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow

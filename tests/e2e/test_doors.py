@@ -139,6 +139,8 @@ def test_status_knows_where_everything_stands(doors: Any) -> None:
     assert said["champion"]["version"] and said["champion"]["since"]
     assert said["window"]["drift"] is True and said["decision"]["action"] == "promote"
     assert {n["flow"] for n in said["next"]} & {"curate", "monitor", "retrain"}
+    made = [r for r in said["alert_runs"] if r["state"] == "Promoted"]
+    assert made and made[0]["event"] and made[0]["windows"][0].endswith(".window.json")
 
 
 @pytest.mark.slow

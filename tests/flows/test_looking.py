@@ -92,6 +92,23 @@ def test_a_slip_is_reported_before_anything_heavy_is_imported(tmp_path: Path) ->
     assert {call: answer for call, answer in found.items() if answer != [2, []]} == {}
 
 
+def test_text_that_is_not_there_is_reported_before_anything_heavy_is_imported(
+    tmp_path: Path,
+) -> None:
+    here, gone = tmp_path / "a.jsonl", str(tmp_path / "none.jsonl")
+    here.write_text('{"text": "x"}\n')
+    calls = [
+        ["run", "--input", str(here), "--input", gone],
+        ["run", "--input", str(here), "--window", gone],
+        ["curate", "--input", f"{tmp_path}/*.txt", "--output", str(tmp_path / "o")],
+        ["monitor", "--window", gone],
+        ["monitor", "--window", str(here), "--reference", gone],
+        ["retrain", "--window", gone],
+    ]
+    found = asked(calls, tmp_path / "home")
+    assert {call: answer for call, answer in found.items() if answer != [3, []]} == {}
+
+
 def test_looking_in_a_folder_without_state_leaves_nothing(tmp_path: Path) -> None:
     looking = [n for n, c in cli.commands.items() if isinstance(c, Verb) and c.reads]
     assert {"status", "settings", "audit", "doctor", "plan", "completion"} <= set(looking)
