@@ -327,9 +327,9 @@ def monitor(
         if text
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
-    for said in (data, *data.get("windows", ())):
-        if said.get("outbox"):
-            said["alert_waits"] = why_it_waits(said["outbox"])
+    for verdict in (data, *data.get("windows", ())):
+        if verdict.get("outbox"):
+            verdict["alert_waits"] = why_it_waits(verdict["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 

@@ -20,7 +20,8 @@ def _rule(title: str = "") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"  {visible(name):<22}{visible(value)}" for name, value in rows]
+    # A name that is too long for its column still stands apart from the value.
+    return [f"  {visible(name):<20}  {visible(value)}" for name, value in rows]
 
 
 def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
@@ -74,7 +75,12 @@ def release_screen(release: dict[str, Any]) -> str:
 
 
 def _figure(metric: dict[str, Any]) -> str:
-    return f"{metric['value']:.3f}  [{metric['low']:.3f}, {metric['high']:.3f}]  n {metric['n']}"
+    value, low, high, n = (metric[k] for k in ("value", "low", "high", "n"))
+    if value is None:
+        return f"not a finite number  n {n}"
+    if low is None:
+        return f"{value:.3f}  n {n}, too few documents for an interval"
+    return f"{value:.3f}  [{low:.3f}, {high:.3f}]  n {n}"
 
 
 def metrics_screen(data: dict[str, Any]) -> str:
@@ -125,17 +131,21 @@ def _mark(decision: str, moved: bool) -> str:
     return {"reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
 
 
+def _difference(m: dict[str, Any]) -> str:
+    """One metric of a gate."""
+    moved = f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f}"
+    if m["interval"] is None:
+        return f"{moved} over {m['n']} documents, too few for an interval: {m['verdict']}"
+    low, high = m["interval"]
+    return f"{moved} [{low:+.3f}, {high:+.3f}]: {m['verdict']}"
+
+
 def gate_screen(data: dict[str, Any]) -> str:
     """The end of `headrace gate`."""
     rows = [("decision", _mark(data["decision"], moved=False))]
     for name, m in data["metrics"].items():
         if m["difference"] is not None:
-            low, high = m["interval"]
-            rows.append(
-                (m.get("label") or name,
-                 f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f} "
-                 f"[{low:+.3f}, {high:+.3f}]: {m['verdict']}")
-            )  # fmt: skip
+            rows.append((m.get("label") or name, _difference(m)))
     rows += [("because", reason) for reason in data["reasons"]]
     rows.append(("report", data["report"]))
     return "\n".join([_rule("gate"), *_rows(rows)])
@@ -143,31 +153,34 @@ def gate_screen(data: dict[str, Any]) -> str:
 
 def drift_screen(data: dict[str, Any]) -> str:
     """The end of `headrace monitor`."""
-    if data["report"] is None:
-        rows = [("windows", "no new one"), *([("waits", data["waits"])] if "waits" in data else [])]
-        return "\n".join([_rule("monitor"), *_rows(rows)])
-    lines = [_rule("monitor")]
-    for window in data.get("windows") or [data]:
-        rows = [("window", window["window"])] if "window" in window else []
-        if window["drift"] is None:
-            lines += _rows([*rows, ("can't be read", window["why"])])
-            continue
-        said = "DRIFT" if window["drift"] else "no drift"
-        figures = f"p {window['p_value']:.2g}, effect {window['effect']:.2f}"
-        rows.append(("verdict", f"{said}  ({figures})"))
-        if window["drifted"]:
-            rows.append(("what shifted", ", ".join(window["drifted"])))
-        if window["drift"]:
-            rows += _alert(window, data)
-        lines += _rows([*rows, ("report", window["report"])])
-    return "\n".join(lines)
+    windows = data.get("windows", [data])
+    rows = [row for window in windows for row in _window_rows(window)]
+    rows = rows or [("windows", "no new one")]
+    if "waits" in data:
+        rows.append(("waits", data["waits"]))
+    return "\n".join([_rule("monitor"), *_rows(rows)])
 
 
-def _alert(window: dict[str, Any], data: dict[str, Any]) -> list[tuple[str, str]]:
+def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """One window's own verdict."""
+    rows = [("window", verdict["window"])] if "window" in verdict else []
+    if verdict["drift"] is None:
+        return [*rows, ("verdict", f"unreadable: {verdict['why']}")]
+    said = "DRIFT" if verdict["drift"] else "no drift"
+    rows.append(
+        ("verdict", f"{said}  (p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f})")
+    )
+    if verdict["drifted"]:
+        rows.append(("what shifted", ", ".join(verdict["drifted"])))
+    if verdict["drift"]:
+        rows += _alert(verdict)
+    return [*rows, ("report", verdict["report"])]
+
+
+def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     """What became of the alert on a window, and what follows."""
-    if window.get("outbox"):
-        why = window.get("alert_waits") or data.get("alert_waits")
-        return [("alert", f"raised; it waits in {window['outbox']}: {why}")]
+    if verdict.get("outbox"):
+        return [("alert", f"raised; it waits in {verdict['outbox']}: {verdict['alert_waits']}")]
     return [
         ("alert", "raised, and sent to Prefect"),
         ("what follows", "retrain/on-drift learns the window, and the gate decides: "
@@ -312,10 +325,14 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
         (
             stage,
             f"{MEASURES.get(m.get('name'), m.get('name'))}: {m['before']:.3f} -> {m['after']:.3f}, "
-            f"gain {m['gain']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]: {verdict(m)}",
+            f"gain {m['gain']:+.3f}{_ends(m)}: {verdict(m)}",
         )
         for stage, m in alignment.items()
     ]
+
+
+def _ends(m: dict[str, Any]) -> str:
+    return "" if m["low"] is None else f" [{m['low']:+.3f}, {m['high']:+.3f}]"
 
 
 def run_screen(data: dict[str, Any]) -> str:

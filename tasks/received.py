@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headrace.infra import events
 from headrace.infra.errors import UsageError
+from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.infra.visible import visible
-from headrace.tasks.alerts import emit, why_it_waits
+from headrace.tasks.alerts import send_outbox, why_it_waits
 from headrace.tasks.windows import check_there
 
 Payload = dict[str, Any]
@@ -159,9 +161,12 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
         payload["window"] = payload["window"] or window
         if payload["window"] is not None:
             check_there(payload["window"])
+    # Not by `emit`, whose alerts are the owner's or our own monitor's.
+    paths = [events.to_outbox(home(), events.drift_event(shared.model.name, p)) for p in payloads]
+    send_outbox()
     alerts = []
-    for payload in payloads:
-        outbox = emit(payload, shared)
+    for payload, path in zip(payloads, paths, strict=True):
+        outbox = str(path) if path.exists() else None
         alerts.append({"window": payload["window"], "sent": outbox is None, "outbox": outbox,
                        "why": why_it_waits(outbox)})  # fmt: skip
     return {"alerts": alerts}

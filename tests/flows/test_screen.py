@@ -118,7 +118,7 @@ def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
     assert "raised, and sent to Prefect" in parts[1]
     assert "retrain/on-drift learns the window" in parts[1]
     assert "raised; it waits in /o.json: no server is up" in parts[2]
-    assert "can't be read         not UTF-8" in parts[3]
+    assert "verdict               unreadable: not UTF-8" in parts[3]
 
 
 def test_a_decision_says_who_and_why() -> None:
