@@ -7,23 +7,27 @@ same deployments, but enables automations that were paused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
+from pydantic import BaseModel
 
 from headrace.flows.command import LOCAL, profile_settings
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
 from headrace.infra import storage
 from headrace.infra.config_file import Config
-from headrace.infra.errors import InputError, UsageError
+from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
 from headrace.infra.walk import expand
@@ -59,9 +63,10 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
         forms = _forms(new)
         _check_after_release(new, forms)
         notices.check_blocks(new.notify.blocks)
-        # Kept before anything is registered: whatever comes between, the next `deploy` knows it.
-        kept_settings.keep(kept, given, profile, new)
-        with get_client(sync_client=True) as client:
+        with _server() as client:
+            _check_pools(client, forms)
+            # Before anything is registered: whatever comes between, the next `deploy` knows it.
+            kept_settings.keep(kept, given, profile, new)
             before = {form.name: form.parameters for form in _forms_as_far_as_known(old)}
             registered, edited = [], []
             for form in forms:
@@ -78,6 +83,26 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
         "prefect": site,
         "alerts_sent": send_outbox(),
     }
+
+
+@contextmanager
+def _server() -> Iterator[SyncPrefectClient]:
+    """A client of Prefect's server.
+
+    Raises:
+        HeadraceError: it doesn't answer, or refuses.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        answer = getattr(error, "response", None)
+        said = f"answers {answer.status_code}" if answer is not None else "does not answer"
+        raise HeadraceError(
+            f"Prefect's server {said}: {type(error).__name__}",
+            "`headrace deploy` again finishes what it began; `headrace status` says how the server "
+            f"is, and {home().logs / 'stack' / 'prefect.log'} why",
+        ) from error
 
 
 def _known(reset: bool) -> Kept:
@@ -134,6 +159,17 @@ def _check_after_release(settings: DeployVerb, forms: list[Form]) -> None:
         )
 
 
+def _check_pools(client: SyncPrefectClient, forms: list[Form]) -> None:
+    there = [pool.name for pool in client.read_work_pools(limit=200)]
+    for form in forms:
+        pool = form.entry.work_pool.name
+        if pool not in there:
+            raise UsageError(
+                f"{form.name}: the server has no work pool {pool}",
+                f"its pools: {', '.join(there) or 'none'}; make it: `prefect work-pool create`",
+            )
+
+
 def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
     try:
         return client.read_deployment_by_name(name)
@@ -179,25 +215,32 @@ def register(
     """
     entry, flow = form.entry, form.flow
     active = [_active(schedule, found) for schedule in entry.schedules]
-    deployment = client.create_deployment(
-        flow_id=client.create_flow_from_name(flow.name),
-        name=entry.name,
-        entrypoint=entry.entrypoint,
-        version=entry.version or flow.version,
-        work_pool_name=entry.work_pool.name,
-        work_queue_name=entry.work_pool.work_queue_name,
-        job_variables=entry.work_pool.job_variables,
-        description=entry.description or flow.description,
-        tags=list(entry.tags),
-        parameters=form.parameters,
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-        enforce_parameter_schema=entry.enforce_parameter_schema,
-        concurrency_limit=entry.limit,
-        concurrency_options=entry.limit_options,
-        schedules=[s.created(on) for s, on in zip(entry.schedules, active, strict=True)],
-        pull_steps=list(form.pull),
-        paused=found is not None and bool(found.paused),
-    )
+    wanted: dict[str, Any] = {
+        "entrypoint": entry.entrypoint,
+        "version": entry.version or flow.version,
+        "work_pool_name": entry.work_pool.name,
+        "work_queue_name": entry.work_pool.work_queue_name,
+        "job_variables": entry.work_pool.job_variables,
+        "description": entry.description or flow.description,
+        "tags": list(entry.tags),
+        "parameters": form.parameters,
+        "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
+        "enforce_parameter_schema": entry.enforce_parameter_schema,
+        "concurrency_limit": entry.limit,
+        "concurrency_options": entry.limit_options,
+        "schedules": [s.created(on) for s, on in zip(entry.schedules, active, strict=True)],
+        "pull_steps": list(form.pull),
+    }
+    if found is not None and _is_there(wanted, found):
+        # To write the same again would cancel the runs that are scheduled, and make them anew.
+        deployment = found.id
+    else:
+        deployment = client.create_deployment(
+            flow_id=client.create_flow_from_name(flow.name),
+            name=entry.name,
+            paused=found is not None and bool(found.paused),
+            **wanted,
+        )
     enabled = _automate(client, form, deployment)
     paused = ["the deployment"] if found is not None and found.paused else []
     paused += [f"the schedule {s}" for s, on in zip(entry.schedules, active, strict=True) if not on]
@@ -209,6 +252,25 @@ def register(
         "automations": list(enabled),
         "paused": paused,
     }
+
+
+def _is_there(wanted: Mapping[str, Any], found: DeploymentResponse) -> bool:
+    """Whether the server has a deployment as it is wanted."""
+    limit = found.global_concurrency_limit
+    there = {**dict(found), "concurrency_limit": limit.limit if limit else None}
+    if wanted["work_queue_name"] is None:
+        there["work_queue_name"] = None  # the server names the pool's default
+    return all(_plain(value) == _plain(there[name]) for name, value in wanted.items())
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON; of schedules what decides when they run, in any order."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list) and value and hasattr(value[0], "schedule"):
+        rows = [(_plain(s.schedule), s.active, s.slug, s.parameters) for s in value]
+        return sorted(rows, key=str)
+    return json.loads(json.dumps(value, default=str))
 
 
 def _active(schedule: Schedule, found: DeploymentResponse | None) -> bool:

@@ -23,7 +23,8 @@ def status(shared: Shared) -> dict[str, Any]:
     `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
     """
-    if not home().begun() and not os.environ.get("MLFLOW_TRACKING_URI"):
+    others = any(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"))
+    if not others and not home().begun():
         return _nothing()
     models, up = registry(shared.model.name), stack.running(home())
     champion = models.current()

@@ -144,6 +144,24 @@ def test_status_knows_where_everything_stands(doors: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_new_release_starts_the_chain_once(doors: Any) -> None:
+    text = doors.chain["args"][2]
+    names = doors.deploy(f"input=[{text}]", "after_release=lifecycle/on-demand")
+    curated = doors.start(names["curate/daily"])
+    assert curated["state"]["type"] == "COMPLETED", curated["state"]
+    assert "lifecycle/on-demand runs on it" in curated["state"]["message"]
+    again = doors.start(names["curate/daily"])
+    assert again["state"]["name"] == "Cached"
+    (begun,) = request(doors.api, "POST", "/flow_runs/filter",
+                       {"deployments": {"id": {"any_": [names["lifecycle/on-demand"]]}}}
+                       )  # fmt: skip
+    assert begun["parameters"]["release"].startswith(str(doors.home / "releases"))
+    done = doors.end_of(begun["id"])
+    assert done["state"]["type"] == "COMPLETED", done["state"]
+    assert doors.ledger(begun["id"]) == doors.ledger(curated["id"])
+
+
+@pytest.mark.slow
 def test_a_server_that_is_killed_comes_back(doors: Any) -> None:
     before = doors.pid("mlflow")
     os.kill(before, signal.SIGKILL)

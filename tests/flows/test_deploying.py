@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 import yaml
 
+from headrace.flows import deployments as deployments_
 from headrace.flows import runaway
 from headrace.flows.deployments import deploy
 from headrace.flows.prefect_file import SHIPPED
@@ -74,8 +76,11 @@ def test_deploy_keeps_what_it_was_told(on_server: str, tmp_path: Path) -> None:
     assert kept_settings.notify().webhook == TOKEN
     assert "t0ken" not in json.dumps([first, second, there]) + deployments_screen(first)
     assert kept_settings.path().stat().st_mode & 0o077 == 0
+    before = [d["updated"] for d in request(on_server, "POST", "/deployments/filter", {})]
     third = deploy([])
     assert third["changed"] == [] and third["edited"] == [] and deployments(on_server) == there
+    after = [d["updated"] for d in request(on_server, "POST", "/deployments/filter", {})]
+    assert after == before, "what is there is not written again"
 
 
 def test_only_reset_forgets(on_server: str) -> None:
@@ -100,6 +105,10 @@ def test_what_was_kept_before_there_was_one_file_stays() -> None:
 def test_a_refused_call_changes_nothing(on_server: str, tmp_path: Path) -> None:
     deploy(sets(seed=1))
     before, kept = deployments(on_server), kept_settings.path().read_bytes()
+    other = tmp_path / "own.yaml"
+    entry = {"name": "x", "entrypoint": "headrace.flows.scheduled.monitor",
+             "work_pool": {"name": "none-such"}}  # fmt: skip
+    other.write_text(yaml.safe_dump({"deployments": [entry]}))
     wrong: list[tuple[dict[str, Any], type[HeadraceError]]] = [
         ({"input": [str(tmp_path / "none")]}, InputError),
         ({"inbox": str(tmp_path / "none")}, InputError),
@@ -109,12 +118,23 @@ def test_a_refused_call_changes_nothing(on_server: str, tmp_path: Path) -> None:
         ({"after_release": "monitor/hourly"}, UsageError),
         ({"notify": {"blocks": ["slack-webhook/none"]}}, UsageError),
         ({"sede": 3}, UsageError),
+        ({"file": str(other)}, UsageError),
     ]
     for given, kind in wrong:
         with pytest.raises(kind) as error:
             deploy(sets(**given))
         assert error.value.hint, given
     assert deployments(on_server) == before and kept_settings.path().read_bytes() == kept
+
+
+def test_a_server_that_refuses_is_no_unexpected_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(deployments_, "register", fail)
+    with pytest.raises(HeadraceError, match="does not answer: ConnectError") as error:
+        deploy([])
+    assert "headrace deploy" in error.value.hint
 
 
 def test_a_damaged_file_is_refused_and_reset_starts_anew() -> None:
