@@ -37,9 +37,6 @@ from headrace.tasks.judging import policy_of
 from headrace.tasks.kept_settings import Kept
 from headrace.tasks.settings import DeployVerb
 
-VOLATILE = ("settings.spark.master", "settings.spark.event_log")
-"""Parameters that follow the stack's ports: a change of them is no news."""
-
 
 def deploy(given: list[Config], profile: str | None = None, reset: bool = False) -> dict[str, Any]:
     """The answer of `headrace deploy`.
@@ -67,12 +64,14 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
             _check_pools(client, forms)
             # Before anything is registered: whatever comes between, the next `deploy` knows it.
             kept_settings.keep(kept, given, profile, new)
-            before = {form.name: form.parameters for form in _forms_as_far_as_known(old)}
+            left = kept_settings.left()
             registered, edited = [], []
             for form in forms:
                 found = _found(client, form.name)
-                if found is not None:
-                    edited += _edited(form, found.parameters, before.get(form.name, {}))
+                if found is not None and form.name in left:
+                    edited += _edited(form, found.parameters, left[form.name])
+                left[form.name] = form.parameters
+                kept_settings.leave(left)
                 registered.append(register(client, form, found))
             site = str(client.api_url).rstrip("/").removesuffix("/api")
     return {
@@ -117,13 +116,6 @@ def _known(reset: bool) -> Kept:
 
 def _forms(settings: DeployVerb) -> list[Form]:
     return read_forms(Path(settings.file) if settings.file else SHIPPED, parameters(settings))
-
-
-def _forms_as_far_as_known(settings: DeployVerb) -> list[Form]:
-    try:
-        return _forms(settings)
-    except UsageError:  # the file of the deployments has changed since
-        return []
 
 
 def check_places(settings: DeployVerb) -> None:
@@ -185,13 +177,13 @@ def _edited(
     Args:
         form: what is registered now.
         there: the parameters that the server has.
-        before: those that the last `deploy` left there, as far as it is known.
+        before: those that the last `deploy` left there.
     """
     was, now = dict(_leaves(before)), dict(_leaves(form.parameters))
     return [
         {"deployment": form.name, "parameter": key, "from": value, "to": now.get(key)}
         for key, value in _leaves(there)
-        if value != was.get(key) and value != now.get(key) and key not in VOLATILE
+        if value != was.get(key) and value != now.get(key)
     ]
 
 

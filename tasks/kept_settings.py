@@ -126,6 +126,24 @@ def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: Dep
     (home().root / "notify.json").unlink(missing_ok=True)
 
 
+def _left() -> Path:
+    return home().root / "deployed.json"
+
+
+def left() -> dict[str, dict[str, Any]]:
+    """{deployment: parameters} as the last `deploy` left them on the server, to tell edits by."""
+    try:
+        found = storage.read_json(_left())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def leave(parameters: Mapping[str, Any]) -> None:
+    """Remember what `deploy` leaves on the server."""
+    storage.write_json(_left(), parameters)
+
+
 def _names(data: Mapping[str, Any], key: str) -> bool:
     """Whether a nested mapping gives a value for a dotted key."""
     inner: Any = data

@@ -90,11 +90,19 @@ def _flows(up: stack.Stack | None) -> dict[str, Any]:
 
 def _asked(up: stack.Stack) -> dict[str, Any]:
     stack.join(up)
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import Settings, get_current_settings
+
+    # Prefect may have been imported before the stack was joined.
+    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
+        return _said(up, get_current_settings().ui_url)
+
+
+def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
-    from prefect.settings import get_current_settings
 
     def in_state(*types: StateType) -> FlowRunFilter:
         return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}})
@@ -116,7 +124,6 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=200,
         )
-        site = get_current_settings().ui_url
     deployed = [r for r in now if r.parent_task_run_id is None]
     # Of each deployment the next run is enough.
     soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
