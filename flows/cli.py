@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,24 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from headrace.flows.command import (
     TEXT,
     Answer,
     Call,
     Stopped,
+    Verb,
     finish,
     join_stack,
     log,
     not_built,
+    profile_settings,
     start_prefect,
     verb,
     without_values,
 )
-from headrace.infra import console, faults, releases, stack, storage
+from headrace.infra import console, faults, stack, storage
+from headrace.infra.config_file import Config
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.owner import other_owner
+from headrace.infra.setting_tree import laid
+from headrace.infra.settings import layered
 from headrace.infra.visible import visible
 
 
@@ -48,8 +55,25 @@ cli = _Headrace(
 )
 
 
+click.version_option(package_name="headrace", message="headrace %(version)s")(cli)
+COMPLETE = "_HEADRACE_COMPLETE"
+"""Variable by which a shell asks for completions."""
+
+
+def _verbs(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in cli.commands if name.startswith(incomplete)]
+
+
 def _uri(value: str) -> str:
     return storage.display(value)
+
+
+def _there(value: str) -> str:
+    """A URI of text, refused before any work where nothing is there."""
+    from headrace.infra.walk import expand
+
+    expand(value)
+    return _uri(value)
 
 
 def _output(value: str) -> str:
@@ -59,25 +83,27 @@ def _output(value: str) -> str:
 
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
 @click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
+@click.option(
+    "--release", metavar="URI", help="A finished release to start from, in place of text."
+)
 @click.option("--window", metavar="URI", help="Text for the drift round.")
-def run(call: Call, inputs: tuple[str, ...], window: str | None) -> Answer:
-    """The whole chain: text in, a gated model out, and once round through drift.
+def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | None) -> Answer:
+    """The whole chain: text in, a gated model out, and a round through drift.
 
-    Without --input it takes real text that pinned packages ship. What is finished is reused, what
-    was killed goes on.
+    Without --input or --release it takes real text that pinned packages ship. What is finished is
+    reused, what was killed resumes.
     """
+    if inputs and release:
+        raise UsageError("run takes --input or --release", "give one of the two")
     from headrace.tasks.settings import RunVerb
 
-    settings = call.settings(RunVerb)
+    settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
+    drifting = _there(window) if window else None
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
 
-    job = LifecycleJob(
-        inputs=tuple(map(_uri, inputs)),
-        window=_uri(window) if window else None,
-        settings=settings,
-    )
+    job = LifecycleJob(inputs=sources, release=release, window=drifting, settings=settings)
     data: dict[str, Any] = lifecycle(job)
     return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
 
@@ -96,13 +122,14 @@ def curate(
     from headrace.tasks.settings import CurateVerb
 
     given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    settings, place = call.settings(CurateVerb, **given), _output(output)
+    settings, sources = call.settings(CurateVerb, **given), list(map(_there, inputs))
+    place = _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.screen import release_screen
     from headrace.tasks.curation import curate_job
 
-    job = curate_job(settings, map(_uri, inputs), place)
+    job = curate_job(settings, sources, place)
     data: dict[str, Any] = flow(job)
     return Answer(data, release_screen(data))
 
@@ -121,10 +148,12 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
-    from headrace.tasks.curation import validate_finished
     from headrace.tasks.settings import CurateVerb
 
     call.settings(CurateVerb)
+    from headrace.infra import releases
+    from headrace.tasks.curation import validate_finished
+
     data = validate_finished(releases.newest(_uri(release)))
     return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
@@ -137,10 +166,12 @@ def validate(call: Call, release: str) -> Answer:
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
     from headrace.tasks.settings import TokenizeVerb
+
+    settings, place = call.settings(TokenizeVerb), _output(output)
+    from headrace.infra import releases
     from headrace.tasks.tokens import tokenize_release
 
-    source = releases.newest(_uri(release))
-    data = tokenize_release(source, _output(output), call.settings(TokenizeVerb))
+    data = tokenize_release(releases.newest(_uri(release)), place, settings)
     said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
     return Answer(data, visible(said))
 
@@ -165,17 +196,18 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
     return Answer(result, visible(said))
 
 
-@verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100")
+@verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100", reads=True)
 @click.option("--preset", required=True, metavar="NAME")
 @click.option("--gpus", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     """Memory a device, speed and cost of a preset before you rent anything."""
-    from headrace.flows.screen import plan_screen
     from headrace.tasks.settings import PretrainVerb
-    from headrace.tasks.training import plan_preset
 
     settings = call.settings(PretrainVerb, preset=preset)
+    from headrace.flows.screen import plan_screen
+    from headrace.tasks.training import plan_preset
+
     data = plan_preset(settings, gpus, gpu)
     return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
 
@@ -227,9 +259,10 @@ def align(
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
     """Answer a prompt by an aligned model, or continue it by a pretrained one."""
     from headrace.infra.settings import Shared
-    from headrace.tasks.training import generate_text
 
     shared = call.settings(Shared)
+    from headrace.tasks.training import generate_text
+
     text = generate_text(model, prompt, max_tokens, temperature, shared)
     return Answer({"model": model, "prompt": prompt, "text": text}, text)
 
@@ -282,7 +315,8 @@ def monitor(
         raise UsageError("monitor takes --window or --inbox", "give one of them")
     from headrace.tasks.settings import MonitorVerb
 
-    settings, against = call.settings(MonitorVerb), _uri(reference) if reference else None
+    settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
+    text = _there(window) if window else None
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
@@ -290,8 +324,8 @@ def monitor(
 
     send_outbox()
     data: dict[str, Any] = (
-        flows.monitor(against, _uri(window), settings)
-        if window
+        flows.monitor(against, text, settings)
+        if text
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
     for verdict in (data, *data.get("windows", ())):
@@ -307,7 +341,8 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
     from headrace.tasks.settings import RetrainVerb
 
-    uri, settings = _uri(window), call.settings(RetrainVerb)
+    settings = call.settings(RetrainVerb)
+    uri = _there(window)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
@@ -327,15 +362,17 @@ def up(call: Call) -> Answer:
 
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
     """
-    from headrace.flows.screen import stack_screen
     from headrace.infra.database import refuse_password
     from headrace.infra.settings import parse_sets
-    from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import UpVerb, component
 
     for given in parse_sets(call.sets):
         refuse_password(given.data.get("database"))
-    services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
+    settings = component(call.settings(UpVerb), stack.StackSettings)
+    from headrace.flows.screen import stack_screen
+    from headrace.tasks.alerts import send_outbox
+
+    services = stack.up(home(), settings)
     data = {"services": services, "alerts_sent": send_outbox()}
     return Answer(data, stack_screen(data))
 
@@ -352,18 +389,22 @@ def down(call: Call) -> Answer:
 
 
 @verb(cli, "deploy", "headrace deploy --set inbox=s3://corpus/incoming")
-def deploy(call: Call) -> Answer:
-    """Register deployments, schedules and automations with the Prefect server of `headrace up`.
+@click.option("--reset", is_flag=True, help="Forget the settings of earlier calls first.")
+def deploy(call: Call, reset: bool) -> Answer:
+    """Register deployments, schedules and automations with the Prefect server.
 
-    Deploying again changes nothing; with other settings it changes what they say.
+    Settings are kept: deploying again changes only what it is given, and shows each change.
     """
-    up = join_stack()
-    from headrace.flows.deployments import deploy as register
-    from headrace.flows.screen import deployments_screen
     from headrace.tasks.settings import DeployVerb
 
-    # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
+    given = call.given(DeployVerb)
+    source = click.get_current_context().get_parameter_source("profile")
+    profile = call.profile if source is ParameterSource.COMMANDLINE else None
+    join_stack()
+    from headrace.flows.deployments import deploy as register
+    from headrace.flows.screen import deployments_screen
+
+    data = register(given, profile, reset)
     return Answer(data, deployments_screen(data))
 
 
@@ -372,21 +413,55 @@ def deploy(call: Call) -> Answer:
 def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
     from headrace.tasks.alerts import raise_alert
 
-    data = raise_alert(_uri(window), {}, call.settings(Shared))
+    data = raise_alert(_uri(window), {}, settings)
     said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
-@verb(cli, "status", "headrace status")
-def status(call: Call) -> Answer:
-    """Champion, what waits for a decision, last window, what runs and comes next, disk."""
-    from headrace.flows.screen import status_screen
-    from headrace.infra.settings import Shared
-    from headrace.tasks.status import status as look
+@verb(cli, "receive", "headrace receive --port 9098")
+@click.option("--port", type=click.IntRange(1, 65535), default=9098, show_default=True,
+              help="On loopback.")  # fmt: skip
+def receive(call: Call, port: int) -> Answer:
+    """Turn webhooks of Alertmanager, Grafana and Evidently into alerts, until it is ended.
 
-    data = look(call.settings(Shared))
+    POST to /alertmanager or /evidently, with ?window=URI for alerts that name none; GET /metrics
+    for Prometheus. All want the token; it prints where that is.
+    """
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.receiver import serve
+
+    serve(port, settings)
+    return Answer({"port": port}, "")
+
+
+@verb(cli, "status", "headrace status", reads=True)
+@click.option("--textfile", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write it for Prometheus' textfile collector too, as headrace.prom."
+              )  # fmt: skip
+def status(call: Call, textfile: Path | None) -> Answer:
+    """Champion, what waits for a decision, last window, what runs and comes next, disk.
+
+    Under --json also the runs that alerts made, as `alert_runs`.
+    """
+    from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import status_screen
+
+    if textfile is not None:
+        from headrace.tasks.prometheus import write_textfile
+
+        data = write_textfile(textfile, settings)
+    else:
+        from headrace.tasks.status import status as look
+
+        data = look(settings)
     return Answer(data, status_screen(data))
 
 
@@ -410,11 +485,13 @@ def decide(
         raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
     if stale and refuse:
         raise UsageError("--stale goes with --promote", "a refusal needs no fresh comparison")
-    from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import decision_screen
     from headrace.tasks.decisions import decide_version
 
-    data = decide_version(version, promote, by, why, call.settings(Shared), stale)
+    data = decide_version(version, promote, by, why, settings, stale)
     return Answer(data, decision_screen(data))
 
 
@@ -423,11 +500,13 @@ def decide(
 @click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 def rollback(call: Call, by: str, why: str) -> Answer:
     """Back to the champion before; a second rollback goes one further back."""
-    from headrace.flows.screen import decision_screen
     from headrace.infra.settings import Shared
+
+    settings = call.settings(Shared)
+    from headrace.flows.screen import decision_screen
     from headrace.tasks.decisions import roll_back
 
-    data = roll_back(by, why, call.settings(Shared))
+    data = roll_back(by, why, settings)
     return Answer(data, decision_screen(data))
 
 
@@ -447,23 +526,26 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
     Spark's event logs, damaged files, Prefect's runs and events.
     """
-    from headrace.flows.screen import litter_screen
-    from headrace.tasks.litter import collect
     from headrace.tasks.settings import GcVerb
 
-    data = collect(keep, dry_run, call.settings(GcVerb).retention)
+    settings = call.settings(GcVerb)
+    from headrace.flows.screen import litter_screen
+    from headrace.tasks.litter import collect
+
+    data = collect(keep, dry_run, settings.retention)
     return Answer(data, litter_screen(data))
 
 
-@verb(cli, "audit", "headrace audit verify")
+@verb(cli, "audit", "headrace audit verify", reads=True)
 @click.argument("action", type=click.Choice(["verify", "show"]))
 def audit(call: Call, action: str) -> Answer:
     """Check the chain of recorded decisions, or show them; exit 4 on any edit, gap or reorder."""
-    from headrace.flows.screen import audit_screen, decisions_screen
     from headrace.infra.settings import Shared
-    from headrace.tasks.decisions import recorded_decisions, verify_decisions
 
     call.settings(Shared)
+    from headrace.flows.screen import audit_screen, decisions_screen
+    from headrace.tasks.decisions import recorded_decisions, verify_decisions
+
     if action == "show":
         data = recorded_decisions()
         return Answer(data, decisions_screen(data))
@@ -471,13 +553,58 @@ def audit(call: Call, action: str) -> Answer:
     return Answer(data, audit_screen(data))
 
 
-@verb(cli, "doctor", "headrace doctor")
+@verb(cli, "settings", "headrace settings curate", reads=True)
+@click.argument("name", metavar="[VERB]", required=False, shell_complete=_verbs)
+def settings_(call: Call, name: str | None) -> Answer:
+    """List every setting with its effective default and meaning, all of them or those of a verb.
+
+    Effective is what applies with --config, --set and --profile; for `deploy` also what it keeps.
+    """
+    from headrace.tasks import kept_settings
+    from headrace.tasks.listed_settings import check_verb, listed
+
+    check_verb(name, list(cli.commands))
+
+    def effective(verb: str, model: type[Any]) -> Any:
+        given = call.given(model) if verb == (name or "run") else []
+        base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
+        if verb == "deploy":
+            kept = kept_settings.read()
+            base = [Config("the profile", profile_settings(kept.profile or call.profile))]
+            base += [kept_settings.BASE_CONFIG, kept.settings]
+        return layered(model, [*base, *given])
+
+    data = listed(name, effective)
+    from headrace.flows.screen import settings_screen
+
+    return Answer(data, settings_screen(data))
+
+
+@verb(cli, "completion", 'eval "$(headrace completion bash)"', reads=True)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(call: Call, shell: str) -> Answer:
+    """Print what makes a shell complete verbs, options and the keys of --set.
+
+    Put the line of the example into ~/.bashrc or ~/.zshrc; for fish pipe it into `source`.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise UsageError(f"no completion for {shell}", "there is one for bash, zsh and fish")
+    script = kind(cli, {}, "headrace", COMPLETE).source()
+    return Answer({"shell": shell, "script": script}, script)
+
+
+@verb(cli, "doctor", "headrace doctor", reads=True)
 def doctor(call: Call) -> Answer:
     """Check what headrace needs, and say how to mend it."""
-    from headrace.infra.doctor import examine
     from headrace.infra.settings import Shared
 
-    data = examine(home(), call.settings(Shared))
+    settings = call.settings(Shared)
+    from headrace.infra.doctor import examine
+
+    data = examine(home(), settings)
     lines = [
         visible(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}") for c in data["checks"]
     ]
@@ -506,12 +633,17 @@ def _stop(*_: Any) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = spread(sys.argv[1:] if argv is None else argv)
-    wants_help = not arguments or "--help" in arguments or "-h" in arguments
+    if COMPLETE in os.environ:
+        cli.main(arguments, "headrace", complete_var=COMPLETE)
+    asks = not arguments or bool({"--help", "-h"} & {*arguments}) or arguments[0] == "--version"
     as_json = "--json" in arguments
-    if not wants_help:
-        # Help needs no log file, and a state folder is not made by asking for it.
+    if not asks:
+        # Help needs no log file, and a state folder is not made by looking at it.
+        named = cli.commands.get(arguments[0])
+        looks = isinstance(named, Verb) and named.reads and not home().begun()
         try:
-            console.open_console(Path(home().logs) / "headrace.log")
+            log_file = Path(os.devnull) if looks else home().logs / "headrace.log"
+            console.open_console(log_file)
         except OSError as error:
             finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)

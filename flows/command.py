@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import logging
+import os
 import re
 import shlex
 import sys
@@ -15,17 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from headrace.infra import console, faults, stack
-from headrace.infra.config_file import read_config
+from headrace.infra.config_file import Config, read_config
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.setting_tree import laid
-from headrace.infra.settings import NotifySettings, Shared, load
+from headrace.infra.settings import NotifySettings, Shared, given, layered, load
 from headrace.infra.stack import Stack
 from headrace.infra.visible import json_line, visible
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
+LOCAL = "local"
+"""The profile of a command that is given none."""
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"
@@ -70,13 +74,24 @@ class Call:
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         """`settings` with the webhook; `base` is weaker than the profile."""
-        profile = read_config(PROFILES / f"{self.profile}.yaml").data
-        if self.profile == "cluster" and (up := stack.running(home())):
-            today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
-            profile = laid(profile, today, model)
-        base = laid(base or {}, profile, model)
+        base = laid(base or {}, profile_settings(self.profile), model)
         self.made = load(model, self.config, self.sets, base, options)
         return self.made
+
+    def given(self, model: type[Shared]) -> list[Config]:
+        """What --config and --set give, valid by itself; the strongest last."""
+        sources = given(self.config, self.sets)
+        self.made = layered(model, sources)
+        return sources
+
+
+def profile_settings(name: str) -> dict[str, Any]:
+    """What a profile sets; the cluster is that of the stack while it is up."""
+    profile = read_config(PROFILES / f"{name}.yaml").data
+    if name == "cluster" and (up := stack.running(home())):
+        today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
+        profile = laid(profile, today, Shared)
+    return profile
 
 
 class Text(click.ParamType[str]):
@@ -101,7 +116,28 @@ class Text(click.ParamType[str]):
 TEXT = Text()
 
 
-def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
+class SettingText(Text):
+    """KEY=VALUE, whose key a shell can complete."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The keys of the verb that begin so."""
+        from headrace.infra.setting_tree import leaves
+        from headrace.tasks.listed_settings import model_of
+
+        keys = [key for key, _, _ in leaves(model_of(ctx.info_name or ""))]
+        return [CompletionItem(f"{key}=") for key in keys if key.startswith(incomplete)]
+
+
+class Verb(click.Command):
+    """A verb of the command."""
+
+    reads = False
+    """Whether it only looks: in a folder without state it leaves nothing."""
+
+
+def verb(group: click.Group, name: str, example: str, reads: bool = False) -> Callable[..., Any]:
     """Register `function(call, **options) -> Answer` as a verb of the command."""
 
     def register(function: Callable[..., Answer]) -> click.Command:
@@ -113,7 +149,8 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
             finish(as_json, lambda: function(call, **options), lambda: call.made)
 
         doc = inspect.cleandoc(function.__doc__ or "") + f"\n\n\b\nExample:\n  {example}"
-        command = click.command(name, help=doc)(run)
+        command = click.command(name, Verb, help=doc)(run)
+        command.reads = reads
         for option in reversed(_COMMON):
             command.params.append(option)
         group.add_command(command)
@@ -125,9 +162,9 @@ def verb(group: click.Group, name: str, example: str) -> Callable[..., Any]:
 _COMMON: list[click.Parameter] = [
     click.Option(["--config", "config"], type=click.Path(path_type=Path), metavar="FILE",
                  help="Settings as YAML."),
-    click.Option(["--set", "sets"], multiple=True, type=TEXT, metavar="A.B=VALUE",
+    click.Option(["--set", "sets"], multiple=True, type=SettingText(), metavar="A.B=VALUE",
                  help="One setting; the value is YAML. Wins over the file. Repeatable."),
-    click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default="local",
+    click.Option(["--profile"], type=click.Choice(["local", "cluster"]), default=LOCAL,
                  show_default=True, help="Where it runs."),
     click.Option(["--json", "as_json"], is_flag=True,
                  help="Print one JSON object as the last line."),
@@ -155,6 +192,9 @@ def finish(
             _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
+    except BrokenPipeError:  # `headrace settings | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except KeyboardInterrupt as error:
         code = 143 if isinstance(error, Stopped) else 130
         _refuse(as_json, code, "stopped", "run the same command again to resume", {})

@@ -1,339 +1,308 @@
-"""Deployments, schedules and automations from prefect.yaml, registered with the Prefect server.
+"""`headrace deploy`: kept settings, what changes, and deployments registered with Prefect's server.
 
-The file has the form that `prefect deploy` reads. Registering the same again changes nothing: a
-deployment, and an automation by its name, is updated in place.
+Registering the same again changes nothing: deployments, and automations by their names, are updated
+in place, and what was paused in Prefect's pages stays paused. `prefect deploy --all` comes to the
+same deployments, but enables automations that were paused.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any
+from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-from prefect.client.schemas.schedules import CronSchedule
-from prefect.events.actions import RunDeployment
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel
 
+from headrace.flows.command import LOCAL, profile_settings
+from headrace.flows.parameters import parameters
+from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
 from headrace.infra import storage
-from headrace.infra.config_file import Config, read_config
-from headrace.infra.errors import UsageError
-from headrace.infra.events import DRIFT, MODEL, RESOURCE
+from headrace.infra.config_file import Config
+from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.setting_tree import laid
-from headrace.infra.settings import NotifySettings, Settings, Shared, build
-from headrace.infra.stack import Stack
-from headrace.tasks import notices, records
+from headrace.infra.lock import exclusive
+from headrace.infra.walk import expand
+from headrace.tasks import kept_settings, notices, records
 from headrace.tasks.alerts import send_outbox
-from headrace.tasks.chain import round_settings
 from headrace.tasks.judging import policy_of
-from headrace.tasks.settings import CurateVerb, DeployVerb, InboxSettings, MonitorVerb, RunVerb
-
-SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.yaml"
-
-
-class _Pool(Settings):
-    name: Literal["spark", "training"]
+from headrace.tasks.kept_settings import Kept
+from headrace.tasks.settings import DeployVerb
 
 
-class _Schedule(Settings):
-    cron: str
-    """Minute, hour, day, month, weekday: `0 2 * * *`."""
-    timezone: str = "UTC"
-    """As `Asia/Shanghai`."""
-    active: bool = True
-    """Whether it runs; what was paused in its page stays paused."""
-
-    @model_validator(mode="after")
-    def _can_be_kept(self) -> _Schedule:
-        try:
-            CronSchedule(cron=self.cron, timezone=self.timezone)
-        except ValidationError as error:
-            of_cron = error.errors()[0]["loc"] == ("cron",)
-            what = (
-                f"{self.cron!r} isn't a cron schedule"
-                if of_cron
-                else f"no timezone {self.timezone!r}"
-            )
-            hint = "write five fields, as `0 2 * * *`" if of_cron else "write one as Asia/Shanghai"
-            raise SettingError(what, hint) from None
-        return self
-
-
-class _Trigger(Settings):
-    event: str = DRIFT
-
-
-class Entry(Settings):
-    """A deployment as the file declares it."""
-
-    name: str = Field(pattern=r"^[^/%&<>]+$")
-    """Its name below its flow's."""
-    entrypoint: str
-    """`module.flow`."""
-    description: str | None = None
-    """For its page."""
-    work_pool: _Pool
-    """One of the pools that the stack has workers for."""
-    schedules: tuple[_Schedule, ...] = ()
-    """When it runs by itself."""
-    triggers: tuple[_Trigger, ...] = ()
-    """Events that start it."""
-    tags: tuple[str, ...] = ()
-    """Besides `headrace`."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    """These win over the settings that `deploy` is given."""
-
-
-class _File(Settings):
-    deployments: tuple[Entry, ...] = Field(min_length=1)
-
-
-_PREFECTS = ("name", "prefect-version", "build", "push", "pull", "definitions")
-"""What else `prefect deploy` reads in such a file; headrace doesn't need it."""
-
-
-_PAYLOAD = {
-    "__prefect_kind": "json",
-    "value": {"__prefect_kind": "jinja", "template": "{{ event.payload | tojson }}"},
-}
-
-
-def deploy(settings: DeployVerb, up: Stack) -> dict[str, Any]:
+def deploy(given: list[Config], profile: str | None = None, reset: bool = False) -> dict[str, Any]:
     """The answer of `headrace deploy`.
 
+    Args:
+        given: settings that it was given, the strongest last.
+        profile: `--profile`, None where it was not given.
+        reset: forget what earlier calls were given.
+
     Raises:
-        UsageError: the file is no list of deployments.
+        UsageError: a setting, or the file of the deployments, is wrong.
+        InputError: text, a folder or a file that the settings name isn't there.
     """
-    forms = read_forms(Path(settings.file) if settings.file else SHIPPED, _defaults(settings, up))
-    notices.keep(settings.notify)
-    registered = []
-    with get_client(sync_client=True) as client:
-        for form in forms:
-            registered.append(_register(client, form, settings.model.name))
-    records.deployed({form.name: form.parameters for form in forms}, settings.model.name)
+    with exclusive(home().root / ".deploy.lock", "waiting for another deploy"):
+        known = _known(reset)
+        kept = Kept() if reset else known
+        old = kept_settings.effective(known, profile_settings(known.profile or LOCAL))
+        profile = profile or kept.profile
+        new = kept_settings.effective(kept, profile_settings(profile or LOCAL), given)
+        check_places(new)
+        forms = _forms(new)
+        _check_after_release(new, forms)
+        notices.check_blocks(new.notify.blocks)
+        with _server() as client:
+            _check_pools(client, forms)
+            # Before anything is registered: whatever comes between, the next `deploy` knows it.
+            kept_settings.keep(kept, given, profile, new)
+            left = kept_settings.left()
+            registered, edited = [], []
+            for form in forms:
+                found = _found(client, form.name)
+                if found is not None and form.name in left:
+                    edited += _edited(form, found.parameters, left[form.name])
+                left[form.name] = form.parameters
+                kept_settings.leave(left)
+                registered.append(register(client, form, found))
+            records.deployed({form.name: form.parameters for form in forms}, new.model.name)
+            site = str(client.api_url).rstrip("/").removesuffix("/api")
     return {
         "deployments": registered,
-        "prefect": up.prefect_api.removesuffix("/api"),
+        "changed": kept_settings.difference(old, new),
+        "edited": edited,
+        "kept": str(kept_settings.path()),
+        "prefect": site,
         "alerts_sent": send_outbox(),
     }
 
 
-@dataclass(frozen=True)
-class Form:
-    """A deployment with its flow, and the parameters that fill its form."""
+@contextmanager
+def _server() -> Iterator[SyncPrefectClient]:
+    """A client of Prefect's server.
 
-    entry: Entry
-    flow: Flow[..., Any]
-    parameters: dict[str, Any]
+    Raises:
+        HeadraceError: it doesn't answer, or refuses.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        answer = getattr(error, "response", None)
+        said = f"answers {answer.status_code}" if answer is not None else "does not answer"
+        raise HeadraceError(
+            f"Prefect's server {said}: {type(error).__name__}",
+            "`headrace deploy` again finishes what it began; `headrace status` says how the server "
+            f"is, and {home().logs / 'stack' / 'prefect.log'} why",
+        ) from error
 
-    @property
-    def name(self) -> str:
-        """FLOW/DEPLOYMENT."""
-        return f"{self.flow.name}/{self.entry.name}"
+
+def _known(reset: bool) -> Kept:
+    """What was kept; with `reset` a damaged file counts as none."""
+    try:
+        return kept_settings.read()
+    except UsageError:
+        if reset:
+            return Kept()
+        raise
 
 
-def read_forms(path: Path, defaults: Mapping[str, Mapping[str, Any]]) -> list[Form]:
-    """The deployments of a file, all of them checked before one is registered.
+def _forms(settings: DeployVerb) -> list[Form]:
+    return read_forms(Path(settings.file) if settings.file else SHIPPED, parameters(settings))
+
+
+def check_places(settings: DeployVerb) -> None:
+    """Look at what the scheduled runs will need, so that a slip shows now and not at night.
+
+    Raises:
+        InputError: text or a folder isn't there, or its storage doesn't answer.
+        UsageError: nothing can be written to the output, or the policy is wrong.
+    """
+    policy_of(settings.gate, "default")
+    for uri in settings.input:
+        expand(uri)
+    if settings.output:
+        storage.writable_folder(settings.output)
+    if settings.inbox is None:
+        home().inbox.mkdir(parents=True, exist_ok=True)
+    elif storage.local_path(settings.inbox) is None:
+        storage.ask(settings.inbox)  # an empty prefix is no fault, a bucket that isn't there is
+    elif not Path(storage.local_path(settings.inbox) or "").is_dir():
+        raise InputError(
+            f"inbox {settings.inbox}: no such folder",
+            f"make it (`mkdir -p {settings.inbox}`), or give another: --set inbox=URI",
+        )
+
+
+def _check_after_release(settings: DeployVerb, forms: list[Form]) -> None:
+    name = settings.after_release
+    if name and not any(f.name == name and f.takes("release") for f in forms):
+        fit = ", ".join(f.name for f in forms if f.takes("release")) or "none"
+        raise UsageError(
+            f"after_release = {name}: no deployment of this name takes a release",
+            f"deployments that take one: {fit}",
+        )
+
+
+def _check_pools(client: SyncPrefectClient, forms: list[Form]) -> None:
+    there = [pool.name for pool in client.read_work_pools(limit=200)]
+    for form in forms:
+        pool = form.entry.work_pool.name
+        if pool not in there:
+            raise UsageError(
+                f"{form.name}: the server has no work pool {pool}",
+                f"its pools: {', '.join(there) or 'none'}; make it: `prefect work-pool create`",
+            )
+
+
+def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+
+
+def _edited(
+    form: Form, there: Mapping[str, Any], before: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """[{`deployment`, `parameter`, `from`, `to`}] of what was changed elsewhere, and is set back.
 
     Args:
-        path: the file.
-        defaults: parameters by flow, over which the file's own are laid.
-
-    Raises:
-        UsageError: it isn't there, is no YAML, or a flow, key or value in it is unknown.
+        form: what is registered now.
+        there: the parameters that the server has.
+        before: those that the last `deploy` left there.
     """
-    file = read_config(path)
-    known = {k: v for k, v in file.data.items() if k not in _PREFECTS}
-    entries = build(_File, Config(file.name, known, file.places)).deployments
-    forms: list[Form] = []
-    for i, entry in enumerate(entries):
-        flow = _flow(entry.entrypoint, file.at(("deployments", i, "entrypoint")))
-        given = file.section("deployments", i, "parameters")
-        if entry.triggers and "alert" not in inspect.signature(flow.fn).parameters:
-            raise UsageError(
-                f"{file.at(('deployments', i, 'triggers'))}: {entry.entrypoint} takes no `alert`",
-                "leave the triggers out: a flow must take the event's payload to start on it",
-            )
-        form = Form(entry, flow, _parameters(flow, defaults.get(flow.name, {}), given))
-        if form.name in [other.name for other in forms]:
-            raise UsageError(
-                f"{file.at(('deployments', i, 'name'))}: two deployments are called {form.name}",
-                "give one another name",
-            )
-        forms.append(form)
-    return forms
-
-
-def _parameters(flow: Flow[..., Any], defaults: Mapping[str, Any], given: Config) -> dict[str, Any]:
-    """What a flow's form is filled with, as JSON: what the file gives, laid over the defaults."""
-    kinds = get_type_hints(flow.fn)
-    fields: dict[str, Any] = {
-        name: (kinds[name], ... if p.default is p.empty else p.default)
-        for name, p in inspect.signature(flow.fn).parameters.items()
-    }
-    model = create_model("Parameters", __base__=Settings, **fields)
-    data = laid(defaults, given.data, model)
-    filled = build(model, data, sources=[given])
-    return filled.model_dump(mode="json", include=set(data))
-
-
-def _defaults(settings: DeployVerb, up: Stack) -> dict[str, dict[str, Any]]:
-    """What each flow's form is filled with: the settings that were given to `deploy`."""
-    # The webhook stands apart (notices.keep), and a worker runs elsewhere.
-    gate = settings.gate
-    policy_of(gate, "default")
-    if gate.policy and Path(gate.policy).is_file():
-        gate = gate.model_copy(update={"policy": storage.display(gate.policy)})
-    settings = settings.model_copy(update={"notify": NotifySettings(), "gate": gate})
-    shared = {k: getattr(settings, k) for k in Shared.model_fields}
-    on_cluster = settings.spark.model_copy(
-        update={"master": up.spark_master, "event_log": up.event_log}
-    )
-    part = {
-        "curate": CurateVerb(**{**shared, "spark": on_cluster}, **dict(settings.curate)),
-        "monitor": MonitorVerb(
-            **shared,
-            **dict(settings.monitor),
-            curate=settings.curate,
-            inbox=InboxSettings(settle_seconds=settings.settle_seconds),
-        ),
-        "retrain": round_settings(settings),
-        "evaluate": Shared(**shared),
-        "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
-    }
-    own: dict[str, dict[str, Any]] = {
-        "curate": {
-            "input": [storage.display(uri) for uri in settings.input] or None,
-            "output": storage.display(settings.output) if settings.output else None,
-        },
-        "monitor": {"inbox": storage.display(settings.inbox or home().inbox)},
-    }
-    return {k: {**own.get(k, {}), "settings": _json(v)} for k, v in part.items()}
-
-
-def _json(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json")
-
-
-def _flow(entrypoint: str, where: str) -> Flow[..., Any]:
-    """The flow that an entrypoint names.
-
-    Raises:
-        UsageError: there is none.
-    """
-    module, _, name = entrypoint.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except (ImportError, ValueError):
-        found = None
-    if not isinstance(found, Flow):
-        from headrace.flows import scheduled
-
-        shipped = [n for n, value in vars(scheduled).items() if isinstance(value, Flow)]
-        raise UsageError(
-            f"{where}: {entrypoint} isn't a flow",
-            f"write {scheduled.__name__}.NAME; its flows: {', '.join(shipped)}",
-        )
-    return found
-
-
-def _register(client: SyncPrefectClient, form: Form, model: str) -> dict[str, Any]:
-    """One deployment with its schedules and triggers; what was paused in its page stays paused."""
-    entry, flow, name = form.entry, form.flow, form.name
-    paused, active = _paused(client, name)
-    deployment = client.create_deployment(
-        flow_id=client.create_flow_from_name(flow.name),
-        name=entry.name,
-        entrypoint=entry.entrypoint,
-        work_pool_name=entry.work_pool.name,
-        description=entry.description,
-        tags=["headrace", *entry.tags],
-        parameters=form.parameters,
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-        enforce_parameter_schema=True,
-        concurrency_limit=1,
-        concurrency_options=ConcurrencyOptions(
-            collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=600
-        ),
-        schedules=[
-            DeploymentScheduleCreate(
-                schedule=CronSchedule(cron=s.cron, timezone=s.timezone),
-                active=active.get(f"at-{i}", s.active),
-                slug=f"at-{i}",
-            )
-            for i, s in enumerate(entry.schedules)
-        ],
-        job_variables={"stream_output": False},
-        paused=paused,
-    )
-    triggers = dict(_automate(client, name, deployment, t.event, model) for t in entry.triggers)
-    resting = ["the deployment"] if paused else []
-    resting += [
-        f"the schedule {s.cron}"
-        for i, s in enumerate(entry.schedules)
-        if not active.get(f"at-{i}", s.active)
+    was, now = dict(_leaves(before)), dict(_leaves(form.parameters))
+    return [
+        {"deployment": form.name, "parameter": key, "from": value, "to": now.get(key)}
+        for key, value in _leaves(there)
+        if value != was.get(key) and value != now.get(key)
     ]
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def register(
+    client: SyncPrefectClient, form: Form, found: DeploymentResponse | None
+) -> dict[str, Any]:
+    """Register one deployment with its schedules and automations.
+
+    Args:
+        client: of the server.
+        form: what to register.
+        found: the deployment as it is there; what was paused of it stays paused.
+    """
+    entry, flow = form.entry, form.flow
+    active = [_active(schedule, found) for schedule in entry.schedules]
+    wanted: dict[str, Any] = {
+        "entrypoint": entry.entrypoint,
+        "version": entry.version or flow.version,
+        "work_pool_name": entry.work_pool.name,
+        "work_queue_name": entry.work_pool.work_queue_name,
+        "job_variables": entry.work_pool.job_variables,
+        "description": entry.description or flow.description,
+        "tags": list(entry.tags),
+        "parameters": form.parameters,
+        "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
+        "enforce_parameter_schema": entry.enforce_parameter_schema,
+        "concurrency_limit": entry.limit,
+        "concurrency_options": entry.limit_options,
+        "schedules": [s.created(on) for s, on in zip(entry.schedules, active, strict=True)],
+        "pull_steps": list(form.pull),
+    }
+    if found is not None and _is_there(wanted, found):
+        # To write the same again would cancel the runs that are scheduled, and make them anew.
+        deployment = found.id
+    else:
+        deployment = client.create_deployment(
+            flow_id=client.create_flow_from_name(flow.name),
+            name=entry.name,
+            paused=found is not None and bool(found.paused),
+            **wanted,
+        )
+    enabled = _automate(client, form, deployment)
+    paused = ["the deployment"] if found is not None and found.paused else []
+    paused += [f"the schedule {s}" for s, on in zip(entry.schedules, active, strict=True) if not on]
+    paused += [f"the automation {name}" for name, on in enabled.items() if not on]
     return {
-        "name": name,
+        "name": form.name,
         "id": str(deployment),
-        "schedules": [s.cron for s in entry.schedules],
-        "automations": list(triggers),
-        "paused": resting
-        + [f"the automation {n}" for n, enabled in triggers.items() if not enabled],
+        "schedules": list(map(str, entry.schedules)),
+        "automations": list(enabled),
+        "paused": paused,
     }
 
 
-def _paused(client: SyncPrefectClient, name: str) -> tuple[bool, dict[str, bool]]:
-    """Whether a deployment is paused, and which of its schedules are active."""
-    try:
-        found = client.read_deployment_by_name(name)
-    except ObjectNotFound:
-        return False, {}
-    return bool(found.paused), {str(s.slug): s.active for s in found.schedules}
+def _is_there(wanted: Mapping[str, Any], found: DeploymentResponse) -> bool:
+    """Whether the server has a deployment as it is wanted."""
+    limit = found.global_concurrency_limit
+    there = {**dict(found), "concurrency_limit": limit.limit if limit else None}
+    if wanted["work_queue_name"] is None:
+        there["work_queue_name"] = None  # the server names the pool's default
+    return all(_plain(value) == _plain(there[name]) for name, value in wanted.items())
 
 
-def _automate(
-    client: SyncPrefectClient, name: str, deployment: Any, event: str, model: str
-) -> tuple[str, bool]:
-    """Start a deployment on an event, the event's payload its parameter `alert`.
+def _plain(value: Any) -> Any:
+    """A value as JSON; of schedules what decides when they run, in any order."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list) and value and hasattr(value[0], "schedule"):
+        rows = [(_plain(s.schedule), s.active, s.slug, s.parameters) for s in value]
+        return sorted(rows, key=str)
+    return json.loads(json.dumps(value, default=str))
 
-    (name, whether it is enabled) of the automation; what was paused in its page stays paused.
+
+def _active(schedule: Schedule, found: DeploymentResponse | None) -> bool:
+    """Whether a schedule runs: as it was left in Prefect's pages, else as the file says."""
+    for there in found.schedules if found is not None else ():
+        same = there.slug == schedule.slug if schedule.slug else (
+            there.schedule == schedule.as_prefects()
+        )  # fmt: skip
+        if same:
+            return bool(there.active)
+    return schedule.active
+
+
+def _automate(client: SyncPrefectClient, form: Form, deployment: UUID) -> dict[str, bool]:
+    """Make the automations of a deployment what its triggers say; {name: whether it is enabled}.
+
+    The server doesn't tell which automations a deployment owns and which a person made for it. So,
+    as `prefect deploy` does, what it owns is made anew, unless nothing differs.
     """
-    wanted = AutomationCore(
-        name=f"{event} starts {name}",
-        description="An alert retrains the champion, whichever monitor raised it.",
-        trigger=EventTrigger(
-            expect={event},
-            match={RESOURCE: f"{MODEL}.{model}"},
-            posture=Posture.Reactive,
-            threshold=1,
-        ),
-        actions=[
-            RunDeployment(
-                source="selected",
-                deployment_id=deployment,
-                parameters={"alert": _PAYLOAD},
-                job_variables=None,
-            )
-        ],
+    resource = f"prefect.deployment.{deployment}"
+    wanted = [trigger.automation(deployment) for trigger in form.entry.triggers]
+    there = client.read_resource_related_automations(resource)
+    enabled = {a.name: a.enabled for a in there}
+    for automation in wanted:
+        automation.enabled = enabled.get(automation.name, automation.enabled)
+    if sorted(map(_content, there)) != sorted(map(_content, wanted)):
+        client.delete_resource_owned_automations(resource)
+        names = {a.name for a in wanted}
+        for left in client.read_resource_related_automations(resource):
+            if left.name in names:  # of a version whose automations belonged to no deployment
+                client.delete_automation(left.id)
+        for automation in wanted:
+            client.create_automation(automation)
+    return {a.name: a.enabled for a in wanted}
+
+
+def _content(automation: AutomationCore | Automation) -> str:
+    """All that decides what an automation does."""
+    core = AutomationCore.model_validate(
+        automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
     )
-    found = client.request("POST", "/automations/filter", json={"limit": 200}).json()
-    same = [a for a in found if a["name"] == wanted.name]
-    if same:
-        wanted.enabled = same[0]["enabled"]
-        client.request("PUT", "/automations/{id}", path_params={"id": same[0]["id"]},
-                       json=wanted.model_dump(mode="json", exclude_unset=True))  # fmt: skip
-    else:
-        client.request("POST", "/automations/", json=wanted.model_dump(mode="json"))
-    return wanted.name, wanted.enabled
+    return core.model_dump_json(exclude={"owner_resource"})

@@ -11,8 +11,10 @@ from headrace.flows.curate import curate
 from headrace.flows.gate import gate_first
 from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
+from headrace.infra.errors import UsageError
 from headrace.infra.settings import Settings
 from headrace.tasks.chain import (
+    Window,
     begin_chain,
     chain_answer,
     chain_sources,
@@ -23,6 +25,7 @@ from headrace.tasks.chain import (
 )
 from headrace.tasks.chain_report import write_report
 from headrace.tasks.curation import release_of
+from headrace.tasks.given_release import take_release
 from headrace.tasks.recording import chain_run, record_chain
 from headrace.tasks.settings import RunVerb
 from headrace.tasks.step import once
@@ -35,18 +38,26 @@ class LifecycleJob(Settings):
 
     inputs: tuple[str, ...] = ()
     """URIs of raw text; none: the text of pinned packages."""
+    release: str | None = None
+    """Finished release to start from in place of text: a folder, or an id in the state folder."""
     window: str | None = None
-    """Raw text for the drift round; None: the packages', or no round with own inputs."""
+    """Raw text for the drift round; None: the packages', or no round with own inputs or release."""
     settings: RunVerb = RunVerb()
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{job.settings.pretrain.preset}")
 def lifecycle(job: LifecycleJob) -> dict[str, Any]:
-    """Text in, a gated model out, and once round through drift."""
+    """Text or a finished release in, a gated model out, and a round through drift."""
     s = job.settings
     check_beforehand(job.window, s.gate)
-    sources, window, home = chain_sources(job.inputs, job.window)
-    release = curate(release_of(sources, home, s.curate, s))
+    if job.release:
+        if job.inputs:
+            raise UsageError("a chain starts from text or from a release", "give one of the two")
+        window: Window = job.window
+        release = take_release(job.release)
+    else:
+        sources, window, home = chain_sources(job.inputs, job.window)
+        release = curate(release_of(sources, home, s.curate, s))
     chain = begin_chain(release, s)
     with chain_run(chain["run_id"]):
         tokens = tokenize_corpus(release, s.tokenize, s)

@@ -30,7 +30,7 @@ def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
         state.name or state.type.value,
         _reason(state),
         again(str(run.id)),
-        {"run": _page(str(run.id)), "log": str(home().logs / "flows.log")},
+        {"run": page_of(str(run.id)), "log": str(home().logs / "flows.log")},
     )
 
 
@@ -50,7 +50,7 @@ def tell(
     """Tell of a run that is finished, and of which somebody should know."""
     from prefect.runtime import flow_run
 
-    pages = {"run": _page(str(flow_run.id)), **(links or {})}
+    pages = {"run": page_of(str(flow_run.id)), **(links or {})}
     notify(settings.notify, flow, state, reason, command, pages)
 
 
@@ -98,6 +98,7 @@ def _reason(state: State[Any]) -> str:
     return state.message or "no reason is known"
 
 
-def _page(run: str) -> str | None:
+def page_of(run: str) -> str | None:
+    """The page of a flow run in Prefect, None where the site isn't known."""
     site = os.environ.get("PREFECT_UI_URL")
     return f"{site}/runs/flow-run/{run}" if site else None

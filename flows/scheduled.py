@@ -1,7 +1,8 @@
 """The flows that deployments run: the chain's own, with forms, pages and notices around them.
 
 Each takes parameters that Prefect shows as a form, runs the flow of the same name in this very run,
-and ends in a state that says what came of it: Refused is a finished run, not a failed one.
+and ends in a state that says what came of it: Refused is a finished run, not a failed one. Settings
+come in three layers: what `headrace deploy` keeps, the deployment's parameters, the run's own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from prefect.runtime import deployment
 
 from headrace.flows import notices
 from headrace.flows.notices import ended
+from headrace.flows.parameters import kept_parameters
+from headrace.flows.runaway import pause_runaway
 from headrace.infra import stack, storage
 from headrace.infra.home import home
 from headrace.infra.ports import HOST
@@ -68,17 +71,25 @@ class Alert(Settings):
     """Page about it."""
     more: tuple[str | None, ...] = ()
     """Windows of further alerts, which this run has taken over."""
+    event: str | None = None
+    """Id of the event that started the run."""
+    occurred: str | None = None
+    """Time of that event."""
 
 
-def _whole(settings: S) -> S:
-    """A run's settings laid over its deployment's: a run may be given some of them only."""
+def _whole(settings: S, name: str) -> S:
+    """A run's settings laid over its deployment's, and these over what `headrace deploy` keeps.
+
+    A run, or a deployment of a file of one's own, may give some of them only.
+    """
     given = deployment.parameters.get("settings")
     if deployment.id is None or not isinstance(given, dict):
         return settings
     with get_client(sync_client=True) as client:
         own = client.read_deployment(UUID(deployment.id)).parameters.get("settings") or {}
     model = type(settings)
-    return build(model, laid(own, given, model), "settings of this run")
+    below = laid(kept_parameters()[name]["settings"], own, model)
+    return build(model, laid(below, given, model), "settings of this run")
 
 
 def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
@@ -94,6 +105,7 @@ def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
 def curate(
     input: list[str] | None = None,
     output: str | None = None,
+    after_release: str | None = None,
     settings: CurateVerb = CURATE,
 ) -> State[Any]:
     """Raw text -> five levels -> duplicates -> release.
@@ -101,25 +113,36 @@ def curate(
     Args:
         input: Files, folders or globs, also s3://; none: the text of pinned packages.
         output: Gets releases/ID and latest.json; none: the state folder.
-        settings: Those of `headrace curate`.
+        after_release: Deployment to start with the release, as lifecycle/on-demand; none: none.
+            The same release starts it once.
+        settings: As `headrace curate` takes them by --config and --set.
     """
     from headrace.flows.curate import curate as chain
     from headrace.tasks import run_page
     from headrace.tasks.chain import chain_sources
     from headrace.tasks.curation import release_of
+    from headrace.tasks.following import start_once
 
-    began, settings = time.time(), _whole(settings)
+    began, settings = time.time(), _whole(settings, "curate")
     with run_page.live():
+        pause_runaway(settings)
         sources, _, folder = chain_sources(tuple(input or ()), None)
         chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
         release = chain.fn(release_of(sources, output or folder, chosen, shared))
         run_page.rename(f"curate-{release['release_id'][:12]}")
         run_page.show_ledger(release)
-        run_page.show_links({"report": f"{release['release']}/report.html"})
+        links: dict[str, str | None] = {"report": f"{release['release']}/report.html"}
+        then = ""
+        if after_release and release["kept"]:
+            run = start_once(after_release, release)
+            links["after_release"] = notices.page_of(run["id"])
+            then = f"; {after_release} runs on it: {run['name']}"
+        run_page.show_links(links)
     name = release["release_id"][:12]
     if run_page.older(f"{release['release']}/manifest.json", began):
-        return ended("Cached", f"release {name} was there already: nothing was read")
-    return ended("Completed", f"release {name}: {release['kept']} of {release['read']} kept")
+        return ended("Cached", f"release {name} was there already: nothing was read{then}")
+    kept = f"{release['kept']} of {release['read']} kept"
+    return ended("Completed", f"release {name}: {kept}{then}")
 
 
 @flow(name="monitor", flow_run_name="monitor", timeout_seconds=2 * HOUR, **_TOLD)
@@ -136,14 +159,15 @@ def monitor(
             folder.
         window: One window instead of an inbox.
         reference: Release or raw text to compare with; none: the champion's corpus.
-        settings: Those of `headrace monitor`.
+        settings: As `headrace monitor` takes them by --config and --set.
     """
     from headrace.flows.monitor import monitor as judge
     from headrace.flows.monitor import monitor_inbox
     from headrace.tasks import alerts, run_page
 
-    waits, settings = None, _whole(settings)
+    waits, settings = None, _whole(settings, "monitor")
     with run_page.live():
+        pause_runaway(settings)
         alerts.send_outbox()
         if window:
             verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
@@ -182,13 +206,14 @@ def retrain(
             doesn't know yet.
         force: Skip the drift test.
         alert: The drift event's payload: the alert is trusted as `force` is.
-        settings: Those of `headrace retrain`.
+        settings: As `headrace retrain` takes them by --config and --set.
     """
     from headrace.flows import rounds
     from headrace.tasks import run_page
 
-    settings = _whole(settings)
+    settings = _whole(settings, "retrain")
     with run_page.live():
+        pause_runaway(settings)
         if alert is not None:
             return rounds.on_alert(alert.model_dump(), settings)
         return rounds.on_window(window, force, settings)
@@ -203,13 +228,14 @@ def evaluate(
     Args:
         model: Export folder, or an alias: champion, challenger.
         suite: JSONL with `text`, `lang`, `domain`; none: the held-out records of its corpus.
-        settings: Those of `headrace evaluate`.
+        settings: As `headrace evaluate` takes them by --config and --set.
     """
     from headrace.flows.evaluate import evaluate as chain
     from headrace.tasks import run_page
 
-    began, settings = time.time(), _whole(settings)
+    began, settings = time.time(), _whole(settings, "evaluate")
     with run_page.live():
+        pause_runaway(settings)
         answer = chain.fn(model, suite, settings)
         run_page.show_metrics(answer["metrics"])
     value = answer["metrics"]["bits_per_byte"]["value"]
@@ -222,23 +248,30 @@ def evaluate(
 @flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_TOLD)
 def lifecycle(
     input: list[str] | None = None,
+    release: str | None = None,
     window: str | None = None,
     settings: RunVerb = RUN,
 ) -> State[Any]:
-    """All of the chain: text in, a gated model out, and once round through drift.
+    """All of the chain: text or a release in, a gated model out, and a round through drift.
 
     Args:
         input: Files, folders or globs, also s3://; none: the text of pinned packages.
-        window: Raw text for the drift round; none: the packages', or no round with own input.
-        settings: Those of `headrace run`.
+        release: Finished release to start from in place of text: its folder, its output folder (the
+            newest), or its id.
+        window: Raw text for the drift round; none: the packages', or no round with own input or
+            release.
+        settings: As `headrace run` takes them by --config and --set.
     """
     from headrace.flows.lifecycle import LifecycleJob
     from headrace.flows.lifecycle import lifecycle as chain
     from headrace.tasks import run_page
 
-    began, settings = time.time(), _whole(settings)
+    began, settings = time.time(), _whole(settings, "lifecycle")
     with run_page.live():
-        answer = chain.fn(LifecycleJob(inputs=tuple(input or ()), window=window, settings=settings))
+        pause_runaway(settings)
+        inputs = tuple(input or ())
+        job = LifecycleJob(inputs=inputs, release=release, window=window, settings=settings)
+        answer = chain.fn(job)
         run_page.rename(f"lifecycle-{answer['release_id'][:12]}")
         run_page.show_ledger(answer)
         run_page.show_decision({**answer, "metrics": {}})

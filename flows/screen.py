@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from headrace.infra.setting_faults import written
 from headrace.infra.visible import visible
+from headrace.tasks.listed_settings import shown
 from headrace.tasks.stages import MEASURES, verdict
 
 WIDTH = 78
@@ -81,10 +85,29 @@ def _figure(metric: dict[str, Any]) -> str:
 
 def metrics_screen(data: dict[str, Any]) -> str:
     """The end of `headrace evaluate`."""
-    rows = [(name, _figure(m)) for name, m in data["metrics"].items()]
-    if not any("=" in name for name in data["metrics"]):
-        rows.append(("no slices", "the documents carry neither `lang` nor `domain`"))
-    return "\n".join(_rows(rows))
+    lines, slices = [_rule("evaluation"), *_rows(_given(data, "model"))], False
+    for name, m in data["metrics"].items():
+        measure, _, part = name.partition(".")
+        kind, equals, value = part.partition("=")
+        if not equals:
+            lines.append(_rule(f"{_MEASURED.get(name, name)}, 95 % interval"))
+            lines += _rows([("all", _figure(m))])
+        else:
+            slices = True
+            kinds = [k for k in data["metrics"] if k.startswith(f"{measure}.{kind}=")]
+            if name == kinds[0]:
+                lines += _rows([(f"by {_KINDS.get(kind, kind)}", "")])
+            lines += _rows([(f"  {value}", _figure(m))])
+    rows = [] if slices else [("no slices", "the documents carry neither `lang` nor `domain`")]
+    return "\n".join([*lines, *_rows([*rows, *_given(data, "file")])])
+
+
+def _given(data: dict[str, Any], *names: str) -> list[tuple[str, str]]:
+    return [(name, data[name]) for name in names if data.get(name)]
+
+
+_MEASURED = {"bits_per_byte": "bits per byte (lower is better)"}
+_KINDS = {"lang": "language"}
 
 
 def plan_screen(data: dict[str, Any], preset: str, devices: str) -> str:
@@ -149,9 +172,20 @@ def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     )
     if verdict["drifted"]:
         rows.append(("what shifted", ", ".join(verdict["drifted"])))
-    if verdict.get("outbox"):
-        rows.append(("alert", f"waits in {verdict['outbox']}: {verdict['alert_waits']}"))
+    if verdict["drift"]:
+        rows += _alert(verdict)
     return [*rows, ("report", verdict["report"])]
+
+
+def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """What became of the alert on a window, and what follows."""
+    if verdict.get("outbox"):
+        return [("alert", f"raised; it waits in {verdict['outbox']}: {verdict['alert_waits']}")]
+    return [
+        ("alert", "raised, and sent to Prefect"),
+        ("what follows", "retrain/on-drift learns the window, and the gate decides: "
+         "`headrace status` shows its run"),
+    ]  # fmt: skip
 
 
 def stack_screen(data: dict[str, Any]) -> str:
@@ -168,13 +202,44 @@ def stack_screen(data: dict[str, Any]) -> str:
 def deployments_screen(data: dict[str, Any]) -> str:
     """The end of `headrace deploy`."""
     rows = [
-        (d["name"], (", ".join([*(f"at {c} UTC" for c in d["schedules"]), *d["automations"]]) or
+        (d["name"], (", ".join([*d["schedules"], *d["automations"]]) or
          "on demand") + (f"; paused: {', '.join(d['paused'])}" if d["paused"] else ""))
         for d in data["deployments"]
     ]  # fmt: skip
+    rows += [("changed", f"{c['setting']}: {_value(c['from'])} -> {_value(c['to'])}")
+             for c in data["changed"]]  # fmt: skip
+    rows += [
+        ("set back", f"{e['deployment']} {e['parameter']}: {_value(e['from'])} -> "
+         f"{_value(e['to'])} (changed in Prefect's pages; --set keeps it)")
+        for e in data["edited"]
+    ]  # fmt: skip
     if data["alerts_sent"]:
         rows.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
-    return "\n".join([_rule("deployments"), *_rows([*rows, ("see", data["prefect"])])])
+    rows += [("kept in", data["kept"]), ("see", data["prefect"])]
+    return "\n".join([_rule("deployments"), *_rows(rows)])
+
+
+def _value(value: Any) -> str:
+    """A setting's value as `--set` takes it."""
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+
+
+def settings_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace settings`: key and value, what it takes, what it means."""
+    lines, last = [], ""
+    for row in data["settings"]:
+        group = row["key"].rpartition(".")[0]
+        title = group or (f"headrace {row['verb']}" if data["verb"] else "of every verb")
+        if not group and not data["verb"] and row["verb"] != "run":
+            title = f"headrace {row['verb']}"
+        if title != last:
+            lines += ["", _rule(title)]
+            last = title
+        default = "" if row["value"] == row["default"] else f", default {written(row['default'])}"
+        lines.append(f"  {row['key']} = {shown(row['value'])}   ({row['kind']}{default})")
+        lines += textwrap.wrap(row["meaning"], WIDTH, initial_indent=" " * 6,
+                               subsequent_indent=" " * 6)  # fmt: skip
+    return "\n".join(visible(line) for line in lines[1:])
 
 
 _DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
@@ -226,6 +291,8 @@ def status_screen(data: dict[str, Any]) -> str:
         ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
         *(("paused", what) for what in data["paused"]),
         *(("alert waits", f"{a['window']}: {a['why']}") for a in data["alerts"]),
+        *(("alert's run", f"{_or(r['windows'][0])}: {r['name']}, {r['state']}")
+          for r in data["alert_runs"][:_NAMED]),
         ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
         ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
          f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),

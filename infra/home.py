@@ -79,6 +79,10 @@ class Home:
         """The tracking store: SQLite in the state folder."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
+    def begun(self) -> bool:
+        """Whether anything is kept here."""
+        return self.root.is_dir() and any(self.root.iterdir())
+
     def free_bytes(self) -> int:
         """Room on the disk that it lies on, or will lie on."""
         place = self.root

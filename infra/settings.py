@@ -93,10 +93,12 @@ class ModelSettings(Settings):
 
 
 class NotifySettings(Settings):
-    """Who is told when a flow fails."""
+    """Who is notified when a flow fails, is refused, or waits for a person."""
 
     webhook: str | None = Field(default=None, repr=False, pattern=r"^https?://[^\s/]")
     """HTTP address that gets a JSON object."""
+    blocks: tuple[str, ...] = ()
+    """Notification blocks of the Prefect server, as `[slack-webhook/ops]`."""
 
 
 class Shared(Settings):
@@ -174,13 +176,29 @@ def load(
         base: a profile, weaker than the file.
         options: what the command's own options say, stronger than the file.
     """
-    sources = [
-        Config("the profile", dict(base or {})),
-        read_config(config, "--config"),
-        Config("the options", dict(options or {})),
-        *parse_sets(sets),
-    ]
-    data: dict[str, Any] = {}
+    profile = Config("the profile", dict(base or {}))
+    return layered(model, [profile, *given(config, sets, options)])
+
+
+def given(
+    config: Path | None, sets: Iterable[str], options: Mapping[str, Any] | None = None
+) -> list[Config]:
+    """What a command was given, the weakest first: a file, its own options, `--set`.
+
+    Raises:
+        UsageError: the file or a `--set` can't be read.
+    """
+    file = read_config(config, "--config")
+    return [file, Config("the options", dict(options or {})), *parse_sets(sets)]
+
+
+def layered(model: type[S], sources: Iterable[Config]) -> S:
+    """Settings of several sources, the strongest last.
+
+    Raises:
+        UsageError: an unknown key or a wrong value, in the words of the source that has it.
+    """
+    sources, data = list(sources), dict[str, Any]()
     for source in sources:
         data = laid(data, source.data, model)
     return build(model, data, sources=sources)

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import pyarrow as pa
-import pyarrow.fs as pafs
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.faults import naming
+
+if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
+    import pyarrow.fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -102,14 +102,18 @@ def _s3() -> pafs.FileSystem:
             "endpoint_override": split.netloc or split.path,
             "scheme": split.scheme or "https",
         }
-    return pafs.S3FileSystem(**options)
+    from pyarrow.fs import S3FileSystem
+
+    return S3FileSystem(**options)
 
 
 def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
     """(pyarrow file system, path in it) of a URI."""
     path = local_path(uri)
     if path is not None:
-        return pafs.LocalFileSystem(), str(path)
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem(), str(path)
     return _s3(), str(uri)[len("s3://") :].rstrip("/")
 
 
@@ -118,8 +122,10 @@ def exists(uri: str | Path) -> bool:
     path = local_path(uri)
     if path is not None:
         return os.path.exists(path)
+    from pyarrow.fs import FileType
+
     fs, at = filesystem(uri)
-    return bool(fs.get_file_info(at).type != pafs.FileType.NotFound)
+    return bool(fs.get_file_info(at).type != FileType.NotFound)
 
 
 def size(uri: str | Path) -> int:
@@ -144,7 +150,9 @@ def open_input(uri: str | Path) -> Any:
         return fs.open_input_file(at)
     if why := odd(path.stat().st_mode):
         raise OSError(errno.EINVAL, why)
-    return pa.OSFile(os.fsencode(path))
+    from pyarrow import OSFile
+
+    return OSFile(os.fsencode(path))
 
 
 _ODD = {
@@ -163,6 +171,9 @@ def odd(mode: int) -> str:
 
 def read_bytes(uri: str | Path) -> bytes:
     """The whole content of a file."""
+    path = local_path(uri)
+    if path is not None and not odd(path.stat().st_mode):
+        return path.read_bytes()
     with open_input(uri) as f:
         return bytes(f.read())
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.fs as pafs
-
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 
@@ -64,7 +62,7 @@ def expand(uri: str | Path) -> list[str]:
     """
     path = storage.local_path(uri)
     if path is None:
-        there = storage.ask(uri).type != pafs.FileType.NotFound
+        there = storage.ask(uri).type.name != "NotFound"
     else:
         there = os.path.lexists(path)
         if not there and glob.has_magic(str(path)):
@@ -80,7 +78,7 @@ def is_folder(uri: str) -> bool:
     """Whether it is a folder, or a link to one."""
     path = storage.local_path(uri)
     if path is None:
-        return bool(storage.ask(uri).type == pafs.FileType.Directory)
+        return bool(storage.ask(uri).type.name == "Directory")
     return os.path.isdir(path)
 
 
@@ -220,11 +218,13 @@ _SAME = "the same as {}, which is read"
 
 
 def _on_s3(uri: str, rule: Rule) -> Found:
+    from pyarrow.fs import FileSelector
+
     _, at = storage.filesystem(uri)
     below = [
         f
-        for f in storage.ask(uri, pafs.FileSelector(at, allow_not_found=True, recursive=True))
-        if f.type == pafs.FileType.File
+        for f in storage.ask(uri, FileSelector(at, allow_not_found=True, recursive=True))
+        if f.type.name == "File"
     ]
     names: dict[str, set[str]] = {}
     for f in below:

@@ -11,7 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.core import get_global
 from babel.languages import get_official_languages
 
-from headrace.spark_jobs.kernels.language import KNOWN, SAME
+from headrace.spark_jobs.language_codes import KNOWN, SAME
 
 _ALSO = dict.fromkeys(("汉语", "华语", "普通话", "mandarin", "cantonese"), "zh")
 _ALSO |= {"英文": "en", "nb": "no"}

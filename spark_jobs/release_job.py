@@ -44,7 +44,7 @@ SHOWN = 100
 """Files that the answer of `curate` names at most."""
 
 
-def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
+def answer_of(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
     """What `curate` says of a release."""
     totals, inputs = manifest["totals"], manifest["inputs"]
     return {
@@ -80,7 +80,7 @@ def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
         log.warning("%s: %s%s: it is written again", inventory.release, wrong[0], more)
         storage.delete(storage.join(inventory.release, "manifest.json"))
         return None
-    answer = _answer(manifest, inventory.release, inventory.started)
+    answer = answer_of(manifest, inventory.release, inventory.started)
     input_checks.check_readable({**answer, **manifest.get("sizes", {})}, job, inventory.files)
     there = storage.exists(storage.join(job.output, "latest.json"))
     if storage.exists(inventory.work) or (answer["kept"] and not there):
@@ -256,7 +256,7 @@ def publish(job: CurateJob, draft: Draft) -> dict[str, Any]:
     manifest = dict(draft.manifest)
     manifest["files"] = [*manifest["files"], *_validation_files(draft.release)]
     storage.write_json(storage.join(draft.release, "manifest.json"), manifest)
-    answer = _answer(manifest, draft.release, draft.inventory.started)
+    answer = answer_of(manifest, draft.release, draft.inventory.started)
     _point(job, answer)
     inventory_job.remove_work(draft.inventory)
     return answer

@@ -9,16 +9,21 @@ from pydantic import Field, field_validator, model_validator
 
 from headrace.infra.setting_faults import SettingError
 from headrace.infra.settings import Settings, SparkSettings
-from headrace.spark_jobs.kernels.language import KNOWN
-from headrace.spark_jobs.levels.l1_format import FormatLimits
-from headrace.spark_jobs.levels.l2_semantics import SemanticsSettings
-from headrace.spark_jobs.levels.l3_facts import FactsSettings
-from headrace.spark_jobs.levels.l4_bias import BiasSettings
-from headrace.spark_jobs.levels.l5_domain import DomainSettings
+from headrace.spark_jobs.language_codes import KNOWN
+from headrace.spark_jobs.level_settings import (
+    BiasSettings,
+    DomainSettings,
+    FactsSettings,
+    FormatLimits,
+    SemanticsSettings,
+)
 
 Field_ = Literal["text", "id", "source", "lang", "domain", "created", "metadata"]
 FIELDS: tuple[Field_, ...] = ("text", "id", "source", "lang", "domain", "created", "metadata")
 """Fields of an input record that headrace knows; all others are kept in `metadata`."""
+
+LEAST_VOCABULARY = 5 + 256
+"""Special tokens and bytes: a tokenizer without one merge."""
 
 _FOLDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -128,3 +133,16 @@ class CurateJob(Settings):
         settings = self.settings.model_dump(mode="json")
         del settings["input"]["max_unreadable"]
         return {**settings, "seed": self.seed}
+
+
+class TokenizeSettings(Settings):
+    """What decides the tokens."""
+
+    vocabulary: int = Field(default=2048, ge=LEAST_VOCABULARY)
+    """Tokens of the tokenizer, 5 special ones and 256 bytes included."""
+    sequence_length: int = Field(default=256, ge=8)
+    """Tokens a row."""
+    sample_bytes: int = Field(default=12_000_000, ge=1)
+    """Text that the tokenizer is trained on, in bytes, balanced over languages and domains."""
+    shard_bytes: int = Field(default=64_000_000, ge=1)
+    """Text a shard, in bytes, about."""

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from headrace.infra import console, releases, storage
 from headrace.infra.errors import UsageError, ValidationError
@@ -33,6 +32,7 @@ from headrace.infra.settings import Settings, SparkSettings
 from headrace.spark_jobs import tokenizer as bpe
 from headrace.spark_jobs.kernels.packing import pack
 from headrace.spark_jobs.sample import sample
+from headrace.spark_jobs.settings import TokenizeSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +40,6 @@ SLICE_BYTES = 2_000_000
 """Least text that one task of the encoding reads; it decides the balance, not the result."""
 _ENCODE_AT_ONCE = 256
 _NOTE = b"headrace"
-
-
-class TokenizeSettings(Settings):
-    """What decides the tokens."""
-
-    vocabulary: int = Field(default=2048, ge=bpe.LEAST_VOCABULARY)
-    """Tokens of the tokenizer, 5 special ones and 256 bytes included."""
-    sequence_length: int = Field(default=256, ge=8)
-    """Tokens a row."""
-    sample_bytes: int = Field(default=12_000_000, ge=1)
-    """Text that the tokenizer is trained on, in bytes, balanced over languages and domains."""
-    shard_bytes: int = Field(default=64_000_000, ge=1)
-    """Text a shard, in bytes, about."""
 
 
 class TokenizeJob(Settings):

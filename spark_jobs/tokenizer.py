@@ -21,7 +21,6 @@ END_OF_TEXT, PAD = "<|endoftext|>", "<|pad|>"
 SPECIAL = (END_OF_TEXT, "<|user|>", "<|assistant|>", "<|end|>", PAD)
 """Special tokens; their ids are 0 to 4 in this order."""
 
-LEAST_VOCABULARY = len(SPECIAL) + 256
 FILES = ("tokenizer.json", "tokenizer_config.json")
 _PIECE = 1_000_000
 """Characters that are encoded at once: a longer document goes in pieces, to bound memory."""

@@ -6,12 +6,12 @@ from typing import Literal, TypeVar
 
 from pydantic import Field
 
-from headrace.expectations.drift import DriftSettings as DriftSettings
+from headrace.expectations.settings import DriftSettings as DriftSettings
 from headrace.infra.retention import RetentionSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.infra.stack import StackSettings
 from headrace.spark_jobs.settings import CurateSettings as CurateSettings
-from headrace.spark_jobs.tokenize_job import TokenizeSettings
+from headrace.spark_jobs.settings import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.rlhf.settings import AlignSettings as AlignSettings
 from headrace.training.settings import PretrainSettings
@@ -132,6 +132,9 @@ class DeployVerb(RunVerb):
     """Text that `curate/daily` reads; none: that of pinned packages."""
     output: str | None = None
     """Where `curate/daily` writes; None: the state folder."""
+    after_release: str | None = None
+    """Deployment that `curate/daily` starts with each new release (`lifecycle/on-demand`); None:
+    none."""
     inbox: str | None = None
     """Folder or s3:// prefix that `monitor/hourly` watches; None: `inbox` in the state folder."""
     settle_seconds: float = Field(default=30.0, ge=0)

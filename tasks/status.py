@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,9 @@ def status(shared: Shared) -> dict[str, Any]:
     `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
     """
+    others = any(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"))
+    if not others and not home().begun():
+        return _nothing()
     models, up = registry(shared.model.name), stack.running(home())
     champion = models.current()
     return {
@@ -39,6 +44,20 @@ def status(shared: Shared) -> dict[str, Any]:
         "stack": up.prefect_api.removesuffix("/api") if up else None,
         "disk": _disk(),
     }  # fmt: skip
+
+
+def _nothing() -> dict[str, Any]:
+    """The answer where no state folder is, which none is made for."""
+    return {
+        "champion": None,
+        "waiting": [],
+        "window": None,
+        **_flows(None),
+        "alerts": [],
+        "decision": None,
+        "stack": None,
+        "disk": {"state_bytes": 0, "free_bytes": home().free_bytes(), "parts": {}},
+    }
 
 
 def _disk() -> dict[str, Any]:
@@ -65,7 +84,9 @@ def _waits(version: Version) -> dict[str, Any]:
 
 def _flows(up: stack.Stack | None) -> dict[str, Any]:
     """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
-    nothing: dict[str, Any] = {"running": [], "next": [], "paused": [], "stack_fault": None}
+    nothing: dict[str, Any] = {
+        "running": [], "next": [], "paused": [], "alert_runs": [], "stack_fault": None,
+    }  # fmt: skip
     if up is None:
         return nothing
     import httpx
@@ -78,8 +99,17 @@ def _flows(up: stack.Stack | None) -> dict[str, Any]:
 
 def _asked(up: stack.Stack) -> dict[str, Any]:
     stack.join(up)
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import Settings, get_current_settings
+
+    # Prefect may have been imported before the stack was joined.
+    with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
+        return _said(up, get_current_settings().ui_url)
+
+
+def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -98,6 +128,11 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=200,
         )
+        learning = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=200,
+        )
     deployed = [r for r in now if r.parent_task_run_id is None]
     # Of each deployment the next run is enough.
     soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
@@ -110,6 +145,7 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
+        "alert_runs": _alert_runs(learning, site),
         "paused": [
             *events.paused(up.prefect_api),
             *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
@@ -120,6 +156,42 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             ),
         ],
     }
+
+
+_SHOWN = 20
+"""Runs that alerts made, the newest, of which the status tells."""
+
+
+def _alert_runs(runs: Iterable[Any], site: str | None) -> list[dict[str, Any]]:
+    """The runs that alerts made, the newest first.
+
+    [{`windows`, `event` (its id), `occurred`, `run` (its id), `name`, `state`, `says`, `page`,
+    `merged_into`: the id of the run that learns its windows in its place}].
+    """
+    made = [r for r in runs if r.parameters.get("alert") is not None]
+    out = []
+    for run in made[:_SHOWN]:
+        alert = run.parameters["alert"]
+        windows = [alert.get("window"), *(alert.get("more") or ())]
+        state = run.state.name if run.state else None
+        by = None
+        if state == "Merged":
+            taking = (r for r in made if windows[0] in (r.parameters["alert"].get("more") or ()))
+            by = next((str(r.id) for r in taking), None)
+        out.append(
+            {
+                "windows": windows,
+                "event": alert.get("event"),
+                "occurred": alert.get("occurred"),
+                "run": str(run.id),
+                "name": run.name,
+                "state": state,
+                "says": run.state.message if run.state else None,
+                "page": f"{site}/runs/flow-run/{run.id}" if site else None,
+                "merged_into": by,
+            }
+        )
+    return out
 
 
 def _told(moment: datetime | None) -> str | None:

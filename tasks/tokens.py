@@ -10,7 +10,8 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.settings import Shared
 from headrace.spark_jobs import tokenize_job
-from headrace.spark_jobs.tokenize_job import TokenizeJob, TokenizeSettings
+from headrace.spark_jobs.settings import TokenizeSettings
+from headrace.spark_jobs.tokenize_job import TokenizeJob
 from headrace.tasks.settings import TokenizeVerb, component
 from headrace.tasks.step import step
 

@@ -18,22 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.spark_jobs.kernels import scripts
+from headrace.spark_jobs.language_codes import LANGUAGES, SAME
 from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Texts
 
 UNKNOWN = "und"
 """ISO 639-2 code of a text without letters, or that nothing recognises."""
-
-_CODES = """
-af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb
-co cs cv cy da de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he
-hi hif hr hsb ht hu hy ia id ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez
-li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah nap nds ne new nl nn
-no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq
-sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf yi yo
-yue zh und
-"""
-LANGUAGES = frozenset(_CODES.split())
-"""The closed vocabulary: ISO 639-1 where there is a code, else 639-3. Codes become folder names."""
 
 EXCERPT = 1000
 """Characters that a library sees of a text."""
@@ -43,10 +32,6 @@ SURE = 0.5
 OPEN = 0.15
 """Vote for English on ASCII text that both libraries leave open."""
 
-SAME = {"wuu": "zh", "yue": "zh"}
-"""Languages that go by another's code: wuu and yue are written Chinese to a reader of a corpus."""
-KNOWN = LANGUAGES - SAME.keys()
-"""Codes that a record can get."""
 _SINGLE = {
     scripts.HANGUL: "ko",
     scripts.GREEK: "el",

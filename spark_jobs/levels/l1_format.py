@@ -13,34 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
 
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels import characters as c
+from headrace.spark_jobs.level_settings import FormatLimits as FormatLimits
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
-
-
-class FormatLimits(Settings):
-    """What level 1 lets pass."""
-
-    max_undecodable: float = Field(default=0.02, ge=0, le=1)
-    """Largest share of U+FFFD, what decoders put where bytes were no text."""
-    max_control: float = Field(default=0.02, ge=0, le=1)
-    """Largest share of control characters."""
-    max_private_use: float = Field(default=0.1, ge=0, le=1)
-    """Largest share of private-use characters (old fonts, old phones' emoji)."""
-    max_mojibake: float = Field(default=0.05, ge=0, le=1)
-    """Largest share of UTF-8 that was decoded as Latin-1, Windows-1252 or GBK."""
-    max_encoded: float = Field(default=0.5, ge=0, le=1)
-    """Largest share in runs of at least 120 letters of base64 or hexadecimal without a break."""
-    max_repeated: float = Field(default=0.75, ge=0, le=1)
-    """Largest share of visible characters in one run of one character."""
-    min_letters: float = Field(default=0.25, ge=0, le=1)
-    """Smallest share of letters and digits among visible characters."""
-    max_markup: float = Field(default=0.6, ge=0, le=1)
-    """Largest share of characters in HTML or XML tags."""
-    min_length: int = Field(default=3, ge=0)
-    """Smallest number of letters and digits; a Han character counts as two."""
 
 
 class FormatSettings(FormatLimits):

@@ -21,27 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.kernels.linear import Bytes, Ints
+from headrace.spark_jobs.level_settings import PIVOT as PIVOT
+from headrace.spark_jobs.level_settings import SemanticsSettings as SemanticsSettings
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
 
 Floats = npt.NDArray[np.float64]
 
-PIVOT = 0.7
-"""The score of the calibrated point."""
 _LOGIT = float(np.log(PIVOT / (1 - PIVOT)))
 REPEATED = "_semantics_repeated"
 """Private column: share of repeated stretches where they decide the score, else 0."""
-
-
-class SemanticsSettings(Settings):
-    """What level 2 lets pass."""
-
-    threshold: float = Field(default=PIVOT, ge=0, le=1)
-    """Smallest semantic score that is kept."""
 
 
 def features(sums: Ints, found: Ints, scale: Floats, bias: Floats) -> tuple[Floats, Floats]:

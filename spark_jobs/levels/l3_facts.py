@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.facts import (
     arithmetic,
     chronology,
@@ -33,15 +32,8 @@ from headrace.spark_jobs.facts import (
 )
 from headrace.spark_jobs.facts.finding import Finding
 from headrace.spark_jobs.kernels.anchors import Anchors
+from headrace.spark_jobs.level_settings import FactsSettings as FactsSettings
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
-
-
-class FactsSettings(Settings):
-    """What level 3 does with its verdicts."""
-
-    enabled: bool = True
-    """Whether refuted documents are rejected; verdicts are stored in any case."""
-
 
 RULES = (
     *dates.RULES,

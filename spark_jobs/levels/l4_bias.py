@@ -20,9 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels.groups import (
     PLACEHOLDER,
     Lexicon,
@@ -31,6 +29,7 @@ from headrace.spark_jobs.kernels.groups import (
     sentences,
 )
 from headrace.spark_jobs.kernels.linear import LinearModel
+from headrace.spark_jobs.level_settings import BiasSettings as BiasSettings
 from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
 
 DATA = Path(__file__).with_name("data")
@@ -51,13 +50,6 @@ GROUP_BYTES = len(PLACEHOLDER.encode()) + len(" and ")
 """Bytes of a group's name and of what joins it to the next in a list."""
 _SHOWN = 160
 """Bytes of the worst sentence in the detail."""
-
-
-class BiasSettings(Settings):
-    """What level 4 rejects."""
-
-    threshold: float = Field(default=0.3, ge=0, le=1)
-    """A document with a higher score is rejected."""
 
 
 @cache

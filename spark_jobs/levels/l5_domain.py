@@ -16,7 +16,6 @@ says from what).
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,15 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import field_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings
 from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel
+from headrace.spark_jobs.level_settings import DOMAINS as DOMAINS
+from headrace.spark_jobs.level_settings import DomainSettings as DomainSettings
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
 
-DOMAINS = ("general", "legal", "medical", "financial")
-"""Domains that have a model."""
 GENERAL = DOMAINS.index("general")
 
 
@@ -80,31 +76,6 @@ class DomainModel:
 @cache
 def _model() -> DomainModel:
     return DomainModel.load(Path(__file__).with_name("data") / "l5_domain.npz")
-
-
-class DomainSettings(Settings):
-    """Which domains are wanted."""
-
-    targets: dict[str, float] = dict.fromkeys(DOMAINS, 0.5)
-    """Domain -> score in [0, 1] from which a text belongs to it."""
-
-    @field_validator("targets")
-    @classmethod
-    def _known(cls, targets: dict[str, float]) -> dict[str, float]:
-        for name, threshold in targets.items():
-            if name not in DOMAINS:
-                near = difflib.get_close_matches(name.lower(), DOMAINS, 1, 0.5)
-                raise SettingError(
-                    f"no model for domain {name!r}; known: {', '.join(DOMAINS)}",
-                    f"did you mean {near[0]}?" if near else "take one of those that are known",
-                )
-            if not 0 <= threshold <= 1:
-                raise SettingError(f"threshold of {name} is {threshold}", "give 0 to 1")
-        if not targets:
-            raise SettingError(
-                "no target: nothing could be kept", f"give some of {', '.join(DOMAINS)}"
-            )
-        return targets
 
 
 def _score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array]:

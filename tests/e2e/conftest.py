@@ -141,7 +141,7 @@ class Doors:
         hurried = ("settle_seconds=0", "retrain.cooldown_minutes=0", "retrain.budget.tokens=null")
         own = [x for s in (*hurried, f"notify.webhook={self.webhook}", *sets)
                for x in ("--set", s)]  # fmt: skip
-        answer = self.run("deploy", *self.chain["sets"], *own)
+        answer = self.run("deploy", "--reset", *self.chain["sets"], *own)
         return {d["name"]: d["id"] for d in answer["deployments"]}
 
     @property

@@ -114,6 +114,18 @@ def test_another_window_has_another_round(
         assert "EWC" not in err and "scan:" not in err, "both are there"
 
 
+def test_a_chain_starts_from_a_finished_release(
+    chain: Any, headrace: Command, state_copy: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    home = state_copy(tmp_path / "home")
+    first = chain["answer"]
+    code, answer, err = headrace(home, "run", "--release", first["release_id"], *chain["sets"])
+    assert code == chain["code"], err[-2000:]
+    assert answer["release_id"] == first["release_id"] and answer["read"] == first["read"]
+    assert Path(answer["export"]).parent.name == Path(first["export"]).parent.name
+    assert answer["round"] is None and answer["champion"]
+
+
 def test_the_champion_can_be_used_by_name(chain: Any, headrace: Command) -> None:
     home = chain["home"]
     code, answer, _ = headrace(home, "evaluate", "--model", "champion")

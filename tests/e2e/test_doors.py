@@ -139,6 +139,26 @@ def test_status_knows_where_everything_stands(doors: Any) -> None:
     assert said["champion"]["version"] and said["champion"]["since"]
     assert said["window"]["drift"] is True and said["decision"]["action"] == "promote"
     assert {n["flow"] for n in said["next"]} & {"curate", "monitor", "retrain"}
+    made = [r for r in said["alert_runs"] if r["state"] == "Promoted"]
+    assert made and made[0]["event"] and made[0]["windows"][0].endswith(".window.json")
+
+
+@pytest.mark.slow
+def test_a_new_release_starts_the_chain_once(doors: Any) -> None:
+    text = doors.chain["args"][2]
+    names = doors.deploy(f"input=[{text}]", "after_release=lifecycle/on-demand")
+    curated = doors.start(names["curate/daily"])
+    assert curated["state"]["type"] == "COMPLETED", curated["state"]
+    assert "lifecycle/on-demand runs on it" in curated["state"]["message"]
+    again = doors.start(names["curate/daily"])
+    assert again["state"]["name"] == "Cached"
+    (begun,) = request(doors.api, "POST", "/flow_runs/filter",
+                       {"deployments": {"id": {"any_": [names["lifecycle/on-demand"]]}}}
+                       )  # fmt: skip
+    assert begun["parameters"]["release"].startswith(str(doors.home / "releases"))
+    done = doors.end_of(begun["id"])
+    assert done["state"]["type"] == "COMPLETED", done["state"]
+    assert doors.ledger(begun["id"]) == doors.ledger(curated["id"])
 
 
 @pytest.mark.slow

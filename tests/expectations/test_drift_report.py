@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.expectations import drift_report
-from headrace.expectations.drift import DriftSettings, DriftVerdict, Reference, judge
+from headrace.expectations.drift import DriftVerdict, Reference, judge
+from headrace.expectations.settings import DriftSettings
 from headrace.infra import pages
 
 FEW = DriftSettings(permutations=399)

@@ -7,18 +7,22 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
-from headrace.flows.deployments import SHIPPED, Entry, _defaults, _flow, read_forms
+from headrace.flows.deployments import check_places
+from headrace.flows.parameters import parameters
+from headrace.flows.prefect_file import SHIPPED, Entry, flow_of, read_forms
+from headrace.infra import stack
 from headrace.infra.errors import UsageError
 from headrace.infra.services import POOLS
 from headrace.infra.stack import Stack
 from headrace.tasks.settings import DeployVerb
 
 UP = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())
-ENTRIES = [form.entry for form in read_forms(SHIPPED, _defaults(DeployVerb(), UP))]
+KEPT = parameters(DeployVerb())
+ENTRIES = [form.entry for form in read_forms(SHIPPED, KEPT)]
 
 
 def test_the_deployments_of_the_contract() -> None:
-    names = [form.name for form in read_forms(SHIPPED, {})]
+    names = [form.name for form in read_forms(SHIPPED, KEPT)]
     assert names == ["curate/daily", "monitor/hourly", "retrain/on-drift", "retrain/weekly",
                      "evaluate/on-demand", "lifecycle/on-demand"]  # fmt: skip
     assert {e.work_pool.name for e in ENTRIES} == set(POOLS)
@@ -26,9 +30,9 @@ def test_the_deployments_of_the_contract() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.entrypoint}/{e.name}")
 def test_each_form_says_what_its_fields_are_for(entry: Entry) -> None:
-    flow = _flow(entry.entrypoint, "here")
+    flow = flow_of(entry.entrypoint, "here")
     schema = parameter_schema(flow).model_dump_for_openapi()
-    assert set(_defaults(DeployVerb(), UP)[flow.name]) <= set(schema["properties"])
+    assert set(KEPT[flow.name]) <= set(schema["properties"])
     for name, field in schema["properties"].items():
         assert len(field.get("description", "")) > 8, name
     for kind in schema["definitions"].values():
@@ -36,7 +40,8 @@ def test_each_form_says_what_its_fields_are_for(entry: Entry) -> None:
             assert field.get("description") or "$ref" in field or "allOf" in field, name
 
 
-def test_what_deploy_is_told_fills_the_forms() -> None:
+def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "running", lambda _: UP)
     settings = DeployVerb.model_validate(
         {
             "input": ["s3://corpus/in"],
@@ -47,16 +52,16 @@ def test_what_deploy_is_told_fills_the_forms() -> None:
             "notify": {"webhook": "http://127.0.0.1:1/"},
         }
     )
-    filled = _defaults(settings, UP)
+    filled = parameters(settings)
     assert filled["curate"]["input"] == ["s3://corpus/in"]
     assert filled["curate"]["settings"]["spark"]["master"] == UP.spark_master
     assert filled["curate"]["settings"]["bias"]["threshold"] == 0.2
     assert filled["monitor"]["inbox"] == "s3://corpus/new"
     assert filled["monitor"]["settings"]["inbox"]["settle_seconds"] == 3
     assert filled["retrain"]["settings"]["cooldown_minutes"] == 5
-    for flow in filled.values():
+    for flow in (v for k, v in filled.items() if k != "model"):
         assert flow["settings"]["notify"]["webhook"] is None, "in its page it could be read"
-    relative = _defaults(DeployVerb(input=("corpus",), output="out", inbox="in"), UP)
+    relative = parameters(DeployVerb(input=("corpus",), output="out", inbox="in"))
     assert relative["curate"]["input"] == [str(Path("corpus").absolute())]
     assert relative["curate"]["output"] == str(Path("out").absolute())
     assert relative["monitor"]["inbox"] == str(Path("in").absolute())
@@ -76,8 +81,10 @@ def own(path: Path, **changed: object) -> Path:
     ("changed", "said"),
     [
         ({"schedules": [{"cron": "0 1 * * *", "timezone": "Asia/Shanghai"}]}, None),
-        ({"schedules": [{"interval": 60}]}, "interval"),
-        ({"work_pool": {"name": "gpu"}}, "gpu"),
+        ({"schedules": [{"interval": 60, "timezone": "Asia/Shanghai"}]}, None),
+        ({"schedules": [{"rrule": "FREQ=DAILY"}]}, "rrule"),
+        ({"schedules": [{"cron": "0 1 * * *", "interval": 60}]}, "cron"),
+        ({"work_pool": {"nam": "gpu"}}, "work_pool.nam"),
         ({"job_variables": {}}, "job_variables"),
     ],
 )
@@ -97,7 +104,7 @@ def test_what_is_no_file_or_no_flow() -> None:
         read_forms(Path("/none.yaml"), {})
     for wrong in ("headrace.flows.scheduled.Alert", "headrace.flows.schedule.curate", "curate", ""):
         with pytest.raises(UsageError, match=r"here: .* isn't a flow") as error:
-            _flow(wrong, "here")
+            flow_of(wrong, "here")
         assert "headrace.flows.scheduled.NAME; its flows: curate, monitor" in error.value.hint
 
 
@@ -111,7 +118,6 @@ def test_what_is_no_file_or_no_flow() -> None:
         ({"schedules": [{"cron": "0 2 * *"}]}, "isn't a cron schedule", "five fields"),
         ({"schedules": [{"cron": "0 2 * * *", "timezone": "Mars"}]}, "no timezone 'Mars'", "Asia"),
         ({"entrypoint": "flows.curate"}, "line 4, column 17: flows.curate isn't a flow", "curate"),
-        ({"triggers": [{}]}, "takes no `alert`", "leave the triggers out"),
         ({"name": "a/b"}, "name = 'a/b'", "Its name below"),
     ],
 )  # fmt: skip
@@ -128,7 +134,7 @@ def test_faults_of_a_deployment_name_line_and_column(
 
 
 def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: Path) -> None:
-    defaults = _defaults(DeployVerb.model_validate({"curate": {"bias": {"threshold": 0.2}}}), UP)
+    defaults = parameters(DeployVerb.model_validate({"curate": {"bias": {"threshold": 0.2}}}))
     given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
     path = own(tmp_path / "prefect.yaml", parameters=given)
     (form,) = read_forms(path, defaults)
@@ -151,4 +157,4 @@ def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_gates_policy_is_read_when_it_is_deployed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
-        _defaults(DeployVerb.model_validate({"gate": {"policy": "gone.yaml"}}), UP)
+        check_places(DeployVerb.model_validate({"gate": {"policy": "gone.yaml"}}))

@@ -71,7 +71,7 @@ def test_a_run_that_is_given_some_settings_keeps_the_others_of_its_deployment(
     )
     given = {"ewc": {"course": {"optimizer": {"adamw_lr": 5e-4}}}}
     run_of(monkeypatch, {"settings": own.model_dump(mode="json")}, {"settings": given})
-    made = _whole(RetrainVerb.model_validate(given))
+    made = _whole(RetrainVerb.model_validate(given), "retrain")
     assert made.model.name == "m" and made.ewc.strength == 7
     rates = made.ewc.course.optimizer
     assert (rates.adamw_lr, rates.warmup, rates.muon_lr) == (5e-4, 0.3, 0.01)
@@ -83,12 +83,12 @@ def test_a_run_of_a_whole_form_or_of_no_deployment_has_the_settings_it_was_given
     form = CurateVerb.model_validate(
         {"bias": {"threshold": 0.2}, "domain": {"targets": {"legal": 1}}}
     )
-    assert _whole(form) is form
+    assert _whole(form, "curate") is form
     stored = CurateVerb(seed=5).model_dump(mode="json")
     run_of(monkeypatch, {"settings": stored}, {"settings": form.model_dump(mode="json")})
-    assert _whole(form) == form
+    assert _whole(form, "curate") == form
     run_of(monkeypatch, {}, {"settings": {"semantics": {"treshold": 1}}})
     with pytest.raises(
         UsageError, match=r"settings of this run: unknown setting semantics\.treshold"
     ):
-        _whole(form)
+        _whole(form, "curate")

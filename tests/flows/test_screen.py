@@ -95,6 +95,36 @@ def test_an_evaluation_without_slices_says_why() -> None:
     assert "no slices" not in metrics_screen({"metrics": both})
 
 
+def test_an_evaluation_is_laid_out_by_language_and_domain() -> None:
+    m = {"value": 2.0, "low": 1.9, "high": 2.1, "n": 9}
+    names = ("bits_per_byte", "bits_per_byte.lang=en", "bits_per_byte.lang=zh",
+             "bits_per_byte.domain=legal")  # fmt: skip
+    said = metrics_screen(
+        {"metrics": dict.fromkeys(names, m), "model": "/m/export", "file": "/m/metrics.json"}
+    ).splitlines()
+    assert said[1] == "  model                 /m/export"
+    assert said[2].startswith("── bits per byte (lower is better), 95 % interval")
+    assert [line.split()[0] for line in said[3:]] == [
+        "all", "by", "en", "zh", "by", "legal", "file"
+    ]  # fmt: skip
+    assert said[5] == "    en                  2.000  [1.900, 2.100]  n 9"
+
+
+def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
+    calm = {"window": "/w1", "drift": False, "p_value": 0.4, "effect": 0.01, "drifted": [],
+            "report": "/r1"}  # fmt: skip
+    sent = {**calm, "window": "/w2", "drift": True, "drifted": ["lang"], "outbox": None}
+    waits = {**sent, "window": "/w3", "outbox": "/o.json", "alert_waits": "no server is up"}
+    odd = {"window": "/w4", "drift": None, "why": "not UTF-8", "report": None}
+    said = drift_screen({**sent, "windows": [calm, sent, waits, odd]})
+    parts = said.split("  window ")[1:]
+    assert "alert" not in parts[0] and "no drift" in parts[0]
+    assert "raised, and sent to Prefect" in parts[1]
+    assert "retrain/on-drift learns the window" in parts[1]
+    assert "raised; it waits in /o.json: no server is up" in parts[2]
+    assert "verdict               unreadable: not UTF-8" in parts[3]
+
+
 def test_a_decision_says_who_and_why() -> None:
     made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
     said = decision_screen(made)
@@ -147,7 +177,7 @@ def test_what_else_is_recorded_is_shown_with_its_account(line: dict[str, Any], s
 
 NOTHING = {
     "champion": None, "window": None, "decision": None, "waiting": [], "running": [], "next": [],
-    "paused": [], "alerts": [], "stack": None, "stack_fault": None,
+    "paused": [], "alerts": [], "alert_runs": [], "stack": None, "stack_fault": None,
     "disk": {"state_bytes": 1, "free_bytes": 1, "parts": {}},
 }  # fmt: skip
 
@@ -167,6 +197,19 @@ def test_the_status_says_what_takes_the_room() -> None:
     assert "runs 9.00 GB, logs 0.50 GB;" in said and "other" not in said
 
 
+DEPLOYED = {"deployments": [], "alerts_sent": 0, "prefect": "http://p", "changed": [], "edited": [],
+            "kept": "/h/deploy.json"}  # fmt: skip
+
+
+def test_deploying_shows_each_change_and_what_it_sets_back() -> None:
+    changed = {"setting": "input", "from": [], "to": ["/a"]}
+    edited = {"deployment": "curate/daily", "parameter": "output", "from": "/x", "to": None}
+    said = deployments_screen({**DEPLOYED, "changed": [changed], "edited": [edited]})
+    assert 'changed               input: [] -> ["/a"]' in said
+    assert "set back              curate/daily output: /x -> null" in said
+    assert "kept in               /h/deploy.json" in said
+
+
 def test_what_is_paused_says_so() -> None:
     said = status_screen({
         **NOTHING, "stack": "http://p", "paused": ["automation on drift: alerts wait"],
@@ -176,13 +219,13 @@ def test_what_is_paused_says_so() -> None:
     assert "alert waits           /w: the automation `on drift` is paused" in said
     silent = status_screen({**NOTHING, "stack": "http://p", "stack_fault": " does not answer"})
     assert "stack                 http://p does not answer" in silent
-    deployed = {"name": "curate/daily", "schedules": ["0 2 * * *"], "automations": [],
-                "paused": ["the schedule 0 2 * * *"]}  # fmt: skip
-    shown = deployments_screen({"deployments": [deployed], "alerts_sent": 0, "prefect": "http://p"})
-    assert "at 0 2 * * * UTC; paused: the schedule 0 2 * * *" in shown
+    deployed = {"name": "curate/daily", "schedules": ["at 0 2 * * * UTC"], "automations": [],
+                "paused": ["the schedule at 0 2 * * * UTC"]}  # fmt: skip
+    shown = deployments_screen({**DEPLOYED, "deployments": [deployed]})
+    assert "at 0 2 * * * UTC; paused: the schedule at 0 2 * * * UTC" in shown
     monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
                  "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
-    assert "waits in /o.json: no server is up" in drift_screen(monitored)
+    assert "it waits in /o.json: no server is up" in drift_screen(monitored)
 
 
 def test_a_torn_line_is_told_and_explained() -> None:

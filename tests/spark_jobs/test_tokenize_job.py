@@ -15,7 +15,8 @@ from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.settings import SparkSettings
 from headrace.spark_jobs import tokenizer as bpe
-from headrace.spark_jobs.tokenize_job import TokenizeJob, TokenizeSettings, row_order, tokenize
+from headrace.spark_jobs.settings import LEAST_VOCABULARY, TokenizeSettings
+from headrace.spark_jobs.tokenize_job import TokenizeJob, row_order, tokenize
 
 SETTINGS = TokenizeSettings(vocabulary=300, sequence_length=32, shard_bytes=20_000)
 
@@ -199,3 +200,7 @@ def test_other_work_in_the_output(release: str, tmp_path: Path) -> None:
         tokenize(None, job.model_copy(update={"output": str(tmp_path / "other")}))
     with pytest.raises(InputError, match="not a release"):
         tokenize(None, job.model_copy(update={"release": str(tmp_path)}))
+
+
+def test_the_least_vocabulary_is_special_tokens_and_bytes() -> None:
+    assert len(bpe.SPECIAL) + 256 == LEAST_VOCABULARY

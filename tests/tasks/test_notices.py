@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 
+from headrace.infra.config_file import Config
 from headrace.infra.home import home
 from headrace.infra.ports import free_port
 from headrace.infra.settings import NotifySettings
-from headrace.tasks.notices import keep, notify
+from headrace.tasks import kept_settings
+from headrace.tasks.kept_settings import Kept
+from headrace.tasks.notices import notify
+from headrace.tasks.settings import DeployVerb
 
 Hook = tuple[str, list[tuple[str, Any]]]
+
+
+def deployed(settings: NotifySettings) -> None:
+    given = [Config("here", {"notify": settings.model_dump(mode="json")})]
+    kept_settings.keep(Kept(), given, None, DeployVerb(notify=settings))
 
 
 @pytest.fixture
@@ -39,10 +48,10 @@ def test_what_is_told(hook: Hook) -> None:
 def test_without_a_webhook_that_of_deploy_is_used(hook: Hook) -> None:
     url, got = hook
     assert not notify(NotifySettings(), "f", "Failed", "r", "c", {})
-    keep(NotifySettings(webhook=url))
+    deployed(NotifySettings(webhook=url))
     assert notify(NotifySettings(), "f", "Failed", "r", "c", {}) and len(got) == 1
-    assert (home().root / "notify.json").stat().st_mode & 0o077 == 0
-    keep(NotifySettings())
+    assert (home().root / "deploy.json").stat().st_mode & 0o077 == 0
+    deployed(NotifySettings())
     assert not notify(NotifySettings(), "f", "Failed", "r", "c", {})
 
 

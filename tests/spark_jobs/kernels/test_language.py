@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.spark_jobs.kernels.language import LANGUAGES, identify
+from headrace.spark_jobs.kernels.language import identify
+from headrace.spark_jobs.language_codes import LANGUAGES
 from headrace.spark_jobs.levels.base import EN, OTHER, ZH
 
 CASES = [

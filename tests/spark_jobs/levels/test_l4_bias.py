@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.spark_jobs.level_settings import BiasSettings
 from headrace.spark_jobs.levels.base import EN, ZH, Texts
-from headrace.spark_jobs.levels.l4_bias import BIAS, DATA, BiasSettings
+from headrace.spark_jobs.levels.l4_bias import BIAS, DATA
 
 HOSTILE = {
     "zh": [
