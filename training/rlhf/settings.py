@@ -69,7 +69,7 @@ class SFTSettings(Settings):
     """Optimiser steps."""
     batch: int = Field(default=24, ge=1)
     """Pairs a step."""
-    replay_rows: int = Field(default=6, ge=0)
+    replay_rows: int = Field(default=12, ge=0)
     """Rows of pretraining text mixed into each step, so that the language model stays one."""
     optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=2e-3, embedding_lr=0.01)
     """Learning rates and their course."""
