@@ -34,6 +34,8 @@ _OURS = ("not_before", "put_off", "tries", "sent")
 """Keys of a kept alert that are not the event's."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
+GIVEN_UP = 86400.0
+"""Seconds after the last try when an alert of which no run comes is set aside."""
 TRIES = 5
 """How often the same event is sent at most."""
 
@@ -258,6 +260,8 @@ def _recall(home: Home, api: str) -> None:
                 window,
                 TRIES,
             )
+            if ago > GIVEN_UP:  # else it would be told, and asked for, for ever
+                quarantine.set_aside(path, f"the alert made no run after {TRIES} tries")
         elif ago > PATIENCE:
             logger.warning("the alert on %s made no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.

@@ -71,10 +71,20 @@ class Watch:
 
     The worker itself says so within a second, unless the server can't be told; and a run that it
     has just claimed has no process yet. So a run is left alone for a while.
+
+    Args:
+        api: of the server.
+        pool: the pool's name.
+        own: all runs of the pool are processes of this machine, as on the stack's own server;
+            else only those that were seen as such are looked after.
+        now: a clock.
     """
 
-    def __init__(self, api: str, pool: str, now: Callable[[], float] = time.monotonic) -> None:
-        self._api, self._pool, self._now = api, pool, now
+    def __init__(
+        self, api: str, pool: str, own: bool = True, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api, self._pool, self._own, self._now = api, pool, own, now
+        self._seen: set[str] = set()
         self._without: dict[str, float] = {}
         """Run -> since when it has been without a process."""
         self._again: Counter[str] = Counter()
@@ -87,7 +97,10 @@ class Watch:
         """
         now, unfinished = self._now(), _unfinished(self._api, self._pool)
         at_work = _at_work() if unfinished else {}
-        since = {r: self._without.get(r, now) for r in unfinished.keys() - at_work.keys()}
+        self._seen = (self._seen | at_work.keys()) & unfinished.keys()
+        gone = unfinished.keys() - at_work.keys()
+        gone = gone if self._own else gone & self._seen
+        since = {r: self._without.get(r, now) for r in gone}
         self._without = since
         over = [r for r, at in since.items() if now - at >= PATIENCE[unfinished[r]]]
         # Asked again: it may have ended, or begun, meanwhile.

@@ -271,3 +271,39 @@ def test_another_programs_tables_beside_the_extension_are_not_taken_for_prefects
         cursor.execute(e.value.hint.rpartition(";")[0])
     connection.close()
     assert database.choose(Home(tmp_path / "b"), own(server, name="/shared")) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_a_stack_comes_up_on_it_and_shows_no_password(server: Any, tmp_path: Path) -> None:
+    import psutil
+
+    secret = tmp_path / "address"
+    secret.write_text(own(server))
+    secret.chmod(0o600)
+    env = {**os.environ, "HEADRACE_HOME": str(tmp_path / "home")}
+
+    def headrace(*args: str, **more: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace.flows.cli", *args, "--json"],
+            env={**env, **more}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-500:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    try:
+        made = headrace("up", HEADRACE_DATABASE_FILE=str(secret))
+        assert {s["state"] for s in made["services"]} == {"running"}
+        for service in made["services"]:
+            assert "p%2Fw" not in " ".join(psutil.Process(service["pid"]).cmdline())
+        # The choice is known without the variable.
+        assert headrace("up")["services"] == made["services"]
+        assert headrace("status")["stack_fault"] is None
+    finally:
+        headrace("down")
+    home = tmp_path / "home"
+    assert not (home / "mlflow.db").exists() and not list((home / "prefect").glob("*.db"))
+    for path in home.rglob("*"):
+        if path.is_file() and b"p%2Fw" in path.read_bytes():
+            assert path.name == "database.json" and path.stat().st_mode & 0o077 == 0, path

@@ -118,6 +118,11 @@ def test_an_event_that_the_server_lost_is_sent_again(
         send_outbox(home(), api)
     assert len(got) == 2 + events.TRIES - 1, "an event that nobody takes is not sent for ever"
     assert all("tries" not in e for _, e in got)
+    assert list(home().outbox.glob("**/*.json"))
+    monkeypatch.setattr(events, "GIVEN_UP", -1.0)
+    assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
+    (kept,) = (home().quarantine / "outbox" / "sent").iterdir()
+    kept.rename(home().outbox / "sent" / kept.name)  # a person puts it back
     runs[:] = ["/a", "/b"]
     assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
 

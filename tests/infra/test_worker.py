@@ -79,7 +79,7 @@ def test_a_run_whose_process_is_gone_is_noticed_within_a_minute(
     process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "at-work"})
     try:
         with json_server(pool) as (url, _):
-            watch = Watch(url, "training", lambda: now)
+            watch = Watch(url, "training", now=lambda: now)
 
             def noticed(seconds: float) -> float:
                 """Seconds until something was done."""
@@ -118,6 +118,27 @@ def test_a_run_whose_process_is_gone_is_noticed_within_a_minute(
             assert ends == ["SCHEDULED"] * 3 + ["CRASHED"]
     finally:
         process.kill()
+
+
+def test_runs_of_other_machines_on_anothers_server_are_left_alone(
+    json_server: Callable[..., Any],
+) -> None:
+    pool, now = Pool(), 0.0
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "here"})
+    try:
+        with json_server(pool) as (url, _):
+            watch = Watch(url, "training", own=False, now=lambda: now)
+            pool.states = {"here": "RUNNING", "elsewhere": "RUNNING", "there": "PENDING"}
+            watch.look()
+            process.kill()
+            process.wait()
+            for _ in range(40):
+                now += WATCH_SECONDS
+                watch.look()
+    finally:
+        process.kill()
+    assert pool.set == [("here", "SCHEDULED")]
 
 
 def test_a_server_that_does_not_answer_ends_no_watch(
