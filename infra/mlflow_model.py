@@ -73,7 +73,7 @@ def describe(folder: Path, name: str) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import llm
 
-    config = storage.read_json(folder / "config.json")
+    config = _json(folder / "config.json")
     chat = _has_template(folder)
     task = "llm/v1/chat" if chat else "llm/v1/completions"
     signature = (
@@ -121,9 +121,13 @@ def describe(folder: Path, name: str) -> None:
     storage.write_bytes(folder / MLMODEL, model.to_yaml().encode())
 
 
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of an export says, nothing where it is missing."""
+    return storage.read_json(path) if path.exists() else {}
+
+
 def _has_template(folder: Path) -> bool:
-    path = folder / "tokenizer_config.json"
-    settings = storage.read_json(path) if path.exists() else {}
+    settings = _json(folder / "tokenizer_config.json")
     return "chat_template" in settings or (folder / "chat_template.jinja").exists()
 
 

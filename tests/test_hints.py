@@ -240,7 +240,6 @@ def test_a_missing_champion_says_what_leads_to_one(state: Path) -> None:
     assert hint() == f"`headrace run` makes one in {state}"
     export = state / "runs" / "one" / "export"
     export.mkdir(parents=True)
-    (export / "config.json").write_text("{}")
     run = tracking().start_run("gate", {})
     version = models.register(run, export, str(state / "releases/r"), {})
     decide = f"`headrace decide --version {version} --promote --by NAME --why TEXT`"
