@@ -80,8 +80,14 @@ class Home:
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     def begun(self) -> bool:
-        """Whether anything is kept here."""
-        return self.root.is_dir() and any(self.root.iterdir())
+        """Whether anything is here: also what is no folder, or can't be read, which is a fault."""
+        try:
+            return any(self.root.iterdir())
+        except FileNotFoundError:
+            above = next(p for p in (self.root, *self.root.parents) if os.path.lexists(p))
+            return above == self.root or not above.is_dir()
+        except OSError:
+            return True
 
     def free_bytes(self) -> int:
         """Room on the disk that it lies on, or will lie on."""

@@ -111,8 +111,8 @@ def test_text_that_is_not_there_is_reported_before_anything_heavy_is_imported(
 
 def test_looking_in_a_folder_without_state_leaves_nothing(tmp_path: Path) -> None:
     looking = [n for n, c in cli.commands.items() if isinstance(c, Verb) and c.reads]
-    assert {"status", "settings", "audit", "doctor", "plan", "completion"} <= set(looking)
-    arguments = {**NEEDS, "completion": ["bash"], "doctor": [], "status": []}
+    assert {"status", "settings", "audit", "plan", "completion"} <= set(looking)
+    arguments = {**NEEDS, "completion": ["bash"], "status": []}
     for there in (False, True):
         home = tmp_path / f"home-{there}"
         if there:
