@@ -100,6 +100,8 @@ def _ledger(folder: str) -> pa.Table:
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
     rejected = pc.cast(pc.equal(ledger["outcome"], "rejected"), pa.int8())
     level = pc.cast(pc.is_valid(ledger["level"]), pa.int8())
+    if "repaired" not in ledger.column_names:  # a release of before repairs were counted
+        ledger = ledger.append_column("repaired", pa.nulls(ledger.num_rows, pa.int64()))
     return _pandas(ledger.append_column("is_rejected", rejected).append_column("has_level", level))
 
 
@@ -127,6 +129,7 @@ def _counts(
             outcome = "kept" if part == "documents" else part
             in_files[outcome, shard.keys.get("level", "")] += shard.rows
     langs: Counter[str] = Counter()
+    repaired = sum(row.get("repaired") or 0 for row in ledger.to_pylist())
     for shard in parts["documents"]:
         langs[shard.keys.get("lang", "")] += shard.rows
     stated = {("kept", ""): totals["kept"], ("unreadable", ""): totals["unreadable"]}
@@ -142,6 +145,7 @@ def _counts(
         name = " at ".join(filter(None, key))
         rows.append((f"{name}: totals and ledger", stated.get(key, 0), counted[key]))
         rows.append((f"{name}: ledger and files", counted[key], in_files[key]))
+    rows.append(("repaired: totals and ledger", totals.get("repaired", 0), repaired))
     rows += [
         (f"kept in {lang}: ledger and files", by_lang[lang], langs[lang])
         for lang in sorted({*by_lang, *langs})

@@ -30,6 +30,7 @@ def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
         ("kept", f"{release['kept']:,}"),
         ("rejected", f"{total:,}" + (f"  ({levels})" if levels else "")),
         ("unreadable", f"{release['unreadable']:,}"),
+        *([("repaired", f"{n:,} of those read")] if (n := release.get("repaired")) else []),
         (
             "the ledger",
             f"{release['read']:,} {sign} {release['kept']:,} + {total:,} + "

@@ -50,9 +50,11 @@ LEDGER = pa.schema(
         ("lang", pa.string()),
         ("records", pa.int64()),
         ("bytes", pa.int64()),
+        ("repaired", pa.int64()),
     ]
 )
-"""Counts; outcome is kept, rejected or unreadable. Bytes are of the text (UTF-8)."""
+"""Counts; outcome is kept, rejected or unreadable. Bytes are of the text (UTF-8). `repaired` says
+how many of the records were read after repairs, which their metadata names."""
 
 
 def _without(schema: pa.Schema, *names: str) -> pa.Schema:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.unpack import DamagedError
+from headrace.spark_jobs import parquet_footer, parquet_reader
 from headrace.spark_jobs.inventory_job import Chunk, InputFile
 from headrace.spark_jobs.reader import content_of
+from headrace.spark_jobs.settings import InputSettings
 
 FILES, RECORDS = 8, 100
 """So many files are looked into, and so many records of each."""
@@ -74,19 +75,16 @@ def _of_lines(file: InputFile) -> Iterator[_Seen]:
 
 
 def _of_columns(file: InputFile) -> Iterator[_Seen]:
-    # No value is read: they could be of any size.
-    with contextlib.suppress(OSError, pa.ArrowException), storage.open_input(file.uri) as f:
-        parquet = pq.ParquetFile(f)
-        sizes: dict[str, int] = {}
-        if parquet.metadata.num_row_groups:
-            group = parquet.metadata.row_group(0)
-            columns = [group.column(k) for k in range(group.num_columns)]
-            sizes = {c.path_in_schema: c.total_uncompressed_size for c in columns}
-        for column in parquet.schema_arrow:
-            kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-            text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            size = sizes.get(column.name, 0) if text else 0
-            yield column.name, min(RECORDS, parquet.metadata.num_rows), size
+    # Read as records are: what a damaged or hostile file could do is bounded there.
+    with contextlib.suppress(OSError, pa.ArrowException, MemoryError):
+        with storage.open_input(file.uri) as f:
+            names = parquet_footer.metadata(f).schema.to_arrow_schema().names
+        first = next(parquet_reader.read(file, Chunk(0, 0, 1, 1, file.bytes), InputSettings()))
+        for metadata in first.records["metadata"][:RECORDS].to_pylist():
+            record = json.loads(metadata)
+            for name in names:
+                value = record.get(name)
+                yield name, 1, len(value) if isinstance(value, str) else 0
 
 
 _RECORDS = {"lines": _of_lines, "array": _of_lines, "parquet": _of_columns}

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headrace.infra import console, lineage, releases, storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.walk import LeftOut
-from headrace.spark_jobs import content, lock
+from headrace.spark_jobs import content, lock, parquet_footer
 from headrace.spark_jobs.input_files import gather
 from headrace.spark_jobs.settings import CurateJob, Source
 
@@ -214,7 +213,7 @@ def _cut_lines(
 
 def _row_groups(uri: str, number: int, target: int) -> list[Chunk]:
     with storage.open_input(uri) as f:
-        meta = pq.ParquetFile(f).metadata
+        meta = parquet_footer.metadata(f)
     chunks, start, weight, rows, first = [], 0, 0, 0, 1
     for g in range(meta.num_row_groups):
         weight += meta.row_group(g).total_byte_size

@@ -11,30 +11,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.unpack import DamagedError, unpacked
-from headrace.spark_jobs import table_reader
+from headrace.spark_jobs import parquet_reader, table_reader
 from headrace.spark_jobs.content import encoding_of
 from headrace.spark_jobs.inventory_job import UNPACKED, Chunk, InputFile
 from headrace.spark_jobs.kernels.elements import elements
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES, Block, Cutter, Lost
-from headrace.spark_jobs.kernels.utf8 import valid_slices
 from headrace.spark_jobs.records import (
     RECORD,
     Window,
     from_columns,
     from_lines,
     lost,
-    query,
 )
 from headrace.spark_jobs.settings import InputSettings
 
 _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _NONE = RECORD.empty_table()
-ROWS_A_WINDOW = 65_536
 
 
 @dataclass
@@ -75,7 +71,7 @@ def read(
     else:
         windows = _BY_THEMSELVES[file.kind](file, chunk, settings)
     rows = measured = unmeasured = 0
-    for window in windows:
+    for window in _within_memory(windows, file, chunk):
         rows += window.records.num_rows + window.lost.num_rows
         measured += pc.sum(window.lost["bytes"]).as_py() or 0
         unmeasured += pc.sum(pc.equal(window.lost["bytes"], 0)).as_py() or 0
@@ -84,6 +80,19 @@ def read(
     tally.bytes += size
     # A record of unknown length counts as much as the average.
     tally.lost += min(size, measured + (stream.unread or unmeasured * size // max(1, rows)))
+
+
+def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> Iterator[Window]:
+    """The windows up to where a worker's memory ends, and then what could not be read for it."""
+    position = chunk.first
+    try:
+        for window in windows:
+            seen = [t["position"] for t in (window.records, window.lost) if t.num_rows]
+            position = max([position, *(pc.max(numbers).as_py() + 1 for numbers in seen)])
+            yield window
+    except MemoryError as error:  # of the worker's limit; what was read before it counts
+        said = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
+        yield Window(_NONE, lost(file.source, [(position, b"", said, 0)]))
 
 
 def _head(file: InputFile) -> bytes:
@@ -235,103 +244,6 @@ def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
     yield Window(table, lost(source, []))
 
 
-def _parquet(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    position = chunk.first
-    with storage.open_input(file.uri) as f:
-        parquet = pq.ParquetFile(f)
-        groups = range(chunk.start, chunk.stop)
-        rows = sum(parquet.metadata.row_group(g).num_rows for g in groups)
-        size = max(1, min(ROWS_A_WINDOW, WINDOW_BYTES * rows // max(1, chunk.weight)))
-        read = 0
-        try:
-            for batch in parquet.iter_batches(size, groups, use_threads=False):
-                yield _from_batch(pa.Table.from_batches([batch]), position, file, settings)
-                position += batch.num_rows
-                read += batch.num_rows
-        except (OSError, pa.ArrowException) as error:
-            said = str(error).splitlines()[0]
-            # The file says how many rows there are: each that can't be had is one.
-            tail = [(position + k, b"", f"damaged Parquet: {said}", 0) for k in range(rows - read)]
-            yield Window(_NONE, lost(file.source, tail))
-
-
-def _strings(column: pa.ChunkedArray) -> pa.Array | None:
-    """A text column as Arrow strings, None where it holds something else."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kinds = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_binary,
-        pa.types.is_large_binary, pa.types.is_string_view,
-    )  # fmt: skip
-    if not any(is_kind(column.type) for is_kind in kinds):
-        return None
-    return column.cast(pa.binary()).combine_chunks()
-
-
-def _as_json(column: pa.ChunkedArray) -> pa.Array:
-    """A column of a type that DuckDB doesn't take, written value by value."""
-    return pa.array([json.dumps(v, default=str, ensure_ascii=False) for v in column.to_pylist()])
-
-
-def _rest(table: pa.Table) -> pa.Array:
-    """The columns of a table as one JSON object a row."""
-    if not table.num_columns:
-        return pa.array(["{}"] * table.num_rows, pa.string())
-    sql = "SELECT to_json(r)::VARCHAR AS json FROM rows AS r"
-    try:
-        return query(sql, rows=table)["json"].combine_chunks()
-    except Exception:  # which types DuckDB refuses depends on its version
-        plain = {n: _as_json(table[n]) for n in table.column_names}
-        return query(sql, rows=pa.table(plain))["json"].combine_chunks()
-
-
-def _from_batch(table: pa.Table, first: int, file: InputFile, settings: InputSettings) -> Window:
-    name = settings.fields.get("text", "text")
-    position = first + np.arange(table.num_rows)
-    good = np.ones(table.num_rows, np.bool_)
-    size = np.zeros(table.num_rows, np.int64)
-    text: pa.Array = pa.nulls(table.num_rows, pa.binary())
-    for column in table.column_names:
-        values = _strings(table[column])
-        if values is None:
-            continue
-        if column == name:
-            text = values
-            size = pc.fill_null(pc.binary_length(values), 0).to_numpy().astype(np.int64)
-            table = table.drop_columns([column])
-        good &= _valid(values)
-    short = size <= settings.max_record_bytes
-    bad = [
-        (
-            int(position[k]),
-            (text[k].as_py() or b"")[:HEAD_BYTES],
-            "not UTF-8"
-            if short[k]
-            else f"record of {size[k]} bytes, more than input.max_record_bytes",
-            int(size[k]),
-        )
-        for k in np.flatnonzero(~(good & short))
-    ]
-    take = pa.array(good & short)
-    records = from_columns(
-        text.filter(take).cast(pa.string()),
-        _rest(table.filter(take)),
-        position[good & short],
-        file.source,
-        settings,
-    )
-    return Window(records, lost(file.source, bad))
-
-
-def _valid(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """(N,) whether each value is UTF-8; a null is."""
-    offsets = np.frombuffer(values.buffers()[1], np.int32)
-    offsets = offsets[values.offset : values.offset + len(values) + 1].astype(np.int64)
-    buffer = values.buffers()[2]
-    data = np.frombuffer(buffer, np.uint8) if buffer else np.zeros(1, np.uint8)
-    return valid_slices(data, offsets[:-1], offsets[1:])
-
-
 def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
     from headrace.spark_jobs.web_archive import Document, documents
 
@@ -374,7 +286,7 @@ _STREAMED: dict[str, Callable[[_Stream, InputSettings], Iterator[Window]]] = {
     "html": _html,
 }
 _BY_THEMSELVES: dict[str, Callable[[InputFile, Chunk, InputSettings], Iterator[Window]]] = {
-    "parquet": _parquet,
+    "parquet": parquet_reader.read,
     "warc": _warc,
 }
 """Readers that open the file themselves: it is read at several places, or unpacked differently."""

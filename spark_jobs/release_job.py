@@ -34,7 +34,7 @@ class Draft:
     release: str
     """Its folder."""
     totals: dict[str, Any]
-    """read, kept, rejected {level: n}, unreadable."""
+    """read, kept, rejected {level: n}, unreadable, repaired."""
     manifest: dict[str, Any]
     """The manifest to be, without the files of `validation/`."""
     inventory: Inventory
@@ -54,6 +54,7 @@ def _answer(manifest: dict[str, Any], release: str, started: float) -> dict[str,
         "kept": totals["kept"],
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
+        "repaired": totals.get("repaired", 0),
         "input_bytes": sum(i["bytes"] for i in inputs),
         **{
             name: {"count": len(rows), "first": rows[:SHOWN]}
@@ -101,14 +102,16 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     ledger: Counter[tuple[str, ...]] = Counter()
     size: Counter[tuple[str, ...]] = Counter()
+    repaired: Counter[tuple[str, ...]] = Counter()
     histograms: dict[tuple[str, str], list[int]] = {}
     examples: dict[str, list[dict[str, Any]]] = {}
     for group in range(inventory.groups):
         value = storage.read_json(group_file(inventory.work, group))
         files += value["files"]
-        for *key, n, b in value["ledger"]:
+        for *key, n, b, some in value["ledger"]:
             ledger[tuple(key)] += n
             size[tuple(key)] += b
+            repaired[tuple(key)] += some
         for name, lang, bins in value["histograms"]:
             old = histograms.get((name, lang), [0] * len(bins))
             histograms[name, lang] = [a + b for a, b in zip(old, bins, strict=True)]
@@ -116,7 +119,7 @@ def _merged(inventory: Inventory) -> dict[str, Any]:
             examples[level] = smallest([*examples.get(level, []), *found])
     return {
         "files": sorted(files, key=lambda f: f["path"]),
-        "ledger": [(*k, n, size[k]) for k, n in sorted(ledger.items())],
+        "ledger": [(*k, n, size[k], repaired[k]) for k, n in sorted(ledger.items())],
         "histograms": histograms,
         "examples": examples,
     }
@@ -134,8 +137,10 @@ def _ledger_table(lines: list[tuple[Any, ...]]) -> pa.Table:
 def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
     outcome: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
-    for _, how, level, _, _, n, _ in lines:
+    repaired = 0
+    for _, how, level, _, _, n, _, some in lines:
         outcome[how] += n
+        repaired += some
         if how == "rejected":
             rejected[level] += n
     return {
@@ -143,6 +148,7 @@ def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
         "kept": outcome["kept"],
         "rejected": {level: rejected[level] for level in LEVELS if rejected[level]},
         "unreadable": outcome["unreadable"],
+        "repaired": repaired,
     }
 
 
@@ -185,7 +191,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
         counts = scan_job.counted(inventory)
         duplicates = storage.read_json(storage.join(work, "duplicates.json"))
         records: Counter[str] = Counter()
-        for source, *_, n, _ in merged["ledger"]:
+        for source, *_, n, _, _ in merged["ledger"]:
             records[source] += n
         manifest: dict[str, Any] = {
             "release_id": inventory.release_id,

@@ -80,6 +80,7 @@ class _Counts:
     def __init__(self) -> None:
         self.ledger: Counter[tuple[str, ...]] = Counter()
         self.bytes: Counter[tuple[str, ...]] = Counter()
+        self.repaired: Counter[tuple[str, ...]] = Counter()
         self.histograms: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
         self.examples: dict[str, list[dict[str, Any]]] = {}
 
@@ -87,12 +88,16 @@ class _Counts:
         """Add scanned records with their final verdict."""
         keys = ["source", "level", "reason", "lang"]
         sized = table.select(keys).append_column("size", pc.binary_length(table["text"]))
-        sums = sized.group_by(keys).aggregate([("size", "sum"), ([], "count_all")])
+        sized = sized.append_column("repaired", pc.cast(pc.greater(table["repairs"], 0), "int64"))
+        sums = sized.group_by(keys).aggregate(
+            [("size", "sum"), ("repaired", "sum"), ([], "count_all")]
+        )
         for row in sums.to_pylist():
             outcome = "rejected" if row["level"] else "kept"
             key = (row["source"], outcome, row["level"] or "", row["reason"] or "", row["lang"])
             self.ledger[key] += row["count_all"]
             self.bytes[key] += row["size_sum"] or 0
+            self.repaired[key] += row["repaired_sum"] or 0
         for lang in pc.unique(table["lang"]).to_pylist():
             some = table.filter(pc.equal(table["lang"], lang))
             for name in HISTOGRAMS:
@@ -119,7 +124,9 @@ class _Counts:
     def as_json(self) -> dict[str, Any]:
         """The counts as a JSON value."""
         return {
-            "ledger": [[*k, n, self.bytes[k]] for k, n in sorted(self.ledger.items())],
+            "ledger": [
+                [*k, n, self.bytes[k], self.repaired[k]] for k, n in sorted(self.ledger.items())
+            ],
             "histograms": [[*k, v.tolist()] for k, v in sorted(self.histograms.items())],
             "examples": self.examples,
         }

@@ -45,12 +45,14 @@ def _tiles(totals: Mapping[str, Any]) -> Markup:
         return f"{n / read:.1%} of what was read" if read else ""
 
     rejected = sum(totals["rejected"].values())
+    repaired = totals.get("repaired", 0)
     return tiles(
         [
             ("read", read, "records"),
             ("kept", totals["kept"], share(totals["kept"])),
             ("rejected", rejected, share(rejected)),
             ("unreadable", totals["unreadable"], share(totals["unreadable"])),
+            *([("repaired", repaired, share(repaired))] if repaired else []),
         ]
     )
 
@@ -103,7 +105,7 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     return out
 
 
-_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG = range(5)
+_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
 def _colours(lines: Sequence[Line]) -> dict[str, str]:
@@ -230,6 +232,20 @@ def _unreadable(lost: Sequence[Mapping[str, Any]], total: int) -> list[Section]:
     return [Section("Unreadable", table(["where", "what was wrong"], rows, note))]
 
 
+def _repaired(lines: Sequence[Line]) -> list[Section]:
+    """Which files had records that were repaired; nothing where none had."""
+    sums: Counter[str] = Counter()
+    for line in lines:
+        sums[line[_SOURCE]] += line[_REPAIRED]
+    rows = [[s, n] for s, n in sorted(sums.items(), key=lambda i: (-i[1], i[0])) if n]
+    if not rows:
+        return []
+    note = "`repairs` in the metadata of each says what was repaired."
+    if len(rows) > _SOURCES:
+        note = f"{_SOURCES} of {len(rows):,} files; {note}"
+    return [Section("Repaired", table(["source", "records"], rows[:_SOURCES], note))]
+
+
 def sections(
     manifest: Mapping[str, Any],
     lines: Sequence[Line],
@@ -241,12 +257,12 @@ def sections(
 
     Args:
         manifest: the manifest to be.
-        lines: ledger lines (source, outcome, level, reason, lang, records, bytes).
+        lines: ledger lines (source, outcome, level, reason, lang, records, bytes, repaired).
         histograms: {(score, lang): counts of equal bins between 0 and 1}.
         examples: {level: rejected records}.
         lost: `source`, `position`, `error` of the first unreadable records.
     """
-    repeated = manifest["warnings"]["repeated_ids"]
+    repeated, repaired = manifest["warnings"]["repeated_ids"], _repaired(lines)
     said = [_tiles(manifest["totals"])]
     if repeated:
         warning = f"{repeated:,} records repeat the id of another text; they are kept."
@@ -255,6 +271,7 @@ def sections(
         Section("In short", *said),
         _inputs(manifest),
         *_files(manifest),
+        *repaired,
         _kept(lines),
         _levels(lines),
         _reasons(lines),

@@ -28,13 +28,14 @@ from headrace.spark_jobs.inventory_job import Chunk, InputFile, Inventory
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
 from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.records import LOST, Window
+from headrace.spark_jobs.records import LOST, RECORD, Window
 from headrace.spark_jobs.scoring import codes_of, decide
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.written import written
 
-RESULT = pa.schema([*SCORED, *VERDICT])
-"""A record after the scan: all scores, and the level that rejects it (null where none does)."""
+RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
+"""A record after the scan: all scores, the level that rejects it (null where none does), and how
+many places of it were repaired when it was read."""
 
 KEYS = pa.schema(
     [
@@ -177,7 +178,7 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
         pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
     ):
         for window in read_unit(inventory.files, inventory.units[number], job, tally):
-            table = _decided(window.records, job)
+            table = _decided(window, job)
             records_out.write_table(table)
             lost_out.write_table(window.lost)
             keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
@@ -185,6 +186,7 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
             counts["records"] += table.num_rows
             counts["usable"] += usable(table)
             counts["unreadable"] += window.lost.num_rows
+            counts["repaired"] += repaired(table)
             levels = pc.value_counts(table["level"].drop_null())
             rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
     counts |= {"bytes": tally.bytes, "unreadable_bytes": tally.lost}
@@ -197,17 +199,24 @@ def usable(table: pa.Table) -> int:
     return int(table.num_rows - (pc.sum(without).as_py() or 0))
 
 
+def repaired(table: pa.Table) -> int:
+    """How many records of RESULT were read after repairs."""
+    return int(pc.sum(pc.greater(table["repairs"], 0)).as_py() or 0)
+
+
 @cache
 def _inventory(work: str) -> Inventory:
     return inventory_job.load(work)
 
 
-def _decided(records: pa.Table, job: CurateJob) -> pa.Table:
-    """Scores and verdicts; whatever goes wrong says on which records."""
+def _decided(window: Window, job: CurateJob) -> pa.Table:
+    """RESULT of the records of a window; whatever goes wrong says on which records."""
+    records = window.records
     first = records.select(["source", "position"]).slice(0, 1).to_pylist()
     where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
     with during(f"scoring {records.num_rows} records from {where} on"):
-        return decide(records, job.settings, job.seed)
+        table = decide(records, job.settings, job.seed)
+    return table.append_column(RESULT.field("repairs"), records["repairs"])
 
 
 def finished_units(work: str) -> set[int]:
@@ -220,7 +229,7 @@ def finished_units(work: str) -> set[int]:
 
 
 def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
-    """Scan what is not scanned yet; the counts so far: read, kept, rejected {level: n}, unreadable.
+    """Scan what is not scanned yet; the counts so far, as `counted` has them.
 
     Raises:
         InputError: too much is unreadable, or an input changed meanwhile.
@@ -236,6 +245,7 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         job.spark.partitions,
         lambda: len(finished_units(work)),
         "pieces",
+        stage.WORKER_BYTES + 16 * job.settings.input.max_record_bytes,
     )
     counts = counted(inventory)
     lost = first_lost(inventory, LOST_NAMED) if counts["unreadable"] else ()
@@ -278,6 +288,7 @@ def counts_of(sums: Mapping[str, int], rejected: Counter[str]) -> dict[str, Any]
         "kept": records - rejected.total(),
         "rejected": dict(sorted(rejected.items())),
         "unreadable": unreadable,
+        "repaired": sums.get("repaired", 0),
         "usable": sums.get("usable", 0),
         "bytes": sums.get("bytes", 0),
         "unreadable_bytes": sums.get("unreadable_bytes", 0),
@@ -297,13 +308,14 @@ def scan_here(job: CurateJob) -> pa.Table:
     tally = reader.Tally()
     for unit in inventory_job.pack(chunks):
         for window in read_unit(files, unit, job, tally):
-            tables.append(_decided(window.records, job))
+            tables.append(_decided(window, job))
             lost += _named(window.lost)
     table = pa.concat_tables(tables).combine_chunks()
     sums = {
         "records": table.num_rows,
         "usable": usable(table),
         "unreadable": len(lost),
+        "repaired": repaired(table),
         "bytes": tally.bytes,
         "unreadable_bytes": tally.lost,
     }

@@ -10,11 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.infra import console, faults
-from headrace.infra.errors import HeadraceError, of_json
+from headrace.infra import address_space, console, faults
+from headrace.infra.errors import HeadraceError, InputError, of_json
 
 _POLL_SECONDS = 1.0
 MOST_PARTITIONS = 4096
+WORKER_BYTES = 8 << 30
+"""Address space that the work on a partition may take beside what its process has when it begins:
+enough for Arrow, NumPy and Numba with the largest page that Parquet allows, and far from what a
+hostile file can ask for."""
 
 
 def _one_thread() -> None:
@@ -26,18 +30,34 @@ def _one_thread() -> None:
 
 
 def _each(
-    batches: Iterable[pa.RecordBatch], work: Callable[[int], None], numbers: Sequence[int]
+    batches: Iterable[pa.RecordBatch],
+    work: Callable[[int], None],
+    numbers: Sequence[int],
+    memory: int,
 ) -> Iterator[pa.RecordBatch]:
     _one_thread()
     for batch in batches:
         for at in batch.column(0).to_pylist():
+            fault: HeadraceError | None = None
             try:
-                work(numbers[at])
-            except HeadraceError as e:
-                yield pa.RecordBatch.from_pydict({"fault": [json.dumps(e.as_json(), default=str)]})
+                with address_space.at_most(memory):
+                    work(numbers[at])
+            except HeadraceError as error:
+                fault = error
+            except MemoryError as error:
+                fault = InputError(
+                    f"piece {numbers[at]} of the input needs more than {memory >> 20:,} MB of "
+                    f"memory: {error or 'no more is to be had'}",
+                    "lower input.max_record_bytes, or leave the longest files out",
+                )
+            except (
+                Exception
+            ) as error:  # Spark may try again; the driver reads what it is in the end
+                raise faults.carried(error) from error
+            if fault is not None:
+                said = json.dumps(fault.as_json(), default=str)
+                yield pa.RecordBatch.from_pydict({"fault": [said]})
                 return
-            except Exception as e:  # Spark may try again; the driver reads what it is in the end
-                raise faults.carried(e) from e
 
 
 def run(
@@ -48,6 +68,7 @@ def run(
     partitions: int | None,
     finished: Callable[[], int],
     unit: str,
+    memory: int = WORKER_BYTES,
 ) -> None:
     """Do `work(n)` for all `numbers` in Spark's Python workers.
 
@@ -59,6 +80,7 @@ def run(
         partitions: number of Spark partitions, None for one a piece.
         finished: counts the pieces whose result is on storage, earlier ones included.
         unit: what a piece is called.
+        memory: address space that a piece may take (bytes).
 
     Raises:
         HeadraceError: the first error of the kind that a user can act on.
@@ -85,7 +107,7 @@ def run(
         frame = spark.range(0, len(numbers), 1, parts)
         try:
             found = frame.mapInArrow(
-                lambda batches: _each(batches, work, numbers), "fault string"
+                lambda batches: _each(batches, work, numbers, memory), "fault string"
             ).collect()
         except Exception as error:
             raise faults.explained(error) from error

@@ -23,4 +23,5 @@ def expectations() -> tuple[Expectation, ...]:
         between("records", 1, None, "counts at least one record"),
         filled("bytes"),
         between("bytes", 0, None, "is a count"),
+        between("repaired", 0, None, "is a count"),
     )

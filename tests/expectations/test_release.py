@@ -27,7 +27,7 @@ def test_right_release_passes_and_docs_are_written(made: Any) -> None:
 def test_draft_without_manifest(made: Any) -> None:
     folder = str(made.draft())
     assert release.validate(folder, made.totals(), made.config).success
-    with pytest.raises(InputError, match="not a release"):
+    with pytest.raises(InputError, match="isn't finished"):
         release.validate(folder)
 
 
@@ -99,6 +99,14 @@ def _ledger_short(folder: Path) -> None:
     pq.write_table(pq.read_table(path).slice(1), path)
 
 
+def _more_repaired(folder: Path) -> None:
+    path = folder / "ledger.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("repaired")
+    ones = pa.array([1] * table.num_rows, pa.int64())
+    pq.write_table(table.set_column(at, "repaired", ones), path)
+
+
 def _no_ledger(folder: Path) -> None:
     (folder / "ledger.parquet").unlink()
 
@@ -109,6 +117,7 @@ def _no_ledger(folder: Path) -> None:
         (_drop_a_file, "totals: adds up"),
         (_other_type, "bias_score is double, not float"),
         (_ledger_short, "totals: adds up"),
+        (_more_repaired, "totals: adds up"),
         (_no_ledger, "totals: adds up"),
     ],
 )
@@ -116,6 +125,15 @@ def test_damaged_files_are_named(made: Any, spoil: Callable[[Path], None], said:
     made.spoil = spoil
     failed = release.validate(str(made.save())).failed
     assert any(said in s for s in failed), failed
+
+
+def test_a_ledger_of_before_repairs_were_counted_passes(made: Any) -> None:
+    def forget(folder: Path) -> None:
+        path = folder / "ledger.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(["repaired"]), path)
+
+    made.spoil = forget
+    assert release.validate(str(made.save())).failed == []
 
 
 def test_a_file_changed_after_publication_is_named(made: Any) -> None:

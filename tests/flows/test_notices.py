@@ -17,7 +17,7 @@ def test_the_command_that_resumes_retries_the_very_run(monkeypatch: pytest.Monke
 def test_the_reason_is_the_error_s_own_sentence() -> None:
     error = InputError("/w: no such file", "check the path")
     assert _reason(Failed(data=error, message="Flow run encountered …")) == "/w: no such file"
-    assert _reason(Failed(data=ValueError("x\ny"))) == "x"
+    assert _reason(Failed(data=ValueError("x\ny"))) == "ValueError: x"
     assert "ended" in _reason(Crashed())
 
 

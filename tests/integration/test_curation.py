@@ -14,6 +14,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -195,7 +196,9 @@ def test_the_ledger_adds_up(reference: tuple[Path, dict[str, Any]]) -> None:
         **per_file,
         "d.jsonl": 0,
     }
-    assert manifest["totals"] == {k: said[k] for k in ("read", "kept", "rejected", "unreadable")}
+    counts = ("read", "kept", "rejected", "unreadable", "repaired")
+    assert manifest["totals"] == {k: said[k] for k in counts}
+    assert said["repaired"] == sum(ledger["repaired"].to_pylist()) == 0
 
 
 def test_a_release_has_the_shape_of_the_contract(reference: tuple[Path, dict[str, Any]]) -> None:
@@ -345,6 +348,37 @@ def test_repeated_ids_and_hostile_fields(spark: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.parent.glob("evil*")) and all(
         "evil" not in p.name for p in root.rglob("*")
     )
+
+
+def test_repaired_records_are_counted_wherever_they_go(spark: Any, tmp_path: Path) -> None:
+    text = "The river bends south of the old mill, and the road follows it to the bridge. "
+    lines = [
+        f'{{"text": "{text * 4} One.", "id": "sound"}}',
+        f'{{"text": "{text * 4} Two \\ud83d.", "id": "half", "score": NaN}}',
+        f'{{"text": "{text * 4} Three.", "id": "twice", "a": {{"b": 1, "b": 2}}}}',
+        '{"text": null, "id": "none", "n": 1e400}',
+    ]
+    (tmp_path / "odd.jsonl").write_text("\n".join(lines) + "\n")
+    columns = [pa.array([f"{text * 4} Four."]), pa.array([b"\xff"]), pa.array([float("nan")])]
+    pq.write_table(pa.Table.from_arrays(columns, ["text", "r", "r"]), tmp_path / "r.parquet")
+    inputs = [tmp_path / "odd.jsonl", tmp_path / "r.parquet"]
+    said = curate(spark, job(inputs, tmp_path / "out"))
+    assert (said["read"], said["unreadable"], said["repaired"]) == (5, 0, 3)
+    ledger = pq.read_table(Path(said["release"], "ledger.parquet")).to_pylist()
+    assert sum(row["records"] for row in ledger) == 5
+    odd = [row for row in ledger if row["source"].endswith("odd.jsonl")]
+    assert sum(row["repaired"] for row in odd) == sum(row["repaired"] for row in ledger) == 3
+    assert {row["outcome"] for row in odd if row["repaired"]} >= {"rejected"}
+    manifest = json.loads(Path(said["release"], "manifest.json").read_text())
+    assert manifest["totals"]["repaired"] == 3
+    assert "Repaired" in Path(said["release"], "report.html").read_text()
+    both = rows(said["release"], "documents") + rows(said["release"], "rejected")
+    metadata = {r["id"]: json.loads(r["metadata"]) for r in both}
+    assert metadata["sound"] == {} and metadata["twice"]["a"] == {"b": 2}
+    assert metadata["half"] == {"score": "NaN", "repairs": ["number: NaN", "surrogate"]}
+    assert metadata["none"] == {"n": "1e400", "repairs": ["number: 1e400"]}
+    [other] = [m for k, m in metadata.items() if len(k) == 32]
+    assert other == {"r": "data:;base64,/w==", "r_2": "NaN"}
 
 
 def test_an_input_without_records_or_without_text_publishes_nothing(

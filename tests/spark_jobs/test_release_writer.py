@@ -20,6 +20,7 @@ def row(position: int, level: str | None = None) -> dict[str, object]:
         "id": f"id{position}", "text": "中x", "source": "s", "position": position, "lang": "en",
         "domain": "legal", "content_hash": f"{position:032x}", "semantic_score": 1.0,
         "level": level, "reason": level and f"{level}.rule", "detail": None,
+        "repairs": 2 * (position in (1, 4, 5)),
     }  # fmt: skip
 
 
@@ -63,12 +64,12 @@ def test_a_group_is_split_by_outcome_and_counted(tmp_path: Path) -> None:
     assert positions("unreadable") == [99, 99]
     said = json.loads(Path(group_file(str(work), 0)).read_text())
     assert sorted(said["ledger"]) == [
-        ["s", "kept", "", "", "en", 1, 4],
-        ["s", "rejected", "bias", "bias.rule", "en", 16, 64],
-        ["s", "rejected", "duplicate", "duplicate.exact", "en", 1, 4],
-        ["s", "rejected", "duplicate", "duplicate.near", "en", 1, 4],
-        ["s", "rejected", "format", "format.rule", "en", 1, 4],
-        ["s", "unreadable", "", "", "und", 2, 14],
+        ["s", "kept", "", "", "en", 1, 4, 1],
+        ["s", "rejected", "bias", "bias.rule", "en", 16, 64, 2],
+        ["s", "rejected", "duplicate", "duplicate.exact", "en", 1, 4, 0],
+        ["s", "rejected", "duplicate", "duplicate.near", "en", 1, 4, 0],
+        ["s", "rejected", "format", "format.rule", "en", 1, 4, 0],
+        ["s", "unreadable", "", "", "und", 2, 14, 0],
     ]
     assert [f["rows"] for f in said["files"]] == [1, 16, 2, 1, 2]
     # The smallest content hashes are shown.

@@ -16,10 +16,10 @@ MANIFEST: dict[str, Any] = {
     "warnings": {"repeated_ids": 0},
 }
 LINES = [
-    ("pypi:p==1/x", "kept", "", "", "en", 4, 100),
-    ("pypi:p==1/x", "rejected", "bias", "bias.density", "zh", 1, 9),
-    ("pypi:p==1/x", "rejected", "format", "format.language", "fr", 1, 9),
-    ("pypi:p==1/x", "unreadable", "", "", "und", 1, 9),
+    ("pypi:p==1/x", "kept", "", "", "en", 4, 100, 0),
+    ("pypi:p==1/x", "rejected", "bias", "bias.density", "zh", 1, 9, 0),
+    ("pypi:p==1/x", "rejected", "format", "format.language", "fr", 1, 9, 0),
+    ("pypi:p==1/x", "unreadable", "", "", "und", 1, 9, 0),
 ]
 EXAMPLE = {
     "id": "<b>id</b>", "source": "s<i>", "position": 3, "lang": "zh", "reason": "bias.density",
@@ -46,6 +46,15 @@ def test_it_shows_reasons_scores_and_thresholds() -> None:
     for text in ("bias.density", "format.language", "dashed: threshold 0.3", "pypi:p==1/x", "r1"):
         assert text in html
     assert html.count("<svg") == 3
+
+
+def test_it_says_where_records_were_repaired() -> None:
+    assert "Repaired" not in page()
+    totals = {**MANIFEST["totals"], "repaired": 2}
+    manifest = {**MANIFEST, "totals": totals}
+    lines = [("odd <x>.jsonl", "kept", "", "", "en", 4, 100, 2), *LINES]
+    html = render(manifest, sections(manifest, lines, HISTOGRAMS, {}))
+    assert "Repaired" in html and "odd &lt;x&gt;.jsonl" in html and "repaired" in html
 
 
 def test_it_names_the_licences_that_are_known() -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headrace.infra import faults
@@ -61,6 +62,16 @@ def test_a_fault_inside_spark_is_its_last_cause_and_the_file_at_hand(
     with pytest.raises(HeadraceError) as error:
         stage.run(spark, "fail", [4], partial(fail, how=how), 1, lambda: 0, "pieces")
     assert type(error.value) is kind and error.value.message == said
+
+
+def allocate(number: int) -> None:
+    np.zeros(6 << 30, np.uint8)
+
+
+def test_a_piece_that_wants_too_much_memory_is_an_error_of_the_input(spark: Any) -> None:
+    with pytest.raises(InputError, match="piece 4 of the input needs more than 2,048 MB") as error:
+        stage.run(spark, "take", [4], allocate, 1, lambda: 0, "pieces", memory=2 << 30)
+    assert "input.max_record_bytes" in error.value.hint
 
 
 def test_nothing_to_do_needs_no_spark() -> None:
