@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,14 +18,14 @@ from headrace.flows.command import (
     Call,
     Stopped,
     finish,
-    join_stack,
+    join_prefect,
     log,
     not_built,
     start_prefect,
     verb,
     without_values,
 )
-from headrace.infra import console, faults, releases, stack, storage
+from headrace.infra import console, faults, private, releases, stack, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.visible import visible
@@ -334,6 +335,20 @@ def up(call: Call) -> Answer:
     return Answer(data, stack_screen(data))
 
 
+@verb(cli, "env", 'eval "$(headrace env)"')
+def env(call: Call) -> Answer:
+    """Print the variables by which Prefect's, MLflow's and Spark's own clients reach what is used.
+
+    They hold passwords: of `headrace up`'s servers, or of those that the environment names.
+    """
+    from headrace.infra.endpoints import endpoints
+    from headrace.infra.settings import Shared
+
+    call.settings(Shared)
+    data = endpoints(home()).environment()
+    return Answer(data, "\n".join(f"export {k}={shlex.quote(v)}" for k, v in sorted(data.items())))
+
+
 @verb(cli, "down", "headrace down")
 def down(call: Call) -> Answer:
     """Stop the local stack; a flow that runs goes on where it was when it is started again."""
@@ -347,17 +362,19 @@ def down(call: Call) -> Answer:
 
 @verb(cli, "deploy", "headrace deploy --set inbox=s3://corpus/incoming")
 def deploy(call: Call) -> Answer:
-    """Register deployments, schedules and automations with the Prefect server of `headrace up`.
+    """Register deployments, schedules and automations with the Prefect server.
+
+    It is that of `headrace up`, or another's that PREFECT_API_URL names.
 
     Deploying again changes nothing; with other settings it changes what they say.
     """
-    up = join_stack()
+    found = join_prefect()
     from headrace.flows.deployments import deploy as register
     from headrace.flows.screen import deployments_screen
     from headrace.tasks.settings import DeployVerb
 
     # A deployed chain pretrains under torchrun, half of the experts in each process.
-    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), up)
+    data = register(call.all_settings(DeployVerb, {"pretrain": {"processes": 2}}), found)
     return Answer(data, deployments_screen(data))
 
 
@@ -503,7 +520,10 @@ def main(argv: list[str] | None = None) -> None:
     if not wants_help:
         # Help needs no log file, and a state folder is not made by asking for it.
         try:
+            private.begin(home())
             console.open_console(Path(home().logs) / "headrace.log")
+        except UsageError as error:
+            finish(as_json, functools.partial(_raise, error))
         except OSError as error:
             finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -26,13 +26,14 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from headrace.infra import storage
 from headrace.infra.config_file import Config, read_config
+from headrace.infra.endpoints import Cluster, Endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.events import DRIFT, MODEL, RESOURCE
 from headrace.infra.home import home
+from headrace.infra.pools import PoolsSettings, Role
 from headrace.infra.setting_faults import SettingError
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import NotifySettings, Settings, Shared, build
-from headrace.infra.stack import Stack
 from headrace.tasks import notices
 from headrace.tasks.alerts import send_outbox
 from headrace.tasks.chain import round_settings
@@ -43,7 +44,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.ya
 
 
 class _Pool(Settings):
-    name: Literal["spark", "training"]
+    name: Role
+    """What it is for; its name on the server is a setting (`pools`)."""
 
 
 class _Schedule(Settings):
@@ -109,21 +111,25 @@ _PAYLOAD = {
 }
 
 
-def deploy(settings: DeployVerb, up: Stack) -> dict[str, Any]:
+def deploy(settings: DeployVerb, found: Endpoints) -> dict[str, Any]:
     """The answer of `headrace deploy`.
 
     Raises:
         UsageError: the file is no list of deployments.
     """
-    forms = read_forms(Path(settings.file) if settings.file else SHIPPED, _defaults(settings, up))
+    prefect = found.prefect
+    assert prefect is not None, "join_prefect has looked"
+    forms = read_forms(
+        Path(settings.file) if settings.file else SHIPPED, _defaults(settings, found.spark)
+    )
     notices.keep(settings.notify)
     registered = []
     with get_client(sync_client=True) as client:
         for form in forms:
-            registered.append(_register(client, form, settings.model.name))
+            registered.append(_register(client, form, settings.model.name, settings.pools))
     return {
         "deployments": registered,
-        "prefect": up.prefect_api.removesuffix("/api"),
+        "prefect": prefect.page or prefect.url,
         "alerts_sent": send_outbox(),
     }
 
@@ -187,7 +193,7 @@ def _parameters(flow: Flow[..., Any], defaults: Mapping[str, Any], given: Config
     return filled.model_dump(mode="json", include=set(data))
 
 
-def _defaults(settings: DeployVerb, up: Stack) -> dict[str, dict[str, Any]]:
+def _defaults(settings: DeployVerb, cluster: Cluster | None) -> dict[str, dict[str, Any]]:
     """What each flow's form is filled with: the settings that were given to `deploy`."""
     # The webhook stands apart (notices.keep), and a worker runs elsewhere.
     gate = settings.gate
@@ -196,9 +202,11 @@ def _defaults(settings: DeployVerb, up: Stack) -> dict[str, dict[str, Any]]:
         gate = gate.model_copy(update={"policy": storage.display(gate.policy)})
     settings = settings.model_copy(update={"notify": NotifySettings(), "gate": gate})
     shared = {k: getattr(settings, k) for k in Shared.model_fields}
-    on_cluster = settings.spark.model_copy(
-        update={"master": up.spark_master, "event_log": up.event_log}
-    )
+    on_cluster = settings.spark
+    if cluster is not None:
+        on_cluster = settings.spark.model_copy(
+            update={"master": cluster.master, "event_log": cluster.event_log}
+        )
     part = {
         "curate": CurateVerb(**{**shared, "spark": on_cluster}, **dict(settings.curate)),
         "monitor": MonitorVerb(
@@ -247,7 +255,9 @@ def _flow(entrypoint: str, where: str) -> Flow[..., Any]:
     return found
 
 
-def _register(client: SyncPrefectClient, form: Form, model: str) -> dict[str, Any]:
+def _register(
+    client: SyncPrefectClient, form: Form, model: str, pools: PoolsSettings
+) -> dict[str, Any]:
     """One deployment with its schedules and triggers; what was paused in its page stays paused."""
     entry, flow, name = form.entry, form.flow, form.name
     paused, active = _paused(client, name)
@@ -255,7 +265,7 @@ def _register(client: SyncPrefectClient, form: Form, model: str) -> dict[str, An
         flow_id=client.create_flow_from_name(flow.name),
         name=entry.name,
         entrypoint=entry.entrypoint,
-        work_pool_name=entry.work_pool.name,
+        work_pool_name=pools.by_role()[entry.work_pool.name].name,
         description=entry.description,
         tags=["headrace", *entry.tags],
         parameters=form.parameters,

@@ -7,7 +7,6 @@ the stack's. Ask anew where a stack may have come up or gone meanwhile.
 
 from __future__ import annotations
 
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -49,14 +48,19 @@ class Endpoints(ABC):
 
     def environment(self) -> dict[str, str]:
         """The variables with which Prefect's, MLflow's and Spark's own clients reach these."""
-        found = [s for s in (self.prefect, self.mlflow) if s is not None]
-        out: dict[str, str] = {}
-        for server in found:
-            out |= server.variables
-        if self.spark is not None:
-            out |= self.spark.variables
-        own = [s.url for s in found if s.own]
-        return {**out, servers.OWN: json.dumps(own)} if own else out
+        out = servers.environment(s for s in (self.prefect, self.mlflow) if s is not None)
+        return {**out, **(self.spark.variables if self.spark is not None else {})}
+
+    def check_others(self) -> None:
+        """Raise unless the servers of others answer and take their credentials.
+
+        Raises:
+            UsageError: one doesn't.
+        """
+        if self.prefect is not None and not self.prefect.own:
+            servers.check_prefect(self.prefect)
+        if not self.mlflow.own:
+            servers.check_mlflow(self.mlflow)
 
     def join(self) -> None:
         """Make the clients of Prefect and MLflow in this process, and in its children, use these.
@@ -83,11 +87,8 @@ class OwnStack(Endpoints):
         """Prefect's server, None where the stack isn't up or was started for another's."""
         if self._up is None or not self._runs("prefect"):
             return None
-        page = self._up.prefect_api.removesuffix("/api")
-        variables = {servers.PREFECT: self._up.prefect_api, "PREFECT_UI_URL": page}
-        if self._credentials is not None:
-            variables["PREFECT_API_AUTH_STRING"] = self._credentials.prefect
-        return Server(self._up.prefect_api, page, variables, own=True)
+        word = self._credentials.prefect if self._credentials else None
+        return servers.own_prefect(self._up.prefect_api, word)
 
     @property
     def mlflow(self) -> Server:
@@ -95,13 +96,8 @@ class OwnStack(Endpoints):
         if self._up is None or not self._runs("mlflow"):
             store = database.stores(self._home, database.kept(self._home))[1]
             return Server(store, None, {servers.MLFLOW: store}, own=True)
-        variables = {servers.MLFLOW: self._up.tracking_uri}
-        if self._credentials is not None:
-            variables |= {
-                "MLFLOW_TRACKING_USERNAME": credentials.USER,
-                "MLFLOW_TRACKING_PASSWORD": self._credentials.mlflow_password,
-            }
-        return Server(self._up.tracking_uri, self._up.tracking_uri, variables, own=True)
+        password = self._credentials.mlflow_password if self._credentials else None
+        return servers.own_mlflow(self._up.tracking_uri, password)
 
     @property
     def spark(self) -> Cluster | None:

@@ -19,8 +19,8 @@ UMASK = "HEADRACE_UMASK"
 """Environment variable: the user's own umask, in octal digits."""
 _OWN = (
     "packages", "sources", "releases", "tokens", "runs", "mlflow.db", "mlartifacts", "prefect",
-    "audit.jsonl", "outbox", "inbox", "windows", "stack", "logs", "spark", "java", ".trash",
-    ".work",
+    "audit.jsonl", "latest.json", "outbox", "inbox", "windows", "stack", "logs", "spark", "java",
+    ".trash", ".work",
 )  # fmt: skip
 """What headrace has left in state folders before they were closed."""
 
@@ -75,6 +75,11 @@ def _close_below(path: Path) -> None:
                 todo += place.iterdir()
         except OSError:
             continue  # it went meanwhile, or is another account's
+
+
+def passed_on() -> dict[str, str]:
+    """What a process elsewhere needs in its environment to know the user's own umask."""
+    return {UMASK: f"{_umask():03o}"}
 
 
 def _umask() -> int:

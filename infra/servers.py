@@ -8,9 +8,10 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from headrace.infra.credentials import USER
 from headrace.infra.errors import UsageError
 
 OWN = "HEADRACE_OWN_SERVERS"
@@ -57,7 +58,17 @@ class Server:
     @property
     def tls(self) -> ssl.SSLContext | None:
         """How its certificate is checked; None: by the authorities that the system trusts."""
-        file = self.variables.get("PREFECT_API_SSL_CERT_FILE")
+
+        def is_set(name: str) -> bool:
+            return (self.variables.get(name) or "").lower() in ("1", "true")
+
+        if is_set("PREFECT_API_TLS_INSECURE_SKIP_VERIFY") or is_set("MLFLOW_TRACKING_INSECURE_TLS"):
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            return context
+        file = self.variables.get("PREFECT_API_SSL_CERT_FILE") or self.variables.get(
+            "MLFLOW_TRACKING_SERVER_CERT_PATH"
+        )
         return ssl.create_default_context(cafile=file) if file else None
 
 
@@ -92,6 +103,48 @@ def join(server: Server) -> None:
         own.append(server.url)
     os.environ.update(server.variables)
     os.environ[OWN] = json.dumps(list(dict.fromkeys(own)))
+
+
+def own_prefect(api: str, word: str | None) -> Server:
+    """Prefect's server of a stack.
+
+    Args:
+        api: its address, with /api.
+        word: `user:password`; None: not known here.
+    """
+    page = api.removesuffix("/api")
+    variables = {PREFECT: api, "PREFECT_UI_URL": page}
+    if word is not None:
+        variables["PREFECT_API_AUTH_STRING"] = word
+    return Server(api, page, variables, own=True)
+
+
+def own_mlflow(url: str, password: str | None) -> Server:
+    """MLflow's server of a stack; `password`: None where it isn't known here."""
+    variables = {MLFLOW: url}
+    if password is not None:
+        variables |= {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": password}
+    return Server(url, url, variables, own=True)
+
+
+def environment(found: Iterable[Server]) -> dict[str, str]:
+    """The variables with which the clients of servers reach them; OWN names headrace's own."""
+    out: dict[str, str] = {}
+    own = []
+    for server in found:
+        out |= server.variables
+        own += [server.url] if server.own else []
+    return {**out, OWN: json.dumps(own)} if own else out
+
+
+def joined_prefect(environ: Mapping[str, str], api: str) -> Server:
+    """The Prefect server at `api`, with the credentials that an environment has for it.
+
+    Those for another server are never sent.
+    """
+    named = environ.get(PREFECT) == api
+    variables = _beginning(environ, _PREFECTS) if named else {}
+    return Server(api, None, variables, own=api in own_addresses(environ))
 
 
 def their_prefect(environ: Mapping[str, str]) -> Server | None:

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from headrace.expectations.drift import DriftSettings as DriftSettings
+from headrace.infra.pools import PoolsSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.infra.stack import StackSettings
 from headrace.spark_jobs.settings import CurateSettings as CurateSettings
@@ -126,6 +127,8 @@ class DeployVerb(RunVerb):
     """Where `curate/daily` writes; None: the state folder."""
     inbox: str | None = None
     """Folder or s3:// prefix that `monitor/hourly` watches; None: `inbox` in the state folder."""
+    pools: PoolsSettings = PoolsSettings()
+    """Work pools that the deployments run in."""
     settle_seconds: float = Field(default=30.0, ge=0)
     """A file of the inbox that changed within this time may still be written: it waits."""
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import events, releases, stack
+from headrace.infra import events, releases
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.registry import COMPARED, NOBODY, Version
+from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import last_verdict
@@ -19,10 +21,12 @@ from headrace.tasks.windows import last_verdict
 def status(shared: Shared) -> dict[str, Any]:
     """The answer of `headrace status`, as the contract has it.
 
-    `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
+    `running`, `next` and `paused` are what Prefect's server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
     """
-    models, up = registry(shared.model.name), stack.running(home())
+    models, found = registry(shared.model.name), endpoints(home())
+    found.join()
+    prefect = found.prefect
     champion = models.current()
     return {
         "champion": None if champion is None else {
@@ -32,13 +36,13 @@ def status(shared: Shared) -> dict[str, Any]:
         },
         "waiting": [_waits(v) for v in models.waiting()],
         "window": last_verdict(),
-        **_flows(up),
+        **_flows(prefect),
         "alerts": [
             {"window": a.window, "outbox": str(a.path), "why": a.why or events.DUE}
-            for a in events.waiting(home(), up.prefect_api if up else None)
+            for a in events.waiting(home(), prefect.url if prefect else None)
         ],
         "decision": models.last_decision(),
-        "stack": up.prefect_api.removesuffix("/api") if up else None,
+        "stack": (prefect.page or prefect.url) if prefect else None,
         "disk": {"state_bytes": _bytes(home().root), "free_bytes": home().free_bytes()},
     }  # fmt: skip
 
@@ -55,21 +59,21 @@ def _waits(version: Version) -> dict[str, Any]:
     }
 
 
-def _flows(up: stack.Stack | None) -> dict[str, Any]:
+def _flows(prefect: Server | None) -> dict[str, Any]:
     """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
     nothing: dict[str, Any] = {"running": [], "next": [], "paused": [], "stack_fault": None}
-    if up is None:
+    if prefect is None:
         return nothing
     import httpx
 
     try:
-        return {**nothing, **_asked(up)}
+        return {**nothing, **_asked(prefect.url)}
     except (httpx.HTTPError, HeadraceError):
-        return {**nothing, "stack_fault": " does not answer: `headrace up` starts what has died"}
+        hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
+        return {**nothing, "stack_fault": f" does not answer: {hint}"}
 
 
-def _asked(up: stack.Stack) -> dict[str, Any]:
-    stack.join(up)
+def _asked(api: str) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.objects import StateType
@@ -103,7 +107,7 @@ def _asked(up: stack.Stack) -> dict[str, Any]:
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
         "paused": [
-            *events.paused(up.prefect_api),
+            *events.paused(api),
             *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
             *(
                 f"deployment {names.get(d.flow_id)}/{d.name}: it starts by hand or on an event only"

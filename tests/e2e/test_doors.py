@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 import pytest
 
-from headrace.infra.prefect_api import request
 from headrace.infra.services import MARK
 
 NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master", "spark-worker-1",
@@ -56,8 +55,8 @@ def test_up_brings_every_service_and_again_changes_nothing(doors: Any) -> None:
 
 def test_deploying_twice_changes_nothing(doors: Any) -> None:
     def registered() -> Any:
-        found = request(doors.api, "POST", "/deployments/filter", {})
-        autos = request(doors.api, "POST", "/automations/filter", {})
+        found = doors.request("POST", "/deployments/filter", {})
+        autos = doors.request("POST", "/automations/filter", {})
         return (
             sorted((d["id"], d["name"], [s["schedule"]["cron"] for s in d["schedules"]])
                    for d in found),
@@ -109,7 +108,7 @@ def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damage
         "resource": {"prefect.resource.id": "headrace.model.headrace"},
         "payload": {"window": str(damaged), "p_value": 0.001},
     }
-    request(doors.api, "POST", "/events", [event])  # as another monitor would
+    doors.request("POST", "/events", [event])  # as another monitor would
     done = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
     assert done["state"]["type"] == "COMPLETED" and done["state"]["name"] == "Refused"
     assert doors.champion() == before

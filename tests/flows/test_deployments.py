@@ -8,12 +8,12 @@ import yaml
 from prefect.utilities.callables import parameter_schema
 
 from headrace.flows.deployments import SHIPPED, Entry, _defaults, _flow, read_forms
+from headrace.infra.endpoints import Cluster
 from headrace.infra.errors import UsageError
-from headrace.infra.services import POOLS
-from headrace.infra.stack import Stack
+from headrace.infra.pools import ROLES
 from headrace.tasks.settings import DeployVerb
 
-UP = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())
+UP = Cluster("spark://127.0.0.1:7099", "/e", {})
 ENTRIES = [form.entry for form in read_forms(SHIPPED, _defaults(DeployVerb(), UP))]
 
 
@@ -21,7 +21,7 @@ def test_the_deployments_of_the_contract() -> None:
     names = [form.name for form in read_forms(SHIPPED, {})]
     assert names == ["curate/daily", "monitor/hourly", "retrain/on-drift", "retrain/weekly",
                      "evaluate/on-demand", "lifecycle/on-demand"]  # fmt: skip
-    assert {e.work_pool.name for e in ENTRIES} == set(POOLS)
+    assert {e.work_pool.name for e in ENTRIES} == set(ROLES)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.entrypoint}/{e.name}")
@@ -49,7 +49,7 @@ def test_what_deploy_is_told_fills_the_forms() -> None:
     )
     filled = _defaults(settings, UP)
     assert filled["curate"]["input"] == ["s3://corpus/in"]
-    assert filled["curate"]["settings"]["spark"]["master"] == UP.spark_master
+    assert filled["curate"]["settings"]["spark"]["master"] == UP.master
     assert filled["curate"]["settings"]["bias"]["threshold"] == 0.2
     assert filled["monitor"]["inbox"] == "s3://corpus/new"
     assert filled["monitor"]["settings"]["inbox"]["settle_seconds"] == 3
