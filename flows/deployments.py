@@ -38,7 +38,14 @@ from headrace.tasks import notices
 from headrace.tasks.alerts import send_outbox
 from headrace.tasks.chain import round_settings
 from headrace.tasks.judging import policy_of
-from headrace.tasks.settings import CurateVerb, DeployVerb, InboxSettings, MonitorVerb, RunVerb
+from headrace.tasks.settings import (
+    CurateVerb,
+    DeployVerb,
+    InboxSettings,
+    MonitorVerb,
+    RetrainVerb,
+    RunVerb,
+)
 
 SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.yaml"
 
@@ -207,6 +214,7 @@ def _defaults(settings: DeployVerb, cluster: Cluster | None) -> dict[str, dict[s
         on_cluster = settings.spark.model_copy(
             update={"master": cluster.master, "event_log": cluster.event_log}
         )
+    inbox = storage.display(settings.inbox or home().inbox)
     part = {
         "curate": CurateVerb(**{**shared, "spark": on_cluster}, **dict(settings.curate)),
         "monitor": MonitorVerb(
@@ -215,7 +223,7 @@ def _defaults(settings: DeployVerb, cluster: Cluster | None) -> dict[str, dict[s
             curate=settings.curate,
             inbox=InboxSettings(settle_seconds=settings.settle_seconds),
         ),
-        "retrain": round_settings(settings),
+        "retrain": _trusting(round_settings(settings), inbox),
         "evaluate": Shared(**shared),
         "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
     }
@@ -224,9 +232,15 @@ def _defaults(settings: DeployVerb, cluster: Cluster | None) -> dict[str, dict[s
             "input": [storage.display(uri) for uri in settings.input] or None,
             "output": storage.display(settings.output) if settings.output else None,
         },
-        "monitor": {"inbox": storage.display(settings.inbox or home().inbox)},
+        "monitor": {"inbox": inbox},
     }
     return {k: {**own.get(k, {}), "settings": _json(v)} for k, v in part.items()}
+
+
+def _trusting(settings: RetrainVerb, inbox: str) -> RetrainVerb:
+    """The settings of a deployed round, in which an alert may name text of the inbox."""
+    roots = dict.fromkeys((*map(storage.display, settings.alert_roots), inbox))
+    return settings.model_copy(update={"alert_roots": tuple(roots)})
 
 
 def _json(settings: Settings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
+from headrace.tasks import trusted
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import check_there
 
@@ -38,6 +39,8 @@ def _api() -> str | None:
 
 def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = None) -> str | None:
     """Emit the drift event; the file in the outbox where it waits, None where it was sent."""
+    if payload.get("window"):
+        trusted.note(str(payload["window"]))
     event = events.drift_event(shared.model.name, payload)
     path = events.to_outbox(home(), event, not_before)
     send_outbox()

@@ -53,6 +53,9 @@ class RetrainSettings(Settings):
     """Alerts within this time after the last alert-driven retraining wait until it is over."""
     budget: BudgetSettings = BudgetSettings()
     """What alert-driven retrainings may use."""
+    alert_roots: tuple[str, ...] = ()
+    """Folders and s3:// prefixes whose text another monitor's alert may name, besides the state
+    folder and the inbox; `headrace alert` may name any."""
 
     ewc: EWCSettings = EWCSettings()
     minimum_records: int = Field(default=20, ge=1)

@@ -101,7 +101,7 @@ def test_the_same_alert_again_is_a_no_op_that_says_so(doors: Any) -> None:
 def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damaged: Path) -> None:
     names, before = doors.deploy(), doors.champion()
     old = doors.ids(names["retrain/on-drift"])
-    event = {
+    event: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "event": "headrace.drift.detected",
@@ -109,6 +109,11 @@ def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damage
         "payload": {"window": str(damaged), "p_value": 0.001},
     }
     doors.request("POST", "/events", [event])  # as another monitor would
+    refused = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
+    assert refused["state"]["name"] == "Refused" and "alert_roots" in doors.told["reason"]
+    names = doors.deploy(f"retrain.alert_roots=[{damaged.parent}]")
+    old = doors.ids(names["retrain/on-drift"])
+    doors.request("POST", "/events", [{**event, "id": str(uuid.uuid4())}])
     done = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
     assert done["state"]["type"] == "COMPLETED" and done["state"]["name"] == "Refused"
     assert doors.champion() == before

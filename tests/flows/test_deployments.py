@@ -54,6 +54,7 @@ def test_what_deploy_is_told_fills_the_forms() -> None:
     assert filled["monitor"]["inbox"] == "s3://corpus/new"
     assert filled["monitor"]["settings"]["inbox"]["settle_seconds"] == 3
     assert filled["retrain"]["settings"]["cooldown_minutes"] == 5
+    assert filled["retrain"]["settings"]["alert_roots"] == ["s3://corpus/new"]
     for flow in filled.values():
         assert flow["settings"]["notify"]["webhook"] is None, "in its page it could be read"
     relative = _defaults(DeployVerb(input=("corpus",), output="out", inbox="in"), UP)
