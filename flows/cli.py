@@ -325,13 +325,17 @@ def up(call: Call) -> Answer:
     """Start the local stack: Prefect and its workers, MLflow, a Spark cluster; all on loopback.
 
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
+    Where PREFECT_API_URL or MLFLOW_TRACKING_URI name a server of others, that one is used.
     """
     from headrace.flows.screen import stack_screen
+    from headrace.infra.endpoints import endpoints
+    from headrace.infra.ways_in import ways_in
     from headrace.tasks.alerts import send_outbox
     from headrace.tasks.settings import UpVerb, component
 
     services = stack.up(home(), component(call.settings(UpVerb), stack.StackSettings))
-    data = {"services": services, "alerts_sent": send_outbox()}
+    sent = send_outbox()
+    data = {"services": services, "alerts_sent": sent, **ways_in(endpoints(home()), services)}
     return Answer(data, stack_screen(data))
 
 

@@ -16,6 +16,9 @@ from headrace.infra import credentials, database, servers, spark_auth, stack
 from headrace.infra.home import Home
 from headrace.infra.servers import Server
 
+SPARK_LOGIN = "HEADRACE_SPARK_LOGIN"
+"""Environment variable: `user:password` of Spark's pages."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -105,6 +108,8 @@ class OwnStack(Endpoints):
         if self._up is None:
             return None
         variables = spark_auth.client_variables(self._home, self._up.spark_master)
+        if self._credentials is not None:
+            variables[SPARK_LOGIN] = f"{credentials.USER}:{self._credentials.spark_password}"
         return Cluster(self._up.spark_master, self._up.event_log, variables)
 
 
