@@ -24,7 +24,7 @@ from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 from pydantic import Field, ValidationError, create_model, model_validator
 
-from headrace.infra import storage
+from headrace.infra import pools, storage
 from headrace.infra.config_file import Config, read_config
 from headrace.infra.endpoints import Cluster, Endpoints
 from headrace.infra.errors import UsageError
@@ -130,6 +130,7 @@ def deploy(settings: DeployVerb, found: Endpoints) -> dict[str, Any]:
         Path(settings.file) if settings.file else SHIPPED, _defaults(settings, found.spark)
     )
     notices.keep(settings.notify)
+    pools.make(prefect.url, settings.pools, prefect.own)
     registered = []
     with get_client(sync_client=True) as client:
         for form in forms:
@@ -270,7 +271,7 @@ def _flow(entrypoint: str, where: str) -> Flow[..., Any]:
 
 
 def _register(
-    client: SyncPrefectClient, form: Form, model: str, pools: PoolsSettings
+    client: SyncPrefectClient, form: Form, model: str, names: PoolsSettings
 ) -> dict[str, Any]:
     """One deployment with its schedules and triggers; what was paused in its page stays paused."""
     entry, flow, name = form.entry, form.flow, form.name
@@ -279,7 +280,7 @@ def _register(
         flow_id=client.create_flow_from_name(flow.name),
         name=entry.name,
         entrypoint=entry.entrypoint,
-        work_pool_name=pools.by_role()[entry.work_pool.name].name,
+        work_pool_name=names.by_role()[entry.work_pool.name].name,
         description=entry.description,
         tags=["headrace", *entry.tags],
         parameters=form.parameters,

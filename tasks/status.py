@@ -67,15 +67,16 @@ def _flows(prefect: Server | None) -> dict[str, Any]:
     import httpx
 
     try:
-        return {**nothing, **_asked(prefect.url)}
+        return {**nothing, **_asked(prefect)}
     except (httpx.HTTPError, HeadraceError):
         hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
         return {**nothing, "stack_fault": f" does not answer: {hint}"}
 
 
-def _asked(api: str) -> dict[str, Any]:
+def _asked(prefect: Server) -> dict[str, Any]:
+    """What the server says; of another's only what concerns headrace's deployments."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -84,8 +85,12 @@ def _asked(api: str) -> dict[str, Any]:
 
     with get_client(sync_client=True) as client:
         names = {f.id: f.name for f in client.read_flows(limit=200)}
-        deployments = client.read_deployments(limit=200)
+        deployments = client.read_deployments(
+            deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}}),
+            limit=200,
+        )
         pools = client.read_work_pools(limit=200)
+        ours = {d.id for d in deployments}
         now = client.read_flow_runs(
             flow_run_filter=in_state(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
         )
@@ -94,9 +99,12 @@ def _asked(api: str) -> dict[str, Any]:
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=200,
         )
-    deployed = [r for r in now if r.parent_task_run_id is None]
+    deployed = [
+        r for r in now if r.parent_task_run_id is None and (prefect.own or r.deployment_id in ours)
+    ]
     # Of each deployment the next run is enough.
-    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
+    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id in ours}
+    used = {d.work_pool_name for d in deployments}
     return {
         "running": [
             {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
@@ -107,8 +115,12 @@ def _asked(api: str) -> dict[str, Any]:
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
         "paused": [
-            *events.paused(api),
-            *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
+            *events.paused(prefect.url),
+            *(
+                f"work pool {p.name}: nothing in it starts"
+                for p in pools
+                if p.is_paused and p.name in used
+            ),
             *(
                 f"deployment {names.get(d.flow_id)}/{d.name}: it starts by hand or on an event only"
                 for d in deployments

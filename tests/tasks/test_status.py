@@ -8,6 +8,7 @@ import pytest
 from headrace.infra.errors import HeadraceError
 from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import home
+from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.status import status
@@ -47,7 +48,7 @@ def test_the_last_window_and_what_the_state_takes() -> None:
 def test_a_silent_server_hides_nothing_else(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def silent(_: str) -> None:
+    def silent(_: Server) -> None:
         raise error
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
