@@ -294,8 +294,9 @@ def monitor(
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
-    if data.get("outbox"):
-        data = {**data, "alert_waits": why_it_waits(data["outbox"])}
+    for verdict in (data, *data.get("windows", ())):
+        if verdict.get("outbox"):
+            verdict["alert_waits"] = why_it_waits(verdict["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 

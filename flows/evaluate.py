@@ -12,5 +12,5 @@ from headrace.tasks.judging import evaluate_model
 
 @flow(name="evaluate", flow_run_name="evaluate-{model}")
 def evaluate(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
-    """Bits a byte with intervals, by domain and language."""
+    """Bits per byte with intervals, by domain and language."""
     return evaluate_model(model, suite, shared)

@@ -7,8 +7,9 @@ from typing import Any
 from prefect import flow
 
 from headrace.infra.settings import Shared
-from headrace.tasks.evidence import compare_exports, evidence_of_text, rival_of
+from headrace.tasks.evidence import beside_base, compare_exports, evidence_of_text, rival_of
 from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
+from headrace.tasks.models import fault_of
 from headrace.tasks.settings import GateSettings, GateVerb
 
 
@@ -22,12 +23,17 @@ def gate_first(
     shared: Shared,
     chain: str | None = None,
 ) -> dict[str, Any]:
-    """The first model ever against the n-gram baselines, a later one against the champion."""
+    """The first model ever against the n-gram baselines, a later one against the champion.
+
+    Either is also held against its own pretrained model: what alignment may cost.
+    """
     pretrained = score_heldout(base["export"], corpus, shared)
     challenger = score_heldout(aligned["export"], corpus, shared)
     baselines = score_baselines(tokens, corpus, base["tokens"], shared)
     rival, version = rival_of(aligned, baselines, corpus, shared)
-    ours = evidence_of_text(aligned["export"], challenger, corpus)
+    fault = fault_of(aligned["export"])
+    ours = evidence_of_text(aligned["export"], challenger, corpus, fault)
+    rival, ours = beside_base(rival, ours, pretrained)
     decision = decide(rival, ours, aligned["folder"], settings, "first", shared.seed, version)
     moved = promote(
         aligned["export"], corpus[-1], decision, settings, shared, aligned["tags"], chain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from prefect import flow
@@ -11,6 +13,11 @@ from headrace.tasks.alerts import emit
 from headrace.tasks.drift import alert_payload, compare_texts, reference_of
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
 from headrace.tasks.windows import check_there, dissolve, judged, next_windows, watching
+
+_NOTHING: Mapping[str, Any] = MappingProxyType(
+    {"drift": False, "p_value": None, "effect": None, "drifted": (), "report": None}
+)
+"""What a pass without a window says."""
 
 
 @flow(name="monitor", flow_run_name="monitor-{window}")
@@ -29,15 +36,9 @@ def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[s
 
 @flow(name="monitor-inbox", flow_run_name="monitor-inbox")
 def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> dict[str, Any]:
-    """The verdict on each window that an inbox has come to hold; the last one's stands for all."""
-    nothing: dict[str, Any] = {
-        "drift": False,
-        "p_value": None,
-        "effect": None,
-        "drifted": [],
-        "report": None,
-    }
-    verdicts = []
+    """The verdict on each new window of an inbox, and the one that stands for the pass."""
+    verdicts: list[dict[str, Any]] = []
+    waits: list[str] = []
     # What is wrong with the reference is no window's fault.
     check_there(reference_of(reference, settings))
     with watching(inbox):
@@ -45,16 +46,26 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
             try:
                 verdict = monitor.fn(reference, window, settings)
             except (UnreadableError, NoTextError) as error:
-                # It will not mend itself, and the windows after it must not wait for it.
-                verdict = {**nothing, "drift": None, "why": error.message}
+                # It won't become readable, and the windows after it must not wait for it.
+                verdict = {**_NOTHING, "drift": None, "why": error.message}
                 judged(window, verdict)
             except (ValidationError, InputError) as error:
                 # Too little text for a test, or a file has gone or changed meanwhile: what is there
                 # joins what comes next.
                 dissolve(window)
-                nothing["waits"] = error.message
+                waits.append(error.message)
                 continue
             verdicts.append({"window": window, **verdict})
-    last = next((v for v in reversed(verdicts) if v["drift"]), verdicts[-1] if verdicts else {})
-    answer = {**nothing, **last, "inbox": inbox, "windows": verdicts}
+    answer = {**_NOTHING, **_for_all(verdicts), "inbox": inbox, "windows": verdicts}
+    if waits:
+        answer["waits"] = "; ".join(dict.fromkeys(waits))
     return {**answer, "drift": bool(answer["drift"])}
+
+
+def _for_all(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict that stands for a pass: the last alert, else the last that was judged at all."""
+    for kind in (True, False, None):
+        for verdict in reversed(verdicts):
+            if verdict["drift"] is kind:
+                return verdict
+    return {}

@@ -124,20 +124,43 @@ def _round(
     settings: RetrainVerb,
     used: dict[str, int] | None = None,
 ) -> State[Any]:
+    """A round on windows at once; where they are damaged together, one on each of them.
+
+    A damaged window among others must not be their verdict as well.
+    """
+    try:
+        return _one_round(windows, force, settings, used)
+    except (DamagedWindowError, NoTextError) as error:
+        if len(windows) == 1:
+            return _refused(windows[0], error, settings)
+        states = [_round([window], force, settings, used) for window in windows]
+        # An overtaken one has to be tried again; else the last that came to a round says most.
+        states.sort(key=lambda s: (s.name == OVERTAKEN, s.name != "Refused"))
+        return states[-1]
+
+
+def _refused(window: str, error: ValidationError, settings: RetrainVerb) -> State[Any]:
+    notices.tell(settings, "retrain", "Refused", error.message, notices.again())
+    said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
+    run_page.show_text("decision", said, "The window is not fit to learn from")
+    settled(window, "Refused")
+    return ended("Refused", error.message)
+
+
+def _one_round(
+    windows: list[str], force: bool, settings: RetrainVerb, used: dict[str, int] | None
+) -> State[Any]:
+    """A round on windows at once, and what became of it stored with each.
+
+    Raises:
+        DamagedWindowError, NoTextError: together they keep too little; nothing is stored then.
+    """
     with one_round(windows, settings) as version:
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
-        try:
-            answer = retrain.fn(job)
-        except (DamagedWindowError, NoTextError) as error:
-            notices.tell(settings, "retrain", "Refused", error.message, notices.again())
-            said = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
-            run_page.show_text("decision", said,
-                               "The window is not fit to learn from")  # fmt: skip
-            state = ended("Refused", error.message)
-        else:
-            if used is not None:
-                used["tokens"] = answer.get("tokens", 0)
-            state = _told(answer, settings)
+        answer = retrain.fn(job)
+        if used is not None:
+            used["tokens"] = used.get("tokens", 0) + answer.get("tokens", 0)
+        state = _told(answer, settings)
         if state.name != OVERTAKEN:
             for window in windows:
                 settled(window, str(state.name))

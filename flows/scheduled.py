@@ -161,8 +161,8 @@ def monitor(
         return ended("Cached", "no new window: nothing was compared")
     found = [v for v in verdicts if v["drift"]]
     if found:
-        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: "
-                      f"{', '.join(found[-1]['drifted'])}")  # fmt: skip
+        shifted = ", ".join(dict.fromkeys(name for v in found for name in v["drifted"]))
+        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: {shifted}")
     if bad:
         return ended("Unreadable", bad[-1]["why"])
     return ended("NoDrift", f"{len(verdicts)} windows compared")
@@ -212,10 +212,11 @@ def evaluate(
     with run_page.live():
         answer = chain.fn(model, suite, settings)
         run_page.show_metrics(answer["metrics"])
-    bits = answer["metrics"]["bits_per_byte"]["value"]
+    value = answer["metrics"]["bits_per_byte"]["value"]
+    bits = "no finite number of" if value is None else f"{value:.3f}"
     if run_page.older(answer["file"], began):
-        return ended("Cached", f"measured before: {bits:.3f} bits a byte")
-    return ended("Completed", f"{bits:.3f} bits a byte")
+        return ended("Cached", f"measured before: {bits} bits per byte")
+    return ended("Completed", f"{bits} bits per byte")
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_TOLD)

@@ -16,7 +16,8 @@ def _rule(title: str = "") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"  {visible(name):<22}{visible(value)}" for name, value in rows]
+    # A name that is too long for its column still stands apart from the value.
+    return [f"  {visible(name):<20}  {visible(value)}" for name, value in rows]
 
 
 def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,7 +71,12 @@ def release_screen(release: dict[str, Any]) -> str:
 
 
 def _figure(metric: dict[str, Any]) -> str:
-    return f"{metric['value']:.3f}  [{metric['low']:.3f}, {metric['high']:.3f}]  n {metric['n']}"
+    value, low, high, n = (metric[k] for k in ("value", "low", "high", "n"))
+    if value is None:
+        return f"not a finite number  n {n}"
+    if low is None:
+        return f"{value:.3f}  n {n}, too few documents for an interval"
+    return f"{value:.3f}  [{low:.3f}, {high:.3f}]  n {n}"
 
 
 def metrics_screen(data: dict[str, Any]) -> str:
@@ -102,17 +108,21 @@ def _mark(decision: str, moved: bool) -> str:
     return {"reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
 
 
+def _difference(m: dict[str, Any]) -> str:
+    """One metric of a gate."""
+    moved = f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f}"
+    if m["interval"] is None:
+        return f"{moved} over {m['n']} documents, too few for an interval: {m['verdict']}"
+    low, high = m["interval"]
+    return f"{moved} [{low:+.3f}, {high:+.3f}]: {m['verdict']}"
+
+
 def gate_screen(data: dict[str, Any]) -> str:
     """The end of `headrace gate`."""
     rows = [("decision", _mark(data["decision"], moved=False))]
     for name, m in data["metrics"].items():
         if m["difference"] is not None:
-            low, high = m["interval"]
-            rows.append(
-                (m.get("label") or name,
-                 f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f} "
-                 f"[{low:+.3f}, {high:+.3f}]: {m['verdict']}")
-            )  # fmt: skip
+            rows.append((m.get("label") or name, _difference(m)))
     rows += [("because", reason) for reason in data["reasons"]]
     rows.append(("report", data["report"]))
     return "\n".join([_rule("gate"), *_rows(rows)])
@@ -120,19 +130,28 @@ def gate_screen(data: dict[str, Any]) -> str:
 
 def drift_screen(data: dict[str, Any]) -> str:
     """The end of `headrace monitor`."""
-    if data["report"] is None:
-        rows = [("windows", "no new one"), *([("waits", data["waits"])] if "waits" in data else [])]
-        return "\n".join([_rule("monitor"), *_rows(rows)])
-    said = "DRIFT" if data["drift"] else "no drift"
-    rows = [("verdict", f"{said}  (p {data['p_value']:.2g}, effect {data['effect']:.2f})")]
-    if "windows" in data:
-        rows.append(("windows", ", ".join(w["window"] for w in data["windows"])))
-    if data["drifted"]:
-        rows.append(("what shifted", ", ".join(data["drifted"])))
-    if data.get("outbox"):
-        rows.append(("alert", f"waits in {data['outbox']}: {data['alert_waits']}"))
-    rows.append(("report", data["report"]))
+    windows = data.get("windows", [data])
+    rows = [row for window in windows for row in _window_rows(window)]
+    rows = rows or [("windows", "no new one")]
+    if "waits" in data:
+        rows.append(("waits", data["waits"]))
     return "\n".join([_rule("monitor"), *_rows(rows)])
+
+
+def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """One window's own verdict."""
+    rows = [("window", verdict["window"])] if "window" in verdict else []
+    if verdict["drift"] is None:
+        return [*rows, ("verdict", f"unreadable: {verdict['why']}")]
+    said = "DRIFT" if verdict["drift"] else "no drift"
+    rows.append(
+        ("verdict", f"{said}  (p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f})")
+    )
+    if verdict["drifted"]:
+        rows.append(("what shifted", ", ".join(verdict["drifted"])))
+    if verdict.get("outbox"):
+        rows.append(("alert", f"waits in {verdict['outbox']}: {verdict['alert_waits']}"))
+    return [*rows, ("report", verdict["report"])]
 
 
 def stack_screen(data: dict[str, Any]) -> str:
@@ -244,10 +263,14 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
         (
             stage,
             f"{MEASURES.get(m.get('name'), m.get('name'))}: {m['before']:.3f} -> {m['after']:.3f}, "
-            f"gain {m['gain']:+.3f} [{m['low']:+.3f}, {m['high']:+.3f}]: {verdict(m)}",
+            f"gain {m['gain']:+.3f}{_ends(m)}: {verdict(m)}",
         )
         for stage, m in alignment.items()
     ]
+
+
+def _ends(m: dict[str, Any]) -> str:
+    return "" if m["low"] is None else f" [{m['low']:+.3f}, {m['high']:+.3f}]"
 
 
 def run_screen(data: dict[str, Any]) -> str:

@@ -298,6 +298,22 @@ class Registry:
                     stack.pop()
         return stack
 
+    def approved(self) -> list[str]:
+        """Versions that were promoted by a gate or a person, oldest first.
+
+        One that was refused since, or that a rollback led away from, is approved no longer; until
+        it is promoted again, or a rollback leads back to it.
+        """
+        found: dict[str, None] = {}
+        for made in self._decisions():
+            if made["action"] == ROLLBACK and made["from"]:
+                found.pop(made["from"], None)
+            if made["action"] == REFUSE:
+                found.pop(_about(made), None)
+            elif made["to"]:
+                found.setdefault(made["to"])
+        return list(found)
+
     def _unfit(self, number: str, now: str | None) -> str | None:
         """Why a former champion can't be champion again; None where it can."""
         if number == now:

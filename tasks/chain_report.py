@@ -110,10 +110,10 @@ def _summary(answer: dict[str, Any]) -> Section:
                 (
                     "parameters",
                     f"{answer['total_parameters'] / 1e6:.2f} M",
-                    f"{answer['active_parameters'] / 1e6:.2f} M active a token",
+                    f"{answer['active_parameters'] / 1e6:.2f} M active per token",
                 ),
                 (
-                    "bits a byte, held out",
+                    "bits per byte, held out",
                     f"{bits['aligned']:.3f}",
                     f"bigram {bits['kneser_ney_bigram']:.3f}, unigram {bits['unigram']:.3f}",
                 ),
@@ -144,7 +144,7 @@ def _pretraining(answer: dict[str, Any]) -> Section:
         "Pretraining",
         pages.paragraph(
             f"{base['tokens']:,} tokens in {base['steps']} steps, "
-            f"{base['tokens_per_second']:,.0f} tokens a second."
+            f"{base['tokens_per_second']:,.0f} tokens per second."
         ),
         *stage_plots(
             "pretrain",
@@ -167,22 +167,23 @@ def _quality(answer: dict[str, Any]) -> Section:
         for i, (key, label) in enumerate(_MODELS):
             m = scored[key]["metrics"]["bits_per_byte"]
             axes.barh(i, m["value"], color=pages.colour("blue" if "MoE" in label else "grey"))
-            axes.plot([m["low"], m["high"]], [i, i], color=pages.colour("ink"), lw=2)
-            axes.text(m["high"] + 0.04, i, f"{m['value']:.3f}", va="center", fontsize=9)
+            end = m["value"]
+            if m["low"] is not None:
+                end = m["high"]
+                axes.plot([m["low"], end], [i, i], color=pages.colour("ink"), lw=2)
+            axes.text(end + 0.04, i, f"{m['value']:.3f}", va="center", fontsize=9)
         axes.set_yticks(range(len(_MODELS)), [label for _, label in _MODELS], fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlabel("bits a byte on held-out documents (lower is better)", fontsize=9)
+        axes.set_xlabel("bits per byte on held-out documents (lower is better)", fontsize=9)
 
     return Section(
         "Held-out quality",
-        pages.plot(
-            draw, "The black line is the 95 % bootstrap interval over documents.", height=2.3
-        ),
+        pages.plot(draw, "The black line is the 95 % interval over documents.", height=2.3),
         pages.table(
             ["documents", "n", *(label for _, label in _MODELS)],
             rows,
-            "Bits a byte of held-out documents by language and domain: a fixed sample, and of each "
-            f"the first {EvaluateSettings().max_bytes:,} bytes.",
+            "Bits per byte of held-out documents by language and domain: a fixed sample, and of "
+            f"each the first {EvaluateSettings().max_bytes:,} bytes.",
         ),
     )
 
@@ -193,16 +194,13 @@ def _alignment(answer: dict[str, Any]) -> Section:
         name = str(m.get("name"))
         rows.append([stage, MEASURES.get(name, name), m["before"], m["after"], m["gain"], m["low"],
                      m["high"], verdict(m), m.get("n")])  # fmt: skip
-        if "likelihood_accuracy" in m:
-            known = m["likelihood_accuracy"]
-            rows.append(["", "the same by the SFT model's likelihood", known, m["after"],
-                         m["after"] - known, None, None, "", m.get("n")])  # fmt: skip
     parts = [
         pages.table(
             ["stage", "measured by", "before", "after", "gain", "low", "high", "verdict", "n"],
             rows,
-            "Held-out prompts; low and high bound the gain (95 % bootstrap interval). An untrained "
-            "reward model is at 0.5 by construction: the order by likelihood is what it must beat.",
+            "Held-out prompts; low and high bound the gain (95 % interval). What the reward model "
+            "is compared with is the order by the SFT model's likelihood, which needs no training; "
+            "a head that knows nothing ties every pair, which is 0.5.",
         )
     ]
     for stage in answer["alignment"]:
@@ -242,9 +240,9 @@ def _round(round_: dict[str, Any]) -> list[Section]:
             pages.table(
                 ["held-out text", "before", "EWC", "change", "plain fine-tuning", "change"],
                 rows,
-                "Bits a byte (lower is better): what was learned of the new, forgotten of the old. "
-                "A smaller sample of documents and of their bytes (`retrain.ewc.heldout`), so the "
-                "figures differ from those above.",
+                "Bits per byte (lower is better): what was learned of the new, forgotten of the "
+                "old. A smaller sample of documents and of their bytes "
+                "(`retrain.ewc.material.heldout`), so the figures differ from those above.",
             ),
             *stage_plots("ewc", round_["folder"]),
         )

@@ -16,10 +16,11 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
-from headrace.tasks.models import lineage_of, resolve_model
+from headrace.tasks.models import lineage_of, resolve_model, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.tasks.step import OF, once, relative, run_folder, step
+from headrace.training.incremental.split import split_window
 from headrace.training.scoring import evaluate as scoring
 from headrace.training.scoring import gate, gate_report
 from headrace.training.scoring.gate import Evidence, Sample
@@ -29,11 +30,19 @@ from headrace.training.settings import EvaluateSettings
 _TEXT = ("text", "content_hash")
 
 
-def heldout_documents(corpus: list[str]) -> pa.Table:
-    """The held-out documents of releases: `text`, `content_hash`, `lang`, `domain`."""
-    return pa.concat_tables(
-        [releases.read_documents(r, _TEXT, heldout=True) for r in corpus]
-    )  # fmt: skip
+def heldout_documents(corpus: list[str], window: str | None = None) -> pa.Table:
+    """The held-out documents of releases: `text`, `content_hash`, `lang`, `domain`.
+
+    `window` is the one of them, if any, that a round of retraining learned last: what that round
+    held out besides counts as well, since a small window has next to nothing otherwise.
+    """
+    tables = []
+    for release in corpus:
+        if release == window:
+            tables.append(split_window(releases.read_documents(release, _TEXT))[1])
+        else:
+            tables.append(releases.read_documents(release, _TEXT, heldout=True))
+    return pa.concat_tables(tables)
 
 
 def release_folder(release_id: str | None) -> str:
@@ -116,7 +125,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         # A suite is scored whole: the caller chose its size.
         settings = EvaluateSettings(documents=table.num_rows)
     identity = [
-        sha256(export / "model.safetensors"),
+        weights_of(export),
         suite_id,
         settings.model_dump(),
         shared.seed,
@@ -133,13 +142,17 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
 
 
 @step("evaluate on held-out records")
-def score_heldout(export: str, corpus: list[str], shared: Shared) -> dict[str, Any]:
-    """{metrics, documents (Parquet file)} of a model on the held-out records of releases."""
-    ids = [Path(r).name for r in corpus]
-    folder = run_folder("evaluate", [_run_of(export), ids, shared.seed, code_version("training")])
+def score_heldout(
+    export: str, corpus: list[str], shared: Shared, window: str | None = None
+) -> dict[str, Any]:
+    """{metrics, documents (Parquet file)} of a model on `heldout_documents`."""
+    identity = [weights_of(export), [Path(r).name for r in corpus], shared.seed]
+    if window:
+        identity.append(Path(window).name)
+    folder = run_folder("evaluate", [*identity, code_version("training")])
 
     def make() -> dict[str, Any]:
-        result = scoring.evaluate(export, heldout_documents(corpus), shared.seed)
+        result = scoring.evaluate(export, heldout_documents(corpus, window), shared.seed)
         path = folder / "documents.parquet"
         _write(result.documents, path)
         return {"metrics": result.metrics, "documents": relative(path), OF: _run_of(export)}
@@ -314,5 +327,5 @@ def log_decision(run: str, decision: dict[str, Any]) -> None:
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:
-    names = ("champion", "challenger", "difference", "p", "margin")
+    names = ("champion", "challenger", "difference", "se", "p", "margin", "power")
     return {m: {k: v.get(k) for k in names} for m, v in decision["metrics"].items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.lineage import sha256
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 
@@ -48,6 +49,33 @@ def resolve_model(model: str, shared: Shared) -> Path:
         f"{model}: no export (config.json, model.safetensors)",
         f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",
     )
+
+
+def weights_of(export: str | Path) -> str:
+    """SHA-256 of an export's weights: which model it is, wherever it lies and whatever its name.
+
+    Raises:
+        InputError: they aren't there.
+    """
+    path = Path(export) / "model.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", "make the export again")
+    return sha256(path)
+
+
+def fault_of(export: str | Path) -> str:
+    """Why an export can't be used at all, whatever it scores; empty for a sound one.
+
+    Raises:
+        InputError: its weights are missing or broken.
+    """
+    from headrace.training.moe.export import broken_weights
+
+    broken = broken_weights(export)
+    if not broken:
+        return ""
+    more = f" and {len(broken) - 1} more tensors" if broken[1:] else ""
+    return f"its weights are not finite numbers ({broken[0]}{more})"
 
 
 def lineage_of(export: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
 from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.tasks.anchor import find_anchor
 from headrace.tasks.curation import release_of
-from headrace.tasks.evidence import NEW, OLD, reward_sample, score_rewards
+from headrace.tasks.evidence import (
+    ANCHOR,
+    NEW,
+    OLD,
+    REWARD,
+    beside_anchor,
+    old_documents,
+    reward_sample,
+    score_rewards,
+)
 from headrace.tasks.judging import decide, policy_of, promote, read_scores
-from headrace.tasks.models import lineage_of
+from headrace.tasks.models import fault_of, lineage_of
 from headrace.tasks.recording import close_chain, open_chain, record_stage, registry, tracking
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, relative, run_folder, step
@@ -184,21 +195,32 @@ def decide_round(
     trained: dict[str, Any],
     settings: RetrainVerb,
 ) -> dict[str, Any]:
-    """The gate on new text, old text and rewards."""
+    """The gate on new text, old text (against the champion and the anchor) and rewards."""
     scored = trained["evaluation"]
+    policy = policy_of(settings.gate, "default")
     data = {"new": child["release_id"], "old": Path(champion["release"]).name}
+    fault = fault_of(trained["export"])
     sides = []
     for name, when, export in (
         (f"version {champion['version']}", "before", champion["export"]),
         ("retrained", "after", trained["export"]),
     ):
         samples = {NEW: read_scores(scored["new"][when]), OLD: read_scores(scored["old"][when])}
-        samples |= reward_sample(score_rewards(export, trained["tags"], settings.seed))
-        measures = trained.get("measures", {}) if when == "after" else {}
-        sides.append(Evidence(name, samples, measures=measures, data=data))
+        if policy.names(REWARD) and not fault:
+            samples |= reward_sample(score_rewards(export, trained["tags"], settings.seed))
+        sides.append(Evidence(name, samples, data=data))
+    theirs, ours = sides
+    ours = replace(ours, measures=trained.get("measures", {}), fault=fault)
+    if policy.names(ANCHOR):
+        documents = old_documents(
+            releases.lineage(champion["release"]), settings.ewc.material.heldout
+        )
+        models, old = registry(settings.model.name), theirs.samples[OLD]
+        anchor = find_anchor(theirs.name, old, documents, models, {champion["version"]: old})
+        theirs, ours = beside_anchor(theirs, ours, anchor)
     return decide(
-        sides[0],
-        sides[1],
+        theirs,
+        ours,
         Path(trained["folder"]),
         settings.gate,
         "default",

@@ -165,7 +165,7 @@ def show_decision(answer: dict[str, Any]) -> None:
     lines = [f"**{answer['decision'].capitalize()}**: {moved}, version {answer['champion']}.", ""]
     lines += [f"- {markdown(reason)}" for reason in answer["reasons"]]
     for side, m in answer["metrics"].items():
-        lines.append(f"- {side} text: {m['before']:.3f} → {m['after']:.3f} bits a byte")
+        lines.append(f"- {side} text: {m['before']:.3f} → {m['after']:.3f} bits per byte")
     show_text("decision", "\n".join(lines), "The gate's decision")
     gate = answer["gate"]
     show_links({"gate report": gate.get("report"), "MLflow run": _run_page(answer.get("run_id"))})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 MEASURES = {
-    "bits_per_byte": "bits a byte of responses",
+    "bits_per_byte": "bits per byte of responses",
     "pairwise_accuracy": "pairs in the right order",
     "gold_pass": "answers that pass the gold rule",
 }
@@ -17,6 +17,8 @@ MEASURES = {
 
 def verdict(metrics: dict[str, Any]) -> str:
     """What the interval of a stage's gain says: better, worse or no change."""
+    if metrics["low"] is None:
+        return "too few to tell"
     if metrics["low"] > 0:
         return "better"
     return "worse" if metrics["high"] < 0 else "no change"

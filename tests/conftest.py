@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -162,3 +163,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield made
         finally:
             made.kill(*made.processes)
+
+
+@pytest.fixture(scope="session")
+def zero_mean() -> dict[str, Callable[[np.random.Generator, tuple[int, int]], Any]]:
+    """Populations whose true mean is 0, each as (random numbers, shape) -> values.
+
+    The skewed ones have many small gains and a few large losses: so a small sample deceives.
+    """
+    return {
+        "normal": lambda dice, size: dice.normal(size=size),
+        "t, 2 degrees of freedom": lambda dice, size: dice.standard_t(2, size),
+        "t, 3 degrees of freedom": lambda dice, size: dice.standard_t(3, size),
+        "normal, a tenth ten times as wide": lambda dice, size: (
+            dice.normal(size=size) * np.where(dice.random(size) < 0.1, 10, 1)
+        ),
+        "log-normal, shape 0.5": lambda dice, size: np.exp(0.125) - dice.lognormal(0, 0.5, size),
+        "log-normal, shape 1": lambda dice, size: np.exp(0.5) - dice.lognormal(0, 1, size),
+        "log-normal, shape 1, turned": lambda dice, size: dice.lognormal(0, 1, size) - np.exp(0.5),
+        "exponential": lambda dice, size: 1 - dice.exponential(size=size),
+        "chi-squared, 1 degree of freedom": lambda dice, size: 1 - dice.chisquare(1, size),
+        "normal, a twentieth loses 5": lambda dice, size: (
+            dice.normal(size=size) + 0.25 - 5 * (dice.random(size) < 0.05)
+        ),
+    }

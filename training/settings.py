@@ -102,6 +102,6 @@ class EvaluateSettings(Settings):
     max_bytes: int = Field(default=1536, ge=1)
     """Bytes (UTF-8) of the start of a document that are scored."""
     resamples: int = Field(default=1000, ge=1)
-    """Bootstrap samples."""
+    """Random sign flips behind an interval (`scoring.interval`)."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Of the two-sided interval."""

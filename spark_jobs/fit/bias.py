@@ -1,6 +1,7 @@
 """Fits level 4's weights: hostile sentences against clean ones, with the groups masked.
 
-`python -m headrace.spark_jobs.fit.bias --data DIR --packages DIR [--exclude FILE …]`
+    python -m headrace.spark_jobs.fit.bias --data DIR --packages DIR [--exclude FILE …]
+    python -m headrace.spark_jobs.fit.bias … --by-source
 
 DIR of data holds the labelled sets of `LABELLED`; packages and clean sets are read as
 `headrace.spark_jobs.fit.corpora` says. A logistic model over hashed n-grams whose features are
@@ -9,14 +10,24 @@ NB-SVM), which a few thousand hostile sentences need. It has three outputs: `zh`
 hostile comments from others of the same sets; `foul` tells hostile comments from
 
 - clean sentences of every source, many of which name a group or speak of hostility;
+- everyday sentences of a dictionary and a language course, and comments that are not hostile:
+  otherwise short plain text passes for a comment, and so for hostile;
 - labelled hostile comments inside a frame that reports, punishes or rejects them;
 - statements about groups, rights and hostility, and bare lists of groups.
+
+`zh` and `en` see clean sentences that name a group too, with a small weight: among comments the
+hostile ones name groups more often, and the name of a group must not be what tells them.
+
+Words that are an insult among comments are plain ones elsewhere (恶心 of a side effect, 垃圾 of
+waste). So the model is fitted twice: clean sentences that the first fit takes for hostile get more
+weight in the second (hard negatives).
 
 One output for both costs AUC in English (0.84 against 0.86): telling tweets from statutes is so
 easy that little weight is left for what is hard.
 
 The figures that are printed are of a twin that was not fitted on `HELD_OUT` of each labelled set;
-the weights that are written are fitted on all of it.
+the weights that are written are fitted on all of it. `--by-source` prints what models say of
+sources that they have not seen, and writes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +39,8 @@ import logging
 import random
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +50,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra.lineage import is_heldout
-from headrace.spark_jobs.fit.corpora import content_key, excluded, passages
+from headrace.spark_jobs.fit.corpora import PLAIN, content_key, excluded, passages
 from headrace.spark_jobs.kernels.groups import PLACEHOLDER, sentences
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels.base import EN, ZH, Texts
@@ -61,17 +73,34 @@ INVERSE_L2 = 10.0
 CLASS_WEIGHT = {"bias_zh_cold": 3000.0, "bias_en_tweets": 1000.0, "bias_en_forum": 1000.0}
 """Sum of the weights of each label of a set."""
 CLEAN_WEIGHT = 9000.0
+PLAIN_WEIGHT = 3000.0
 FRAME_WEIGHT = 1500.0
+UNHOSTILE_SHARE = 0.3
+"""Weight in `foul` of comments that are not hostile, against their weight in `zh` and `en`."""
+NAMING_SHARE = 0.3
+"""Weight in `zh` and `en` of clean sentences that name a group, against that of the comments that
+are not hostile."""
+HARD = 0.3
+"""Probability of hostility by a first fit from which on a clean sentence is a hard one."""
+HARD_SHARE = 0.2
+"""Weight in `zh` and `en` that hard sentences get besides, against that of the comments that are
+not hostile."""
+HARD_WEIGHT = 500.0
+"""Weight in `foul` that the hard sentences of each language get besides."""
 CLEAN_EACH = 2500
 """Sentences of each kind, clean source and language."""
+_LEAST_BYTES = {False: 33, True: 13}
+"""Bytes of the shortest sentence that is taken of a clean and of a plain source."""
 _ABOUT = re.compile(
     "歧视|压迫|侮辱|仇恨|偏见|平等|种族|虐待|暴力|骚扰"
     "|discriminat|racis|sexis|prejudic|stereotyp|equal|hate|hatred|harass|abus|violen|slave",
     re.I,
 )
 """Words of clean text about hostility: statutes on equality, news on racism, medicine on abuse."""
-OFFSET = {"zh": -1.1, "en": -0.1, "foul": 0.7}
-"""Added to the margins; chosen on held-out comments and sources that were not fitted, see docs."""
+OFFSET = {"zh": -0.8, "en": 0.2, "foul": 1.6}
+"""Added to the margins: those of `zh` and `en` set where 0.3 lies, that of `foul` keeps it a gate
+and leaves the order of comments to the other two. Chosen on held-out comments and on sources that
+were not fitted, see docs."""
 
 FRAMES = {
     "en": (
@@ -136,6 +165,7 @@ class Comment:
     label: int
     source: str
     heldout: bool
+    topic: str = ""
 
 
 def normal(text: str) -> str:
@@ -153,7 +183,8 @@ def comments(data: Path, exclude: frozenset[str]) -> list[Comment]:
                 continue
             draw = hashlib.blake2b(normal(r["text"]).encode(), digest_size=8).digest()
             held = int.from_bytes(draw) < HELD_OUT * 2**64
-            out.append(Comment(r["text"], r["lang"], int(r["label"]), source, held))
+            topic = r.get("topic") or ""
+            out.append(Comment(r["text"], r["lang"], int(r["label"]), source, held, topic))
     return out
 
 
@@ -170,37 +201,58 @@ def masked(texts: list[str]) -> list[str]:
     ]
 
 
-def clean_sentences(texts: list[tuple[str, str, str]], seed: int) -> list[str]:
+@dataclass(frozen=True)
+class Example:
+    """A masked text to fit on that is not a comment."""
+
+    text: str
+    source: str
+    """Of a clean source: its name; else `frame`, `statement` or `list`."""
+    lang: str = ""
+    naming: bool = False
+    """Whether it is a clean sentence that names a group."""
+    comment: Comment | None = None
+    """The hostile comment inside a frame."""
+
+
+def clean_sentences(texts: list[tuple[str, str, str]], seed: int) -> list[Example]:
     """Up to 3 * CLEAN_EACH masked sentences of each (source, language) of (source, lang, text)."""
     cells: dict[tuple[str, str], list[str]] = {}
     for source, lang, text in texts:
         cells.setdefault((source, lang), []).append(text[:3000])
     rng = random.Random(seed)
     out = []
-    for _, found in sorted(cells.items()):
+    for (source, lang), found in sorted(cells.items()):
         some = rng.sample(found, min(len(found), 6 * CLEAN_EACH))
         held = Texts(pa.array(some, pa.string()), np.zeros(len(some), np.int8))
         s = sentences(held.data, held.offsets, lexicon())
         raw = s.data.tobytes()
         cut = [raw[a:b].decode() for a, b in zip(s.starts, s.ends, strict=True)]
-        long = s.ends - s.starts > 32
+        long = s.ends - s.starts >= _LEAST_BYTES[source in PLAIN]
         about = np.array([bool(_ABOUT.search(x)) for x in cut])
+        naming = (s.groups > 0) & ~about
         # Two kinds of three are the hard ones: they name a group, or speak of hostility.
-        for kind in ((s.groups > 0) & ~about, (s.groups == 0) & ~about, about):
+        for kind in (naming, (s.groups == 0) & ~about, about):
             rows = np.flatnonzero(kind & long).tolist()
-            out += [cut[i] for i in rng.sample(rows, min(len(rows), CLEAN_EACH))]
+            out += [
+                Example(cut[i], source, lang, bool(naming[i]))
+                for i in rng.sample(rows, min(len(rows), CLEAN_EACH))
+            ]
     return out
 
 
-def framed(found: list[Comment], seed: int) -> list[str]:
+def framed(found: list[Comment], seed: int) -> list[Example]:
     """Hostile comments inside frames, masked."""
     rng = random.Random(seed)
-    out = []
+    inside, texts = [], []
     for lang, frames in FRAMES.items():
-        hostile = [c.text for c in found if c.label and c.lang == lang]
-        for text in rng.sample(hostile, min(len(hostile), 1500)):
-            out.append(rng.choice(frames).format(text))
-    return masked(out)
+        hostile = [c for c in found if c.label and c.lang == lang]
+        for comment in rng.sample(hostile, min(len(hostile), 1500)):
+            inside.append(comment)
+            texts.append(rng.choice(frames).format(comment.text))
+    return [
+        Example(text, "frame", comment=c) for text, c in zip(masked(texts), inside, strict=True)
+    ]
 
 
 def group_lists() -> list[str]:
@@ -265,39 +317,102 @@ def fit(x: Any, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -
     return model.coef_[0] * ratio, float(model.intercept_[0])
 
 
-def train(
-    found: list[Comment], data: Path, packages: Path, exclude: frozenset[str], seed: int
-) -> LinearModel:
-    """The model, fitted on the comments that were found and on clean sentences."""
-    sources = [
-        (p.source, p.lang, p.text)
-        for p in passages(packages, data, exclude)
-        if p.source not in (*LABELLED, "preference_en_hhrlhf")
-    ]
-    clean = clean_sentences(sources, seed)
-    frames, about, lists = framed(found, seed), statements(seed), group_lists()
-    x = features(masked([c.text for c in found]) + clean + frames + about + lists)
-    labels = np.zeros(x.shape[0], np.int8)
-    labels[: len(found)] = [c.label for c in found]
-    weight = np.ones(x.shape[0])
-    source, lang = (np.array([getattr(one, k) for one in found]) for k in ("source", "lang"))
-    for name, total in CLASS_WEIGHT.items():
-        for label in (0, 1):
-            rows = np.flatnonzero((source == name) & (labels[: len(found)] == label))
-            weight[rows] = total / max(1, len(rows))
-    a, b = len(found), len(found) + len(clean)
-    weight[a:b] = CLEAN_WEIGHT / max(1, len(clean))
-    c = b + len(frames)
-    weight[b:c] = FRAME_WEIGHT / max(1, len(frames))
-    weight[c : c + len(about)] = FRAME_WEIGHT / len(about)
-    log.info("fit on %d comments, %d clean sentences, %d frames", a, len(clean), len(frames))
-    commented = np.arange(x.shape[0]) < a
-    wanted = {
-        "zh": np.pad(lang == "zh", (0, x.shape[0] - a)),
-        "en": np.pad(lang == "en", (0, x.shape[0] - a)),
-        "foul": ~commented | (labels == 1),
-    }
-    return quantised({k: fit(x, labels, weight * rows) for k, rows in wanted.items()})
+@dataclass(frozen=True)
+class Material:
+    """Everything that a model is fitted on: comments first, then examples."""
+
+    comments: list[Comment]
+    examples: list[Example]
+    x: Any = field(repr=False)
+    """(N, buckets) sparse features."""
+
+    @classmethod
+    def gather(cls, data: Path, packages: Path, exclude: frozenset[str], seed: int) -> Material:
+        """All that is found in the two folders."""
+        found = comments(data, exclude)
+        sources = [
+            (p.source, p.lang, p.text)
+            for p in passages(packages, data, exclude, plain=True)
+            if p.source not in (*LABELLED, "preference_en_hhrlhf")
+        ]
+        examples = [
+            *clean_sentences(sources, seed),
+            *framed(found, seed),
+            *(Example(text, "statement") for text in statements(seed)),
+            *(Example(text, "list") for text in group_lists()),
+        ]
+        x = features(masked([c.text for c in found]) + [e.text for e in examples])
+        log.info("%d comments, %d examples", len(found), len(examples))
+        return cls(found, examples, x)
+
+    def train(
+        self, wanted: Callable[[Comment], bool], without: frozenset[str] = frozenset()
+    ) -> LinearModel:
+        """The model of the wanted comments and of the clean sources but those of `without`."""
+        use = np.array([wanted(c) for c in self.comments])
+        label = np.array([c.label for c in self.comments])
+        of = np.array([c.source for c in self.comments])
+        lang = np.array([c.lang for c in self.comments])
+        keep = np.array(
+            [
+                e.source not in without and (not e.comment or wanted(e.comment))
+                for e in self.examples
+            ]
+        )
+        source = np.array([e.source for e in self.examples])
+        spoken = np.array([e.lang for e in self.examples])
+        naming = np.array([e.naming for e in self.examples])
+        comment = np.zeros(len(use))
+        for name, total in CLASS_WEIGHT.items():
+            for k in (0, 1):
+                share(comment, use & (of == name) & (label == k), total)
+        example = np.zeros(len(keep))
+        made = np.isin(source, ("frame", "statement", "list"))
+        plain = np.isin(source, list(PLAIN))
+        share(example, keep & ~made & ~plain, CLEAN_WEIGHT)
+        for name in PLAIN:
+            share(example, keep & (source == name), PLAIN_WEIGHT / len(PLAIN))
+        share(example, keep & (source == "frame"), FRAME_WEIGHT)
+        share(example, keep & (source == "statement"), FRAME_WEIGHT)
+        example[source == "list"] = 1.0
+        labels = np.concatenate([label, np.zeros(len(keep))]).astype(np.int8)
+
+        def fitted(hard: npt.NDArray[np.bool_]) -> dict[str, Any]:
+            """The outputs, with the examples that are `hard` weighing more."""
+            out = {}
+            for name in ("zh", "en"):
+                mine = np.where(lang == name, comment, 0.0)
+                others = np.zeros(len(keep))
+                total = float(mine[label == 0].sum())
+                rows = keep & naming & (spoken == name)
+                # Every source the same, so that none of them is what tells clean from hostile.
+                each = sorted(set(source[rows]))
+                for one in each:
+                    share(others, rows & (source == one), NAMING_SHARE * total / len(each))
+                add(others, hard & (spoken == name), HARD_SHARE * total)
+                out[name] = fit(self.x, labels, np.concatenate([mine, others]))
+            mine = np.where(label == 0, UNHOSTILE_SHARE, 1.0) * comment
+            others = example.copy()
+            for name in ("zh", "en"):
+                add(others, hard & (spoken == name), HARD_WEIGHT)
+            out["foul"] = fit(self.x, labels, np.concatenate([mine, others]))
+            return out
+
+        first = fitted(np.zeros(len(keep), bool))
+        x = self.x[len(use) :]
+        p = {k: 1 / (1 + np.exp(-(x @ w + b + OFFSET[k]))) for k, (w, b) in first.items()}
+        low = np.minimum(np.where(spoken == "zh", p["zh"], p["en"]), p["foul"])
+        return quantised(fitted(keep & ~made & (low > HARD)))
+
+
+def share(weight: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_], total: float) -> None:
+    """Give `rows` of `weight` the sum `total`, each the same."""
+    weight[rows] = total / max(1, rows.sum())
+
+
+def add(weight: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_], total: float) -> None:
+    """Add `total` to the sum of `rows` of `weight`, each the same."""
+    weight[rows] += total / max(1, rows.sum())
 
 
 def quantised(fitted: dict[str, Any]) -> LinearModel:
@@ -314,19 +429,65 @@ def quantised(fitted: dict[str, Any]) -> LinearModel:
     )
 
 
-def figures(model: LinearModel, found: list[Comment]) -> None:
-    """Say how well the level's scores with `model` rank comments that it was not fitted on."""
+def scored(model: LinearModel, texts: list[str], lang: str) -> npt.NDArray[np.float64]:
+    """(N,) the level's scores of texts of one language with `model`."""
+    codes = np.full(len(texts), ZH if lang == "zh" else EN, np.int8)
+    return document_scores(Texts(pa.array(texts, pa.string()), codes), model)
+
+
+def auc(model: LinearModel, found: list[Comment]) -> float:
+    """How well the level's scores with `model` rank comments of one language."""
     from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
-    texts = Texts(
-        pa.array([c.text for c in found], pa.string()),
-        np.array([ZH if c.lang == "zh" else EN for c in found], np.int8),
-    )
-    value = document_scores(texts, model)
+    value = scored(model, [c.text for c in found], found[0].lang)
+    return float(roc_auc_score([c.label for c in found], value))
+
+
+def figures(model: LinearModel, found: list[Comment]) -> None:
+    """Say how well `model` ranks comments, and how many it would reject."""
     for source in LABELLED:
-        rows = [i for i, c in enumerate(found) if c.source == source]
-        auc = roc_auc_score([found[i].label for i in rows], value[rows])
-        log.info("held out of %s: AUC %.3f of %d comments", source, auc, len(rows))
+        mine = [c for c in found if c.source == source]
+        hostile = [c.text for c in mine if c.label]
+        rng = random.Random(17)
+        twelve = ["\n".join(rng.sample(hostile, min(12, len(hostile)))) for _ in range(200)]
+        above = [
+            100 * float((scored(model, texts, mine[0].lang) > 0.3).mean())
+            for texts in (hostile, [c.text for c in mine if not c.label], twelve)
+        ]
+        log.info(
+            "held out of %s: AUC %.3f of %d comments; above 0.3: hostile %.0f %%, others %.0f %%, "
+            "twelve hostile %.1f %%",
+            source, auc(model, mine), len(mine), *above,
+        )  # fmt: skip
+
+
+def by_source(material: Material, packages: Path, exclude: frozenset[str]) -> None:
+    """Say what models make of sources that they have not seen."""
+    log.info("| left out | comments | AUC |\n|---|---|---|")
+    left_out: list[tuple[str, Callable[[Comment], bool]]] = [
+        (source, lambda c, source=source: c.source == source)  # type: ignore[misc]
+        for source in LABELLED
+        if source.startswith("bias_en")
+    ]
+    topics = sorted({c.topic for c in material.comments if c.topic})
+    left_out += [(f"topic {t}", lambda c, t=t: c.topic == t) for t in topics]  # type: ignore[misc]
+    for name, out in left_out:
+        found = [c for c in material.comments if out(c)]
+        model = material.train(lambda c, out=out: not out(c))  # type: ignore[misc]
+        log.info("| %s | %d | %.3f |", name, len(found), auc(model, found))
+    log.info("| sentences that name a group | sentences | above 0.3, % | 99 % below |")
+    log.info("|---|---|---|---|")
+    model = material.train(lambda c: True, frozenset(PLAIN))
+    told = passages(packages, None, exclude, plain=True)
+    for source in PLAIN:
+        for lang in ("en", "zh"):
+            texts = [p.text for p in told if (p.source, p.lang) == (source, lang)]
+            some = [t for t, m in zip(texts, masked(texts), strict=True) if PLACEHOLDER in m]
+            if some:
+                value = scored(model, some, lang)
+                above = 100 * (value > 0.3).mean()
+                high = np.quantile(value, 0.99)
+                log.info("| %s, %s | %d | %.2f | %.2f |", source, lang, len(some), above, high)
 
 
 def main() -> None:
@@ -338,17 +499,20 @@ def main() -> None:
     parser.add_argument("--exclude", type=Path, nargs="*", default=[])
     parser.add_argument("--output", type=Path, default=DATA / "l4_bias.npz")
     parser.add_argument("--seed", type=int, default=20260101)
+    parser.add_argument("--by-source", action="store_true")
     args = parser.parse_args()
     ban = set(excluded(args.exclude))
     for file in args.exclude:
         lines = file.read_text(encoding="utf-8").splitlines()
         ban |= {normal(json.loads(line)["text"]) for line in lines}
     exclude = frozenset(ban - {""})
-    found = comments(args.data, exclude)
-    rest = [c for c in found if not c.heldout]
-    twin = train(rest, args.data, args.packages, exclude, args.seed)
-    figures(twin, [c for c in found if c.heldout])
-    train(found, args.data, args.packages, exclude, args.seed).save(args.output)
+    material = Material.gather(args.data, args.packages, exclude, args.seed)
+    if args.by_source:
+        by_source(material, args.packages, exclude)
+        return
+    twin = material.train(lambda c: not c.heldout)
+    figures(twin, [c for c in material.comments if c.heldout])
+    material.train(lambda c: True).save(args.output)
 
 
 if __name__ == "__main__":

@@ -249,6 +249,24 @@ def _wikitext(archive: Path) -> Iterator[tuple[str, str, str]]:
             yield line, "en", "general"
 
 
+def _examples(archive: Path) -> Iterator[tuple[str, str, str]]:
+    """The sentences with which a dictionary shows how words are used."""
+    for _, data in _members(archive, r"wordnet/data\.(noun|verb|adj|adv)$"):
+        for line in data.decode("latin-1").splitlines():
+            for example in re.findall(r'"([^"]+)"', line.partition("| ")[2]):
+                if example.count(" ") > 2:
+                    stop = "" if example[-1] in ".!?" else "."
+                    yield example[0].upper() + example[1:] + stop, "en", "general"
+
+
+def _graded(archive: Path) -> Iterator[tuple[str, str, str]]:
+    """The sentences of a Chinese course, and what they mean."""
+    for _, data in _members(archive, r"data/sentences\.json$"):
+        for row in json.loads(data):
+            yield row["chinese"], "zh", "general"
+            yield row["translation"]["en"], "en", "general"
+
+
 def _code(lang: str) -> Reader:
     """Source files: text that belongs to no domain."""
 
@@ -302,6 +320,12 @@ PACKAGES: dict[str, tuple[Reader, str]] = {
 }
 """Archive name up to its version -> how it is read, and its licence."""
 
+PLAIN: dict[str, tuple[Reader, str]] = {
+    "wordnet-base": (_examples, "WordNet 3.0 license"),
+    "hsk_sentences_audio": (_graded, "MIT; sentences CC BY-SA 4.0"),
+}
+"""Everyday sentences, as `PACKAGES`; too short to fit any level but 4 on."""
+
 SETS: dict[str, tuple[str, str]] = {
     "wiki_zh_cmrc2018": ("general", "CC BY-SA 4.0"),
     "medical_zh_dialogue": ("medical", "MIT"),
@@ -347,15 +371,24 @@ def excluded(files: Iterable[Path]) -> frozenset[str]:
 
 
 def passages(
-    packages: Path, data: Path | None, exclude: frozenset[str] = frozenset()
+    packages: Path,
+    data: Path | None,
+    exclude: frozenset[str] = frozenset(),
+    plain: bool = False,
 ) -> list[Passage]:
     """All usable texts that are found, without held-out and excluded ones.
+
+    Args:
+        packages: folder of archives.
+        data: folder of Parquet files.
+        exclude: ids and content keys to leave out.
+        plain: whether the sources of `PLAIN` are wanted too.
 
     Raises:
         InputError: `packages` has none of the archives.
     """
     out: list[Passage] = []
-    for name, (read, _) in PACKAGES.items():
+    for name, (read, _) in {**PACKAGES, **(PLAIN if plain else {})}.items():
         for archive in _archives(packages, name)[:1]:
             out += [Passage(t, lang, domain, name) for t, lang, domain in read(archive)]
     if not out:

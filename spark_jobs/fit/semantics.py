@@ -4,14 +4,15 @@
 
 Three steps. n-gram weights of each family by logistic regression, sound against damaged pieces.
 Then, on sources left out of the first step (four folds of sources), the mix of the families, and
-the point .7: the quantile of sound text by size, every source weighing the same. Last, the weights
-once more from all sources. Lists, tables of terms and code are left out: they are no prose, and
+the point .7: the quantile of sound text by size, every source weighing the same, short text of one
+or two whole sentences included. Last, the weights once more from all sources. Lists, tables of terms and code are left out: they are no prose, and
 what the level says of them is not promised.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,6 +36,10 @@ BELOW = 0.006
 """Share of sound text of left-out sources that shall fall below the calibrated point of a head."""
 KNOTS = 6
 """Sizes at which the calibrated point is found; between them it is interpolated."""
+SHORT = {"zh": (6, 50), "en": (20, 200)}
+"""Least and most characters of short texts. The pieces that the weights are fitted on are longer,
+and the fewer n-grams a text has, the farther their mean strays."""
+SHORT_KNOTS = 4
 HEADS = tuple(
     [how.__name__ for how in kinds] for kinds in (damage.ORDER, damage.LOSS, damage.NOISE)
 )
@@ -43,6 +48,11 @@ characters say, another must not."""
 _NO_PROSE = {"akshare", "cnequity", "efinance", "PyCMeKG", "simple_icd_10_cm"}
 _PIECES = {"zh": 1800, "en": 700}
 """Pieces of a source: Chinese has fewer sources and more characters to learn."""
+_SHORT_PIECES = 600
+_SENTENCE = {
+    "zh": re.compile("[^。！？\n]+[。！？]"),
+    "en": re.compile(r"[A-Z][^.!?\n]+[.!?](?=\s|$)"),
+}
 Ints = npt.NDArray[np.int64]
 
 
@@ -53,11 +63,11 @@ class Pieces:
     text: list[str]
     source: npt.NDArray[np.str_]
     kind: npt.NDArray[np.str_]
-    """`sound`, or the name of the damage."""
+    """`sound`, `short` (sound too, to calibrate on), or the name of the damage."""
 
     @property
     def sound(self) -> npt.NDArray[np.bool_]:
-        """(N,) which are undamaged."""
+        """(N,) which are undamaged, short ones left out."""
         return np.asarray(self.kind == "sound")
 
 
@@ -75,8 +85,29 @@ def piece(found: list[Passage], rng: random.Random) -> str:
     return text[at : at + size]
 
 
+def short(found: list[Passage], rng: random.Random) -> list[str]:
+    """Whole sentences of a source as short texts, of all sizes alike on a log scale."""
+    out = []
+    lang = found[0].lang
+    low, high = SHORT[lang]
+    for passage in rng.choices(found, k=_SHORT_PIECES):
+        size = np.exp(rng.uniform(np.log(low), np.log(high)))
+        sentences = [m.group().strip() for m in _SENTENCE[lang].finditer(passage.text[:5000])]
+        at = rng.randrange(len(sentences) or 1)
+        text = ""
+        while at < len(sentences) and len(text) < 0.7 * size:
+            text += ("" if lang == "zh" or not text else " ") + sentences[at]
+            at += 1
+        if low <= len(text) <= high:
+            out.append(text)
+    return out
+
+
 def pieces(all_passages: list[Passage], seed: int) -> Pieces:
-    """Sound pieces of every source and language, each with one damaged twin, a fifth repeated."""
+    """Sound pieces of every source and language, each with one damaged twin, a fifth repeated.
+
+    Short sound texts come last.
+    """
     rng = random.Random(seed)
     groups: dict[tuple[str, str], list[Passage]] = defaultdict(list)
     for p in all_passages:
@@ -97,6 +128,11 @@ def pieces(all_passages: list[Passage], seed: int) -> Pieces:
                 text.append(t.encode("utf-8", "replace").decode())
                 source.append(f"{lang} {name}")
                 kind.append(what)
+    for (lang, name), found in sorted(groups.items()):
+        for t in short(found, rng):
+            text.append(t.encode("utf-8", "replace").decode())
+            source.append(f"{lang} {name}")
+            kind.append("short")
     return Pieces(text, np.array(source), np.array(kind))
 
 
@@ -170,19 +206,29 @@ def _quantile(value: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], q
 
 
 def bound(
-    margin: npt.NDArray[np.float64], size: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
+    margin: npt.NDArray[np.float64],
+    size: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64],
+    count: int = KNOTS,
 ) -> npt.NDArray[np.float64]:
-    """(2, KNOTS) log sizes, and the BELOW quantile of sound text of about that size.
+    """(2, count) log sizes, and the BELOW quantile of sound text of about that size.
 
     Longer text is never judged more mildly than shorter text.
     """
-    edges = np.quantile(size, np.linspace(0, 1, KNOTS + 1))
+    edges = np.quantile(size, np.linspace(0, 1, count + 1))
     knots, points = [], []
     for low, high in pairwise(edges):
         mine = (size >= low) & (size <= high)
         knots.append(np.log(size[mine].mean()))
         points.append(_quantile(margin[mine], weight[mine], BELOW))
     return np.array([knots, np.maximum.accumulate(points)])
+
+
+def joined(
+    small: npt.NDArray[np.float64], large: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """One bound of those of short and of longer text: neither size nor point ever falls."""
+    return np.hstack([np.minimum(small, large[:, :1]), large])
 
 
 def main() -> None:
@@ -195,7 +241,8 @@ def main() -> None:
     sound, kind, source = all_pieces.sound, all_pieces.kind, all_pieces.source
     names = sorted(set(source))
     fold = np.array([names.index(s) % FOLDS for s in source])
-    fitted = kind != "repeated"
+    brief = kind == "short"
+    fitted = (kind != "repeated") & ~brief
     x = np.zeros((len(kind), 6))
     size = np.zeros(len(kind))
     with console.Progress("fit without a fold of sources", FOLDS, "folds") as progress:
@@ -209,14 +256,22 @@ def main() -> None:
     for kinds in HEADS:
         share = np.zeros(len(kind))  # every source weighs the same, sound as much as damaged
         for name in names:
-            for side in (sound, np.isin(kind, kinds)):
+            for side in (sound, np.isin(kind, kinds), brief):
                 mine = (source == name) & side
                 share[mine] = 1 / max(1, mine.sum())
-        use = share > 0
+        use = (share > 0) & ~brief
         mix = mixed(x[use], sound[use], share[use])
         margin = x @ mix
-        sides = (sound & ~chinese, sound & chinese)
-        pair = np.stack([bound(margin[m], size[m], share[m]) for m in sides])
+        sides = []
+        for script in (~chinese, chinese):
+            large, small = sound & script, brief & script
+            sides.append(
+                joined(
+                    bound(margin[small], size[small], share[small], SHORT_KNOTS),
+                    bound(margin[large], size[large], share[large]),
+                )
+            )
+        pair = np.stack(sides)
         log_size = np.log(np.maximum(size, 1))
         point = np.where(chinese, np.interp(log_size, *pair[1]), np.interp(log_size, *pair[0]))
         low |= margin < point
@@ -224,11 +279,13 @@ def main() -> None:
         bounds.append(pair)
     limit = float(max(0.5, _quantile(ids.repeated[sound], share[sound], 0.998)))
     low |= ids.repeated > limit
-    console.say("| left-out source | sound below .7 | damaged below .7 |\n|---|---|---|")
+    console.say("| left-out source | sound below .7 | short below .7 | damaged below .7 |")
+    console.say("|---|---|---|---|")
     for name in names:
         mine = source == name
-        a, b = low[mine & sound].mean(), low[mine & ~sound].mean()
-        console.say(f"| {name} | {a:.3f} | {b:.3f} |")
+        shown = (mine & sound, mine & brief, mine & ~sound & ~brief)
+        shares = [f"{low[m].mean():.3f}" if m.any() else "–" for m in shown]
+        console.say(f"| {name} | {' | '.join(shares)} |")
     console.say("| damage | zh below .7 | en below .7 |\n|---|---|---|")
     zh = np.char.startswith(source, "zh")
     for name in sorted(set(kind)):

@@ -3,7 +3,9 @@
 Whoever reads the result cannot tell which group is spoken of: "women are", "Muslim people are" and
 "河南人" all begin with the same character. So a model over it gives the same score whatever group
 is named (counterfactual invariance by construction, not by training). Pronouns get a second
-placeholder. Neighbouring names melt into one: "young black women" is one group.
+placeholder. Neighbouring names melt into one: "young black women" is one group, and so is "South
+Korea". Adjectives that describe things as well ("old", "rich") name a group only before a group
+("old people", not "old town") or as a noun ("the old are").
 """
 
 from __future__ import annotations
@@ -16,22 +18,29 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-GROUP, TAIL, PRONOUN, SLUR = 1, 2, 3, 4
+GROUP, TAIL, PRONOUN, SLUR, ADJECTIVE, FOLLOW, NAME = range(1, 8)
 """Classes of a term. A tail ("people", "人") belongs to the group in front of it, else to none. A
-slur names a group and stays as it is: it says more than which group is meant."""
+slur names a group and stays as it is: it says more than which group is meant. An adjective names
+one where a group or a tail comes next, and between "the" and a word of the class FOLLOW ("are"). A
+name is of a country or an occupation: it is masked apart, and names no group by itself."""
 PLACEHOLDER = "\ue000"
-"""Stands for a group (private use, so no text has it by chance); U+E001 stands for a pronoun."""
+"""Stands for a group (private use, so no text has it by chance); U+E001 stands for a pronoun,
+U+E002 for a name."""
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
-_GROUP, _PRONOUN = 0x80, 0x81
-"""The last bytes of the two placeholders."""
+_GROUP, _PRONOUN, _NAME = 0x80, 0x81, 0x82
+"""The last bytes of the placeholders."""
 _P = np.uint64(0x9E3779B97F4A7C15)
 _SEED = np.uint64(0x8A5CD789635D2DFF)
 _SHIFT = np.uint64(29)
 _LONGEST = 8
 """Characters of the longest Chinese term."""
+_BEGINS = 8
+"""Added to the class of a word with which a longer term begins."""
+_SIEVE = 16
+"""Base-2 logarithm of the bits of the sieve: 8 kB stay in the first cache."""
 _LEAST, _LONG, _MOST = 144, 480, 960
 """Bytes: a shorter sentence is joined to the next; from _LONG on a comma or blank ends one too; at
 _MOST any character does that is not in a Latin word."""
@@ -45,38 +54,56 @@ class Lexicon:
     classes: npt.NDArray[np.int8]
     first: npt.NDArray[np.uint8]
     """(65536,) 1 where a Chinese term begins with this character."""
+    sieve: npt.NDArray[np.uint8]
+    """Bit h >> (64 - _SIEVE) is set for the hash h of every term: most words end here."""
 
     @classmethod
     def load(cls, path: Path) -> Lexicon:
-        """The lexicon of a JSON file: {"en"|"zh": {class: "term term …"}}."""
+        """The lexicon of a JSON file."""
+        return cls.build(cls.terms(path))
+
+    @staticmethod
+    def terms(path: Path) -> dict[str, int]:
+        """{term: class} of a JSON file {"en"|"zh": {class: "term term …"}}, where _ joins words."""
         terms: dict[str, int] = {}
         for lists in json.loads(path.read_text(encoding="utf-8")).values():
             # A word that is a tail and a group ("women") is a group: it names one by itself.
             for kind, code in (
+                ("follow", FOLLOW),
                 ("tail", TAIL),
                 ("pronoun", PRONOUN),
+                ("adjective", ADJECTIVE),
+                ("name", NAME),
                 ("group", GROUP),
                 ("slur", SLUR),
             ):
-                terms |= dict.fromkeys(lists.get(kind, "").split(), code)
-        return cls.build(terms)
+                found = (term.replace("_", " ") for term in lists.get(kind, "").split())
+                terms |= dict.fromkeys(found, code)
+        return terms
 
     @classmethod
     def build(cls, terms: dict[str, int]) -> Lexicon:
-        """The lexicon of {term: class}; a term is one lower-case word or Chinese characters.
+        """The lexicon of {term: class}; a term is lower-case words or Chinese characters.
 
         Raises:
             ValueError: a term has another form.
         """
-        size = 1 << max(8, (4 * len(terms)).bit_length())
-        keys, classes = np.zeros(size, np.uint64), np.zeros(size, np.int8)
+        codes: dict[str, int] = {}
         first = np.zeros(65536, np.uint8)
         for term, code in terms.items():
-            han = all(ord(c) >= 0x2E80 for c in term)
-            if not ((han and len(term) <= _LONGEST) or (term.isascii() and term.isalpha())):
-                raise ValueError(f"{term!r}: neither one word nor 1 to {_LONGEST} characters")
-            if han:
+            words = term.split(" ")
+            if all(ord(c) >= 0x2E80 for c in term) and 0 < len(term) <= _LONGEST:
                 first[ord(term[0])] = 1
+            elif not all(w.isascii() and w.isalpha() and w.islower() for w in words):
+                raise ValueError(f"{term!r}: neither words nor 1 to {_LONGEST} characters")
+            codes[term] = codes.get(term, 0) | code
+            for n in range(1, len(words)):
+                begin = " ".join(words[:n])
+                codes[begin] = codes.get(begin, 0) | _BEGINS
+        size = 1 << max(8, (4 * len(codes)).bit_length())
+        keys, classes = np.zeros(size, np.uint64), np.zeros(size, np.int8)
+        sieve = np.zeros(1 << (_SIEVE - 3), np.uint8)
+        for term, code in codes.items():
             h = int(_SEED)
             for c in term:
                 h = ((h ^ ord(c)) * int(_P) & 0xFFFFFFFFFFFFFFFF) ^ (h >> 29)
@@ -85,7 +112,8 @@ class Lexicon:
             while keys[slot] and keys[slot] != h:
                 slot = (slot + 1) & (size - 1)
             keys[slot], classes[slot] = h, code
-        return cls(keys, classes, first)
+            sieve[h >> (64 - _SIEVE) >> 3] |= 1 << (h >> (64 - _SIEVE) & 7)
+        return cls(keys, classes, first, sieve)
 
 
 @dataclass(frozen=True)
@@ -112,8 +140,11 @@ def _step(h, code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _find(h, keys, classes):  # type: ignore[no-untyped-def]
+def _find(h, sieve, keys, classes):  # type: ignore[no-untyped-def]
     h |= np.uint64(1)
+    place = h >> np.uint64(64 - _SIEVE)
+    if not (sieve[place >> np.uint64(3)] >> (place & np.uint64(7))) & 1:
+        return 0
     last = np.uint64(keys.size - 1)
     slot = h & last
     while keys[slot] != 0:
@@ -150,7 +181,86 @@ def _letter(c):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
+def _word(data, at, end, h):  # type: ignore[no-untyped-def]
+    """(end of the letters at `at`, `h` moved on by them)."""
+    while at < end and _letter(data[at]):
+        h = _step(h, np.uint64(data[at] | 32))
+        at += 1
+    return at, h
+
+
+@njit(cache=True, nogil=True)
+def _whole(data, start, stop, end):  # type: ignore[no-untyped-def]
+    """Whether the letters data[start:stop] are a word, of a length that terms have.
+
+    What goes on in digits, marks or accented letters is another word.
+    """
+    return stop - start < 24 and (stop == end or data[stop] < 0x80 or data[stop] >= 0xE2)
+
+
+@njit(cache=True, nogil=True)
+def _longer(data, stop, end, h, found, sieve, keys, classes):  # type: ignore[no-untyped-def]
+    """(end, class) of the longest term that begins with the word that ends at `stop`.
+
+    `h` is the word's hash, `found` what the lexicon has for it.
+    """
+    kind = found & (_BEGINS - 1)
+    gap = stop
+    while found & _BEGINS:
+        if gap + 1 >= end or (data[gap] != 32 and data[gap] != 45 and data[gap] != 39):
+            break
+        start = gap + 1
+        gap, h = _word(data, start, end, _step(h, np.uint64(32)))
+        if gap == start or not _whole(data, start, gap, end):
+            break
+        found = _find(h, sieve, keys, classes)
+        if found & (_BEGINS - 1):
+            stop = gap
+            kind = found & (_BEGINS - 1)
+    return stop, kind
+
+
+@njit(cache=True, nogil=True)
+def _the(data, begin, at):  # type: ignore[no-untyped-def]
+    """Whether the word before `at` is "the"; `begin` is where the text begins."""
+    if at < begin + 4 or data[at - 1] != 32 or (data[at - 2] | 32) != 101:
+        return False
+    if (data[at - 3] | 32) != 104 or (data[at - 4] | 32) != 116:
+        return False
+    return at == begin + 4 or not _letter(data[at - 5])
+
+
+@njit(cache=True, nogil=True)
+def _an(data, begin, at):  # type: ignore[no-untyped-def]
+    """Whether the word before `at` is "an"; `begin` is where the sentence begins."""
+    if at < begin + 3 or data[at - 1] != 32 or (data[at - 2] | 32) != 110:
+        return False
+    return (data[at - 3] | 32) == 97 and (at == begin + 3 or not _letter(data[at - 4]))
+
+
+@njit(cache=True, nogil=True)
+def _names(data, begin, at, stop, end, sieve, keys, classes):  # type: ignore[no-untyped-def]
+    """Whether the adjective data[at:stop] names a group: see ADJECTIVE."""
+    nominal = _the(data, begin, at)
+    for _ in range(3):
+        if stop + 1 >= end or (data[stop] != 32 and data[stop] != 45):
+            return nominal and (stop >= end or not _letter(data[stop]))
+        start = stop + 1
+        stop, h = _word(data, start, end, _SEED)
+        if stop == start or not _whole(data, start, stop, end):
+            return False
+        kind = _find(h, sieve, keys, classes)
+        if kind & _BEGINS:
+            stop, kind = _longer(data, stop, end, h, kind, sieve, keys, classes)
+        if kind in (GROUP, TAIL, SLUR):
+            return True
+        if kind != ADJECTIVE:
+            return nominal and kind == FOLLOW
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _mask(data, offsets, sieve, keys, classes, first):  # type: ignore[no-untyped-def]
     """(masked bytes, table (S, 6) of start, end, owner, groups, masked, place)."""
     size = offsets[-1] - offsets[0]
     # A pronoun of two letters, and what parts it from the next, grow by a third.
@@ -173,31 +283,47 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
             if c < 0x80:
                 if _letter(c):
                     if not inside:
-                        stop = at
-                        h = _SEED
-                        while stop < end and _letter(data[stop]):
-                            h = _step(h, np.uint64(data[stop] | 32))
-                            stop += 1
-                        # What goes on in digits, marks or accented letters is another word.
-                        whole = stop == end or data[stop] < 0x80 or data[stop] >= 0xE2
-                        kind = _find(h, keys, classes) if whole and stop - at < 24 else 0
+                        stop, h = _word(data, at, end, _SEED)
+                        whole = _whole(data, at, stop, end)
+                        kind = _find(h, sieve, keys, classes) if whole else 0
+                        if kind & _BEGINS:
+                            stop, kind = _longer(data, stop, end, h, kind, sieve, keys, classes)
+                        if kind == ADJECTIVE:
+                            kind = (
+                                GROUP
+                                if _names(data, offsets[doc], at, stop, end, sieve, keys, classes)
+                                else 0
+                            )
                         near = melted >= 0 and at_out - melted <= 1
-                        if kind == 1 or (kind == 2 and near):
+                        if kind == GROUP or (kind == TAIL and near):
                             if near:
                                 at_out = melted
                             else:
+                                if _an(out, start, at_out):  # "an Arab" is read like "a Kurd"
+                                    at_out -= 1
+                                    out[at_out - 1] = 32
                                 at_out = _placed(out, at_out, _GROUP)
                                 groups += 1
                             melted = at_out
                             content = True
                             at = stop
                             continue
-                        if kind == 3:
+                        if kind == PRONOUN:
                             at_out = _placed(out, at_out, _PRONOUN)
                             content = True
                             at = stop
                             continue
-                        slurs += kind == 4
+                        if kind == NAME:
+                            if _the(out, start, at_out):  # "the Netherlands" is read like "Japan"
+                                at_out -= 4
+                            if _an(out, start, at_out):
+                                at_out -= 1
+                                out[at_out - 1] = 32
+                            at_out = _placed(out, at_out, _NAME)
+                            content = True
+                            at = stop
+                            continue
+                        slurs += kind == SLUR
                         while at < stop:
                             out[at_out] = data[at]
                             at_out += 1
@@ -236,14 +362,15 @@ def _mask(data, offsets, keys, classes, first):  # type: ignore[no-untyped-def]
                         x |= int(data[there + 2] & 0x3F)
                         h = _step(h, np.uint64(x))
                         there += 3
-                        found = _find(h, keys, classes)
-                        if found and (found != 2 or near):
+                        found = _find(h, sieve, keys, classes)
+                        if found and (found != TAIL or near):
                             kind = found
                             stop = there
-                    slurs += kind == 4
-                    if kind and kind != 4:
-                        if kind == 3:
-                            at_out = _placed(out, at_out, _PRONOUN)
+                    slurs += kind == SLUR
+                    if kind and kind != SLUR:
+                        if kind in (PRONOUN, NAME):
+                            last = _PRONOUN if kind == PRONOUN else _NAME
+                            at_out = _placed(out, at_out, last)
                         else:
                             if not near:
                                 at_out = _placed(out, at_out, _GROUP)
@@ -286,7 +413,9 @@ def sentences(data: Bytes, offsets: Ints, lexicon: Lexicon) -> Sentences:
     has at least 144 bytes, so that short ones stay with what follows: a comment of two or three
     short sentences is judged as one.
     """
-    masked, table = _mask(data, offsets, lexicon.keys, lexicon.classes, lexicon.first)
+    masked, table = _mask(
+        data, offsets, lexicon.sieve, lexicon.keys, lexicon.classes, lexicon.first
+    )
     columns = (np.ascontiguousarray(column) for column in table.T)
     return Sentences(masked, *columns)
 

@@ -3,9 +3,10 @@
 Text is cut into units: a run of letters or digits (lower case, every digit read as 0) is one
 unit, and so is every Chinese character; what lies between is skipped. n-grams of units and, where
 asked for, of characters are hashed into 2^bits buckets (feature hashing: Weinberger et al., 2009),
-each with a signed 8-bit weight an output. A text's margin is bias + scale * sum / count^power:
-with power 1 the mean over its n-grams, so that a sentence and a book are judged alike. Sums are
-integers: the result does not depend on order, batch or machine.
+each with a signed 8-bit weight an output. A mark, which stands for something masked, is no n-gram
+by itself and part of none of characters: only what stands beside it tells. A text's margin is
+bias + scale * sum / count^power: with power 1 the mean over its n-grams, so that a sentence and a
+book are judged alike. Sums are integers: the result does not depend on order, batch or machine.
 
 Files are .npz without objects, read with allow_pickle=False. `headrace.spark_jobs.fit.logistic`
 makes them.
@@ -37,6 +38,8 @@ _TOP = 6
 _P = np.uint64(0x9E3779B97F4A7C15)
 _Q = np.uint64(0xD6E8FEB86659FD93)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
+_MARKS = np.uint64(0xE000)
+"""First of 256 private-use characters that stand for something masked (kernels.groups)."""
 _WORD_SEED = np.uint64(0x51ED270B7A6E3C25)
 _CHAR_SEED = np.uint64(0x2545F4914F6CDD1D)
 
@@ -120,7 +123,11 @@ def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore
             alone = not bool(0x3000 <= code <= 0x303F or 0xFE10 <= code <= 0xFE6F)
         else:
             letter = bool(0xC0 <= code < 0x2000)
-        if chars:
+        mark = bool(_MARKS <= code < _MARKS + 256)
+        if chars and mark:
+            state[1] = _ZERO
+            blank = _ZERO
+        elif chars:
             space = _ONE if code <= 32 or code == 0x3000 else _ZERO
             if not (space and blank):
                 unit = np.uint64(32) if space else code
@@ -136,7 +143,8 @@ def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore
                     n = _push(state[0], _WORD_SEED, word, words, shift, ids, n)
                     word = _ZERO
             elif alone:
-                n = _push(state[0], _WORD_SEED, (code * _Q) | _ONE, words, shift, ids, n)
+                orders = words & ~2 if mark else words
+                n = _push(state[0], _WORD_SEED, (code * _Q) | _ONE, orders, shift, ids, n)
     state[2, 0] = word
     state[2, 1] = blank
     return at, n
@@ -261,5 +269,5 @@ class LinearModel:
         return scores.astype(np.float32)
 
     def scores(self, texts: Texts) -> npt.NDArray[np.float32]:
-        """(N, K) probabilities of whole texts."""
-        return self.span_scores(texts.data, texts.offsets[:-1], texts.offsets[1:])
+        """(N, K) probabilities of whole texts, folded."""
+        return self.span_scores(texts.folded, texts.offsets[:-1], texts.offsets[1:])

@@ -153,7 +153,7 @@ def signatures(texts: Texts) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int
     n = len(texts.text)
     signature = np.empty((n, BINS), np.uint16)
     bands = np.empty((n, BANDS), np.int64)
-    _sign(texts.data, texts.offsets, texts.lang == ZH, signature, bands)
+    _sign(texts.folded, texts.offsets, texts.lang == ZH, signature, bands)
     return signature, bands
 
 

@@ -119,7 +119,7 @@ def _model() -> Fluency:
 
 
 def _score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array]:
-    fluent, once, repeated = _model().parts(texts.data, texts.offsets[:-1], texts.offsets[1:])
+    fluent, once, repeated = _model().parts(texts.folded, texts.offsets[:-1], texts.offsets[1:])
     margin = np.clip(np.minimum(fluent, once), -30, 30)
     return {
         "semantic_score": pa.array((1 / (1 + np.exp(-margin))).astype(np.float32)),

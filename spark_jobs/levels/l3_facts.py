@@ -75,7 +75,7 @@ def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
 
     What a rule refutes but the text doesn't claim itself is left out.
     """
-    data = texts.data
+    data = texts.folded
     for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
         # A window may cut a character at its ends; what is left of it is dropped.
         while start < stop and data[start] & 0xC0 == 0x80:
@@ -93,7 +93,7 @@ def _claimed(texts: Texts, text: int, at: int, says: str, rule: str) -> bool:
     first, last = texts.offsets[text : text + 2].tolist()
     reach = 4 * context.REACH  # bytes of as many characters, at most
     before, after = (
-        texts.data[a:b].tobytes().decode("utf-8", "ignore").translate(_SPACES)
+        texts.folded[a:b].tobytes().decode("utf-8", "ignore").translate(_SPACES)
         for a, b in ((max(first, at - reach), at), (at, min(last, at + reach)))
     )
     before = before[-context.REACH :]

@@ -2,16 +2,17 @@
 
 Each sentence gets a probability of hostility from a hashed n-gram model that can't see which
 group is named: every name of a group is masked first (`kernels.groups`), so swapping one group for
-another changes nothing but the length of the text. A document's score is 1 - exp(-density), where
-density is the mean of that probability over its sentences, weighted by their length (below FLOOR
-it counts as 0): one mild sentence in a long text weighs little, a page of abuse weighs all.
+another changes nothing. A document's score is 1 - exp(-density), where density is the mean over
+its sentences, weighted by their length, of `weight` of that probability: one mild sentence in a
+long text weighs little, a page of abuse weighs all. `PRIOR` bytes of neutral text are added to
+every document, since a short text is little evidence: a line must be plainly hostile to be
+rejected, where a page need only be so on the whole.
 
 Fitted by `python -m headrace.spark_jobs.fit.bias`; figures and weaknesses: docs/levels/l4_bias.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -33,10 +34,13 @@ from headrace.spark_jobs.kernels.linear import LinearModel
 from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
 
 DATA = Path(__file__).with_name("data")
-FLOOR = 0.1
-"""Probability below which a sentence counts as not hostile at all."""
 RATE = 1.0
-"""Density to score: at the default threshold of 0.3 a mean probability of 0.36 rejects."""
+"""Density to score: at the default threshold of 0.3 a long text is rejected from a mean probability
+of 0.4 on."""
+PRIOR = 40.0
+"""Bytes of neutral text that a document is taken to have besides its own."""
+SUSPECT = 0.1
+"""Probability from which on it matters whether a quotation is what is hostile."""
 WHOLE = 24
 """Bytes besides names of groups from which on a sentence counts in full."""
 UNNAMED = 0.5
@@ -47,16 +51,6 @@ GROUP_BYTES = len(PLACEHOLDER.encode()) + len(" and ")
 """Bytes of a group's name and of what joins it to the next in a list."""
 _SHOWN = 160
 """Bytes of the worst sentence in the detail."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The two questions that are asked about a sentence."""
-
-    foul: LinearModel
-    """Is it unlike clean text? One output."""
-    comment: LinearModel
-    """Is it hostile, as comments go? Outputs zh and en."""
 
 
 class BiasSettings(Settings):
@@ -73,46 +67,38 @@ def lexicon() -> Lexicon:
 
 
 @cache
-def shipped() -> Parts:
-    """The model that comes with headrace."""
-    return parts(LinearModel.load(DATA / "l4_bias.npz"))
+def shipped() -> LinearModel:
+    """The model that comes with headrace.
+
+    Three outputs: `foul`, is it unlike clean text; `zh` and `en`, is it hostile as comments go.
+    """
+    return LinearModel.load(DATA / "l4_bias.npz")
 
 
-def parts(model: LinearModel) -> Parts:
-    """A fitted model as one of hostile against clean text, and one of hostile comments."""
-    return Parts(_part(model, ("foul",)), _part(model, ("zh", "en")))
+def weight(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What a probability counts: 3p^2 - 2p^3, so that the small ones of a long text don't add up.
 
-
-def _part(model: LinearModel, names: tuple[str, ...]) -> LinearModel:
-    rows = [model.outputs.index(name) for name in names]
-    return LinearModel(
-        model.ngrams,
-        names,
-        np.ascontiguousarray(model.weights[:, rows]),
-        model.scale[rows],
-        model.bias[rows],
-        model.power,
-    )
+    It keeps their order.
+    """
+    return p * p * (3 - 2 * p)
 
 
 def _lower(
-    model: Parts,
+    model: LinearModel,
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
     lang: npt.NDArray[np.int8],
 ) -> npt.NDArray[np.float64]:
-    """(S,) the lower of the two probabilities of each span; the second where it can matter."""
-    low = model.foul.span_scores(data, starts, ends)[:, 0].astype(np.float64)
-    rows = np.flatnonzero(low > FLOOR)
-    p = model.comment.span_scores(data, starts[rows], ends[rows])
-    column = np.where(lang[rows] == ZH, 0, 1)
-    low[rows] = np.minimum(low[rows], p[np.arange(rows.size), column])
-    return low
+    """(S,) the lower of the two probabilities of each span."""
+    p = model.span_scores(data, starts, ends).astype(np.float64)
+    zh, en, foul = (model.outputs.index(name) for name in ("zh", "en", "foul"))
+    own = np.where(lang == ZH, p[:, zh], p[:, en])
+    return np.minimum(own, p[:, foul])
 
 
 def hostility(
-    found: Sentences, lang: npt.NDArray[np.int8], model: Parts
+    found: Sentences, lang: npt.NDArray[np.int8], model: LinearModel
 ) -> npt.NDArray[np.float64]:
     """(S,) how hostile each sentence is, 0 to 1.
 
@@ -120,39 +106,37 @@ def hostility(
     language: the lower of the two probabilities counts.
     """
     low = _lower(model, found.data, found.starts, found.ends, lang[found.owner])
-    rows = np.flatnonzero(low > FLOOR)
+    rows = np.flatnonzero(low > SUSPECT)
     # Reported speech: where enough is said around a quotation, that must be hostile too.
     around, bounds = outside_quotes(found.data, found.starts[rows], found.ends[rows])
     size = np.diff(bounds)
-    told = (size >= WHOLE) & (size < found.ends[rows] - found.starts[rows])
+    quoting = (size >= WHOLE) & (size < found.ends[rows] - found.starts[rows])
     outer = _lower(
-        model, around, bounds[:-1][told], bounds[1:][told], lang[found.owner[rows[told]]]
+        model, around, bounds[:-1][quoting], bounds[1:][quoting], lang[found.owner[rows[quoting]]]
     )
-    low[rows[told]] = np.maximum(np.minimum(low[rows[told]], outer), REPORTED * low[rows[told]])
+    inner = low[rows[quoting]]
+    low[rows[quoting]] = np.maximum(np.minimum(inner, outer), REPORTED * inner)
     # Names of groups alone say nothing: what is left without them counts in full from WHOLE on.
     said = found.ends - found.starts - GROUP_BYTES * found.masked
-    out: npt.NDArray[np.float64] = np.maximum(0, (low - FLOOR) / (1 - FLOOR))
-    out *= np.clip(said / WHOLE, 0, 1)
+    out: npt.NDArray[np.float64] = weight(low) * np.clip(said / WHOLE, 0, 1)
     return np.where(found.groups > 0, out, UNNAMED * out)
 
 
 def _densities(
-    texts: Texts, model: Parts
+    texts: Texts, model: LinearModel
 ) -> tuple[npt.NDArray[np.float64], Sentences, npt.NDArray[np.float64]]:
     """(N,) densities, the sentences, and (S,) what each adds: hostility times length."""
     n = len(texts.text)
-    found = sentences(texts.data, texts.offsets, lexicon())
+    found = sentences(texts.folded, texts.offsets, lexicon())
     length = (found.ends - found.starts).astype(np.float64)
     weighted = hostility(found, texts.lang, model) * length
-    density = np.bincount(found.owner, weighted, n) / np.maximum(
-        1, np.bincount(found.owner, length, n)
-    )
+    density = np.bincount(found.owner, weighted, n) / (PRIOR + np.bincount(found.owner, length, n))
     return density, found, weighted
 
 
 def document_scores(texts: Texts, model: LinearModel) -> npt.NDArray[np.float64]:
     """(N,) scores by a model that was just fitted."""
-    density = _densities(texts, parts(model))[0]
+    density = _densities(texts, model)[0]
     out: npt.NDArray[np.float64] = 1 - np.exp(-RATE * density)
     return out
 

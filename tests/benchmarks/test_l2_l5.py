@@ -9,6 +9,7 @@ how well they generalise.
 
 import os
 import random
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -28,6 +29,8 @@ from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
 pytestmark = pytest.mark.bench
 ROWS = 600
 KINDS = (*damage.ORDER, *damage.LOSS, *damage.NOISE, damage.repeated)
+SHORT = {"12 or 48": 12, "18 or 72": 18, "25 or 100": 25, "50 or 200": 50}
+"""Characters of short text, Chinese and English, give or take a fifth."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -94,6 +97,30 @@ def test_level_2_on_sound_and_damaged_text() -> None:
             low = (score < 0.7).mean()
             print(f"| {lang} | {how.__name__} | {auc(clean, score):.3f} | {low:.3f} |")
         assert (clean < 0.7).mean() <= 0.03
+
+
+def test_level_2_on_short_sound_text() -> None:
+    """Whole sentences of sound text, by length: texts, and the share of them below .7."""
+    print(f"\n| lang | set | fitted on | {' | '.join(SHORT)} |\n|---|---|---|{'---|' * len(SHORT)}")
+    for name, lang, _, texts in sets():
+        rng, stop = random.Random(7), r"(?<=[。！？])" if lang == "zh" else r"(?<=[.!?])\s+"
+        found: dict[str, list[str]] = {label: [] for label in SHORT}
+        for text in texts:
+            parts = [x.strip() for x in re.split(f"{stop}|\n", text) if x.strip()]
+            for label, size in SHORT.items():
+                size *= 1 if lang == "zh" else 4
+                piece, at = "", rng.randrange(len(parts) or 1)
+                while at < len(parts) and len(piece) < 0.8 * size:
+                    piece += ("" if lang == "zh" else " ") + parts[at]
+                    at += 1
+                if 0.8 * size <= len(piece) <= 1.2 * size:
+                    found[label].append(piece.strip())
+        shown = [
+            f"{(semantic(t) < 0.7).mean():.3f} ({len(t)})" if len(t) >= 60 else "–"
+            for t in found.values()
+        ]
+        if any(x != "–" for x in shown):
+            print(f"| {lang} | {name} | {fitted(name)} | {' | '.join(shown)} |")
 
 
 def test_level_5_on_sources() -> None:

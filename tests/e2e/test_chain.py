@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 from headrace.infra.home import Home
 from headrace.infra.registry import Registry
 from headrace.infra.tracking import Tracking
+from headrace.training.moe import export as exports
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -162,6 +165,24 @@ def test_a_damaged_window_moves_nothing(chain: Any, damaged: Path, headrace: Com
     assert code in (4, 5), err[-500:]
     assert code == 5 or answer["error"]["code"] == 4
     assert Registry(Tracking(Home(chain["home"])), "headrace").champion().number == "2"
+
+
+def test_a_model_with_nan_weights_is_rejected_at_the_gate(
+    chain: Any, headrace: Command, tmp_path: Path
+) -> None:
+    """Also under the name of a sound run, whose scores are known."""
+    good = Path(chain["answer"]["round"]["export"])
+    for value in (math.nan, math.inf):
+        bad = tmp_path / str(value) / good.parent.name / "export"
+        shutil.copytree(good, bad)
+        weights = exports.read_tensors(bad / exports.WEIGHTS)
+        next(iter(weights.values())).view(-1)[0] = value
+        exports.save_tensors(weights, bad / exports.WEIGHTS)
+        code, answer, err = headrace(
+            chain["home"], "gate", "--champion", "champion", "--challenger", str(bad)
+        )
+        assert code == 5 and answer["decision"] == "reject", err[-2000:]
+        assert "the challenger: its weights are not finite numbers" in answer["reasons"][0]
 
 
 def _bytes(answer: dict[str, Any]) -> dict[str, str]:

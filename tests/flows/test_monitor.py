@@ -1,12 +1,18 @@
 """What becomes of an inbox's windows that can't be judged."""
 
+import json
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headrace.flows import monitor as module
 from headrace.flows.monitor import monitor_inbox
-from headrace.infra.errors import InputError
+from headrace.flows.screen import drift_screen
+from headrace.infra.errors import InputError, UnreadableError, ValidationError
 from headrace.tasks.settings import MonitorVerb
+from headrace.tasks.windows import VERDICT, WINDOW, judged, next_windows
 
 NOW = MonitorVerb.model_validate({"inbox": {"settle_seconds": 0}})
 
@@ -36,6 +42,64 @@ def test_what_nobody_can_read_is_told_once(inbox: Path, tmp_path: Path) -> None:
     (inbox / "few.jsonl").write_text('{"text": "one"}\n')
     few = monitor_inbox.fn(str(reference), str(inbox), NOW)
     assert few["windows"] == [] and few["waits"], "too little text joins what comes next"
+
+
+FINE = {"drift": False, "p_value": 0.4, "effect": 0.0, "drifted": [], "report": "/fine.html"}
+DRIFT = {"drift": True, "p_value": 0.001, "effect": 0.4, "drifted": ["topic"], "report": "/d.html"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "stands"),
+    [
+        (["few", "fine", "gone"], "fine"),
+        (["drift", "few", "fine"], "drift"),
+        (["drift", "broken", "few"], "drift"),
+        (["fine", "broken"], "fine"),
+        (["few", "few"], None),
+        (["broken", "few"], "broken"),
+    ],
+)
+def test_each_window_of_a_pass_keeps_its_own_verdict(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[str], stands: str | None
+) -> None:
+    """Windows that a stopped monitor left behind are judged in one pass."""
+    known: dict[str, str] = {}
+    for number, outcome in enumerate(outcomes):
+        (inbox / f"{number}.jsonl").write_text('{"text": "one"}\n')
+        known[next_windows(str(inbox), NOW.inbox)[-1]] = outcome
+
+    def judge(reference: str | None, window: str, settings: MonitorVerb) -> dict[str, Any]:
+        outcome = known[window]
+        if outcome in ("few", "gone"):
+            raise {"few": ValidationError, "gone": InputError}[outcome](
+                f"{outcome} of {window}", ""
+            )
+        if outcome == "broken":
+            raise UnreadableError(f"broken {window}", "")
+        verdict = FINE if outcome == "fine" else {**DRIFT, "outbox": f"/out/{Path(window).name}"}
+        judged(window, verdict)
+        return verdict
+
+    monkeypatch.setattr(module, "monitor", types.SimpleNamespace(fn=judge))
+    monkeypatch.setattr(module, "reference_of", lambda *_: str(inbox))
+    answer = monitor_inbox.fn(None, str(inbox), NOW)
+    left = {w: o for w, o in known.items() if o not in ("few", "gone")}
+    assert [v["window"] for v in answer["windows"]] == list(left)
+    for verdict in answer["windows"]:
+        window, outcome = verdict["window"], known[verdict["window"]]
+        stored = json.loads(Path(window.removesuffix(WINDOW) + VERDICT).read_text())
+        assert stored["window"] == window and "waits" not in stored and "waits" not in verdict
+        assert (stored.get("why") is not None) == (outcome == "broken") == ("why" in verdict)
+        assert ("outbox" in verdict) == (outcome == "drift")
+        assert stored["drift"] == {"fine": False, "drift": True, "broken": None}[outcome]
+    for window, outcome in known.items():
+        assert (f"{outcome} of {window}" in answer.get("waits", "")) == (outcome in ("few", "gone"))
+    said = {"fine": FINE["report"], "drift": DRIFT["report"]}.get(str(stands))
+    assert answer["drift"] == (stands == "drift") and answer["report"] == said
+    shown = [{**v, "alert_waits": "no server"} if "outbox" in v else v for v in answer["windows"]]
+    screen = drift_screen({**answer, "windows": shown})
+    assert screen.count("no server") == outcomes.count("drift")
+    assert all(window in screen for window in left) and ("no new one" in screen) == (not left)
 
 
 def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(

@@ -119,6 +119,20 @@ def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
     assert models.champion().number == v1, "a refused version is no gate's to promote"
 
 
+def test_approved_is_what_was_promoted_and_not_taken_back(store: Tracking) -> None:
+    models, v1, v2, run2 = two_versions(store, "approved")
+    assert models.approved() == [v1]
+    models.move_champion(v2, v1, "gate", "better", run2)
+    assert models.approved() == [v1, v2]
+    models.rollback("A", "slower")
+    assert models.approved() == [v1], "a rollback takes the approval back"
+    models.decide(v2, True, "A", "fast enough now")
+    assert models.approved() == [v1, v2]
+    models.decide(v1, False, "A", "it was wrong all along")
+    assert models.approved() == [v2]
+    assert Registry(store, "none of them").approved() == []
+
+
 def test_a_rollback_is_not_undone_by_another_run_of_the_gate(store: Tracking) -> None:
     models, v1, v2, run2 = two_versions(store, "undone")
     models.move_champion(v2, v1, "gate", "better", run2)

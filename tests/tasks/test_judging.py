@@ -2,11 +2,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from headrace.infra import releases
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.settings import Shared
-from headrace.tasks.judging import decide, promote, read_suite, release_folder
+from headrace.tasks.judging import (
+    decide,
+    heldout_documents,
+    promote,
+    read_suite,
+    release_folder,
+)
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.training.scoring.gate import Evidence, Sample
@@ -58,6 +66,23 @@ def test_a_release_that_is_gone_says_what_to_give(state: Path) -> None:
     with pytest.raises(UsageError) as e:
         release_folder("0" * 32)
     assert "--suite" in e.value.hint
+
+
+def test_a_window_counts_with_all_that_its_round_held_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The contract holds out 3 of 150 records, which no gate can decide on."""
+
+    def read(release: str, columns: Any, heldout: bool | None = None) -> pa.Table:
+        numbers = [n for n in range(1, 151) if heldout is None or (n % 50 == 0) == heldout]
+        hashes = [f"{n:032x}" for n in numbers]
+        return pa.table({"text": [f"{release}{n}" for n in numbers], "content_hash": hashes})
+
+    monkeypatch.setattr(releases, "read_documents", read)
+    assert heldout_documents(["a", "b"]).num_rows == 6
+    texts = heldout_documents(["a", "b"], "b")["text"].to_pylist()
+    assert len([t for t in texts if t.startswith("a")]) == 3
+    assert {"b50", "b100", "b150"} < set(texts) and len(texts) == 3 + 22
 
 
 def evidence(name: str, bits: float) -> Evidence:

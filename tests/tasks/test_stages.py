@@ -7,7 +7,13 @@ from headrace.tasks.stages import verdict
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "no change"), (0, 0.1, "no change")],
+    [
+        (0.1, 0.2, "better"),
+        (-0.2, -0.1, "worse"),
+        (-0.1, 0.1, "no change"),
+        (0, 0.1, "no change"),
+        (None, None, "too few to tell"),
+    ],
 )
-def test_the_interval_decides(low: float, high: float, said: str) -> None:
+def test_the_interval_decides(low: float | None, high: float | None, said: str) -> None:
     assert verdict({"low": low, "high": high}) == said

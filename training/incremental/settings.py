@@ -23,7 +23,7 @@ class MaterialSettings(Settings):
     """Part of each batch that is old text."""
     dialogues: float = Field(default=0.125, ge=0, lt=1)
     """Part of each batch that is the champion's own answers, where it has been aligned."""
-    prompts: int = Field(default=256, ge=0)
+    prompts: int = Field(default=512, ge=0)
     """Prompts that the champion answers for that."""
     document_tokens: int = Field(default=1024, ge=2)
     """Tokens of a document that are used, from its start, so that no long one fills a batch."""
@@ -64,8 +64,9 @@ class EWCSettings(Settings):
     strength: float = Field(default=30.0, ge=0)
     """λ: what a nat a token of movement away on old text costs against one of the new text's loss
     (to second order, diagonal)."""
-    answers: float = Field(default=2.0, ge=0)
-    """What a nat a token of divergence from the champion costs on its answers to prompts."""
+    answers: float = Field(default=16.0, ge=0)
+    """What a nat a token of divergence from the champion costs on its answers to prompts
+    (docs/continual.md has the trials)."""
     material: MaterialSettings = MaterialSettings()
     """How much text is used."""
     course: CourseSettings = CourseSettings()

@@ -16,8 +16,10 @@ TARGET = 30
 """Held-out records that a round asks for."""
 SHARE = 0.15
 """Largest share of the window that they may take beyond those held out for good."""
-FEWEST = 5
-"""So many are held out even where they are more than that share: the gate needs five pairs."""
+FEWEST = 20
+"""So many are held out even where they are more than that share, up to half of the window. With 20
+the gate shows a gain like that of the round of `make run` in 96 % of draws from its documents, with
+16 in 82 %, with 12 in 54 %, with 8 in 17 %: what is learned and can't be shown is not promoted."""
 
 
 def _by_hash(table: pa.Table) -> list[int]:

@@ -269,6 +269,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: {first}", "make the export again") from None
 
 
+def broken_weights(folder: Path | str) -> list[str]:
+    """Names of the tensors of an export that hold NaN or an infinity, ascending.
+
+    Text that is scored need not touch them: an expert may get none of its tokens.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    tensors = read_tensors(Path(folder) / WEIGHTS)
+    return sorted(n for n, t in tensors.items() if not torch.isfinite(t).all())
+
+
 def load(folder: Path | str) -> MoEForCausalLM:
     """The exported model, float32, in evaluation mode.
 

@@ -28,7 +28,8 @@ class Judgement:
     passed: Floats
     """(N,) share of a prompt's answers that pass the gold rule."""
     figures: dict[str, Any]
-    """Means over all answers: score, length, kl, distinct, and the share of each check."""
+    """Means over all answers: score (log odds of being preferred), length (tokens), kl (nats),
+    distinct, and the share of each check."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON value."""

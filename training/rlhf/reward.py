@@ -4,8 +4,9 @@ A scalar head on the SFT model, all of it trained with -log sigma(r_chosen - r_r
 (Bradley-Terry; Ouyang et al. 2022, section 3.5). A quarter of each step's pairs set a chosen answer
 against the SFT model's own answer to the prompt: faults that only a model makes are in no data. The
 held-out accuracy is of the data's pairs alone; that of the others stands beside it (kind
-`sampled`). Scores are given out in standard deviations of the training pairs' scores, with their
-mean at 0, so that no later stage depends on their scale.
+`sampled`). What it is compared with is the order by the SFT model's own likelihood, which needs no
+training. Scores are log odds of being preferred; PPO takes them in standard deviations of the
+training pairs' scores (`ScalarModel.scaled`), so that it doesn't depend on their scale.
 
 Run: python -m headrace.training.rlhf.reward job.json (a RewardJob).
 """
@@ -68,20 +69,19 @@ def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Ten
 
 @torch.inference_mode()
 def score_dialogues(model: ScalarModel, dialogues: Sequence[Dialogue], pad: int) -> Floats:
-    """Scores (N,) of dialogues that end with `<|end|>`."""
+    """Scores (N,) of dialogues that end with `<|end|>`, in log odds of being preferred."""
     out = np.zeros(len(dialogues))
     by_length = sorted(range(len(dialogues)), key=lambda i: len(dialogues[i].ids))
     for start in range(0, len(by_length), 32):
         rows = by_length[start : start + 32]
-        raw = model(*padded([dialogues[i] for i in rows], pad))
-        out[rows] = model.scaled(raw).double().numpy()
+        out[rows] = model(*padded([dialogues[i] for i in rows], pad)).double().numpy()
     return out
 
 
 def score(
     model: ScalarModel, tokenizer: Any, prompts: Sequence[str], responses: Sequence[str]
 ) -> Floats:
-    """Scores (N,) of responses to prompts: standard deviations above the training pairs' mean."""
+    """Scores (N,) of responses to prompts, in log odds of being preferred."""
     chat = Chat.of(tokenizer, model.config.max_position_embeddings)
     return score_dialogues(model, chat.dialogues(prompts, responses), chat.pad)
 
@@ -102,8 +102,10 @@ def right(chosen: Floats, rejected: Floats) -> Floats:
 def reward(job: RewardJob) -> dict[str, Any]:
     """{`export`, `stage`, `metrics`} of the finished run; resumes or returns what is there.
 
-    The metric is the share of held-out pairs in the right order, with the gain's interval over
-    pairs. Before training the head is zero, every pair is a tie, and the share is one half.
+    The metric is the share of held-out pairs in the right order: before by the SFT model's
+    likelihood, after by the reward model, with the gain's interval over pairs. `untrained` is what
+    a head of zeros gives, which ties every pair. `margin` is the mean difference of the two sides'
+    scores in log odds.
 
     Raises:
         InputError, ValidationError, UsageError: see examples.read and Stage.
@@ -126,10 +128,11 @@ def reward(job: RewardJob) -> dict[str, Any]:
         own = _against_samples(language, chat, own, s.max_new_tokens, job.seed + 1)
 
     with console.Progress("reward model: the SFT model's likelihoods"):
-        # What the policy itself holds more likely a token: the judge that needs no training.
-        likely = stage.once("likelihood", lambda: _likelihood(language, held, chat.pad))
+        # What the policy itself holds more likely per token: the judge that needs no training.
+        before = np.array(
+            stage.once("before", lambda: _by_likelihood(language, held, chat.pad).tolist())
+        )
     model = ScalarModel(language).eval()
-    before = np.full(len(data.heldout), 0.5)  # the head is zero: every pair is a tie
     _train(job, stage, model, pairs, sampled, chat)
     with console.Progress("reward model: held-out pairs after"):
         _calibrate(model, pairs[:SCALE_PAIRS], chat.pad)
@@ -155,7 +158,7 @@ def reward(job: RewardJob) -> dict[str, Any]:
         **paired(before, after, job.seed),
         "n": len(after),
         "margin": float((scores[0] - scores[1]).mean()),
-        "likelihood_accuracy": likely,
+        "untrained": 0.5,
         "by_kind": by_kind,
     }
     shown = {k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")}
@@ -188,20 +191,18 @@ def _against_samples(
     return out
 
 
-def _likelihood(model: Any, held: tuple[list[Dialogue], list[Dialogue]], pad: int) -> float:
-    """Pairwise accuracy of the language model's mean log-likelihood a token."""
+def _by_likelihood(model: Any, held: tuple[list[Dialogue], list[Dialogue]], pad: int) -> Floats:
+    """`right` (N,) of the language model's mean log-likelihoods per token."""
     means = [
         -response_nats(model, side, pad) / [max(1, len(d.ids) - d.start - 1) for d in side]
         for side in held
     ]
-    return float(right(*means).mean())
+    return right(*means)
 
 
 @torch.inference_mode()
 def _calibrate(model: ScalarModel, pairs: list[tuple[Dialogue, Dialogue]], pad: int) -> None:
     """Set the scale so that the scores of these pairs' sides have mean 0 and deviation 1."""
-    model.mean.zero_()
-    model.std.fill_(1.0)
     raw = score_dialogues(model, [d for pair in pairs for d in pair], pad)
     model.mean.fill_(float(raw.mean()))
     model.std.fill_(max(float(raw.std()), 1e-6))

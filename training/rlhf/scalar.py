@@ -30,7 +30,12 @@ ARCHITECTURE = "HeadraceRewardModel"
 
 
 class ScalarModel(nn.Module):
-    """A body and a linear head with one output; `mean` and `std` bring scores to a common scale."""
+    """A body and a linear head with one output.
+
+    Raw scores are log odds: the difference of two answers' scores is that of the first being
+    preferred (Bradley and Terry). `mean` and `std` bring them to a scale that doesn't depend on the
+    model, for stages that train on scores.
+    """
 
     mean: Tensor
     std: Tensor
@@ -67,7 +72,7 @@ class ScalarModel(nn.Module):
         return self.pooled(self.states(ids), start, last)
 
     def scaled(self, raw: Tensor) -> Tensor:
-        """Scores in standard deviations of the training pairs' scores, 0 at their mean."""
+        """Raw scores in standard deviations of the training pairs' scores, 0 at their mean."""
         return (raw - self.mean) / self.std
 
 

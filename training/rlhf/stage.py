@@ -25,10 +25,11 @@ from headrace.training.moe import export
 from headrace.training.optimizer import MuonAdamW
 from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
 from headrace.training.rlhf.settings import Saving
-from headrace.training.scoring import bootstrap
+from headrace.training.scoring import interval
 
 Floats = npt.NDArray[np.float64]
-RESAMPLES, CONFIDENCE = 2000, 0.95
+FLIPS, CONFIDENCE = 2000, 0.95
+"""Of the interval of a stage's gain."""
 
 
 def local_folder(uri: str, what: str) -> Path:
@@ -185,21 +186,20 @@ class Stage:
         return storage.read_json(path)
 
 
-def paired(before: Floats, after: Floats, seed: int) -> dict[str, float]:
-    """{gain, low, high}: mean of after - before and its 95 % interval, resampling the items."""
-    difference = (after - before)[:, None]
-    drawn = bootstrap.sums(difference, RESAMPLES, seed)[:, 0] / len(difference)
-    low, high = bootstrap.interval(drawn, CONFIDENCE)
-    return {"gain": float(difference.mean()), "low": low, "high": high}
+def paired(before: Floats, after: Floats, seed: int) -> dict[str, float | None]:
+    """{gain, low, high}: mean of after - before and its 95 % interval over the items."""
+    return _gain(after - before, np.ones(len(after)), seed)
 
 
-def paired_ratio(before: Floats, after: Floats, size: Floats, seed: int) -> dict[str, float]:
+def paired_ratio(before: Floats, after: Floats, size: Floats, seed: int) -> dict[str, float | None]:
     """{gain, low, high} of sum(before - after) / sum(size): of a cost that is better when less."""
-    columns = np.stack([before - after, size], 1)
-    drawn = bootstrap.sums(columns, RESAMPLES, seed)
-    low, high = bootstrap.interval(drawn[:, 0] / drawn[:, 1], CONFIDENCE)
-    total = columns.sum(0)
-    return {"gain": float(total[0] / total[1]), "low": low, "high": high}
+    return _gain(before - after, size, seed)
+
+
+def _gain(gains: Floats, sizes: Floats, seed: int) -> dict[str, float | None]:
+    found = interval.ratio(gains, sizes, confidence=CONFIDENCE, flips=FLIPS, seed=seed)
+    low, high = found.ends()
+    return {"gain": found.value, "low": low, "high": high}
 
 
 def order(

@@ -1,7 +1,7 @@
 """Unigram and Kneser-Ney bigram models of the training tokens: what a neural model must beat.
 
 Both are fitted on the token shards that the model saw (no more of them), predict the same ids of
-the same documents, and are scored in the same bits a byte, so the three figures compare.
+the same documents, and are scored in the same bits per byte, so the three figures compare.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Bits a byte of a model on documents, overall and by language and domain, with intervals.
+"""Bits per byte of a model on documents, overall and by language and domain, with intervals.
 
 Of every document the start is scored, `EvaluateSettings.max_bytes` of it: long documents would
 otherwise decide both the figure and the time. The same start is scored for every model and
-baseline, so all figures compare. A metric is a ratio of sums (bits over bytes); its interval is a
-percentile bootstrap over documents.
+baseline, so all figures compare. A metric is a ratio of sums (bits over bytes) with an interval
+over documents (`interval.ratio`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
-from headrace.training.scoring import bootstrap, nll
+from headrace.training.scoring import interval, nll
 from headrace.training.settings import EvaluateSettings
 
+Metric = dict[str, float | int | None]
 SLICES = ("lang", "domain")
 """Columns by whose values the metric is also given."""
 
@@ -30,8 +31,9 @@ SLICES = ("lang", "domain")
 class Evaluation:
     """Figures of one model on one set of documents."""
 
-    metrics: dict[str, dict[str, float | int]]
-    """name: {value, low, high, n}, as the contract has it."""
+    metrics: dict[str, Metric]
+    """name: {value, low, high, n}, as the contract has it. low and high are null where there are
+    too few documents for an interval, all three where a score isn't finite."""
     documents: pa.Table
     """One row a document: `id`, `lang`, `domain`, `nats`, `bytes`; for pairing with another."""
 
@@ -81,9 +83,7 @@ def score(model: Any, tokenizer: Any, documents: pa.Table) -> pa.Table:
     return bare.append_column("bytes", pa.array(sizes, pa.int64()))
 
 
-def metrics(
-    documents: pa.Table, settings: EvaluateSettings, seed: int
-) -> dict[str, dict[str, float | int]]:
+def metrics(documents: pa.Table, settings: EvaluateSettings, seed: int) -> dict[str, Metric]:
     """`bits_per_byte`, `bits_per_byte.lang=zh` … of documents with `nats` and `bytes`.
 
     A slice is given where its column has a value; rows without one only count overall.
@@ -95,16 +95,18 @@ def metrics(
         values = np.array(documents[name].to_pylist(), dtype=object)
         for value in sorted({v for v in values if v is not None}):
             masks[f"bits_per_byte.{name}={value}"] = values == value
-    out: dict[str, dict[str, float | int]] = {}
+    out: dict[str, Metric] = {}
     for name, mask in masks.items():
-        value, low, high = bootstrap.ratio_interval(
+        found = interval.ratio(
             bits[mask],
             sizes[mask],
             confidence=settings.confidence,
-            resamples=settings.resamples,
+            flips=settings.resamples,
             seed=seed,
         )
-        out[name] = {"value": value, "low": low, "high": high, "n": int(mask.sum())}
+        low, high = found.ends()
+        value = found.value if math.isfinite(found.value) else None
+        out[name] = {"value": value, "low": low, "high": high, "n": found.n}
     return out
 
 
@@ -124,7 +126,7 @@ def evaluate(
     Args:
         export: folder of the export.
         table: documents with `text`, and `lang`, `domain`, `content_hash` where known.
-        seed: seed of the bootstrap.
+        seed: seed of the intervals.
         settings: None for the defaults.
 
     Raises:
@@ -155,7 +157,7 @@ def baseline_evaluations(
         tokens: folder that `tokenize` wrote.
         tokenizer: the one in it.
         table: documents, as for `evaluate`.
-        seed: seed of the bootstrap.
+        seed: seed of the intervals.
         seen: training tokens that the model saw; None: all there are.
         settings: None for the defaults.
     """

@@ -1,17 +1,17 @@
 """The gate: champion against challenger on the same documents, decided by a policy.
 
-Every metric is compared pair by pair: the same bootstrap samples of documents for both models, the
-interval and p of the difference, and a verdict (better, not worse, worse, unknown) against the
-rule's margin. The decision is reject where anything is surely or measurably wrong, inconclusive
-where something can't be said, promote where every rule and guard holds. Nothing is written here;
-the caller stores the decision and moves no alias unless it says promote.
+Every metric is compared pair by pair: the difference of each document under both models, the
+interval and p of their ratio of sums (`interval.ratio`), and a verdict (better, not worse, worse,
+unknown) against the rule's margin. The decision is reject where anything is surely or measurably
+wrong, inconclusive where something can't be said, promote where every rule and guard holds. Nothing
+is written here; the caller stores the decision and moves no alias unless it says promote.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,38 +20,52 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.infra.errors import UsageError
-from headrace.training.scoring import bootstrap
-from headrace.training.scoring.bootstrap import Floats
+from headrace.training.scoring import interval
+from headrace.training.scoring.interval import Floats, Interval
 from headrace.training.scoring.policy import Guard, Policy, Rule
+
+SHOWN = 0.8
+"""Share of evaluations that would show a difference of the size that is given as `power`."""
+
+
+def bits(nats: Floats) -> Floats:
+    """Nats as bits."""
+    return nats / math.log(2)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of a metric, a row a document or prompt; the metric is sum(values) / sum(weights)."""
+    """Values of a metric, a row per document or prompt; it is sum(values) / sum(weights)."""
 
     ids: tuple[str, ...]
     """What each row is about: the two models' rows must be the same."""
     values: Floats
     """(N,) bits, or rewards."""
     weights: Floats
-    """(N,) bytes, or ones."""
+    """(N,) bytes, or ones; the same for both models."""
     slices: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    """Column: value a row."""
+    """Column: a value per row."""
 
     @classmethod
     def of_text(cls, documents: pa.Table) -> Sample:
-        """Bits a byte, from a table with id, lang, domain, nats and bytes (`evaluate`)."""
+        """Bits per byte, from a table with id, lang, domain, nats and bytes (`evaluate`)."""
         return cls(
             tuple(documents["id"].to_pylist()),
-            documents["nats"].to_numpy() / math.log(2),
+            bits(documents["nats"].to_numpy()),
             documents["bytes"].to_numpy().astype(np.float64),
             {c: tuple(documents[c].to_pylist()) for c in ("lang", "domain")},
         )
 
     @classmethod
-    def of_scores(cls, prompts: list[str], scores: npt.ArrayLike) -> Sample:
-        """A mean of one score a prompt, such as a reward."""
-        values = np.asarray(scores, dtype=np.float64)
+    def of_scores(cls, prompts: Sequence[str], scores: npt.ArrayLike) -> Sample:
+        """A mean over prompts, such as of rewards.
+
+        Args:
+            prompts: N of them.
+            scores: (N,), or (N, S) for S answers to each prompt. The answers to one prompt aren't
+                independent, so their mean is one row.
+        """
+        values = np.asarray(scores, dtype=np.float64).reshape(len(prompts), -1).mean(axis=1)
         return cls(tuple(prompts), values, np.ones_like(values))
 
 
@@ -67,10 +81,18 @@ class Evidence:
     """Figures for guards."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Where the documents come from: {`old`: release id, …}."""
+    against: Mapping[str, str] = field(default_factory=dict)
+    """Metric: whose values these are where they are another model's, for a rule that compares with
+    more than the champion."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the decision has to know about this evidence."""
+    fault: str = ""
+    """Why the model can't be used at all, whatever its figures say; empty for a sound one."""
 
 
-def _verdict(rule: Rule, gain: float, low: float, high: float) -> str:
+def _verdict(rule: Rule, found: Interval) -> str:
     """The verdict on an improvement (positive is better) with its interval."""
+    gain, low, high = found.value, found.low, found.high
     if rule.require == "better":
         shown = low if rule.judge == "interval" else gain
         if shown > rule.margin:
@@ -87,70 +109,98 @@ def _verdict(rule: Rule, gain: float, low: float, high: float) -> str:
     return "better" if low > 0 else "not worse"
 
 
-def _compare(rule: Rule, champion: Sample, challenger: Sample, policy: Policy, seed: int) -> Any:
-    """(entry of the metric, entries of its slices) as in decision.json."""
-    if champion.ids != challenger.ids:
+@dataclass(frozen=True)
+class _Compared:
+    """A metric on some documents: its entry in decision.json, and the interval behind it."""
+
+    entry: dict[str, Any]
+    found: Interval | None
+    """Of the improvement (positive is better); None where there is nothing to compare."""
+
+    def p_loss(self, margin: float) -> float:
+        """One-sided p of "the true loss is at most `margin`"."""
+        return 1.0 if self.found is None else self.found.p_below(-margin)
+
+
+def _compare(
+    rule: Rule, champion: Sample, challenger: Sample, policy: Policy, seed: int
+) -> dict[str, _Compared]:
+    """The metric on all documents, keyed by an empty name, and on each of the rule's slices."""
+    if champion.ids != challenger.ids or not np.array_equal(champion.weights, challenger.weights):
         raise UsageError(
             f"{rule.name}: champion and challenger were not scored on the same documents",
             "score both on the same sample with the same settings",
         )
-    columns = np.stack(
-        [champion.values, champion.weights, challenger.values, challenger.weights], 1
-    )
-    # A seed a metric, so that adding a rule to a policy doesn't change the others' intervals.
+    # A seed for each metric, so that adding a rule to a policy doesn't change the others.
     seed = seed ^ zlib.crc32(rule.name.encode())
-    groups = {"": np.ones(len(columns), bool)}
+    groups = {"": np.ones(len(champion.values), bool)}
     for name in rule.slices:
-        values = np.array(challenger.slices.get(name, (None,) * len(columns)), dtype=object)
+        values = np.array(challenger.slices.get(name, (None,) * len(champion.ids)), dtype=object)
         for value in sorted({v for v in values if v is not None}):
             groups[f"{name}={value}"] = values == value
-    # Slices are summed over the whole set's samples: all figures share the same resamples.
-    masked = np.concatenate([columns * mask[:, None] for mask in groups.values()], 1)
-    drawn = bootstrap.sums(masked, policy.resamples, seed) if len(columns) else masked
-    entries = {}
-    for i, (name, mask) in enumerate(groups.items()):
-        entries[name] = _entry(rule, columns[mask], drawn[:, 4 * i : 4 * i + 4], policy)
-    return entries.pop(""), entries
+    weights = champion.weights
+    return {
+        name: _entry(
+            rule, champion.values[mask], challenger.values[mask], weights[mask], policy, seed
+        )
+        for name, mask in groups.items()
+    }
 
 
-def _entry(rule: Rule, columns: Floats, drawn: Floats, policy: Policy) -> dict[str, Any]:
-    """One comparison as in decision.json; `difference` is challenger - champion."""
+def _entry(
+    rule: Rule, old: Floats, new: Floats, weights: Floats, policy: Policy, seed: int
+) -> _Compared:
+    """One comparison; `difference` is challenger - champion."""
     entry: dict[str, Any] = {
         "champion": None,
         "challenger": None,
         "difference": None,
         "interval": None,
+        "se": None,
         "p": None,
         "margin": rule.margin,
         "verdict": "unknown",
-        "n": len(columns),
+        "n": len(weights),
+        "power": None,
         "direction": rule.direction,
         "require": rule.require,
     }
-    if len(columns) == 0 or columns[:, 1].sum() <= 0 or columns[:, 3].sum() <= 0:
-        return entry | {"note": "no documents"}
-    if not np.isfinite(columns[:, :2]).all():
-        return entry | {"note": "the champion has scores that are not finite"}
-    if not np.isfinite(columns[:, 2:]).all():
-        return entry | {"verdict": "worse", "note": "the challenger's scores are not finite"}
-    total = columns.sum(0)
-    old, new = total[0] / total[1], total[2] / total[3]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = drawn[:, 2] / drawn[:, 3] - drawn[:, 0] / drawn[:, 1]
+    total = float(weights.sum())
+    if total <= 0:
+        return _Compared(entry | {"note": "no documents"}, None)
+    if not np.isfinite(old).all():
+        return _Compared(entry | {"note": "the champion has scores that are not finite"}, None)
+    if not np.isfinite(new).all():
+        worse = {"verdict": "worse", "note": "the challenger's scores are not finite"}
+        return _Compared(entry | worse, None)
     sign = -1.0 if rule.direction == "lower" else 1.0
-    low, high = bootstrap.interval(difference, policy.confidence)
-    gains = sorted((sign * low, sign * high))
+    found = interval.ratio(
+        sign * (new - old),
+        weights,
+        confidence=policy.confidence,
+        flips=policy.resamples,
+        seed=seed,
+    )
     bound = rule.margin if rule.require == "better" else -rule.margin
     entry |= {
-        "champion": float(old),
-        "challenger": float(new),
-        "difference": float(new - old),
-        "interval": [low, high],
-        "p": bootstrap.p_value(sign * difference, bound),
+        "champion": float(old.sum() / total),
+        "challenger": float(new.sum() / total),
+        "difference": sign * found.value,
+        "se": found.se if math.isfinite(found.se) else None,
+        "p": found.p_above(bound),
     }
-    if len(columns) < rule.min_documents:
-        return entry | {"note": f"fewer than {rule.min_documents} documents"}
-    return entry | {"verdict": _verdict(rule, float(sign * (new - old)), *gains)}
+    if found.bounded:
+        ends = (found.low, found.high) if sign > 0 else (-found.high, -found.low)
+        rise, fall = interval.detectable(
+            sign * (new - old), weights, confidence=policy.confidence, share=SHOWN, seed=seed
+        )
+        power = rise if rule.require == "better" else fall
+        entry |= {"interval": list(ends), "power": power}
+    if found.n < rule.min_documents:
+        return _Compared(entry | {"note": f"fewer than {rule.min_documents} documents"}, found)
+    if not found.bounded:
+        entry["note"] = f"too few documents for an interval of {policy.confidence:.4g}"
+    return _Compared(entry | {"verdict": _verdict(rule, found)}, found)
 
 
 def _guard(guard: Guard, measures: Mapping[str, float]) -> dict[str, Any]:
@@ -167,54 +217,85 @@ def _guard(guard: Guard, measures: Mapping[str, float]) -> dict[str, Any]:
     return entry | {"ok": inside}
 
 
-def _surely_worse(rule: Rule, entry: Mapping[str, Any]) -> bool:
-    """Whether a slice's whole interval lies beyond the loss that the rule allows a slice."""
-    if rule.slice_margin is None or entry["interval"] is None:
-        return False
-    if entry["n"] < rule.min_documents:
-        return False
-    low, high = entry["interval"]
-    return bool(low > rule.slice_margin if rule.direction == "lower" else -high > rule.slice_margin)
+def _worse_slices(
+    rules: Mapping[str, Rule], slices: Mapping[str, Mapping[str, _Compared]], policy: Policy
+) -> list[str]:
+    """The slices that lose more than their rule allows a slice, in words.
+
+    There are many slices, and one of many looks bad by chance: their p-values are adjusted for all
+    slices of the policy that can reject (Holm), and stored as `p_loss`.
+    """
+    tested = [
+        (rules[metric], name, part)
+        for metric, parts in slices.items()
+        for name, part in parts.items()
+        if rules[metric].slice_margin is not None
+        and part.found is not None
+        and part.found.n >= rules[metric].min_documents
+    ]
+    adjusted = interval.holm([part.p_loss(rule.slice_margin or 0.0) for rule, _, part in tested])
+    wrong = []
+    for (rule, name, part), p in zip(tested, adjusted, strict=True):
+        part.entry["p_loss"] = p
+        if p <= (1 - policy.confidence) / 2:
+            wrong.append(f"{rule.label or rule.name}, {name}: worse")
+    # Scores that aren't finite have no p-value.
+    return wrong + [
+        f"{rules[metric].label or metric}, {name}: worse ({part.entry['note']})"
+        for metric, parts in slices.items()
+        for name, part in parts.items()
+        if rules[metric].slice_margin is not None
+        and part.found is None
+        and part.entry["verdict"] == "worse"
+    ]
 
 
 def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) -> dict[str, Any]:
     """The decision with all its evidence: the content of decision.json.
 
     Keys: `decision` (promote, reject, inconclusive), `policy`, `metrics` {name: {champion,
-    challenger, difference, interval, p, margin, verdict, n, …}}, `slices` {name: {`lang=zh`: the
-    same}}, `guards`, `reasons` (why, in words), `seed`, `data`, `champion` and `challenger` (whose
-    evidence). `difference` is challenger - champion, so for bits a byte negative is better.
+    challenger, difference, interval, se, p, margin, verdict, n, power, …}}, `slices` {name:
+    {`lang=zh`: the same}}, `power` {name: number}, `guards`, `reasons` (why, in words), `notes`,
+    `seed`, `data`, `champion` and `challenger` (whose evidence). `difference` is challenger -
+    champion, so for bits per byte negative is better. `power` is the smallest true difference
+    (improvement where the rule wants one, else loss) that the interval of four such evaluations in
+    five would have told from none; null where there is no interval.
 
     Args:
         champion: the model in service, or the best baseline before there is one.
         challenger: the model that wants its place.
         policy: the rules.
-        seed: seed of the bootstrap; the same evidence and seed give the same decision.
+        seed: seed of the sign flips; the same evidence and seed give the same decision.
 
     Raises:
         UsageError: the two were scored on different documents.
     """
     metrics: dict[str, Any] = {}
-    slices: dict[str, Any] = {}
-    wrong: list[str] = []
-    unsure: list[str] = []
-    notes: list[str] = []
+    slices: dict[str, dict[str, _Compared]] = {}
+    wrong = [f"the challenger: {challenger.fault}"] if challenger.fault else []
+    unsure = [f"the champion: {champion.fault}"] if champion.fault else []
+    notes = [*champion.notes, *challenger.notes]
     for rule in policy.metrics:
         label = rule.label or rule.name
         old, new = champion.samples.get(rule.name), challenger.samples.get(rule.name)
         if old is None or new is None:
             (notes if rule.optional else unsure).append(f"{label}: not measured")
             continue
-        entry, parts = _compare(rule, old, new, policy, seed)
-        metrics[rule.name] = entry | {"label": label, "unit": rule.unit, "judge": rule.judge}
+        parts = _compare(rule, old, new, policy, seed)
+        entry = parts.pop("").entry
+        metrics[rule.name] = entry | {
+            "label": label,
+            "unit": rule.unit,
+            "judge": rule.judge,
+            "against": champion.against.get(rule.name, champion.name),
+        }
         if parts:
             slices[rule.name] = parts
-        note = f" ({entry['note']})" if "note" in entry else ""
         if entry["verdict"] == "worse":
-            wrong.append(f"{label}: worse{note}")
+            wrong.append(f"{label}: worse{_note(entry)}")
         elif entry["verdict"] == "unknown":
-            unsure.append(f"{label}: can't be told from no change{note}")
-        wrong += [f"{label}, {k}: worse" for k, v in parts.items() if _surely_worse(rule, v)]
+            unsure.append(_unknown(rule, entry))
+    wrong += _worse_slices({r.name: r for r in policy.metrics}, slices, policy)
     guards = {g.name: _guard(g, challenger.measures) for g in policy.guards}
     for guard in policy.guards:
         label, ok = guard.label or guard.name, guards[guard.name]["ok"]
@@ -229,7 +310,8 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
         "champion": champion.name,
         "challenger": challenger.name,
         "metrics": metrics,
-        "slices": slices,
+        "slices": {m: {k: v.entry for k, v in parts.items()} for m, parts in slices.items()},
+        "power": {name: entry["power"] for name, entry in metrics.items()},
         "guards": guards,
         "reasons": [*wrong, *unsure] or ["every rule and guard holds"],
         "notes": notes,
@@ -238,3 +320,24 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
         "seed": seed,
         "data": dict(challenger.data),
     }
+
+
+def _note(entry: Mapping[str, Any]) -> str:
+    return f" ({entry['note']})" if "note" in entry else ""
+
+
+def _unknown(rule: Rule, entry: Mapping[str, Any]) -> str:
+    """Why a metric has no verdict, and what this evaluation could have shown."""
+    label = rule.label or rule.name
+    if "note" in entry:
+        return f"{label}: can't be told{_note(entry)}"
+    asked = (
+        f"from an improvement of {rule.margin:g}"
+        if rule.require == "better" and rule.margin
+        else "from no change"
+        if rule.require == "better"
+        else f"from a loss of more than {rule.margin:g}"
+    )
+    unit = f" {rule.unit}" if rule.unit else ""
+    least = f"the smallest difference that could have been shown is {entry['power']:.2g}{unit}"
+    return f"{label}: can't be told {asked}; {least}"

@@ -28,7 +28,7 @@ _COLOUR = {"better": "green", "not worse": "blue", "worse": "red", "unknown": "a
 
 
 def _gain(entry: Mapping[str, Any]) -> tuple[float, float, float]:
-    """(improvement, low, high): positive is better."""
+    """(improvement, low, high): positive is better; of an entry with an interval."""
     low, high = entry["interval"]
     if entry["direction"] == "lower":
         return -entry["difference"], -high, -low
@@ -36,10 +36,15 @@ def _gain(entry: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _sentence(entry: Mapping[str, Any], confidence: float, things: str) -> str:
-    """One comparison in words; `things` are what was resampled."""
+    """One comparison in words; `things` are what was compared."""
     label, n = entry["label"], entry["n"]
     if entry["difference"] is None:
         return f"{label}: no figure, {entry.get('note', 'no evidence')}."
+    if entry["interval"] is None:
+        return (
+            f"{label}: {entry['champion']:.3f} to {entry['challenger']:.3f} over {n:,} {things}, "
+            f"which are too few for an interval: {_VERDICT[entry['verdict']]}."
+        )
     gain, low, high = _gain(entry)
     unit = f" {entry['unit']}" if entry["unit"] else ""
     if low > 0 or high < 0:
@@ -56,8 +61,20 @@ def _sentence(entry: Mapping[str, Any], confidence: float, things: str) -> str:
     return (
         f"{label} {way} ({entry['champion']:.3f} to "
         f"{entry['challenger']:.3f}, {entry['direction']} is better); improvement with "
-        f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} {things}. "
-        f"The policy {asked}, judged by {by}: {_VERDICT[entry['verdict']]}.{note}"
+        f"{confidence:.0%} confidence between {low:+.3f} and {high:+.3f} over {n:,} {things} "
+        f"(standard error {entry['se']:.2g}). "
+        f"The policy {asked}, judged by {by}: {_VERDICT[entry['verdict']]}.{note} "
+        f"{_could_show(entry)}"
+    )
+
+
+def _could_show(entry: Mapping[str, Any]) -> str:
+    """The smallest difference that this evaluation could have shown."""
+    what = "improvement" if entry["require"] == "better" else "loss"
+    unit = f" {entry['unit']}" if entry["unit"] else ""
+    return (
+        f"The smallest {what} that an evaluation like this one shows in four cases of five is "
+        f"{entry['power']:.2g}{unit}."
     )
 
 
@@ -91,8 +108,12 @@ def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | No
 def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
     entry = decision["metrics"][name]
     things = "prompts" if name == "reward" else "documents"
+    against = entry["against"]
+    rival = "champion" if against == decision["champion"] else against
     tone = {"better": "good", "worse": "bad"}.get(entry["verdict"], "")
     parts = [pages.paragraph(_sentence(entry, decision["confidence"], things), tone)]
+    if rival != "champion":
+        parts.append(pages.paragraph(f"Compared with {rival}, not with the champion.", "muted"))
     slices = decision["slices"].get(name, {})
     rows = [
         (label, {**entry, **part})
@@ -104,20 +125,21 @@ def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
         parts.append(_intervals(rows, margin))
         parts.append(
             pages.table(
-                (things, "n", "champion", "challenger", "improvement", "from", "to", "p"),
+                (things, "n", rival, "challenger", "improvement", "from", "to", "p"),
                 [
                     (label, e["n"], e["champion"], e["challenger"], *_gain(e), _p(e["p"]))
                     for label, e in rows
                 ],
-                f"p: share of resamples with an improvement of no more than {margin:+.3g}, which "
-                "is what the policy asks for (bootstrap, one-sided).",
+                f"p: one-sided, of an improvement of no more than {margin:+.3g}, which is what the "
+                "policy asks for (paired sign flips, and a studentized mean that allows for "
+                "skewness; the larger of the two).",
             )
         )
     return pages.Section(entry["label"], *parts)
 
 
 def _p(value: float) -> str:
-    """A p-value; thousandths are as fine as the resamples can tell."""
+    """A p-value; thousandths are as fine as the simulated samples can tell."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
@@ -142,6 +164,26 @@ def render(decision: Mapping[str, Any]) -> str:
     )
 
 
+def _power(decision: Mapping[str, Any]) -> Markup:
+    """The table of what this evaluation could have shown."""
+    rows = [
+        (
+            entry["label"],
+            "improvement" if entry["require"] == "better" else "loss",
+            "too few documents" if entry["power"] is None else f"{entry['power']:.2g}",
+            entry["unit"],
+            entry["n"],
+        )
+        for entry in decision["metrics"].values()
+    ]
+    return pages.table(
+        ("smallest difference that could have been shown", "as", "size", "unit", "n"),
+        rows,
+        "A true difference of this size would be told from none by four in five evaluations like "
+        "this one; a smaller one may be there all the same.",
+    )
+
+
 def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
     """The parts of that page, for one that holds more than this."""
     kind = "good" if decision["decision"] == "promote" else "bad"
@@ -150,7 +192,7 @@ def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
         pages.tiles(
             (
                 entry["label"],
-                "-" if entry["difference"] is None else f"{_gain(entry)[0]:+.3f}",
+                "-" if entry["interval"] is None else f"{_gain(entry)[0]:+.3f}",
                 f"{entry['unit']} better (+) or worse (-): {_VERDICT[entry['verdict']]}",
             )
             for entry in decision["metrics"].values()
@@ -158,13 +200,14 @@ def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
         pages.paragraph("Why: " + "; ".join(decision["reasons"]) + "."),
     ]
     if decision["notes"]:
-        head.append(pages.paragraph("Left out: " + "; ".join(decision["notes"]) + ".", "muted"))
+        head.append(pages.paragraph("Notes: " + "; ".join(decision["notes"]) + ".", "muted"))
+    head.append(_power(decision))
     facts = [
         ("champion", decision["champion"]),
         ("challenger", decision["challenger"]),
         ("policy", decision["policy"]),
         ("confidence", decision["confidence"]),
-        ("bootstrap samples", decision["resamples"]),
+        ("random sign flips", decision["resamples"]),
         ("seed", str(decision["seed"])),
         *((f"data: {k}", v) for k, v in decision["data"].items()),
     ]

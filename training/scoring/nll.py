@@ -113,7 +113,7 @@ def score(
     context: int | None = None,
     quiet: bool = False,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """(nats (N,), bytes (N,)) of each text; nats / bytes / ln 2 is its bits a byte.
+    """(nats (N,), bytes (N,)) of each text; nats / bytes / ln 2 is its bits per byte.
 
     Args:
         model: maps ids (B, T) to logits (B, T, V), or to an object that has them as `logits`.

@@ -2,8 +2,8 @@
 
 A window of character or word salad has byte statistics that a model can learn, so its held-out
 text gets better in training like any other's: the gate's metrics alone would promote it. Language
-differs in that shuffling makes it harder to predict. The order gain is the bits a byte of shuffled
-copies minus those of the documents; near 0 there was no order to lose.
+differs in that shuffling makes it harder to predict. The order gain is the bits per byte of
+shuffled copies minus those of the documents; near 0 there was no order to lose.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def shuffle(text: str, seed: int) -> str:
 
 
 def order_gain(model: Any, tokenizer: Any, texts: Sequence[str], seed: int) -> float:
-    """Bits a byte of shuffled copies of `texts` minus those of `texts`; NaN without any bytes."""
+    """Bits per byte of shuffled copies of `texts` minus those of `texts`; NaN without any bytes."""
     nats, sizes = nll.score(model, tokenizer, texts)
     shuffled, _ = nll.score(model, tokenizer, [shuffle(t, seed) for t in texts])
     total = float(sizes.sum())

@@ -26,7 +26,7 @@ class Rule(Settings):
     label: str = ""
     """What a reader calls it; empty: the name."""
     unit: str = ""
-    """Of the values, `bits a byte` say."""
+    """Of the values, `bits per byte` say."""
     direction: Literal["lower", "higher"] = "lower"
     """Which way is better."""
     require: Literal["better", "not_worse"] = "better"
@@ -39,11 +39,12 @@ class Rule(Settings):
     slices: tuple[str, ...] = ()
     """Columns of the documents by whose values the metric is also shown."""
     slice_margin: float | None = Field(None, ge=0)
-    """A slice whose interval shows a larger loss than this makes the decision reject; None: slices
-    are shown and decide nothing."""
-    min_documents: int = Field(5, ge=2)
-    """With fewer pairs the verdict is unknown: below 5 not even a sign test in which all pairs
-    agree reaches p = .05."""
+    """A slice that is shown to lose more than this makes the decision reject; p is adjusted for the
+    number of slices (Holm). None: slices are shown and decide nothing."""
+    min_documents: int = Field(8, ge=2)
+    """With fewer pairs the verdict is unknown. Below 6 not even pairs that all agree reach p = .025
+    in a sign-flip test (1 of 64 flips), and at 6 and 7 they have to agree to a tenth of their
+    difference."""
     optional: bool = False
     """Whether a metric without evidence is left out (with a note) or makes the decision
     inconclusive."""
@@ -90,11 +91,15 @@ class Policy(Settings):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Of the two-sided intervals."""
     resamples: int = Field(4000, ge=100)
-    """Bootstrap samples."""
+    """Random sign flips behind an interval (`interval.ratio`)."""
     metrics: tuple[Rule, ...] = Field(min_length=1)
     """Every rule must hold."""
     guards: tuple[Guard, ...] = ()
     """Every guard must hold."""
+
+    def names(self, name: str) -> bool:
+        """Whether a rule or a guard is about this metric or figure."""
+        return name in {*(r.name for r in self.metrics), *(g.name for g in self.guards)}
 
     @model_validator(mode="after")
     def _unique(self) -> Policy:

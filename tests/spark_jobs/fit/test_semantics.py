@@ -1,7 +1,7 @@
 import numpy as np
 
 from headrace.spark_jobs.fit.corpora import Passage
-from headrace.spark_jobs.fit.semantics import BELOW, Ids, bound, mixed, pieces
+from headrace.spark_jobs.fit.semantics import BELOW, SHORT, Ids, bound, joined, mixed, pieces
 from headrace.spark_jobs.kernels import fluency
 
 
@@ -20,7 +20,17 @@ def test_pieces_pair_sound_text_with_damage_and_leave_lists_out() -> None:
     made = pieces([*some(), *listed], seed=2)
     again = pieces([*some(), *listed], seed=2)
     assert made.text == again.text and set(made.source) == {"en made"}
-    assert made.sound.sum() == ((made.kind != "sound") & (made.kind != "repeated")).sum()
+    others = ("sound", "repeated", "short")
+    assert made.sound.sum() == (~np.isin(made.kind, others)).sum()
+
+
+def test_short_texts_to_calibrate_on_are_whole_sentences() -> None:
+    made = pieces(some(), seed=2)
+    short = [t for t, k in zip(made.text, made.kind, strict=True) if k == "short"]
+    assert len(short) > 100 and not made.sound[made.kind == "short"].any()
+    low, high = SHORT["en"]
+    assert all(low <= len(t) <= high and t[0].isupper() and t[-1] == "." for t in short)
+    assert min(map(len, short)) < high / 3 and max(map(len, short)) > high / 2
 
 
 def test_ids_sum_what_the_kernel_sums() -> None:
@@ -55,3 +65,18 @@ def test_the_bound_never_grows_milder_with_size() -> None:
     size = np.exp(np.linspace(np.log(50), np.log(5000), 6000))
     points = bound(np.log(size)[::-1], size, np.ones(6000))[1]
     assert (np.diff(points) >= 0).all()
+
+
+def test_short_text_has_a_bound_of_its_own() -> None:
+    """What a mean strays for want of n-grams is not held against a text of one sentence."""
+    rng = np.random.default_rng(6)
+    size = np.exp(rng.uniform(np.log(6), np.log(3000), 60_000))
+    margin = 3 + 20 * rng.normal(size=size.size) / np.sqrt(size)
+    weight = np.ones(size.size)
+    large, small = size > 60, size < 50
+    long_only = bound(margin[large], size[large], weight[large])
+    both = joined(bound(margin[small], size[small], weight[small], 4), long_only)
+    assert (np.diff(both) >= 0).all()
+    low = margin < np.interp(np.log(size), *both)
+    assert low[small].mean() < 3 * BELOW < (margin < long_only[1, 0])[small].mean()
+    assert low[size < 12].mean() < 6 * BELOW

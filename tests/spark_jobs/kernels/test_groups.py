@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels.groups import (
+    ADJECTIVE,
+    FOLLOW,
     GROUP,
+    NAME,
     PRONOUN,
     SLUR,
     TAIL,
@@ -27,6 +30,15 @@ LEXICON = Lexicon.build(
         "she": PRONOUN,
         "he": PRONOUN,
         "scum": SLUR,
+        "old": ADJECTIVE,
+        "rich": ADJECTIVE,
+        "are": FOLLOW,
+        "korea": NAME,
+        "south korea": NAME,
+        "the south korea": NAME,
+        "teachers": NAME,
+        "people of color": GROUP,
+        "jehovah s witnesses": GROUP,
         "女人": GROUP,
         "河南": GROUP,
         "人": TAIL,
@@ -43,11 +55,11 @@ def cut(*texts: str) -> Sentences:
 
 
 def shown(*texts: str) -> list[str]:
-    """The masked sentences, with G for a group and P for a pronoun."""
+    """The masked sentences, with G for a group, P for a pronoun and N for a name."""
     found = cut(*texts)
     raw = found.data.tobytes()
     return [
-        raw[a:b].decode().replace("\ue000", "G").replace("\ue001", "P")
+        raw[a:b].decode().translate({0xE000: "G", 0xE001: "P", 0xE002: "N"})
         for a, b in zip(found.starts, found.ends, strict=True)
     ]
 
@@ -62,10 +74,26 @@ def shown(*texts: str) -> list[str]:
         ("这些河南人和女人，人人都知道她", "这些G和G，人人都知道P"),
         ("蛮子 scum", "蛮子 scum"),
         ("gayé 2gay gay2", "gayé 2gay G2"),
+        ("old people in the old town", "G in the old town"),
+        ("rich old women, a rich old town", "G, a rich old town"),
+        ("the rich are old, the old", "the G are old, the G"),
+        ("the old road", "the old road"),
+        ("in South Korea, the South Korea, korea, south", "in N, N, N, south"),
+        ("the south", "the south"),
+        ("an old woman, an women, a women", "an old woman, a G, a G"),
+        ("An teachers, than women", "A N, than G"),
+        ("People-of-Color and people", "G and people"),
+        ("Jehovah's Witnesses' hall", "G' hall"),
+        ("gay teachers", "G N"),
     ],
 )
 def test_masks(text: str, masked: str) -> None:
     assert shown(text) == [masked]
+
+
+def test_what_stands_before_a_text_does_not_matter() -> None:
+    assert shown("say the ", "old", "the old") == ["say the ", "old", "the G"]
+    assert shown("bathe old") == ["bathe old"]
 
 
 def test_any_group_gives_the_same_bytes() -> None:
@@ -111,7 +139,7 @@ def test_nothing_is_lost_or_mixed_up(texts: list[str]) -> None:
         assert b"".join(raw)[place : place + end - start] == whole[start:end]
 
 
-@given(st.text("gay women he she 女人河南她。.\n,", max_size=300))
+@given(st.text("gay women he she old south korea the - 女人河南她。.\n,", max_size=300))
 def test_output_never_outgrows_its_buffer(text: str) -> None:
     found = cut(text)
     found.data.tobytes().decode("utf-8")  # whole characters
@@ -143,6 +171,6 @@ def test_outside_quotes(text: str, around: str) -> None:
 
 
 def test_terms_of_another_form_are_refused() -> None:
-    for term in ("two words", "x1", "半half", "一二三四五六七八九"):
-        with pytest.raises(ValueError, match=term):
+    for term in ("two  words", "x1", "Upper", "", "半half", "一二三四五六七八九"):
+        with pytest.raises(ValueError, match=f"'{term}'"):
             Lexicon.build({term: GROUP})

@@ -35,9 +35,10 @@ def test_split_is_a_partition_that_never_trains_on_what_is_held_out_for_good(n: 
 
 
 @pytest.mark.parametrize(
-    ("records", "held"), [(20, 5), (34, 5), (150, 22), (200, 30), (3000, 60), (1, 0), (0, 0)]
+    ("records", "held"),
+    [(20, 10), (34, 17), (40, 20), (133, 20), (150, 22), (200, 30), (3000, 60), (1, 0), (0, 0)],
 )
-def test_how_many_are_held_out(records: int, held: int) -> None:
+def test_as_many_are_held_out_as_the_gate_can_decide_on(records: int, held: int) -> None:
     """Records 1…n: every fiftieth is held out for good."""
     assert len(split_window(window(list(range(1, records + 1))))[1]) == held
 

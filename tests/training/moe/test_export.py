@@ -73,3 +73,15 @@ def test_a_broken_export_is_an_input_error(tmp_path: Path, shards_folder: Path, 
 def test_no_tokenizer_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no tokenizer"):
         export.load_tokenizer(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_found_by_name(tmp_path: Path, shards_folder: Path) -> None:
+    export.save(model(), tmp_path / "e", shards_folder / "tokenizer", export.Card(stage="test"))
+    assert export.broken_weights(tmp_path / "e") == []
+    tensors = export.read_tensors(tmp_path / "e" / export.WEIGHTS)
+    (first, second), value = sorted(tensors)[:2], float("inf")
+    for name in (second, first):
+        tensors[name].view(-1)[-1] = value
+        value = float("nan")
+    export.save_tensors(tensors, tmp_path / "e" / export.WEIGHTS)
+    assert export.broken_weights(tmp_path / "e") == [first, second]

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from headrace.infra.errors import UsageError
 from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.moe import export
+from headrace.training.rlhf.chat import Chat
 from headrace.training.rlhf.jobs import RewardJob
-from headrace.training.rlhf.reward import load_reward, reward, right, score
+from headrace.training.rlhf.reward import load_reward, padded, reward, right, score
 from headrace.training.rlhf.settings import RewardSettings, Saving
+from headrace.training.rlhf.sft import response_nats
 
 SETTINGS = RewardSettings(
     steps=20, batch=8, sampled=24, max_new_tokens=12, checkpoint=Saving(every=8)
@@ -41,11 +44,12 @@ def test_it_learns_the_order_and_resumes(
 ) -> None:
     whole = reward(job(world, tmp_path / "whole"))
     m = whole["metrics"]
-    assert m["before"] == 0.5
+    assert m["untrained"] == 0.5
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert all(plotted("reward") <= x.keys() for x in lines)
     assert m["after"] > 0.9
-    assert 0 < m["low"] <= m["gain"] <= m["high"]
+    assert m["gain"] == pytest.approx(m["after"] - m["before"])
+    assert m["low"] <= m["gain"] <= m["high"]
     assert m["by_kind"]["cut"]["n"] == 30
     assert m["by_kind"]["sampled"]["n"] > 0
 
@@ -69,7 +73,7 @@ def test_it_learns_the_order_and_resumes(
     with pytest.raises(UsageError):
         reward(job(world, tmp_path / "whole", seed=4))
 
-    # Scores of the export: the training pairs' scale, and the held-out order again.
+    # Scores of the export: log odds, and the held-out order again.
     rows = [json.loads(x) for x in (world.reward / "heldout.jsonl").read_text().splitlines()]
     judge, tokenizer = load_reward(whole["export"]), export.load_tokenizer(whole["export"])
     prompts = [r["prompt"] for r in rows]
@@ -77,4 +81,29 @@ def test_it_learns_the_order_and_resumes(
     bad = score(judge, tokenizer, prompts, [r["rejected"] for r in rows])
     assert right(good, bad).mean() == m["after"]
     assert (good - bad).mean() == pytest.approx(m["margin"], rel=1e-6)
-    assert abs(np.concatenate([good, bad]).mean()) < 1.5
+    both = np.concatenate([good, bad])
+    scaled = judge.scaled(torch.from_numpy(both)).numpy()
+    assert abs(scaled.mean()) < 1.5 and scaled.std() < 3, "the scale that PPO trains on"
+    # The preference loss fits them as log odds, whatever the scale is.
+    chat = Chat.of(tokenizer, judge.config.max_position_embeddings)
+    sides = (chat.dialogues(prompts, [r[k] for r in rows]) for k in ("chosen", "rejected"))
+    with torch.no_grad():
+        raw = [judge(*padded(side, chat.pad)) for side in sides]
+    assert good - bad == pytest.approx((raw[0] - raw[1]).double().numpy(), abs=1e-4)
+
+
+def test_before_training_stands_what_the_sft_models_likelihood_orders_right(
+    world: Any, tmp_path: Path
+) -> None:
+    """Not a coin: a reward model that adds nothing to the likelihood has gained nothing."""
+    m = reward(job(world, tmp_path / "run"))["metrics"]
+    rows = [json.loads(x) for x in (world.reward / "heldout.jsonl").read_text().splitlines()]
+    model, tokenizer = export.load(world.base), export.load_tokenizer(world.base)
+    chat = Chat.of(tokenizer, model.config.max_position_embeddings)
+    means = []
+    for side in ("chosen", "rejected"):
+        dialogues = chat.dialogues([r["prompt"] for r in rows], [r[side] for r in rows])
+        nats = response_nats(model, dialogues, chat.pad)
+        means.append(-nats / [len(d.ids) - d.start - 1 for d in dialogues])
+    before = right(*means)
+    assert m["before"] == pytest.approx(before.mean()) and m["n"] == len(rows) == 30

@@ -18,10 +18,11 @@ def decision(change: float, name: str = "version 2") -> dict[str, object]:
 
     def both(by: float) -> dict[str, Sample]:
         new = Sample(ids, (rates + by) * sizes, sizes, lang)
-        return {"new.bits_per_byte": new, "old.bits_per_byte": Sample(ids, rates * sizes, sizes)}
+        old = Sample(ids, rates * sizes, sizes)
+        return {"new.bits_per_byte": new, "old.bits_per_byte": old, "anchor.bits_per_byte": old}
 
     return decide(
-        Evidence("version 1", both(0)),
+        Evidence("version 1", both(0), against={"anchor.bits_per_byte": "version 0"}),
         Evidence(name, both(change), {"new.order_gain": 0.5}, {"new": "abc"}),
         read_policy("default"),
         seed=1,
@@ -30,9 +31,17 @@ def decision(change: float, name: str = "version 2") -> dict[str, object]:
 
 def test_page_says_the_decision_and_the_improvement_in_words() -> None:
     page = render(decision(-0.25))
-    assert "Promote: the challenger" in page and "New text improves by 0.250 bits a byte" in page
+    assert "Promote: the challenger" in page and "New text improves by 0.250 bits per byte" in page
     assert "lower is better" in page and "lang=zh" in page and "not measured" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3 and "Compared with version 0, not with the champion" in page
+
+
+def test_page_states_the_smallest_difference_that_could_have_been_shown() -> None:
+    made = decision(-0.25)
+    page = render(made)
+    assert "smallest difference that could have been shown" in page
+    assert "smallest improvement that an evaluation like this one shows" in page
+    assert "smallest loss that an evaluation like this one shows" in page
 
 
 def test_page_of_a_refusal() -> None:
@@ -54,6 +63,16 @@ def test_plots_are_well_formed() -> None:
     page = render(decision(-0.25))
     svg = page[page.index("<svg") : page.index("</svg>") + 6]
     assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_page_of_too_few_documents() -> None:
+    def few(by: float) -> dict[str, Sample]:
+        ids, sizes = tuple("abcd"), np.full(4, 100.0)
+        return {"old.bits_per_byte": Sample(ids, (2.0 + by) * sizes, sizes)}
+
+    made = decide(Evidence("a", few(0)), Evidence("b", few(-1)), read_policy("first"), seed=1)
+    page = render(made)
+    assert "too few for an interval" in page and "Inconclusive" in page
 
 
 def test_page_without_any_figure() -> None:

@@ -17,9 +17,23 @@ def test_shipped_policies_are_valid(path: Path) -> None:
 def test_default_policy_is_the_contract() -> None:
     rules = {r.name: r for r in read_policy("default").metrics}
     new, old, reward = (rules[n] for n in ("new.bits_per_byte", "old.bits_per_byte", "reward"))
+    anchor = rules["anchor.bits_per_byte"]
     assert (new.require, new.judge, new.margin) == ("better", "interval", 0)
-    assert (old.require, old.margin) == ("not_worse", 0.02)
-    assert reward.require == "not_worse" and reward.direction == "higher" and reward.optional
+    assert (old.require, old.judge, old.margin) == ("not_worse", "interval", 0.02)
+    assert (anchor.require, anchor.judge, anchor.margin) == ("not_worse", "interval", 0.03)
+    assert (reward.require, reward.judge, reward.margin) == ("not_worse", "interval", 0.25)
+    assert reward.direction == "higher" and reward.optional
+
+
+def test_first_policy_is_the_contract() -> None:
+    old, base = read_policy("first").metrics
+    assert (old.name, old.require, old.judge) == ("old.bits_per_byte", "better", "interval")
+    assert (base.name, base.require, base.judge) == ("base.bits_per_byte", "not_worse", "interval")
+
+
+@pytest.mark.parametrize("name", ["default", "first"])
+def test_shipped_rules_want_as_many_documents_as_can_decide(name: str) -> None:
+    assert all(rule.min_documents >= 8 for rule in read_policy(name).metrics)
 
 
 @pytest.mark.parametrize(
