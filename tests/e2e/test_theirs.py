@@ -130,7 +130,7 @@ def test_deployments_stand_there_in_the_pools_that_were_named(theirs: Theirs) ->
 def test_a_run_there_is_done_by_our_worker(theirs: Theirs) -> None:
     deployment = theirs.ask("GET", "/deployments/name/monitor/hourly")["id"]
     run = theirs.ask("POST", f"/deployments/{deployment}/create_flow_run", {})["id"]
-    end = time.monotonic() + 300
+    end = time.monotonic() + 900
     while time.monotonic() < end:
         state = theirs.ask("GET", f"/flow_runs/{run}")["state"]
         if state["type"] in ("COMPLETED", "FAILED", "CRASHED"):
