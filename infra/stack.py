@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,24 +22,35 @@ from typing import Annotated, Any, Literal
 import psutil
 from pydantic import Field
 
-from headrace.infra import console, database, storage
+from headrace.infra import (
+    console,
+    credentials,
+    database,
+    pools,
+    servers,
+    spark_auth,
+    storage,
+)
+from headrace.infra.credentials import Credentials
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lock import exclusive
+from headrace.infra.pools import PoolsSettings
 from headrace.infra.ports import HOST, alone_choosing, choose_ports
-from headrace.infra.prefect_api import request
+from headrace.infra.servers import Server
 from headrace.infra.services import (
     DEFAULT_PORTS,
     MARK,
-    POOLS,
     Service,
     all_services,
     environment,
     event_log,
+    master_of,
 )
 from headrace.infra.settings import Settings
 from headrace.infra.supervisor import Supervisor, answers, forget, launch, listens
 
+_CHECKS = {"prefect": servers.check_prefect, "mlflow": servers.check_mlflow}
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 
@@ -63,6 +74,11 @@ class StackSettings(Settings):
     database: str | None = Field(default=None, repr=False)
     """PostgreSQL server for Prefect and MLflow, as `postgresql://USER:PASSWORD@HOST:PORT`; None:
     SQLite files in the state folder. It is chosen once, before there is anything to keep."""
+    pools: PoolsSettings = PoolsSettings()
+    """Work pools that its workers serve."""
+    variables: tuple[str, ...] = ()
+    """Names of further environment variables that its processes and runs find. Of the shell that
+    calls `up` they find those of services.PASSED only: what runs, and the keys of S3."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +121,6 @@ def running(home: Home) -> Stack | None:
     return Stack(**{k: said[k] for k in keys}, services=tuple(said["services"]))
 
 
-def join(up: Stack) -> None:
-    """Make Prefect in this process speak to the stack; before Prefect is imported."""
-    os.environ["PREFECT_API_URL"] = up.prefect_api
-    os.environ["PREFECT_UI_URL"] = up.prefect_api.removesuffix("/api")
-
-
-def tracking_uri(home: Home) -> str:
-    """MLflow's server while the stack is up, before and after it the store behind it."""
-    up = running(home)
-    return up.tracking_uri if up else database.stores(home, database.kept(home))[1]
-
-
 def _alone(home: Home) -> AbstractContextManager[None]:
     """One `up` or `down` of a state folder at a time."""
     return exclusive(home.stack / "lock", "waiting for another up or down")
@@ -137,7 +141,7 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
                 alone_choosing()
             )  # until all listen, so that two stacks don't choose alike
         else:
-            _refuse_other(home, said, settings)
+            _refuse_other(home, said, settings, os.environ)
             starts = contextlib.nullcontext()
         with starts:
             return _bring_up(home, said or _launch(home, settings))
@@ -149,7 +153,11 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
                     for s in said["services"]]  # fmt: skip
     supervisor = Supervisor(home)
     _await(home, supervisor, [s for s in services if not s.later])
-    _make_pools(said["prefect_api"])
+    own = servers.their_prefect(os.environ) is None
+    if own:
+        made = credentials.make(home)
+        servers.join(servers.own_prefect(said["prefect_api"], made.prefect))
+    pools.make(said["prefect_api"], PoolsSettings.model_validate(said.get("pools") or {}), own)
     _await(home, supervisor, services)
     storage.write_json(_state(home), {**said, "ready": True})
     states = supervisor.processes()
@@ -161,6 +169,7 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
             "state": states[s.name]["statename"].lower(),
         }
         for s in services
+        if s.address
     ]
 
 
@@ -169,16 +178,44 @@ def _database(home: Home) -> str | None:
     return server.database if server else None
 
 
-def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> None:
+def _refuse_other(
+    home: Home, said: dict[str, Any], settings: StackSettings, environ: Mapping[str, str]
+) -> None:
     """Nothing, where a stack that runs is what is asked for.
 
     Raises:
-        UsageError: it has other ports or another database.
+        UsageError: it has other ports, another database or other servers.
     """
+    for name, url in _addresses(said["ports"], environ).items():
+        if said[name] != url:
+            raise UsageError(
+                f"the stack is up with {name} {said[name]}, not {url}",
+                f"end it first: `headrace down`; or set {servers.PREFECT} and {servers.MLFLOW} as "
+                "they were when it was started",
+            )
     ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
     if ports or (settings.database and settings.database != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
+
+
+def _addresses(ports: Mapping[str, int], environ: Mapping[str, str]) -> dict[str, str]:
+    """Prefect's API and MLflow's tracking URI: another's that is named, or the stack's own."""
+    prefect, mlflow = servers.their_prefect(environ), servers.their_mlflow(environ)
+    return {
+        "prefect_api": prefect.url if prefect else f"http://{HOST}:{ports['prefect']}/api",
+        "tracking_uri": mlflow.url if mlflow else f"http://{HOST}:{ports['mlflow']}",
+    }
+
+
+def _servers_of(made: Credentials, addresses: Mapping[str, str]) -> dict[str, Server]:
+    """Prefect's and MLflow's server, as the processes of the stack reach them."""
+    return {
+        "prefect": servers.their_prefect(os.environ)
+        or servers.own_prefect(addresses["prefect_api"], made.prefect),
+        "mlflow": servers.their_mlflow(os.environ)
+        or servers.own_mlflow(addresses["tracking_uri"], made.mlflow_password),
+    }
 
 
 def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
@@ -186,23 +223,31 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
     server = database.choose(home, settings.database)
     ports = choose_ports(DEFAULT_PORTS, {str(k): v for k, v in settings.ports.items()})
     mark = secrets.token_hex(8)
-    services = all_services(home, ports, server)
+    made, addresses = credentials.make(home), _addresses(ports, os.environ)
+    used = _servers_of(made, addresses)
+    theirs = [name for name, found in used.items() if not found.own]
+    for name in theirs:
+        _CHECKS[name](used[name])
+    spark_auth.write(home, master_of(ports), made)
+    services = all_services(home, ports, server, settings.pools, theirs)
     for folder in ("stack", "prefect", "logs/stack", "spark/events", "mlartifacts", "inbox"):
         (home.root / folder).mkdir(parents=True, exist_ok=True)
     for service in services:
         (home.stack / service.name).mkdir(exist_ok=True)
     # Before anything runs, so that a kill here leaves nothing that `down` doesn't know of.
     storage.write_json(_state(home), {"home": str(home.root), "mark": mark, "ready": False})
-    process = launch(home, services, environment(home, ports, mark))
+    reach = servers.environment(used.values())
+    env = environment(home, mark, reach, os.environ, settings.variables)
+    process = launch(home, services, env)
     said = {
         "home": str(home.root),
         "pid": process.pid,
         "mark": mark,
         "ready": False,
         "ports": ports,
-        "prefect_api": f"http://{HOST}:{ports['prefect']}/api",
-        "tracking_uri": f"http://{HOST}:{ports['mlflow']}",
-        "spark_master": f"spark://{HOST}:{ports['spark_master']}",
+        **addresses,
+        "pools": settings.pools.model_dump(),
+        "spark_master": master_of(ports),
         "event_log": str(event_log(home)),
         "services": [
             {"name": s.name, "address": s.address, "health": s.health, "later": s.later}
@@ -246,14 +291,6 @@ def _await(home: Home, supervisor: Supervisor, some: list[Service]) -> None:
             time.sleep(0.25)
 
 
-def _make_pools(api: str) -> None:
-    """The work pools, one run at a time each."""
-    for pool in POOLS:
-        body = {"name": pool, "type": "process", "concurrency_limit": 1}
-        request(api, "POST", "/work_pools/", body, allow=(409,))  # it is there already
-        request(api, "PATCH", f"/work_pools/{pool}", {"concurrency_limit": 1})
-
-
 def down(home: Home) -> list[str]:
     """End the stack and all that it started; the names of what ran. Nothing to end is fine.
 
@@ -264,7 +301,7 @@ def down(home: Home) -> list[str]:
         said = _read(home)
         names: list[str] = []
         if said is not None:
-            names = [s["name"] for s in said["services"]]
+            names = [s["name"] for s in said["services"] if s["address"]]
             storage.write_json(_state(home), {**said, "ready": False})
             with console.Progress("stack: stop"):
                 _stop(home, said)
@@ -276,8 +313,8 @@ def _stop(home: Home, said: dict[str, Any]) -> None:
     """Workers first, so that their runs can still say how they ended; then the rest."""
     with contextlib.suppress(OSError, xmlrpc.client.Error):
         supervisor = Supervisor(home)
-        for pool in POOLS:
-            supervisor.stop(f"worker-{pool}")
+        for role in pools.ROLES:
+            supervisor.stop(f"worker-{role}")
         supervisor.shutdown()
     with contextlib.suppress(psutil.Error):
         psutil.Process(said["pid"]).wait(STOP_SECONDS)

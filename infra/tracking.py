@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Tracking:
     """The tracking store of a state folder: SQLite there, or the server that is configured."""
 
-    def __init__(self, home: Home, uri: str | None = None) -> None:
+    def __init__(self, home: Home, uri: str | None = None, own: bool = True) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_TELEMETRY", "false")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -30,15 +30,19 @@ class Tracking:
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         home.root.mkdir(parents=True, exist_ok=True)
-        self.home, self.uri = home, uri or home.mlflow_uri
+        self.home, self.uri, self.own = home, uri or home.mlflow_uri, own
         self.client: Any = MlflowClient(self.uri, self.uri)
 
     def experiment(self) -> str:
         """Id of the experiment whose artifacts lie in this state folder.
 
         MLflow stores their place as an absolute path, so a copy of a state folder gets an
-        experiment of its own instead of writing into the original.
+        experiment of its own instead of writing into the original. Another's server keeps them
+        where it keeps artifacts.
         """
+        if not self.own:
+            found = self.client.get_experiment_by_name(_EXPERIMENT)
+            return str(found.experiment_id if found else self.client.create_experiment(_EXPERIMENT))
         place = (self.home.root / "mlartifacts").as_uri()
         for name in (_EXPERIMENT, f"{_EXPERIMENT}-{digest(place)[:6]}"):
             found = self.client.get_experiment_by_name(name)

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from headrace.infra import private, servers
+from headrace.infra.home import home
 from headrace.infra.prefect_api import request
 
 ENGINE = "prefect.engine"
@@ -22,9 +24,9 @@ HOME = "HEADRACE_HOME"
 LOOK_SECONDS = 2.0
 
 
-def command(pool: str) -> list[str]:
-    """The worker of a pool, one run at a time."""
-    return [sys.executable, "-m", __name__, pool]
+def command(pool: str, kind: str = "process") -> list[str]:
+    """The worker of a pool of a type, one run at a time."""
+    return [sys.executable, "-m", __name__, pool, kind]
 
 
 def take_up(api: str, pool: str) -> bool:
@@ -70,16 +72,20 @@ def _at_work() -> dict[str, psutil.Process]:
     return found
 
 
-def main(pool: str) -> None:
+def main(pool: str, kind: str = "process") -> None:
     """Serve a pool; doesn't return."""
+    private.begin(home())
     # A run that outlived its worker has the pool's only place: until it ends, somebody must watch
     # it, and nothing else could begin.
-    while take_up(os.environ["PREFECT_API_URL"], pool):
+    # On another's server the runs of other machines would look as if their processes were gone.
+    api = os.environ[servers.PREFECT]
+    ours = kind == "process" and api in servers.own_addresses(os.environ)
+    while ours and take_up(api, pool):
         time.sleep(LOOK_SECONDS)
-    worker = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    worker = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", kind]
     name = ["--name", f"headrace-{pool}", "--limit", "1"]
     os.execv(sys.executable, [sys.executable, *worker, *name])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import stack
+from headrace.infra.endpoints import endpoints
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.registry import Registry
@@ -14,8 +14,11 @@ from headrace.tasks.curves import stage_drawings
 
 
 def tracking() -> Tracking:
-    """The tracking store of this state folder: the stack's server while that is up."""
-    return Tracking(home(), stack.tracking_uri(home()))
+    """The tracking store: another's server where one is named, the stack's while that is up, else
+    the state folder's own. Asked anew each time: a stack may have come up meanwhile."""
+    found = endpoints(home())
+    found.join()
+    return Tracking(home(), found.mlflow.url, found.mlflow.own)
 
 
 def registry(name: str) -> Registry:

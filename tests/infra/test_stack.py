@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from headrace.infra import stack
+from headrace.infra.endpoints import endpoints
 from headrace.infra.home import Home
 from headrace.infra.services import MARK
 from headrace.infra.stack import StackSettings
@@ -33,13 +34,12 @@ def marked(mark: str) -> subprocess.Popen[bytes]:
 
 def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    assert stack.running(home) is None and stack.tracking_uri(home) == home.mlflow_uri
+    assert stack.running(home) is None and endpoints(home).mlflow.url == home.mlflow_uri
     supervisor = marked("m")
     try:
         write(home, pid=supervisor.pid)
         up = stack.running(home)
         assert up is not None and up.prefect_api == "http://p/api"
-        assert stack.tracking_uri(home) == "http://m"
         for changed in ({"ready": False}, {"home": "/elsewhere"}, {"mark": "of another"}):
             write(home, pid=supervisor.pid, **changed)
             assert stack.running(home) is None
