@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from headrace.flows.command import (
     Stopped,
     Verb,
     finish,
-    join_stack,
+    join_prefect,
     log,
     not_built,
     profile_settings,
@@ -28,7 +29,7 @@ from headrace.flows.command import (
     verb,
     without_values,
 )
-from headrace.infra import console, faults, stack, storage
+from headrace.infra import console, faults, private, stack, storage
 from headrace.infra.config_file import Config
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
@@ -361,6 +362,7 @@ def up(call: Call) -> Answer:
     """Start the local stack: Prefect and its workers, MLflow, a Spark cluster; all on loopback.
 
     A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
+    Where PREFECT_API_URL or MLFLOW_TRACKING_URI name a server of others, that one is used.
     """
     from headrace.infra.database import refuse_password
     from headrace.infra.settings import parse_sets
@@ -370,11 +372,28 @@ def up(call: Call) -> Answer:
         refuse_password(given.data.get("database"))
     settings = component(call.settings(UpVerb), stack.StackSettings)
     from headrace.flows.screen import stack_screen
+    from headrace.infra.endpoints import endpoints
+    from headrace.infra.ways_in import ways_in
     from headrace.tasks.alerts import send_outbox
 
     services = stack.up(home(), settings)
-    data = {"services": services, "alerts_sent": send_outbox()}
+    sent = send_outbox()
+    data = {"services": services, "alerts_sent": sent, **ways_in(endpoints(home()), services)}
     return Answer(data, stack_screen(data))
+
+
+@verb(cli, "env", 'eval "$(headrace env)"')
+def env(call: Call) -> Answer:
+    """Print the variables by which Prefect's, MLflow's and Spark's own clients reach what is used.
+
+    They hold passwords: of `headrace up`'s servers, or of those that the environment names.
+    """
+    from headrace.infra.endpoints import endpoints
+    from headrace.infra.settings import Shared
+
+    call.settings(Shared)
+    data = endpoints(home()).environment()
+    return Answer(data, "\n".join(f"export {k}={shlex.quote(v)}" for k, v in sorted(data.items())))
 
 
 @verb(cli, "down", "headrace down")
@@ -393,6 +412,8 @@ def down(call: Call) -> Answer:
 def deploy(call: Call, reset: bool) -> Answer:
     """Register deployments, schedules and automations with the Prefect server.
 
+    It is that of `headrace up`, or another's that PREFECT_API_URL names.
+
     Settings are kept: deploying again changes only what it is given, and shows each change.
     """
     from headrace.tasks.settings import DeployVerb
@@ -400,7 +421,7 @@ def deploy(call: Call, reset: bool) -> Answer:
     given = call.given(DeployVerb)
     source = click.get_current_context().get_parameter_source("profile")
     profile = call.profile if source is ParameterSource.COMMANDLINE else None
-    join_stack()
+    join_prefect()
     from headrace.flows.deployments import deploy as register
     from headrace.flows.screen import deployments_screen
 
@@ -642,8 +663,11 @@ def main(argv: list[str] | None = None) -> None:
         named = cli.commands.get(arguments[0])
         looks = isinstance(named, Verb) and named.reads and not home().begun()
         try:
-            log_file = Path(os.devnull) if looks else home().logs / "headrace.log"
-            console.open_console(log_file)
+            if not looks:
+                private.begin(home())
+            console.open_console(Path(os.devnull) if looks else home().logs / "headrace.log")
+        except UsageError as error:
+            finish(as_json, functools.partial(_raise, error))
         except OSError as error:
             finish(as_json, functools.partial(_raise, _no_state(error)))
         signal.signal(signal.SIGTERM, _stop)

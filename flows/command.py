@@ -18,13 +18,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from headrace.infra import console, faults, stack
+from headrace.infra import console, faults, servers, stack
 from headrace.infra.config_file import Config, read_config
+from headrace.infra.endpoints import Endpoints, endpoints
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import NotifySettings, Shared, given, layered, load
-from headrace.infra.stack import Stack
 from headrace.infra.visible import json_line, visible
 
 PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
@@ -240,31 +240,42 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
 
 
 def start_prefect() -> None:
-    """A Prefect server for the flows of this command: the stack's, or one of its own.
+    """A Prefect server for the flows of this command: another's, the stack's, or one of its own.
 
     Its own boots while the flows are imported.
+
+    Raises:
+        UsageError: another's server doesn't answer, or refuses the credentials.
     """
     from headrace.infra.prefect_server import OwnServer
 
-    if up := stack.running(home()):
-        stack.join(up)
+    found = endpoints(home())
+    found.check_others()
+    if found.prefect is not None:
+        found.join()
         return
     server = OwnServer(home())
     importlib.import_module("headrace.flows.lifecycle")
     server.wait()
 
 
-def join_stack() -> Stack:
-    """The stack, which Prefect in this process speaks to from here on; before Prefect's import.
+def join_prefect() -> Endpoints:
+    """The servers that Prefect and MLflow in this process use from here on.
+
+    Before Prefect is imported.
 
     Raises:
-        UsageError: it isn't up.
+        UsageError: no Prefect server is up, or another's doesn't answer or refuses the credentials.
     """
-    up = stack.running(home())
-    if up is None:
-        raise UsageError("no Prefect server is up", "start it: `headrace up`")
-    stack.join(up)
-    return up
+    found = endpoints(home())
+    if found.prefect is None:
+        raise UsageError(
+            "no Prefect server is up",
+            f"start it: `headrace up`; or set {servers.PREFECT} to one that runs",
+        )
+    found.check_others()
+    found.join()
+    return found
 
 
 def not_built(name: str, instead: str) -> Answer:

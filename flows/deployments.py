@@ -25,8 +25,9 @@ from pydantic import BaseModel
 from headrace.flows.command import LOCAL, profile_settings
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
-from headrace.infra import storage
+from headrace.infra import pools, storage
 from headrace.infra.config_file import Config
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
@@ -60,7 +61,10 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
         forms = _forms(new)
         _check_after_release(new, forms)
         notices.check_blocks(new.notify.blocks)
+        prefect = endpoints(home()).prefect
+        assert prefect is not None, "join_prefect has looked"
         with _server() as client:
+            pools.make(prefect.url, new.pools, prefect.own)
             _check_pools(client, forms)
             # Before anything is registered: whatever comes between, the next `deploy` knows it.
             kept_settings.keep(kept, given, profile, new)
@@ -74,13 +78,12 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
                 kept_settings.leave(left)
                 registered.append(register(client, form, found))
             records.deployed({form.name: form.parameters for form in forms}, new.model.name)
-            site = str(client.api_url).rstrip("/").removesuffix("/api")
     return {
         "deployments": registered,
         "changed": kept_settings.difference(old, new),
         "edited": edited,
         "kept": str(kept_settings.path()),
-        "prefect": site,
+        "prefect": prefect.page or prefect.url,
         "alerts_sent": send_outbox(),
     }
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Completed
 
-from headrace.infra import faults
+from headrace.infra import faults, servers
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.infra.visible import visible
@@ -70,13 +70,20 @@ def tell_of_gate(settings: Shared, flow: str, answer: dict[str, Any]) -> None:
 
 
 def again(run: str | None = None) -> str:
-    """The command that has a run (this one) begin again; what is finished of it is reused."""
+    """The command that has a run (this one) begin again; what is finished of it is reused.
+
+    It holds no password: `headrace env` gives it to whoever may read the state folder.
+    """
     from prefect.runtime import flow_run
 
-    api = os.environ.get("PREFECT_API_URL", "")
-    prefect = Path(sys.executable).with_name("prefect")
-    said = shlex.quote(str(prefect))
-    return f"PREFECT_API_URL={api} {said} flow-run retry {run or flow_run.id}"
+    api = os.environ.get(servers.PREFECT, "")
+    prefect, own = (
+        shlex.quote(str(Path(sys.executable).with_name(n))) for n in ("prefect", "headrace")
+    )
+    login = f"{servers.PREFECT}={api} "
+    if api in servers.own_addresses(os.environ):
+        login = f'eval "$(HEADRACE_HOME={shlex.quote(str(home().root))} {own} env)"; '
+    return f"{login}{prefect} flow-run retry {run or flow_run.id}"
 
 
 def _shared(parameters: dict[str, Any]) -> dict[str, Any]:

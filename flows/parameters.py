@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.flows.command import LOCAL, profile_settings
-from headrace.infra import stack, storage
+from headrace.infra import storage
+from headrace.infra.endpoints import endpoints
 from headrace.infra.home import home
 from headrace.infra.settings import NotifySettings, Settings, Shared
 from headrace.tasks import kept_settings
@@ -19,12 +20,13 @@ from headrace.tasks.settings import (
     DeployVerb,
     InboxSettings,
     MonitorVerb,
+    RetrainVerb,
     RunVerb,
 )
 
 
 def kept_parameters() -> dict[str, Any]:
-    """{flow: its parameters}, and `model`, of the settings that `headrace deploy` keeps.
+    """{flow: its parameters}, `model` and `pools`, of the settings that `headrace deploy` keeps.
 
     Raises:
         UsageError: `deploy.json` is damaged.
@@ -34,15 +36,17 @@ def kept_parameters() -> dict[str, Any]:
 
 
 def parameters(settings: DeployVerb) -> dict[str, Any]:
-    """{flow: its parameters}, and `model`, of settings; as JSON.
+    """{flow: its parameters}, `model` and `pools`, of settings; as JSON.
 
     What stands under `notify` is left out: everybody who reads Prefect could read a token in it.
     """
     settings = settings.model_copy(update={"notify": NotifySettings()})
     shared = {k: getattr(settings, k) for k in Shared.model_fields}
     spark = settings.spark
-    if up := stack.running(home()):
-        spark = spark.model_copy(update={"master": up.spark_master, "event_log": up.event_log})
+    if cluster := endpoints(home()).spark:
+        update = {"master": cluster.master, "event_log": cluster.event_log}
+        spark = spark.model_copy(update=update)
+    inbox = storage.display(settings.inbox or home().inbox)
     part: dict[str, Settings] = {
         "curate": CurateVerb(**{**shared, "spark": spark}, **dict(settings.curate)),
         "monitor": MonitorVerb(
@@ -51,7 +55,7 @@ def parameters(settings: DeployVerb) -> dict[str, Any]:
             curate=settings.curate,
             inbox=InboxSettings(settle_seconds=settings.settle_seconds),
         ),
-        "retrain": round_settings(settings),
+        "retrain": _trusting(round_settings(settings), inbox),
         "evaluate": Shared(**shared),
         "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
     }
@@ -61,7 +65,14 @@ def parameters(settings: DeployVerb) -> dict[str, Any]:
             "output": storage.display(settings.output) if settings.output else None,
             "after_release": settings.after_release,
         },
-        "monitor": {"inbox": storage.display(settings.inbox or home().inbox)},
+        "monitor": {"inbox": inbox},
     }
     filled = {k: {**own.get(k, {}), "settings": v.model_dump(mode="json")} for k, v in part.items()}
-    return {**filled, "model": settings.model.name}
+    pools = {role: pool.name for role, pool in settings.pools.by_role().items()}
+    return {**filled, "model": settings.model.name, "pools": pools}
+
+
+def _trusting(settings: RetrainVerb, inbox: str) -> RetrainVerb:
+    """The settings of a deployed round, in which an alert may name text of the inbox."""
+    roots = dict.fromkeys((*map(storage.display, settings.alert_roots), inbox))
+    return settings.model_copy(update={"alert_roots": tuple(roots)})

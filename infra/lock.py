@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.infra import console
+from headrace.infra import console, private
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def exclusive(path: Path, waiting: str | None = None) -> Iterator[None]:
         path: the file; it is no link, and nothing is written into it.
         waiting: what the user is told while another has it; None: nothing, it is short.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         if waiting is None:

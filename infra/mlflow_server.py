@@ -1,9 +1,9 @@
-"""MLflow's server in one process: `python -m headrace.infra.mlflow_server PORT`.
+"""MLflow's server in one process, behind a lock: `python -m headrace.infra.mlflow_server PORT`.
 
 `mlflow server` starts the web server as a child, which outlives a kill -9 of its parent and keeps
 the port, so that nothing can come back there. The store is read from HEADRACE_MLFLOW_STORE and the
 place of artifacts, which it serves, from HEADRACE_MLFLOW_ARTIFACTS: a command line would show a
-password.
+password. Who comes shows the state folder's (credentials.py).
 """
 
 from __future__ import annotations
@@ -11,11 +11,27 @@ from __future__ import annotations
 import os
 import sys
 
-from headrace.infra import mlflow_artifacts, storage
+from headrace.infra import credentials, mlflow_artifacts, private, storage
+from headrace.infra.home import home
+from headrace.infra.locked_app import App, Locked
+from headrace.infra.ports import HOST
+
+UNLOCKED = ("/health",)
+"""Paths that answer without a password, with nothing but whether the server is well."""
+
+
+def locked_app() -> App:
+    """MLflow's application; its store and the place of artifacts are in the environment."""
+    from mlflow.server.fastapi_app import app
+
+    found = credentials.known(home())
+    assert found is not None, "no credentials: `headrace up` makes them"
+    return Locked(app, found.mlflow_password, "MLflow of headrace", UNLOCKED)
 
 
 def main() -> None:
     """Serve the store on loopback until the process is ended."""
+    private.begin(home())
     store, artifacts = os.environ["HEADRACE_MLFLOW_STORE"], os.environ["HEADRACE_MLFLOW_ARTIFACTS"]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     from mlflow.server import constants
@@ -33,8 +49,8 @@ def main() -> None:
     import uvicorn
 
     uvicorn.run(
-        "mlflow.server.fastapi_app:app",
-        host="127.0.0.1",
+        locked_app(),
+        host=HOST,
         port=int(sys.argv[1]),
         log_level="warning",
         timeout_graceful_shutdown=5,

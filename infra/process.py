@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import psutil
 from pydantic import BaseModel
 
-from headrace.infra import console, faults, storage
+from headrace.infra import console, faults, private, storage
 from headrace.infra.errors import DeadlineError, HeadraceError, of_json
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
@@ -55,7 +55,7 @@ def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> di
         HeadraceError: see `take_answer`.
         DeadlineError: its time was over (DEADLINE); what it has on disk stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     with exclusive(folder / ".lock", f"waiting for another process that works in {folder}"):
         return _run(module, job, folder, processes)
 
@@ -94,7 +94,11 @@ def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str,
     several = f"{processes} processes" if processes > 1 else "the process"
     console.say(f"starting {several} of {module.rsplit('.', 1)[-1]}")
     try:
-        rc = _torchrun(module, file, processes) if processes > 1 else _python(module, file)
+        umask = private.umask_for(folder)
+        if processes > 1:
+            rc = _torchrun(module, file, processes, umask)
+        else:
+            rc = _python(module, file, umask)
     except subprocess.TimeoutExpired:
         raise DeadlineError(
             f"{module} was ended: its time is over", "run it again to resume"
@@ -111,18 +115,19 @@ def _time_left() -> float | None:
     return max(0.0, float(end) - time.monotonic()) if end else None
 
 
-def _python(module: str, job: str) -> int:
+def _python(module: str, job: str, umask: int) -> int:
     return subprocess.run(
         [sys.executable, "-m", module, job],
         pass_fds=console.progress_fds(),
         preexec_fn=die_with_parent,
+        umask=umask,
         env={**os.environ, "HEADRACE_HOME": str(home().root)},
         check=False,
         timeout=_time_left(),
     ).returncode
 
 
-def _torchrun(module: str, job: str, processes: int) -> int:
+def _torchrun(module: str, job: str, processes: int, umask: int) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = min(_MOST_THREADS, max(1, (cores or 1) // processes))
     env = {"OMP_NUM_THREADS": str(threads), **os.environ, "HEADRACE_HOME": str(home().root)}
@@ -140,6 +145,7 @@ def _torchrun(module: str, job: str, processes: int) -> int:
         [sys.executable, "-m", *torchrun, module, job],
         stdin=progress,
         preexec_fn=die_with_parent,
+        umask=umask,
         env=env,
         check=False,
         timeout=_time_left(),

@@ -1,22 +1,48 @@
-"""What a local stack runs: Prefect, its workers, MLflow and a Spark cluster, all on loopback."""
+"""What a local stack runs: Prefect, its workers, MLflow and a Spark cluster, all on loopback.
+
+Where the servers of others are used instead (servers.py), Prefect or MLflow is left out.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace.infra import database, retention, standalone, worker
-from headrace.infra.audit_key import VARIABLE, key_file
+from headrace.infra import (
+    audit_key,
+    credentials,
+    database,
+    private,
+    retention,
+    spark_auth,
+    spark_pages,
+    standalone,
+    worker,
+)
 from headrace.infra.home import Home
+from headrace.infra.pools import ROLES, PoolsSettings
 from headrace.infra.ports import HOST
 from headrace.infra.retention import RetentionSettings
 
-POOLS = ("spark", "training")
-
 MARK = "HEADRACE_STACK"
 """Environment variable of everything that a stack starts, its workers' runs included."""
+
+SPARK_PAGES = ("spark_master_ui", "spark_worker_1_ui", "spark_worker_2_ui", "spark_history")
+"""Names of the ports where a person reads Spark's pages."""
+
+PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "JAVA_HOME",
+    "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "DS_ACCELERATOR", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "HADOOP_CONF_DIR", "KUBECONFIG",
+    "PYTHONWARNINGS", private.UMASK, *credentials.VARIABLES,
+)  # fmt: skip
+"""Environment variables of whoever calls `up` that its services and runs find. The rest of a shell,
+with the tokens that stand in it, is not theirs."""
+PASSED_BEGINNINGS = ("LC_", "XDG_", "AWS_", "OMP_", "MKL_", "NCCL_", "NUMBA_", "TORCH_")
 
 DEFAULT_PORTS = {
     "prefect": 4200,
@@ -26,7 +52,12 @@ DEFAULT_PORTS = {
     "spark_worker_1_ui": 8081,
     "spark_worker_2_ui": 8082,
     "spark_history": 18080,
+    "spark_master_inner": 28080,
+    "spark_worker_1_inner": 28081,
+    "spark_worker_2_inner": 28082,
+    "spark_history_inner": 28083,
 }
+"""Those called inner are of Spark's own pages, which spark_pages.py shows to whoever logs in."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +67,7 @@ class Service:
     name: str
     argv: list[str]
     address: str
-    """Where a person finds it."""
+    """Where a person finds it; empty: it only helps another."""
     health: str | None = None
     """URL that answers once it is ready; None: it is ready when it runs."""
     env: dict[str, str] = field(default_factory=dict)
@@ -48,34 +79,45 @@ def all_services(
     home: Home,
     ports: dict[str, int],
     server: database.Server | None,
+    pools: PoolsSettings | None = None,
+    theirs: Collection[str] = (),
     keep: RetentionSettings | None = None,
 ) -> list[Service]:
-    """All of the stack, in the order of the contract; `server`: see database.stores."""
+    """All of the stack, in the order of the contract.
+
+    Args:
+        home: the state folder.
+        ports: port by name (DEFAULT_PORTS).
+        server: see database.stores.
+        pools: the work pools; None: the stack's own.
+        theirs: services that are not started, because another's server is used: prefect, mlflow.
+        keep: how long what nothing needs any more is kept; None: the defaults.
+    """
     keep = keep or RetentionSettings()
     prefect_store, mlflow_store = database.stores(home, server)
     folder, python = home.stack, sys.executable
-    site, master = f"http://{HOST}:{ports['prefect']}", f"spark://{HOST}:{ports['spark_master']}"
+    site, master = f"http://{HOST}:{ports['prefect']}", master_of(ports)
+    inner = {name: f"{name.removesuffix('_ui')}_inner" for name in SPARK_PAGES}
+    conf = {"SPARK_CONF_DIR": str(spark_auth.daemon_folder(home))}
 
-    def spark(name: str, command: standalone.Command, ui: int, later: bool = False) -> Service:
-        url = f"http://{HOST}:{ui}"
+    def spark(name: str, command: standalone.Command, page: str) -> Service:
         argv, env = command
-        return Service(name, argv, master if name == "spark-master" else url, url, env, later)
+        address = master if name == "spark-master" else f"http://{HOST}:{ports[page]}"
+        health = f"http://{HOST}:{ports[inner[page]]}"
+        return Service(name, argv, address, health, {**env, **conf})
 
     def spark_worker(number: int) -> Service:
-        ui = ports[f"spark_worker_{number}_ui"]
-        place = folder / f"spark-worker-{number}"
-        command = standalone.worker_command(master, ui, place, cores=1, memory="2g")
-        return spark(f"spark-worker-{number}", command, ui)
+        page, place = f"spark_worker_{number}_ui", folder / f"spark-worker-{number}"
+        command = standalone.worker_command(master, ports[inner[page]], place, cores=1, memory="2g")
+        return spark(f"spark-worker-{number}", command, page)
 
     history = standalone.history_command(
-        ports["spark_history"], event_log(home), folder / "spark-history", keep.spark_days
+        ports["spark_history_inner"], event_log(home), folder / "spark-history", keep.spark_days
     )
-    return [
+    found = [
         Service(
             "prefect",
-            [python, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app",
-             "--host", HOST, "--port", str(ports["prefect"]), "--log-level", "warning",
-             "--timeout-graceful-shutdown", "5"],
+            [python, "-m", "headrace.infra.prefect_server", str(ports["prefect"])],
             site,
             f"{site}/api/health",
             # On SQLite writers wait for each other, and on a busy machine for more than 10 s.
@@ -86,14 +128,14 @@ def all_services(
         ),
         *(
             Service(
-                f"worker-{pool}",
-                worker.command(pool),
-                f"pool {pool}",
+                f"worker-{role}",
+                worker.command(pool.name, pool.type),
+                f"pool {pool.name}",
                 # One of them keeps the state folder tidy.
-                env=retention.to_variable(keep) if pool == POOLS[0] else {},
+                env=retention.to_variable(keep) if role == ROLES[0] else {},
                 later=True,
             )
-            for pool in POOLS
+            for role, pool in (pools or PoolsSettings()).by_role().items()
         ),
         Service(
             "mlflow",
@@ -104,12 +146,24 @@ def all_services(
              "HEADRACE_MLFLOW_ARTIFACTS": (home.root / "mlartifacts").as_uri()},
         ),
         spark("spark-master", standalone.master_command(
-            ports["spark_master"], ports["spark_master_ui"], folder / "spark-master"),
-            ports["spark_master_ui"]),
+            ports["spark_master"], ports["spark_master_inner"], folder / "spark-master"),
+            "spark_master_ui"),
         spark_worker(1),
         spark_worker(2),
-        spark("spark-history", history, ports["spark_history"]),
+        spark("spark-history", history, "spark_history"),
+        Service(
+            "spark-pages",
+            spark_pages.command({ports[name]: ports[inner[name]] for name in SPARK_PAGES}),
+            "",
+            f"http://{HOST}:{ports['spark_master_ui']}",
+        ),
     ]  # fmt: skip
+    return [service for service in found if service.name not in theirs]
+
+
+def master_of(ports: Mapping[str, int]) -> str:
+    """Address of the Spark master."""
+    return f"spark://{HOST}:{ports['spark_master']}"
 
 
 def event_log(home: Home) -> Path:
@@ -117,18 +171,29 @@ def event_log(home: Home) -> Path:
     return home.root / "spark" / "events"
 
 
-def environment(home: Home, ports: dict[str, int], mark: str) -> dict[str, str]:
-    """What every process of the stack, and every flow run that a worker starts, finds."""
-    site = f"http://{HOST}:{ports['prefect']}"
+def environment(
+    home: Home,
+    mark: str,
+    servers: Mapping[str, str],
+    environ: Mapping[str, str],
+    more: Collection[str] = (),
+) -> dict[str, str]:
+    """What every process of the stack, and every flow run that a worker starts, finds.
+
+    Args:
+        home: the state folder.
+        mark: see MARK.
+        servers: how Prefect's and MLflow's clients reach their servers (Endpoints.environment).
+        environ: the environment of whoever calls.
+        more: names of further variables of it that are passed on.
+    """
+    passed, key = {*PASSED, *more}, environ.get(audit_key.VARIABLE)
     return {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "HEADRACE_"))},
-        **({VARIABLE: str(key_file())} if os.environ.get(VARIABLE) else {}),
+        **{k: v for k, v in environ.items() if k in passed or k.startswith(PASSED_BEGINNINGS)},
+        **({audit_key.VARIABLE: os.path.abspath(key)} if key else {}),
         MARK: mark,
         "HEADRACE_HOME": str(home.root),
         "PREFECT_HOME": str(home.root / "prefect"),
-        "PREFECT_API_URL": f"{site}/api",
-        "PREFECT_UI_API_URL": f"{site}/api",
-        "PREFECT_UI_URL": site,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # In memory, the default, they are lost with the server, and its runs are then cancelled.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
@@ -140,4 +205,5 @@ def environment(home: Home, ports: dict[str, int], mark: str) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        **servers,
     }

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import code_archive, console
+from headrace.infra import code_archive, console, private, spark_auth
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.java import java_home
@@ -102,7 +102,7 @@ def _executors(settings: SparkSettings, code: Path) -> dict[str, str]:
     """What the executors of a cluster are started with."""
     # Set here and not on spark-submit's command line, which everybody can read: there are keys.
     passed = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
-    passed |= {FOLDER: str(code), "PYTHONWARNINGS": "ignore"}
+    passed |= {FOLDER: str(code), "PYTHONWARNINGS": "ignore", **private.passed_on()}
     cores = {"spark.executor.cores": str(settings.executor_cores)}
     return {
         "spark.executor.memory": settings.executor_memory,
@@ -151,6 +151,8 @@ def session(settings: SparkSettings) -> Any:
     more = _event_log(settings)
     if is_cluster(settings):
         more |= _executors(settings, folder / "code")
+    elif settings.master.startswith("local"):
+        more |= spark_auth.LOCAL
     for key, value in more.items():
         builder = builder.config(key, value)
     with console.Progress("spark: start"):

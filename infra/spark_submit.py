@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from headrace.infra import console, spark
+from headrace.infra import console, private, spark, spark_auth
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
 from headrace.infra.process import die_with_parent, end_of, job_main, put_job, take_answer
@@ -46,7 +46,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
     """
     spark.check_master(settings.master)
     folder = folder_of(main, job)
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
     file = put_job(job, folder)
     console.say(f"spark-submit to {settings.master}")
     with console.listening(folder / _PIPE):
@@ -64,6 +64,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
             env={
                 **os.environ,
                 **spark.environment(),
+                **spark_auth.client_variables(home(), settings.master),
                 "HEADRACE_HOME": str(home().root),
                 "PYTHONSAFEPATH": "1",
             },

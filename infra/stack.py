@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,26 +23,38 @@ from typing import Annotated, Any, Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.infra import console, database, quarantine, storage
+from headrace.infra import (
+    console,
+    credentials,
+    database,
+    pools,
+    quarantine,
+    servers,
+    spark_auth,
+    storage,
+)
+from headrace.infra.credentials import Credentials
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lock import exclusive
 from headrace.infra.owner import Owner, folder_id, here, is_locked, other_owner
+from headrace.infra.pools import PoolsSettings
 from headrace.infra.ports import HOST, alone_choosing, choose_ports
-from headrace.infra.prefect_api import request
 from headrace.infra.retention import RetentionSettings
+from headrace.infra.servers import Server
 from headrace.infra.services import (
     DEFAULT_PORTS,
     MARK,
-    POOLS,
     Service,
     all_services,
     environment,
     event_log,
+    master_of,
 )
 from headrace.infra.settings import Settings
 from headrace.infra.supervisor import Supervisor, answers, forget, launch, listens
 
+_CHECKS = {"prefect": servers.check_prefect, "mlflow": servers.check_mlflow}
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 
@@ -71,6 +83,11 @@ class StackSettings(Settings):
     line."""
     retention: RetentionSettings = RetentionSettings()
     """How long what nothing needs any more is kept."""
+    pools: PoolsSettings = PoolsSettings()
+    """Work pools that its workers serve."""
+    variables: tuple[str, ...] = ()
+    """Names of further environment variables that its processes and runs find. Of the shell that
+    calls `up` they find those of services.PASSED only: what runs, and the keys of S3."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,7 @@ class _Record(BaseModel):
     spark_master: str = ""
     event_log: str = ""
     services: list[_Service] = Field(default_factory=list)
+    pools: PoolsSettings = PoolsSettings()
 
 
 def _checked(value: Any) -> dict[str, Any]:
@@ -242,18 +260,6 @@ def _refuse_moved(home: Home, said: dict[str, Any]) -> None:
         )
 
 
-def join(up: Stack) -> None:
-    """Make Prefect in this process speak to the stack; before Prefect is imported."""
-    os.environ["PREFECT_API_URL"] = up.prefect_api
-    os.environ["PREFECT_UI_URL"] = up.prefect_api.removesuffix("/api")
-
-
-def tracking_uri(home: Home) -> str:
-    """MLflow's server while the stack is up, before and after it the store behind it."""
-    up = running(home)
-    return up.tracking_uri if up else database.stores(home, database.kept(home))[1]
-
-
 def _alone(home: Home) -> AbstractContextManager[None]:
     """One `up` or `down` of a state folder at a time."""
     return exclusive(home.stack / "lock", "waiting for another up or down")
@@ -275,7 +281,7 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
             )  # until all listen, so that two stacks don't choose alike
         else:
             _refuse_moved(home, said)
-            _refuse_other(home, said, settings)
+            _refuse_other(home, said, settings, os.environ)
             starts = contextlib.nullcontext()
         with starts:
             return _bring_up(home, said or _launch(home, settings))
@@ -287,7 +293,11 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
                     for s in said["services"]]  # fmt: skip
     supervisor = Supervisor(home)
     _await(home, supervisor, [s for s in services if not s.later])
-    _make_pools(said["prefect_api"])
+    own = servers.their_prefect(os.environ) is None
+    if own:
+        made = credentials.make(home)
+        servers.join(servers.own_prefect(said["prefect_api"], made.prefect))
+    pools.make(said["prefect_api"], PoolsSettings.model_validate(said.get("pools") or {}), own)
     _await(home, supervisor, services)
     storage.write_json(_state(home), {**said, "ready": True})
     states = supervisor.processes()
@@ -299,6 +309,7 @@ def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
             "state": states[s.name]["statename"].lower(),
         }
         for s in services
+        if s.address
     ]
 
 
@@ -307,17 +318,45 @@ def _database(home: Home) -> str | None:
     return server.database if server else None
 
 
-def _refuse_other(home: Home, said: dict[str, Any], settings: StackSettings) -> None:
+def _refuse_other(
+    home: Home, said: dict[str, Any], settings: StackSettings, environ: Mapping[str, str]
+) -> None:
     """Nothing, where a stack that runs is what is asked for.
 
     Raises:
-        UsageError: it has other ports or another database.
+        UsageError: it has other ports, another database or other servers.
     """
+    for name, url in _addresses(said["ports"], environ).items():
+        if said[name] != url:
+            raise UsageError(
+                f"the stack is up with {name} {said[name]}, not {url}",
+                f"end it first: `headrace down`; or set {servers.PREFECT} and {servers.MLFLOW} as "
+                "they were when it was started",
+            )
     ports = {name: port for name, port in settings.ports.items() if said["ports"][name] != port}
     asked = settings.database or database.from_environment()
     if ports or (asked and asked != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
+
+
+def _addresses(ports: Mapping[str, int], environ: Mapping[str, str]) -> dict[str, str]:
+    """Prefect's API and MLflow's tracking URI: another's that is named, or the stack's own."""
+    prefect, mlflow = servers.their_prefect(environ), servers.their_mlflow(environ)
+    return {
+        "prefect_api": prefect.url if prefect else f"http://{HOST}:{ports['prefect']}/api",
+        "tracking_uri": mlflow.url if mlflow else f"http://{HOST}:{ports['mlflow']}",
+    }
+
+
+def _servers_of(made: Credentials, addresses: Mapping[str, str]) -> dict[str, Server]:
+    """Prefect's and MLflow's server, as the processes of the stack reach them."""
+    return {
+        "prefect": servers.their_prefect(os.environ)
+        or servers.own_prefect(addresses["prefect_api"], made.prefect),
+        "mlflow": servers.their_mlflow(os.environ)
+        or servers.own_mlflow(addresses["tracking_uri"], made.mlflow_password),
+    }
 
 
 def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
@@ -332,21 +371,29 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "mark": mark,
         "ready": False,
     }
-    services = all_services(home, ports, server, settings.retention)
+    made, addresses = credentials.make(home), _addresses(ports, os.environ)
+    used = _servers_of(made, addresses)
+    theirs = [name for name, found in used.items() if not found.own]
+    for name in theirs:
+        _CHECKS[name](used[name])
+    spark_auth.write(home, master_of(ports), made)
+    services = all_services(home, ports, server, settings.pools, theirs, settings.retention)
     for folder in ("stack", "prefect", "logs/stack", "spark/events", "mlartifacts", "inbox"):
         (home.root / folder).mkdir(parents=True, exist_ok=True)
     for service in services:
         (home.stack / service.name).mkdir(exist_ok=True)
     # Before anything runs, so that a kill here leaves nothing that `down` doesn't know of.
     storage.write_json(_state(home), of)
-    process = launch(home, services, environment(home, ports, mark))
+    reach = servers.environment(used.values())
+    env = environment(home, mark, reach, os.environ, settings.variables)
+    process = launch(home, services, env)
     said = {
         **of,
         "pid": process.pid,
         "ports": ports,
-        "prefect_api": f"http://{HOST}:{ports['prefect']}/api",
-        "tracking_uri": f"http://{HOST}:{ports['mlflow']}",
-        "spark_master": f"spark://{HOST}:{ports['spark_master']}",
+        **addresses,
+        "pools": settings.pools.model_dump(),
+        "spark_master": master_of(ports),
         "event_log": str(event_log(home)),
         "services": [
             {"name": s.name, "address": s.address, "health": s.health, "later": s.later}
@@ -390,14 +437,6 @@ def _await(home: Home, supervisor: Supervisor, some: list[Service]) -> None:
             time.sleep(0.25)
 
 
-def _make_pools(api: str) -> None:
-    """The work pools, one run at a time each."""
-    for pool in POOLS:
-        body = {"name": pool, "type": "process", "concurrency_limit": 1}
-        request(api, "POST", "/work_pools/", body, allow=(409,))  # it is there already
-        request(api, "PATCH", f"/work_pools/{pool}", {"concurrency_limit": 1})
-
-
 def down(home: Home) -> list[str]:
     """End the stack and all that it started; the names of what ran. Nothing to end is fine.
 
@@ -408,7 +447,7 @@ def down(home: Home) -> list[str]:
         said = _alive(home)
         names: list[str] = []
         if said is not None:
-            names = [s["name"] for s in said["services"]]
+            names = [s["name"] for s in said["services"] if s["address"]]
             storage.write_json(_state(home), {**said, "ready": False})
             with console.Progress("stack: stop"):
                 _stop(home, said)
@@ -420,8 +459,8 @@ def _stop(home: Home, said: dict[str, Any]) -> None:
     """Workers first, so that their runs can still say how they ended; then the rest."""
     with contextlib.suppress(OSError, xmlrpc.client.Error):
         supervisor = Supervisor(home)
-        for pool in POOLS:
-            supervisor.stop(f"worker-{pool}")
+        for role in pools.ROLES:
+            supervisor.stop(f"worker-{role}")
         supervisor.shutdown()
         with contextlib.suppress(psutil.Error):
             psutil.Process(said["pid"]).wait(STOP_SECONDS)

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from headrace.infra import private
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.faults import naming
 
@@ -302,10 +303,15 @@ def writable_folder(uri: str | Path) -> str:
 
 def write_private(path: Path, value: Any) -> None:
     """Write a JSON value into a local file that only its owner can read, from the beginning."""
+    write_private_text(path, json.dumps(value))
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write a local file that only its owner can read, from the beginning."""
     with naming(path), _beside(path) as temporary:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-            json.dump(value, f)
-        publish(temporary, path)
+            f.write(text)
+        _rename(temporary, path)
 
 
 def write_bytes(uri: str | Path, data: bytes) -> None:
@@ -324,7 +330,7 @@ def write_bytes(uri: str | Path, data: bytes) -> None:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A free name in the folder of `path`, which is made; what is left there goes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private.make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -365,7 +371,13 @@ def publish(temporary: Path, path: Path) -> None:
     """Rename a finished local file or folder into place, durably: its data first, then its name.
 
     A name that outlives a power cut without the data would be an empty file that counts as done.
+    Who may read it is what its place asks for (private.settle).
     """
+    private.settle(temporary, path)
+    _rename(temporary, path)
+
+
+def _rename(temporary: Path, path: Path) -> None:
     sync(temporary)
     os.replace(temporary, path)
     sync_folder(path.parent)
@@ -393,7 +405,7 @@ def copy_out(local: Path, uri: str | Path) -> None:
     path = local_path(uri)
     if path is not None:
         with naming(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(path.parent)
             publish(local, path)
         return
     fs, at = filesystem(uri)

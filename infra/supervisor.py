@@ -59,6 +59,7 @@ def configuration(home: Home, services: list[Service]) -> str:
         "logfile_backups=1",
         f"pidfile={home.stack / 'supervisor.pid'}".replace("%", "%%"),
         f"directory={home.root}".replace("%", "%%"),
+        "umask=077",
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
     ]

@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from headrace.infra import private, servers
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.prefect_api import request
@@ -39,9 +40,9 @@ MOST_TIMES = 3
 """How often a worker has a run begin again whose process was gone without a word."""
 
 
-def command(pool: str) -> list[str]:
-    """The worker of a pool, one run at a time."""
-    return [sys.executable, "-m", __name__, pool]
+def command(pool: str, kind: str = "process") -> list[str]:
+    """The worker of a pool of a type, one run at a time."""
+    return [sys.executable, "-m", __name__, pool, kind]
 
 
 def take_up(api: str, pool: str) -> bool:
@@ -110,6 +111,7 @@ class Watch:
                 logger.warning("the process of run %s is gone", run)
                 _end_or_begin_again(self._api, run, state, self._again[run] > MOST_TIMES)
                 del self._without[run]
+                self._seen.discard(run)  # another machine may begin it again
 
     def keep_looking(self) -> None:
         """Look every few seconds; doesn't return."""
@@ -168,20 +170,25 @@ def _at_work() -> dict[str, psutil.Process]:
     return found
 
 
-def main(pool: str) -> None:
+def main(pool: str, kind: str = "process") -> None:
     """Serve a pool; doesn't return."""
+    private.begin(home())
     # A run that outlived its worker has the pool's only place: until it ends, somebody must watch
     # it, and nothing else could begin.
-    while take_up(os.environ["PREFECT_API_URL"], pool):
+    # On another's server the runs of other machines would look as if their processes were gone.
+    api, on_machine = os.environ[servers.PREFECT], kind == "process"
+    ours = api in servers.own_addresses(os.environ)
+    while on_machine and ours and take_up(api, pool):
         time.sleep(LOOK_SECONDS)
-    watch = Watch(os.environ["PREFECT_API_URL"], pool)
-    threading.Thread(target=watch.keep_looking, daemon=True).start()
+    if on_machine:
+        watch = Watch(api, pool, own=ours)
+        threading.Thread(target=watch.keep_looking, daemon=True).start()
     if (keep := from_variable()) is not None:
         threading.Thread(target=keep_tidy, args=(home(), keep), daemon=True).start()
-    worker = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    worker = ["prefect", "worker", "start", "--pool", pool, "--type", kind]
     sys.argv = [*worker, "--name", f"headrace-{pool}", "--limit", "1"]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from headrace.infra import console, storage
+from headrace.infra import console, private, storage
 
 _held: dict[str, int] = {}
 
@@ -23,7 +23,7 @@ def hold(work: str) -> None:
         return
     path = Path(folder) / "lock"
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

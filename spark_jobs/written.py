@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.infra import storage
+from headrace.infra import private, storage
 from headrace.infra.faults import naming
 
 
@@ -24,13 +24,12 @@ def written(uri: str, scratch: str) -> Iterator[str]:
     folder = storage.local_path(scratch)
     with naming(scratch):
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(folder)
         fd, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
     os.close(fd)
     try:
         with naming(uri):
             yield name
-            os.chmod(name, 0o644)
             storage.copy_out(Path(name), uri)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -12,22 +12,35 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from headrace.infra import events, releases, stack
+from headrace.infra import events, releases
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
+from headrace.tasks import trusted
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import check_there
 
 
 def send_outbox() -> int:
-    """Send the alerts that wait, if the stack is up; how many were sent."""
-    up = stack.running(home())
-    return events.send_outbox(home(), up.prefect_api) if up else 0
+    """Send the alerts that wait, if a Prefect server is up; how many were sent."""
+    api = _api()
+    return events.send_outbox(home(), api) if api else 0
+
+
+def _api() -> str | None:
+    """Prefect's API, which this process uses from here on; None where no server is up."""
+    found = endpoints(home())
+    if found.prefect is None:
+        return None
+    found.join()
+    return found.prefect.url
 
 
 def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = None) -> str | None:
     """Emit the drift event; the file in the outbox where it waits, None where it was sent."""
+    if payload.get("window"):
+        trusted.note(str(payload["window"]))
     event = events.drift_event(shared.model.name, payload)
     path = events.to_outbox(home(), event, not_before)
     send_outbox()
@@ -36,8 +49,7 @@ def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = 
 
 def why_it_waits(outbox: str | None) -> str | None:
     """Why an alert waits in a file of the outbox; None where it doesn't wait."""
-    up = stack.running(home())
-    waiting = events.waiting(home(), up.prefect_api if up else None)
+    waiting = events.waiting(home(), _api())
     return next((a.why or events.DUE for a in waiting if str(a.path) == outbox), None)
 
 

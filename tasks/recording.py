@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import provenance, stack, storage
+from headrace.infra import provenance, storage
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import DeadlineError, HeadraceError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
@@ -19,19 +20,11 @@ from headrace.tasks.curves import stage_drawings
 
 
 def tracking() -> Tracking:
-    """The tracking store of this state folder: the stack's server while that is up."""
-    uri = stack.tracking_uri(home())
-    return Tracking(home(), uri, own=_is_own(uri))
-
-
-def _is_own(uri: str) -> bool:
-    """Whether a tracking store is this state folder's: its database, or its stack's server."""
-    if not uri.startswith(("http://", "https://")):
-        return True
-    up = stack.running(home())
-    return up is not None and any(
-        s["name"] == "mlflow" and s["address"] == uri for s in up.services
-    )
+    """The tracking store: another's server where one is named, the stack's while that is up, else
+    the state folder's own. Asked anew each time: a stack may have come up meanwhile."""
+    found = endpoints(home())
+    found.join()
+    return Tracking(home(), found.mlflow.url, found.mlflow.own)
 
 
 def registry(name: str) -> Registry:

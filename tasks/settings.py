@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from pydantic import Field
 
 from headrace.expectations.settings import DriftSettings as DriftSettings
+from headrace.infra.pools import PoolsSettings
 from headrace.infra.retention import RetentionSettings
 from headrace.infra.settings import Settings, Shared
 from headrace.infra.stack import StackSettings
@@ -53,6 +54,9 @@ class RetrainSettings(Settings):
     """Alerts within this time after the last alert-driven retraining wait until it is over."""
     budget: BudgetSettings = BudgetSettings()
     """What alert-driven retrainings may use."""
+    alert_roots: tuple[str, ...] = ()
+    """Folders and s3:// prefixes whose text another monitor's alert may name, besides the state
+    folder and the inbox; `headrace alert` may name any."""
 
     ewc: EWCSettings = EWCSettings()
     minimum_records: int = Field(default=20, ge=1)
@@ -137,6 +141,8 @@ class DeployVerb(RunVerb):
     none."""
     inbox: str | None = None
     """Folder or s3:// prefix that `monitor/hourly` watches; None: `inbox` in the state folder."""
+    pools: PoolsSettings = PoolsSettings()
+    """Work pools that the deployments run in."""
     settle_seconds: float = Field(default=30.0, ge=0)
     """A file of the inbox that changed within this time may still be written: it waits."""
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace.infra import events, releases, retention, stack
+from headrace.infra import events, releases, retention
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 from headrace.infra.registry import COMPARED, NOBODY, Version
+from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 from headrace.tasks.windows import last_verdict
@@ -19,13 +21,15 @@ from headrace.tasks.windows import last_verdict
 def status(shared: Shared) -> dict[str, Any]:
     """The answer of `headrace status`, as the contract has it.
 
-    `running`, `next` and `paused` are what the stack's Prefect server says, and empty without one;
+    `running`, `next` and `paused` are what Prefect's server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
     """
-    others = any(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"))
-    if not others and not home().begun():
+    found = endpoints(home())
+    if not found.prefect and not os.environ.get("MLFLOW_TRACKING_URI") and not home().begun():
         return _nothing()
-    models, up = registry(shared.model.name), stack.running(home())
+    models = registry(shared.model.name)
+    found.join()
+    prefect = found.prefect
     champion = models.current()
     return {
         "champion": None if champion is None else {
@@ -35,13 +39,13 @@ def status(shared: Shared) -> dict[str, Any]:
         },
         "waiting": [_waits(v) for v in models.waiting()],
         "window": last_verdict(),
-        **_flows(up),
+        **_flows(prefect),
         "alerts": [
             {"window": a.window, "outbox": str(a.path), "why": a.why or events.DUE}
-            for a in events.waiting(home(), up.prefect_api if up else None)
+            for a in events.waiting(home(), prefect.url if prefect else None)
         ],
         "decision": models.last_decision(),
-        "stack": up.prefect_api.removesuffix("/api") if up else None,
+        "stack": (prefect.page or prefect.url) if prefect else None,
         "disk": _disk(),
     }  # fmt: skip
 
@@ -82,34 +86,35 @@ def _waits(version: Version) -> dict[str, Any]:
     }
 
 
-def _flows(up: stack.Stack | None) -> dict[str, Any]:
+def _flows(prefect: Server | None) -> dict[str, Any]:
     """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
     nothing: dict[str, Any] = {
         "running": [], "next": [], "paused": [], "alert_runs": [], "stack_fault": None,
     }  # fmt: skip
-    if up is None:
+    if prefect is None:
         return nothing
     import httpx
 
     try:
-        return {**nothing, **_asked(up)}
+        return {**nothing, **_asked(prefect)}
     except (httpx.HTTPError, HeadraceError):
-        return {**nothing, "stack_fault": " does not answer: `headrace up` starts what has died"}
+        hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
+        return {**nothing, "stack_fault": f" does not answer: {hint}"}
 
 
-def _asked(up: stack.Stack) -> dict[str, Any]:
-    stack.join(up)
+def _asked(prefect: Server) -> dict[str, Any]:
+    """What the server says; of another's only what concerns headrace's deployments."""
     from prefect.context import SettingsContext, get_settings_context
     from prefect.settings import Settings, get_current_settings
 
-    # Prefect may have been imported before the stack was joined.
+    # Prefect may have been imported before the server was joined.
     with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
-        return _said(up, get_current_settings().ui_url)
+        return _said(prefect, get_current_settings().ui_url)
 
 
-def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
+def _said(prefect: Server, site: str | None) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+    from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -118,8 +123,12 @@ def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
 
     with get_client(sync_client=True) as client:
         names = {f.id: f.name for f in client.read_flows(limit=200)}
-        deployments = client.read_deployments(limit=200)
+        deployments = client.read_deployments(
+            deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}}),
+            limit=200,
+        )
         pools = client.read_work_pools(limit=200)
+        ours = {d.id for d in deployments}
         now = client.read_flow_runs(
             flow_run_filter=in_state(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
         )
@@ -133,9 +142,12 @@ def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=200,
         )
-    deployed = [r for r in now if r.parent_task_run_id is None]
+    deployed = [
+        r for r in now if r.parent_task_run_id is None and (prefect.own or r.deployment_id in ours)
+    ]
     # Of each deployment the next run is enough.
-    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id}
+    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id in ours}
+    used = {d.work_pool_name for d in deployments}
     return {
         "running": [
             {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
@@ -145,10 +157,14 @@ def _said(up: stack.Stack, site: str | None) -> dict[str, Any]:
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
             for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
         ],
-        "alert_runs": _alert_runs(learning, site),
+        "alert_runs": _alert_runs((r for r in learning if r.deployment_id in ours), site),
         "paused": [
-            *events.paused(up.prefect_api),
-            *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
+            *events.paused(prefect.url),
+            *(
+                f"work pool {p.name}: nothing in it starts"
+                for p in pools
+                if p.is_paused and p.name in used
+            ),
             *(
                 f"deployment {names.get(d.flow_id)}/{d.name}: it starts by hand or on an event only"
                 for d in deployments

@@ -32,9 +32,17 @@ settings.register_profile("headrace", deadline=None, max_examples=60)
 settings.load_profile("headrace")
 
 
+_NOT_THEIRS = (
+    *("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_UI_URL"),
+    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    *("MLFLOW_TRACKING_TOKEN", "SPARK_CONF_DIR", "HEADRACE_OWN_SERVERS", "HEADRACE_UMASK"),
+)
+"""What names a server, and what a test's own process may have joined (servers.join)."""
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HEADRACE_PROGRESS_FD", "AWS_ENDPOINT_URL", "PREFECT_API_URL"):
+    for name in ("HEADRACE_PROGRESS_FD", "AWS_ENDPOINT_URL", *_NOT_THEIRS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("HEADRACE_AUDIT_KEY_FILE", str(_key_file(tmp_path_factory)))

@@ -203,13 +203,20 @@ def test_an_alert_that_waits_says_why(
     )
 
 
-def test_a_server_that_is_silent_is_told_from_none() -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_a_server_that_is_silent_is_told_from_none(
+    monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
     storage.write_json(home().outbox / "a.json", event())
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        (waiting,) = events.waiting(home(), f"http://127.0.0.1:{s.getsockname()[1]}/api")
+        api = f"http://127.0.0.1:{s.getsockname()[1]}/api"
+        if own:
+            monkeypatch.setenv("HEADRACE_OWN_SERVERS", f'["{api}"]')
+        (waiting,) = events.waiting(home(), api)
     assert waiting.why is not None and "does not answer" in waiting.why
-    assert str(home().logs / "stack" / "prefect.log") in waiting.why
+    log = str(home().logs / "stack" / "prefect.log")
+    assert (log if own else "check PREFECT_API_URL") in waiting.why
 
 
 def _release(folder: Path, *parts: str) -> str:

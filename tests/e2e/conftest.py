@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -128,6 +129,8 @@ class Doors:
     got: list[tuple[str, Any]]
     """What the webhook was posted."""
     services: list[dict[str, Any]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """What `headrace env` gives."""
     api: str = ""
 
     def run(self, *args: str) -> dict[str, Any]:
@@ -157,13 +160,13 @@ class Doors:
         """Runs of a deployment that are due, the newest first."""
         wanted = {"deployments": {"id": {"any_": [deployment]}},
                   "sort": "EXPECTED_START_TIME_DESC"}  # fmt: skip
-        found: list[dict[str, Any]] = request(self.api, "POST", "/flow_runs/filter", wanted)
+        found: list[dict[str, Any]] = self.request("POST", "/flow_runs/filter", wanted)
         return [r for r in found if r["state"]["name"] != "Scheduled" or r["start_time"]]
 
     def start(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """Run a deployment to its end, with other parameters than its own."""
-        own = request(self.api, "GET", f"/deployments/{deployment}", None)["parameters"]
-        made = request(self.api, "POST", f"/deployments/{deployment}/create_flow_run",
+        own = self.request("GET", f"/deployments/{deployment}", None)["parameters"]
+        made = self.request("POST", f"/deployments/{deployment}/create_flow_run",
                        {"parameters": {**own, **parameters}})  # fmt: skip
         return self.end_of(made["id"])
 
@@ -171,11 +174,11 @@ class Doors:
         """A run once it has ended; `again`: it was retried, so first it begins once more."""
         end = time.monotonic() + seconds
         while again and time.monotonic() < end:
-            found = request(self.api, "GET", f"/flow_runs/{run}", None)
+            found = self.request("GET", f"/flow_runs/{run}", None)
             again = found["state"]["type"] == "FAILED"
             time.sleep(0.5)
         while time.monotonic() < end:
-            found: dict[str, Any] = request(self.api, "GET", f"/flow_runs/{run}", None)
+            found: dict[str, Any] = self.request("GET", f"/flow_runs/{run}", None)
             if found["state"]["type"] in ENDED:
                 return found
             time.sleep(1)
@@ -205,13 +208,19 @@ class Doors:
         """Start the stack."""
         self.services = self.run("up", *args)["services"]
         self.api = self.run("doctor")["prefect_api"]
+        self.variables = self.run("env")
+
+    def request(self, method: str, path: str, body: Any) -> Any:
+        """What the stack's Prefect server answers to its owner."""
+        with patch.dict(os.environ, self.variables):
+            return request(self.api, method, path, body)
 
     def settle(self) -> None:
         """Wait for a server that was killed."""
         end = time.monotonic() + 180
         while time.monotonic() < end:
             with contextlib.suppress(HeadraceError):
-                request(self.api, "GET", "/health", None)
+                self.request("GET", "/health", None)
                 return
             time.sleep(1)
         raise AssertionError("Prefect's server did not come back")
@@ -219,12 +228,12 @@ class Doors:
     def logs(self, run: str) -> list[str]:
         """The newest lines on the page of a run."""
         wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_DESC"}
-        return [x["message"] for x in request(self.api, "POST", "/logs/filter", wanted)]
+        return [x["message"] for x in self.request("POST", "/logs/filter", wanted)]
 
     def artifacts(self, run: str) -> dict[str, Any]:
         """The artifacts of a run by their key."""
         wanted = {"artifacts": {"flow_run_id": {"any_": [run]}}}
-        found = request(self.api, "POST", "/artifacts/filter", wanted)
+        found = self.request("POST", "/artifacts/filter", wanted)
         return {a["key"]: a["data"] for a in found}
 
     def ledger(self, run: str) -> dict[str, int]:

@@ -60,7 +60,9 @@ def test_every_command_of_a_page_runs(
     try:
         for block in blocks:
             # Variables of earlier blocks are still known to a reader's shell.
-            names = "\n".join(re.findall(r"^(?:export )?[A-Z_]+=.*$", done, re.MULTILINE))
+            names = "\n".join(
+                re.findall(r"^(?:export [A-Z_]+=|[A-Z_]+=|eval ).*$", done, re.MULTILINE)
+            )
             ran = subprocess.run(
                 ["bash", "-c", f"{PRELUDE}{names}\n{block}"],
                 cwd=tmp_path, env=env, capture_output=True, text=True, check=False,

@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 import pytest
 
-from headrace.infra.prefect_api import request
 from headrace.infra.services import MARK
 
 NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master", "spark-worker-1",
@@ -56,8 +55,8 @@ def test_up_brings_every_service_and_again_changes_nothing(doors: Any) -> None:
 
 def test_deploying_twice_changes_nothing(doors: Any) -> None:
     def registered() -> Any:
-        found = request(doors.api, "POST", "/deployments/filter", {})
-        autos = request(doors.api, "POST", "/automations/filter", {})
+        found = doors.request("POST", "/deployments/filter", {})
+        autos = doors.request("POST", "/automations/filter", {})
         return (
             sorted((d["id"], d["name"], [s["schedule"]["cron"] for s in d["schedules"]])
                    for d in found),
@@ -102,14 +101,19 @@ def test_the_same_alert_again_is_a_no_op_that_says_so(doors: Any) -> None:
 def test_a_damaged_window_moves_nothing_and_the_owner_is_told(doors: Any, damaged: Path) -> None:
     names, before = doors.deploy(), doors.champion()
     old = doors.ids(names["retrain/on-drift"])
-    event = {
+    event: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "event": "headrace.drift.detected",
         "resource": {"prefect.resource.id": "headrace.model.headrace"},
         "payload": {"window": str(damaged), "p_value": 0.001},
     }
-    request(doors.api, "POST", "/events", [event])  # as another monitor would
+    doors.request("POST", "/events", [event])  # as another monitor would
+    refused = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
+    assert refused["state"]["name"] == "Refused" and "alert_roots" in doors.told["reason"]
+    names = doors.deploy(f"retrain.alert_roots=[{damaged.parent}]")
+    old = doors.ids(names["retrain/on-drift"])
+    doors.request("POST", "/events", [{**event, "id": str(uuid.uuid4())}])
     done = doors.end_of(doors.new_run(names["retrain/on-drift"], old)["id"])
     assert done["state"]["type"] == "COMPLETED" and done["state"]["name"] == "Refused"
     assert doors.champion() == before
@@ -152,7 +156,7 @@ def test_a_new_release_starts_the_chain_once(doors: Any) -> None:
     assert "lifecycle/on-demand runs on it" in curated["state"]["message"]
     again = doors.start(names["curate/daily"])
     assert again["state"]["name"] == "Cached"
-    (begun,) = request(doors.api, "POST", "/flow_runs/filter",
+    (begun,) = doors.request("POST", "/flow_runs/filter",
                        {"deployments": {"id": {"any_": [names["lifecycle/on-demand"]]}}}
                        )  # fmt: skip
     assert begun["parameters"]["release"].startswith(str(doors.home / "releases"))

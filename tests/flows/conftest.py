@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from headrace.infra.pools import ROLES as POOLS
 from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
 from headrace.infra.process import die_with_parent
-from headrace.infra.services import POOLS
 
 
 @pytest.fixture(scope="session")

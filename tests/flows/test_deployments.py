@@ -2,21 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
+from headrace.flows import parameters as parameters_
 from headrace.flows.deployments import check_places
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Entry, flow_of, read_forms
-from headrace.infra import stack
+from headrace.infra.endpoints import Cluster
 from headrace.infra.errors import UsageError
-from headrace.infra.services import POOLS
-from headrace.infra.stack import Stack
+from headrace.infra.pools import ROLES
 from headrace.tasks.settings import DeployVerb
 
-UP = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())
+UP = Cluster("spark://127.0.0.1:7099", "/e", {})
 KEPT = parameters(DeployVerb())
 ENTRIES = [form.entry for form in read_forms(SHIPPED, KEPT)]
 
@@ -25,7 +26,7 @@ def test_the_deployments_of_the_contract() -> None:
     names = [form.name for form in read_forms(SHIPPED, KEPT)]
     assert names == ["curate/daily", "monitor/hourly", "retrain/on-drift", "retrain/weekly",
                      "evaluate/on-demand", "lifecycle/on-demand"]  # fmt: skip
-    assert {e.work_pool.name for e in ENTRIES} == set(POOLS)
+    assert {e.work_pool.name for e in ENTRIES} == set(ROLES)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.entrypoint}/{e.name}")
@@ -41,7 +42,7 @@ def test_each_form_says_what_its_fields_are_for(entry: Entry) -> None:
 
 
 def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "running", lambda _: UP)
+    monkeypatch.setattr(parameters_, "endpoints", lambda _: SimpleNamespace(spark=UP))
     settings = DeployVerb.model_validate(
         {
             "input": ["s3://corpus/in"],
@@ -54,12 +55,13 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
     )
     filled = parameters(settings)
     assert filled["curate"]["input"] == ["s3://corpus/in"]
-    assert filled["curate"]["settings"]["spark"]["master"] == UP.spark_master
+    assert filled["curate"]["settings"]["spark"]["master"] == UP.master
     assert filled["curate"]["settings"]["bias"]["threshold"] == 0.2
     assert filled["monitor"]["inbox"] == "s3://corpus/new"
     assert filled["monitor"]["settings"]["inbox"]["settle_seconds"] == 3
     assert filled["retrain"]["settings"]["cooldown_minutes"] == 5
-    for flow in (v for k, v in filled.items() if k != "model"):
+    assert filled["retrain"]["settings"]["alert_roots"] == ["s3://corpus/new"]
+    for flow in (v for k, v in filled.items() if k not in ("model", "pools")):
         assert flow["settings"]["notify"]["webhook"] is None, "in its page it could be read"
     relative = parameters(DeployVerb(input=("corpus",), output="out", inbox="in"))
     assert relative["curate"]["input"] == [str(Path("corpus").absolute())]

@@ -12,6 +12,10 @@ def test_the_command_that_resumes_retries_the_very_run(monkeypatch: pytest.Monke
     said = again("11111111-2222-3333-4444-555555555555")
     assert said.startswith("PREFECT_API_URL=http://127.0.0.1:4200/api /")
     assert said.endswith("/prefect flow-run retry 11111111-2222-3333-4444-555555555555")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "headrace:secret")
+    monkeypatch.setenv("HEADRACE_OWN_SERVERS", '["http://127.0.0.1:4200/api"]')
+    said = again("11111111-2222-3333-4444-555555555555")
+    assert said.startswith('eval "$(HEADRACE_HOME=') and "secret" not in said
 
 
 def test_the_reason_is_the_error_s_own_sentence() -> None:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from headrace.infra import credentials
 from headrace.infra.home import Home
-from headrace.infra.services import DEFAULT_PORTS, all_services
+from headrace.infra.pools import Pool, PoolsSettings
+from headrace.infra.services import DEFAULT_PORTS, all_services, environment
 
 NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master", "spark-worker-1",
          "spark-worker-2", "spark-history"]  # fmt: skip
@@ -11,5 +13,34 @@ NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master",
 
 def test_the_services_of_the_contract_on_loopback(tmp_path: Path) -> None:
     services = all_services(Home(tmp_path), DEFAULT_PORTS, None)
-    assert [s.name for s in services] == NAMES
+    assert [s.name for s in services if s.address] == NAMES
     assert all("0.0.0.0" not in " ".join(s.argv) for s in services)
+
+
+def test_beside_the_servers_of_others_only_the_rest_is_started(tmp_path: Path) -> None:
+    pools = PoolsSettings(training=Pool(name="gpu", type="kubernetes"))
+    theirs = ["prefect", "mlflow"]
+    services = all_services(Home(tmp_path), DEFAULT_PORTS, None, pools, theirs)
+    assert [s.name for s in services if s.address] == [n for n in NAMES if n not in theirs]
+    worker = next(s for s in services if s.name == "worker-training")
+    assert worker.argv[-2:] == ["gpu", "kubernetes"] and worker.address == "pool gpu"
+
+
+def test_services_get_an_allow_list_of_the_environment(tmp_path: Path) -> None:
+    shell = {
+        "PATH": "/bin", "LC_ALL": "C.UTF-8", "AWS_PROFILE": "corpus", "OMP_NUM_THREADS": "2",
+        "GITHUB_TOKEN": "t", "OPENAI_API_KEY": "k", "PREFECT_API_KEY": "theirs", "PGPASSWORD": "p",
+        "HEADRACE_PROGRESS_FD": "7", "LD_PRELOAD": "/x.so", "PYTHONPATH": "/tmp", "MINE": "1",
+    }  # fmt: skip
+    given = {"PREFECT_API_URL": "http://p/api", "PREFECT_API_AUTH_STRING": "u:p"}
+    found = environment(Home(tmp_path), "m", given, shell, ["MINE"])
+    passed = {k for k in shell if k in found}
+    assert passed == {"PATH", "LC_ALL", "AWS_PROFILE", "OMP_NUM_THREADS", "MINE"}
+    assert given.items() <= found.items() and found["HEADRACE_HOME"] == str(tmp_path)
+
+
+def test_no_secret_stands_on_a_command_line(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    made = credentials.make(home)
+    words = " ".join(w for s in all_services(home, DEFAULT_PORTS, None) for w in s.argv)
+    assert all(getattr(made, name) not in words for name in credentials.NAMES)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from headrace.infra import owner, stack
+from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home, home
 from headrace.infra.services import MARK
@@ -50,12 +51,13 @@ def record(place: Home) -> Path:
 
 def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
     place = Home(tmp_path)
-    assert stack.running(place) is None and stack.tracking_uri(place) == place.mlflow_uri
+    assert stack.running(place) is None and endpoints(place).mlflow.url == place.mlflow_uri
+    mlflow = {"name": "mlflow", "address": "http://m", "health": None, "later": False}
     with marked("m", tmp_path) as supervisor:
-        write(place, pid=supervisor.pid)
+        write(place, pid=supervisor.pid, services=[mlflow])
         up = stack.running(place)
         assert up is not None and up.prefect_api == "http://p/api"
-        assert stack.tracking_uri(place) == "http://m"
+        assert endpoints(place).mlflow.url == "http://m"
         for changed in ({"ready": False}, {"mark": "of another"}):
             write(place, pid=supervisor.pid, **changed)
             assert stack.running(place) is None

@@ -5,12 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.infra import stack
 from headrace.infra.errors import HeadraceError
 from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import home
+from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
-from headrace.infra.stack import Stack
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.status import status
 from headrace.tasks.windows import judged
@@ -52,12 +51,10 @@ def test_the_last_window_and_what_the_state_takes() -> None:
 def test_a_silent_server_hides_nothing_else(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def silent(_: Stack) -> None:
+    def silent(_: Server) -> None:
         raise error
 
-    dead = Stack("http://127.0.0.1:9/api", "", "", "", ())
-    monkeypatch.setattr(stack, "running", lambda _: dead)
-    monkeypatch.setattr(stack, "tracking_uri", lambda home: home.mlflow_uri)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setattr("headrace.tasks.status._asked", silent)
     said = status(Shared())
     assert said["stack"] == "http://127.0.0.1:9" and "does not answer" in said["stack_fault"]

@@ -1,0 +1,129 @@
+"""The state folder is its owner's alone; what is published elsewhere has the modes that the user
+wants for files.
+
+Every process of headrace begins with `begin`: from then on what it makes is its owner's alone.
+`settle` and `make_folder` give what lies outside the state folder the modes that the user's own
+umask asks for, so that a release in a shared folder can be read by those it is shared with.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from headrace.infra.errors import UsageError
+from headrace.infra.home import Home, home
+
+UMASK = "HEADRACE_UMASK"
+"""Environment variable: the user's own umask, in octal digits."""
+_OWN = (
+    "packages", "sources", "releases", "tokens", "runs", "mlflow.db", "mlartifacts", "prefect",
+    "audit.jsonl", "latest.json", "outbox", "inbox", "windows", "stack", "logs", "spark", "java",
+    ".trash", ".work",
+)  # fmt: skip
+"""What headrace has left in state folders before they were closed."""
+
+
+def begin(home: Home) -> None:
+    """Make what this process and its children write the owner's alone, and close the state folder.
+
+    Raises:
+        UsageError: the state folder is one that others use.
+    """
+    before = os.umask(0o077)
+    os.environ.setdefault(UMASK, f"{before:03o}")
+    close(home.root)
+
+
+def close(root: Path) -> None:
+    """Take everybody else's rights from a state folder that still grants some; others' is left.
+
+    Raises:
+        UsageError: it is a folder that others use.
+    """
+    try:
+        found = root.stat()
+    except OSError:
+        return  # it isn't there yet, or whoever needs it says what is wrong
+    if not stat.S_ISDIR(found.st_mode) or not found.st_mode & 0o077:
+        return
+    if found.st_mode & stat.S_ISVTX or str(root) in ("/", os.path.expanduser("~")):
+        raise UsageError(
+            f"{root} is used for other things too, and a state folder is its owner's alone",
+            "set HEADRACE_HOME to a folder of its own",
+        )
+    if os.getuid() not in (0, found.st_uid):
+        return
+    root.chmod(stat.S_IMODE(found.st_mode) & 0o700)
+    for name in _OWN:
+        _close_below(root / name)
+
+
+def _close_below(path: Path) -> None:
+    """Take others' rights from a file, or a folder and all below; links are not followed."""
+    todo = [path]
+    while todo:
+        place = todo.pop()
+        try:
+            mode = place.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                continue
+            if mode & 0o077:
+                place.chmod(stat.S_IMODE(mode) & 0o700)
+            if stat.S_ISDIR(mode):
+                todo += place.iterdir()
+        except OSError:
+            continue  # it went meanwhile, or is another account's
+
+
+def passed_on() -> dict[str, str]:
+    """What a process elsewhere needs in its environment to know the user's own umask."""
+    return {UMASK: f"{_umask():03o}"}
+
+
+def _umask() -> int:
+    """The user's own umask."""
+    try:
+        return int(os.environ[UMASK], 8)
+    except (KeyError, ValueError):
+        pass
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("\nUmask:")[2].split()[0], 8)
+    except (OSError, ValueError, IndexError):
+        return 0o022
+
+
+def umask_for(place: Path) -> int:
+    """The umask of a process that writes its results to `place`."""
+    return 0o077 if _is_private(place) else _umask()
+
+
+def _is_private(path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(home().root))
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a finished file or folder the modes that its place `path` asks for."""
+    if _is_private(path):
+        return
+    mask = _umask()
+    for place in (temporary, *(temporary.rglob("*") if temporary.is_dir() else ())):
+        if not place.is_symlink():
+            place.chmod((0o777 if place.is_dir() else 0o666) & ~mask)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, with the modes that its place asks for."""
+    missing = []
+    for place in (path, *path.parents):
+        if place.exists():
+            break
+        missing.append(place)
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+        if not _is_private(place):
+            place.chmod(0o777 & ~_umask())
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)  # raises: a file stands in its way

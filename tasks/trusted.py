@@ -1,0 +1,65 @@
+"""Which text an alert may name: what its owner raised it on, and what lies in trusted places.
+
+An alert is an event that any program with access to Prefect's server can send, and the text that it
+names is taught to the model. So of what the owner's account can read, only the state folder, the
+inboxes and the places of a setting are open to it. Alerts of this state folder's own monitor and of
+`headrace alert` may name any text: what they name is noted here, where only the owner writes.
+
+    HOME/windows/raised/<digest>.json    a window that an alert was raised on here
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from headrace.infra import storage
+from headrace.infra.errors import UsageError
+from headrace.infra.home import home
+from headrace.infra.lineage import digest
+
+
+def note(window: str) -> None:
+    """Note that this state folder's owner has an alert raised on a window."""
+    said = {"window": window, "raised": datetime.now(UTC).isoformat(timespec="seconds")}
+    if not _note(window).exists():
+        storage.write_json(_note(window), said)
+
+
+def why_not(window: str, roots: Iterable[str]) -> str | None:
+    """Why an alert may not name a window, None where it may.
+
+    Args:
+        window: URI of the text.
+        roots: folders and s3:// prefixes besides the state folder and its inbox.
+    """
+    try:
+        if _note(window).exists():
+            return None
+        places = [str(home().root), str(home().inbox), *roots]
+        if any(_inside(window, place) for place in places):
+            return None
+    except UsageError as error:
+        return error.message
+    return (
+        f"the alert names {window}, which lies neither in the state folder nor in an inbox nor in "
+        "retrain.alert_roots"
+    )
+
+
+def _note(window: str) -> Path:
+    name = home().relative(window) if storage.local_path(window) is not None else window
+    return home().windows / "raised" / f"{digest(name)[:24]}.json"
+
+
+def _inside(uri: str, root: str) -> bool:
+    path, folder = storage.local_path(uri), storage.local_path(root)
+    if path is not None and folder is not None:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    if path is not None or folder is not None:
+        return False
+    if {".", ".."} & {*PurePosixPath(uri).parts, *uri.split("/")}:
+        return False
+    return uri == root.rstrip("/") or uri.startswith(f"{root.rstrip('/')}/")
