@@ -58,7 +58,8 @@ class Alert(Settings):
     model_config = Settings.model_config | {"extra": "ignore"}
 
     window: str | None = None
-    """Where the text is that drifted."""
+    """Where the text is that drifted; another monitor's lies in the state folder, the inbox or
+    `alert_roots`."""
     reference: str | None = None
     """Release that it was compared with."""
     p_value: float | None = None

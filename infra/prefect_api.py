@@ -15,6 +15,8 @@ from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 
 BUSY = 503
+_SECONDS = 90.0
+"""On a busy machine a write to SQLite waits for others for up to a minute."""
 
 
 def _log() -> Path:
@@ -46,7 +48,7 @@ def request(
         method=method,
     )
     try:
-        with urllib.request.urlopen(call, timeout=30, context=server.tls) as answer:
+        with urllib.request.urlopen(call, timeout=_SECONDS, context=server.tls) as answer:
             said = answer.read()
     except urllib.error.HTTPError as error:
         if error.code in allow:

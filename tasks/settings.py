@@ -26,7 +26,8 @@ class GateSettings(Settings):
     policy: str | None = None
     """YAML file of the policy; None: the default of the situation."""
     promote: Literal["auto", "manual"] = "auto"
-    """Whether the gate moves the champion itself, or leaves it to a person."""
+    """Whether the gate moves the champion itself, or leaves it to a person. `auto` trusts the
+    policy unattended: an alert on text in a trusted place can then change what is served."""
 
 
 class InboxSettings(Settings):

@@ -10,6 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from headrace.infra import servers
 from headrace.infra.ports import free_port
@@ -26,6 +29,27 @@ def status(url: str, headers: dict[str, str], body: bytes | None = None) -> tupl
         return error.code, error.read().decode()
 
 
+SOCKETS = ("events/in", "events/out", "logs/out", "task_runs/subscriptions/scheduled",
+           "work_pools/a/workers/connect")  # fmt: skip
+
+
+def listened(port: int, path: str, token: str | None, origin: str | None = None) -> bool:
+    """Whether a WebSocket stays open once it has shown a token; None: it shows none."""
+    protocols = [Subprotocol("prefect")] if token else None
+    headers = {"origin": origin} if origin else None
+    try:
+        with connect(f"ws://127.0.0.1:{port}/api/{path}", subprotocols=protocols,
+                     additional_headers=headers, open_timeout=60) as socket:  # fmt: skip
+            if token:
+                socket.send(json.dumps({"type": "auth", "token": token}))
+            said = json.loads(socket.recv(timeout=20 if token else 5))
+            return bool(said["type"] == "auth_success")
+    except TimeoutError:
+        return True  # it is open and waits
+    except (WebSocketException, OSError):
+        return False
+
+
 @pytest.mark.server
 def test_programs_need_the_password_and_pages_a_token_as_well(tmp_path: Path) -> None:
     port = free_port()
@@ -37,7 +61,7 @@ def test_programs_need_the_password_and_pages_a_token_as_well(tmp_path: Path) ->
     command = [sys.executable, "-m", "headrace.infra.prefect_server", str(port)]
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while not answers(f"{site}/api/health"):
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.5)
@@ -55,6 +79,11 @@ def test_programs_need_the_password_and_pages_a_token_as_well(tmp_path: Path) ->
         shown = status(f"{site}/", own | {"accept": "text/html"})[1]
         assert "localStorage.setItem('prefect-password'" in shown, "it is asked for once"
         assert PASSWORD not in status(f"{site}/", {"accept": "text/html"})[1]
+        for path in SOCKETS:
+            assert not listened(port, path, None) and not listened(port, path, "headrace:guess")
+            assert not listened(port, path, f"headrace:{PASSWORD}", "http://evil.example")
+        assert listened(port, SOCKETS[0], f"headrace:{PASSWORD}")
+        assert listened(port, SOCKETS[0], f"headrace:{PASSWORD}", site)
     finally:
         process.kill()
         process.wait()
