@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra import metric_stream
+from headrace.infra import credentials, metric_stream, servers
 from headrace.infra.home import Home
 from headrace.infra.metric_stream import MetricStream, _Curves
 from headrace.infra.ports import free_port
@@ -164,11 +164,13 @@ def test_an_outage_of_the_server_holds_up_no_stage_and_loses_no_figure(tmp_path:
     port, home = free_port(), tmp_path / "home"
     env = {
         **os.environ,
+        "HEADRACE_HOME": str(home),
         "HEADRACE_MLFLOW_STORE": f"sqlite:///{home / 'mlflow.db'}",
         "HEADRACE_MLFLOW_ARTIFACTS": (home / "mlartifacts").as_uri(),
     }
     home.mkdir()
     url = f"http://127.0.0.1:{port}"
+    login = servers.own_mlflow(url, credentials.make(Home(home)).mlflow_password).variables
     command = [sys.executable, "-m", "headrace.infra.mlflow_server", str(port)]
 
     def start() -> subprocess.Popen[bytes]:
@@ -179,6 +181,8 @@ def test_an_outage_of_the_server_holds_up_no_stage_and_loses_no_figure(tmp_path:
     path = tmp_path / "metrics.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        for name, value in login.items():
+            patch.setenv(name, value)
         server = start()
         try:
             store = Tracking(Home(home), url)

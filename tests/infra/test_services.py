@@ -1,5 +1,6 @@
 """What the stack runs."""
 
+import os
 from pathlib import Path
 
 from headrace.infra import credentials
@@ -37,6 +38,13 @@ def test_services_get_an_allow_list_of_the_environment(tmp_path: Path) -> None:
     passed = {k for k in shell if k in found}
     assert passed == {"PATH", "LC_ALL", "AWS_PROFILE", "OMP_NUM_THREADS", "MINE"}
     assert given.items() <= found.items() and found["HEADRACE_HOME"] == str(tmp_path)
+
+
+def test_services_find_the_audit_key_from_any_folder(tmp_path: Path) -> None:
+    shell = {"HEADRACE_AUDIT_KEY_FILE": "keys/audit.key"}
+    found = environment(Home(tmp_path), "m", {}, shell)
+    assert found["HEADRACE_AUDIT_KEY_FILE"] == os.path.abspath("keys/audit.key")
+    assert "HEADRACE_AUDIT_KEY_FILE" not in environment(Home(tmp_path), "m", {}, {})
 
 
 def test_no_secret_stands_on_a_command_line(tmp_path: Path) -> None:

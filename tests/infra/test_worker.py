@@ -1,5 +1,6 @@
 """Which runs a worker takes up; the worker itself runs in tests/e2e."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headrace.infra import servers
 from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
 from headrace.infra.supervisor import answers
@@ -136,6 +138,8 @@ def test_runs_of_other_machines_on_anothers_server_are_left_alone(
             for _ in range(40):
                 now += WATCH_SECONDS
                 watch.look()
+                if pool.set:
+                    pool.states["here"] = "RUNNING"  # another machine began it again
     finally:
         process.kill()
     assert pool.set == [("here", "SCHEDULED")]
@@ -166,6 +170,7 @@ def prefect(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": api,
+           servers.OWN: json.dumps([api]),
            "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
            "PREFECT_SERVER_DATABASE_CONNECTION_URL":
            f"sqlite+aiosqlite:///{tmp_path}/p.db"}  # fmt: skip
