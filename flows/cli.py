@@ -466,7 +466,7 @@ def audit(call: Call, action: str) -> Answer:
 
 @verb(cli, "doctor", "headrace doctor")
 def doctor(call: Call) -> Answer:
-    """Check what headrace needs, and say how to mend it."""
+    """Check what headrace needs, and say how to fix it."""
     from headrace.infra.doctor import examine
     from headrace.infra.settings import Shared
 
