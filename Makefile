@@ -19,7 +19,7 @@ test: install-dev
 	$(BIN)/python -m pytest -q
 
 test-all: install-dev
-	$(BIN)/python -m pytest -q -m "not bench"
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -m "not bench"
 
 lint: install-dev
 	$(BIN)/ruff format --check .

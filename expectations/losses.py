@@ -2,8 +2,9 @@
 
 The loss is in bits per byte, the unit that retraining improves. Documents of one language and
 domain are compared with each other, so that a window of a harder domain is no drift by itself where
-the champion knows that domain; where it has too little held-out text of a domain, the whole
-language stands for it, or all there is. The permutation stays inside such a stratum.
+the champion knows that domain. Domains of which it has too little held-out text are one stratum of
+their language; where it has none of them at all, the whole language stands for them, or all there
+is. The permutation stays inside a stratum.
 """
 
 from __future__ import annotations
@@ -116,13 +117,18 @@ def _strata(heldout: pa.Table, window: pa.Table) -> list[tuple[str, Ints, Ints]]
         return lang, lang + " " + domain
 
     (lang, both), (own_lang, own_both) = labels(heldout), labels(window)
-    name = np.full(len(own_both), "all text", dtype=object)
-    for mine, theirs in ((own_lang, lang), (own_both, both)):
-        values, counts = np.unique(theirs.astype(str), return_counts=True)
+    name, theirs = (np.full(len(x), "all text", dtype=object) for x in (own_both, both))
+    for mine, held in ((own_lang, lang), (own_both, both)):
+        values, counts = np.unique(held.astype(str), return_counts=True)
         enough = set(values[counts >= FEWEST])
         name = np.where([v in enough for v in mine], mine, name)
+        theirs = np.where([v in enough for v in held], held, theirs)
     out = []
     for value in sorted(set(name)):
-        theirs = np.flatnonzero((both == value) | (lang == value) | (value == "all text"))
-        out.append((value, np.flatnonzero(name == value).astype(np.int32), theirs.astype(np.int32)))
+        # What stands for itself on one side does so on the other: of one mix both hold the same.
+        found = theirs == value
+        if not found.any():  # nothing of the kind is known: it is compared with what is nearest
+            found = (lang == value) | (value == "all text")
+        rows = np.flatnonzero(name == value), np.flatnonzero(found)
+        out.append((value, rows[0].astype(np.int32), rows[1].astype(np.int32)))
     return out

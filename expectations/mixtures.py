@@ -15,6 +15,8 @@ _LOOKED_AT = 1000
 """Documents of each part from which shares are estimated."""
 _LEAST = 0.02
 """Shares below this are left out: a part of a few documents is no reference."""
+_NONE = 1e-12
+"""A share of no document in any table."""
 
 
 def mixed(parts: Sequence[pa.Table], shares: Sequence[float], most: int, seed: int) -> pa.Table:
@@ -27,7 +29,8 @@ def mixed(parts: Sequence[pa.Table], shares: Sequence[float], most: int, seed: i
         seed: of the samples.
     """
     total = sum(s for s, p in zip(shares, parts, strict=True) if p.num_rows)
-    used = [(p, s / total) for p, s in zip(parts, shares, strict=True) if s > 0 and p.num_rows]
+    known = [(p, s / total) for p, s in zip(parts, shares, strict=True) if p.num_rows]
+    used = [(p, s) for p, s in known if s > _NONE]
     rows = min(most, *(p.num_rows / s for p, s in used))
     draw = np.random.default_rng(seed)
     columns = [c for c in used[0][0].column_names if all(c in p.column_names for p, _ in used)]

@@ -94,6 +94,9 @@ def explained(error: BaseException) -> HeadraceError:
             return cause
         if isinstance(cause, OSError) and (found := _of_system(cause)):
             return _noted(found, error)
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            missing = f"the package {cause.name.partition('.')[0]} is not installed"
+            return UsageError(missing, "install headrace again, with all that it depends on")
         if isinstance(cause, MemoryError):
             return _noted(
                 ResourceError("out of memory", "free memory, or use smaller input"), error

@@ -20,7 +20,7 @@ from headrace.tasks import records
 from headrace.tasks.settings import CurateVerb, component
 from headrace.tasks.step import refuse_failed, step
 
-SEE = "see validation/ there; mend the input or the settings"
+SEE = "see validation/ there; fix the input or the settings"
 
 
 def curate_job(

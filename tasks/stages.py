@@ -16,9 +16,9 @@ MEASURES = {
 
 
 def verdict(metrics: dict[str, Any]) -> str:
-    """What the interval of a stage's gain says: better, worse or no change."""
+    """What the interval of a stage's gain says: better, worse, or not shown."""
     if metrics["low"] is None:
         return "too few to tell"
     if metrics["low"] > 0:
         return "better"
-    return "worse" if metrics["high"] < 0 else "no change"
+    return "worse" if metrics["high"] < 0 else "not shown"

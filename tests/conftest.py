@@ -28,8 +28,10 @@ from headrace.infra import standalone
 from headrace.infra.ports import free_port
 
 # The machine is shared and slow at times: a deadline would fail tests that are right.
-settings.register_profile("headrace", deadline=None, max_examples=60)
-settings.load_profile("headrace")
+# The same examples each time, so that a run can be repeated; `make test-all` looks for others.
+settings.register_profile("headrace", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=60)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headrace"))
 
 
 _NOT_THEIRS = (

@@ -4,7 +4,7 @@
 
 DIR is a folder of token shards (`headrace tokenize --output DIR`); without it the newest one that
 `make run` left in the state folder. HEADRACE_BENCH_PRESET chooses the preset (local). Both models
-see the same tokens in the same order, with the same seed; bits a byte on the same held-out rows,
+see the same tokens in the same order, with the same seed; bits per byte on the same held-out rows,
 beside those of the bigram.
 """
 
@@ -43,7 +43,7 @@ def test_moe_beside_dense_of_the_same_active_parameters(tmp_path: Path) -> None:
         print(
             f"{name}: {r['total_parameters']:,} parameters, {r['active_parameters']:,} active, "
             f"{r['tokens']:,} tokens, {r['tokens_per_second']:,.0f} a second, held-out "
-            f"{r['heldout_loss']:.4f} nats a token, {r['heldout_bits_per_byte']:.4f} bits a byte"
+            f"{r['heldout_loss']:.4f} nats a token, {r['heldout_bits_per_byte']:.4f} bits per byte"
         )
     rows = read_rows(f"{DATA}/train", said["MoE"]["tokens"])
     seen = shards.heldout.take(0, shards.heldout.rows).ids.astype(np.int64)

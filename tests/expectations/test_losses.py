@@ -52,14 +52,24 @@ def test_another_mix_of_what_is_known_is_no_rise() -> None:
 
 
 def test_a_domain_without_held_out_text_is_compared_with_its_language() -> None:
-    few = ["zh medical"] * (FEWEST - 1)
-    held = scored(["zh legal"] * 60 + ["en legal"] * 60 + few, 5)
+    held = scored(["zh legal"] * 60 + ["en legal"] * 60, 5)
     p, rise = outcome_of(held, scored(["zh medical"] * 40, 6))
     assert [s.name for s in rise.strata] == ["zh"] and p == 1 / 200
-    assert rise.strata[0].heldout_documents == 60 + len(few)
+    assert rise.strata[0].heldout_documents == 60
     enough = scored(["zh legal"] * 60 + ["zh medical"] * FEWEST, 7)
     p, rise = outcome_of(enough, scored(["zh medical"] * 40, 8))
     assert [s.name for s in rise.strata] == ["zh medical"] and p > 0.01
+
+
+def test_domains_of_little_held_out_text_are_compared_with_each_other() -> None:
+    """A rare domain that is harder than its language is no rise where the mix is the same."""
+    few = ["zh medical"] * (FEWEST - 1)
+    held = scored(["zh legal"] * 60 + few, 5)
+    p, rise = outcome_of(held, scored(["zh legal"] * 60 + few, 6))
+    assert [(s.name, s.heldout_documents) for s in rise.strata] == [
+        ("zh", len(few)), ("zh legal", 60),
+    ]  # fmt: skip
+    assert p > 0.05
 
 
 def test_a_language_without_held_out_text_is_compared_with_all() -> None:

@@ -1,6 +1,7 @@
 """Whatever fails, wherever: one sentence with its last cause and place, and the right exit code."""
 
 import errno
+import importlib
 import os
 import pickle
 import sqlite3
@@ -172,3 +173,11 @@ def test_a_damaged_window_stays_one() -> None:
     """Its class decides whether it is tried again."""
     assert isinstance(faults.explained(faults.carried(DamagedWindowError("x"))), DamagedWindowError)
     assert pickle.loads(pickle.dumps(UsageError("x", "y"))).message == "x"
+
+
+def test_an_incomplete_installation_names_the_package() -> None:
+    with pytest.raises(ModuleNotFoundError) as raised:
+        importlib.import_module("headrace_lacks_this.part")
+    fault = faults.explained(raised.value)
+    assert isinstance(fault, UsageError)
+    assert fault.message == "the package headrace_lacks_this is not installed"

@@ -10,8 +10,8 @@ from headrace.tasks.stages import verdict
     [
         (0.1, 0.2, "better"),
         (-0.2, -0.1, "worse"),
-        (-0.1, 0.1, "no change"),
-        (0, 0.1, "no change"),
+        (-0.1, 0.1, "not shown"),
+        (0, 0.1, "not shown"),
         (None, None, "too few to tell"),
     ],
 )

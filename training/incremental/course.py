@@ -1,7 +1,7 @@
 """The course of one training: steps, checks on validation text, and the state that is kept.
 
 Every `check` steps the model is scored on new and old validation text. Kept is the state with the
-best new text among those that lost at most `forgetting` bits a byte of old text. Where the last
+best new text among those that lost at most `forgetting` bits per byte of old text. Where the last
 state lost more, it is also drawn back towards the old weights as far as it takes (the straight line
 between fine-tuned and original weights: Wortsman et al. 2022, arXiv:2109.01903), and the better of
 the two is kept. kill -9 at any moment, then the same call again: the same bits.

@@ -52,8 +52,8 @@ class CourseSettings(Settings):
     """Steps between two checks on validation text."""
     patience: int = Field(default=3, ge=1)
     """Training ends after so many checks in a row without better new text."""
-    forgetting: float = Field(default=0.012, ge=0)
-    """Most bits a byte that old validation text may lose."""
+    forgetting: float = Field(default=0.008, ge=0)
+    """Most bits per byte that old validation text may lose."""
     checkpoint: CheckpointSettings = CheckpointSettings(every=25)
     """When to save."""
 

@@ -66,7 +66,7 @@ class SFTSettings(Settings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
     steps: int = Field(default=120, ge=1)
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = Field(default=24, ge=1)
     """Pairs a step."""
     replay_rows: int = Field(default=12, ge=0)
@@ -85,7 +85,7 @@ class RewardSettings(Settings):
     """The reward model: a scalar head on the SFT model, trained on preference pairs."""
 
     steps: int = Field(default=70, ge=1)
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = Field(default=24, ge=1)
     """Preference pairs a step."""
     sampled: int = Field(default=256, ge=0)

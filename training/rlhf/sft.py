@@ -59,7 +59,7 @@ def response_nats(model: MoEForCausalLM, dialogues: list[Dialogue], pad: int) ->
 def sft(job: SFTJob) -> dict[str, Any]:
     """{`export`, `stage`, `metrics`} of the finished run; resumes or returns what is there.
 
-    The metric is the held-out responses' bits a byte given their prompts (lower is better), with
+    The metric is the held-out responses' bits per byte given their prompts (lower is better), with
     the gain's interval over prompts.
 
     Raises:
