@@ -619,7 +619,7 @@ def completion(call: Call, shell: str) -> Answer:
 
 @verb(cli, "doctor", "headrace doctor")
 def doctor(call: Call) -> Answer:
-    """Check what headrace needs, and say how to mend it."""
+    """Check what headrace needs, and say how to fix it."""
     from headrace.infra.settings import Shared
 
     settings = call.settings(Shared)
