@@ -123,7 +123,7 @@ class Comparison:
     p_value: float
     effect: float
     """Largest effect among the drifted tests; where none drifted, that of the smallest p-value.
-    Always a share of the window: the loss has a unit of its own, `loss`."""
+    Always a share of the window: the loss has its own unit, `loss`."""
     tests: tuple[TestResult, ...]
     loss: LossRise | None
     """None where it was not measured."""

@@ -139,7 +139,7 @@ def _from_errno(number: int, place: str | bytes | int | None) -> HeadraceError |
 
 
 def _system_number(text: str) -> int:
-    """The errno that a message holds, 0 without one that is told apart."""
+    """The errno that a message holds, 0 without one that is recognized."""
     if space := _SPACE.search(text):
         return errno.EDQUOT if "quota" in space[0].lower() else errno.ENOSPC
     numbers = [int(n) for n in _ERRNO.findall(text)]

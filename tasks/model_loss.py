@@ -26,7 +26,7 @@ _KEPT_BACK = 100
 
 def corpus_losses(export: str, corpus: list[str], shared: Shared) -> pa.Table:
     """The loss on the held-out records of a champion's corpus; scored once."""
-    # Not as a step of its own: it is a part of the comparison.
+    # Not as a separate step: it is a part of the comparison.
     scored = score_heldout.fn(export, corpus, shared)  # type: ignore[attr-defined]
     return _in_bits(pq.read_table(home().resolve(scored["documents"])))
 

@@ -47,7 +47,7 @@ def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
     version: Version | None = champion
     while version is not None:
         parent = _parent(version, models)
-        # A model of its own chain has a champion before it too, but not that one's corpus.
+        # The first model of another chain has a champion before it too, but not its corpus.
         if parent is None or releases.manifest(version.release).get("parent") != _name(parent):
             break
         tokens[_name(version)] = _tokens(version.export)

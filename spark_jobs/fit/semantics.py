@@ -5,7 +5,7 @@
 Three steps. n-gram weights of each family by logistic regression, sound against damaged pieces.
 Then, on sources left out of the first step (four folds of sources), the mix of the families, and
 the point .7: the quantile of sound text by size, every source weighing the same. Short text of a
-few whole sentences, everyday ones included, has a point of its own that gives up less of it: few
+few whole sentences, everyday ones included, has a separate point that gives up less of it: few
 n-grams are weak evidence. Last, the weights once more from all sources. Lists, tables of terms and
 code are left out: they are no prose, and what the level says of them is not promised.
 """

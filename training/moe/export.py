@@ -116,8 +116,8 @@ _CHAT = """
 The tokenizer has a chat template: `tokenizer.apply_chat_template(messages,
 add_generation_prompt=True)` gives the ids of training, and `generate()` stops where an answer ends.
 User and assistant take turns; there is no system role. A message that spells out a special token is
-refused by the template; a plain `tokenizer(text)` reads it as that token unless it is told
-`split_special_tokens=True`.
+refused by the template; a plain `tokenizer(text)` reads it as that token unless it is
+called with `split_special_tokens=True`.
 """
 
 
