@@ -285,7 +285,7 @@ def monitor(
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox, why_it_waits
+    from headrace.tasks.alerts import send_outbox, why_they_wait
 
     send_outbox()
     data: dict[str, Any] = (
@@ -293,9 +293,10 @@ def monitor(
         if window
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
-    for verdict in (data, *data.get("windows", ())):
-        if verdict.get("outbox"):
-            verdict["alert_waits"] = why_it_waits(verdict["outbox"])
+    waiting = [v for v in (data, *data.get("windows", ())) if v.get("outbox")]
+    reasons = why_they_wait() if waiting else {}
+    for verdict in waiting:
+        verdict["alert_waits"] = reasons.get(verdict["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -506,13 +507,13 @@ def main(argv: list[str] | None = None) -> None:
         try:
             console.open_console(Path(home().logs) / "headrace.log")
         except OSError as error:
-            finish(as_json, functools.partial(_raise, _no_state(error)))
+            finish(as_json, functools.partial(_refuse_state, error))
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        finish(as_json, functools.partial(_raise, _usage(error)))
+        finish(as_json, functools.partial(_refuse_call, error))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -521,23 +522,19 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _no_state(error: OSError) -> UsageError:
-    """What keeps the state folder from being used."""
-    return UsageError(
+def _refuse_state(error: OSError) -> Answer:
+    """Raise what keeps the state folder from being used."""
+    raise UsageError(
         f"the state folder {home().root} can't be used: {faults.explained(error).message}",
         "set HEADRACE_HOME to a folder that you can write to",
     )
 
 
-def _raise(error: UsageError) -> Answer:
-    raise error
-
-
-def _usage(error: click.ClickException) -> UsageError:
-    """What click refuses, with the help of the verb that it refused."""
+def _refuse_call(error: click.ClickException) -> Answer:
+    """Raise what click refuses, with the help of the verb that it refused."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "headrace"
-    return UsageError(error.format_message(), f"`{path} --help` shows how to call it")
+    raise UsageError(error.format_message(), f"`{path} --help` shows how to call it")
 
 
 if __name__ == "__main__":

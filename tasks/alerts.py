@@ -34,11 +34,11 @@ def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = 
     return str(path) if path.exists() else None
 
 
-def why_it_waits(outbox: str | None) -> str | None:
-    """Why an alert waits in a file of the outbox; None where it doesn't wait."""
+def why_they_wait() -> dict[str, str]:
+    """Why the alerts in the outbox wait, by their files."""
     up = stack.running(home())
     waiting = events.waiting(home(), up.prefect_api if up else None)
-    return next((a.why or events.DUE for a in waiting if str(a.path) == outbox), None)
+    return {str(a.path): a.reason for a in waiting}
 
 
 def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str, Any]:
@@ -52,9 +52,8 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
     check_there(window)
     payload = {"reference": _corpus(shared), **known, "window": window}
     waits = emit(payload, shared)
-    return {
-        "window": window, "sent": waits is None, "outbox": waits, "why": why_it_waits(waits)
-    }  # fmt: skip
+    why = why_they_wait().get(waits) if waits else None
+    return {"window": window, "sent": waits is None, "outbox": waits, "why": why}
 
 
 def _corpus(shared: Shared) -> str | None:

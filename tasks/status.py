@@ -34,7 +34,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "window": last_verdict(),
         **_flows(up),
         "alerts": [
-            {"window": a.window, "outbox": str(a.path), "why": a.why or events.DUE}
+            {"window": a.window, "outbox": str(a.path), "why": a.reason}
             for a in events.waiting(home(), up.prefect_api if up else None)
         ],
         "decision": models.last_decision(),
