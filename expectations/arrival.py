@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.expectations import two_sample
-from headrace.expectations.runs import Floats, run_length
+from headrace.expectations.points import Rows
+from headrace.expectations.runs import run_length
+from headrace.expectations.two_sample import Floats
 
 GROUP, CREATED = "given_source", "created"
 """Columns that say what belongs together, where a table has them."""
@@ -33,7 +34,6 @@ PARTS = 20
 _LIKE = 0.01
 """The p-value from which a stretch counts as like the reference."""
 _PERMUTATIONS = 199
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Comparison:
     p_value: float
     effect: float
     """Largest effect among the drifted tests; where none drifted, that of the smallest p-value.
-    Always a share of the window: the loss has a unit of its own, `loss`."""
+    Always a share of the window: the loss has its own unit, `loss`."""
     tests: tuple[TestResult, ...]
     loss: LossRise | None
     """None where it was not measured."""
@@ -239,14 +239,9 @@ def sampled(window: pa.Table, settings: DriftSettings, seed: int) -> pa.Table:
 
 
 def compare(
-    reference: pa.Table,
-    window: pa.Table,
-    settings: DriftSettings | None = None,
-    seed: int = 0,
-    name: str = "the reference",
-    losses: Losses | None = None,
+    reference: pa.Table, window: pa.Table, settings: DriftSettings | None = None, seed: int = 0
 ) -> Comparison:
-    """A window of documents against a reference.
+    """A window of documents against one reference, by its text and columns.
 
     Exact repeats of a text are removed from the window where the reference has (almost) none, as
     a deduplicated corpus has. Columns that one side lacks are not compared.
@@ -257,17 +252,12 @@ def compare(
         window: the same.
         settings: when an alert is raised.
         seed: of the samples and permutations.
-        name: what the reference is, for a person.
-        losses: a model's loss on both sides.
 
     Raises:
         ValidationError: a side with fewer than `minimum_documents` documents.
     """
-    settings = settings or DriftSettings()
-    pair = _pair(name, reference, window, settings, seed, [losses.heldout] if losses else [])
-    with threadpool_limits(1):
-        scored = losses.window if losses else None
-        return _tested(pair, pair.order(seed), scored, settings, seed)
+    only = Reference("the reference", reference)
+    return judge(only, window, settings=settings, seed=seed).comparisons[0]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class Losses:
-    """What a model's loss on documents is: `lang`, `domain`, `bits`, `bytes`, a row a document."""
+    """A model's loss, one row per document: `lang`, `domain`, `bits`, `bytes`."""
 
     heldout: pa.Table
     """Text that the model was judged by and not trained on."""

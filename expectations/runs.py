@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from headrace.expectations.two_sample import Floats
 
 SHUFFLES = 99
 """Shuffled orders that an order is compared with."""
@@ -35,8 +34,8 @@ def run_length(channels: Sequence[Floats], seed: int, most: float = np.inf) -> f
     """Mean number of consecutive documents in a run, 1 where their order shows none.
 
     Args:
-        channels: each (N, d), a row a document, in their order. The similarity of two documents is
-            the product of their rows.
+        channels: each (N, d), one row per document, in their order. The similarity of two
+            documents is the product of their rows.
         seed: of the shuffled orders.
         most: the longest run that is of interest.
     """

@@ -321,7 +321,7 @@ def monitor(
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox, why_it_waits
+    from headrace.tasks.alerts import send_outbox, why_they_wait
 
     send_outbox()
     data: dict[str, Any] = (
@@ -329,9 +329,10 @@ def monitor(
         if text
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
-    for verdict in (data, *data.get("windows", ())):
-        if verdict.get("outbox"):
-            verdict["alert_waits"] = why_it_waits(verdict["outbox"])
+    waiting = [v for v in (data, *data.get("windows", ())) if v.get("outbox")]
+    reasons = why_they_wait() if waiting else {}
+    for verdict in waiting:
+        verdict["alert_waits"] = reasons.get(verdict["outbox"])
     return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
 
 
@@ -666,16 +667,14 @@ def main(argv: list[str] | None = None) -> None:
             if not looks:
                 private.begin(home())
             console.open_console(Path(os.devnull) if looks else home().logs / "headrace.log")
-        except UsageError as error:
-            finish(as_json, functools.partial(_raise, error))
-        except OSError as error:
-            finish(as_json, functools.partial(_raise, _no_state(error)))
+        except (OSError, UsageError) as error:
+            finish(as_json, functools.partial(_refuse_state, error))
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
         cli.main(arguments, "headrace", standalone_mode=False)
     except click.ClickException as error:
-        finish(as_json, functools.partial(_raise, _usage(error)))
+        finish(as_json, functools.partial(_refuse_call, error))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
@@ -684,24 +683,22 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _no_state(error: OSError) -> UsageError:
-    """What keeps the state folder from being used."""
+def _refuse_state(error: OSError | UsageError) -> Answer:
+    """Raise what keeps the state folder from being used."""
+    if isinstance(error, UsageError):
+        raise error
     said = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
     hint = "set HEADRACE_HOME to a folder that you can write to"
     if (whose := other_owner(home().root)) is not None:
-        return UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
-    return UsageError(said, hint)
+        raise UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
+    raise UsageError(said, hint)
 
 
-def _raise(error: UsageError) -> Answer:
-    raise error
-
-
-def _usage(error: click.ClickException) -> UsageError:
-    """What click refuses, with the help of the verb that it refused."""
+def _refuse_call(error: click.ClickException) -> Answer:
+    """Raise what click refuses, with the help of the verb that it refused."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "headrace"
-    return UsageError(error.format_message(), f"`{path} --help` shows how to call it")
+    raise UsageError(error.format_message(), f"`{path} --help` shows how to call it")
 
 
 if __name__ == "__main__":

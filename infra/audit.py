@@ -141,7 +141,7 @@ def _hold_against(path: Path, entries: list[dict[str, Any]], noted: Reached | No
 
 @cache
 def _warn_of_torn(path: Path, number: int) -> None:
-    """Tell once that the last line was never committed: `append` cuts it off."""
+    """Warn once that the last line was never committed: `append` cuts it off."""
     log.warning(
         "%s line %d lacks its end: that decision was never committed, and counts for nothing; "
         "the next decision takes its place",
@@ -155,6 +155,8 @@ def unfinished(path: Path) -> dict[str, Any] | None:
 
     Whether it was committed shows elsewhere: a committed one has been carried out.
     """
+    if not path.exists() or path.read_bytes()[-1:] in (b"", b"\n"):
+        return None
     entries, tail = _chain(path)
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
     follows = entries[-1]["hash"] if entries else GENESIS

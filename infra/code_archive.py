@@ -44,12 +44,9 @@ def build(layer: str, folder: Path) -> Path:
         return archive
     folder.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
-    with os.fdopen(fd, "wb") as f:
-        with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as z:
-            z.write(shipped.__file__, "headrace/__init__.py")
-            for path in filter(_travels, _files(layer)):
-                z.write(path, Path("headrace") / path.relative_to(_ROOT))
-        f.flush()
-        os.fsync(f.fileno())
+    with os.fdopen(fd, "wb") as f, zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED) as z:
+        z.write(shipped.__file__, "headrace/__init__.py")
+        for path in filter(_travels, _files(layer)):
+            z.write(path, Path("headrace") / path.relative_to(_ROOT))
     storage.publish(Path(name), archive)
     return archive

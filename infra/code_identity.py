@@ -167,7 +167,8 @@ def _add_data(root: Traversable, name: str, out: Closure) -> None:
                 out.data["/".join([*at, path.name])] = path
 
 
-def _imports(source: bytes) -> tuple[list[str], set[str]]:
+@cache
+def _imports(source: bytes) -> tuple[tuple[str, ...], frozenset[str]]:
     """(own modules, libraries) that a source imports or names, wherever in it."""
     own, libraries = [], set()
     for node in ast.walk(ast.parse(source)):
@@ -185,7 +186,7 @@ def _imports(source: bytes) -> tuple[list[str], set[str]]:
                 own += [rest] if rest else []
             else:
                 libraries.add(top)
-    return own, libraries
+    return tuple(own), frozenset(libraries)
 
 
 def _version(library: str) -> str | None:

@@ -79,12 +79,6 @@ class NotPromotedError(HeadraceError):
     code = 5
 
 
-class DriftError(HeadraceError):
-    """Drift was found, and the caller asked for an exit code."""
-
-    code = 6
-
-
 def of_json(said: dict[str, Any]) -> HeadraceError:
     """The fault that `as_json` wrote down, of the same class."""
     kind = _KINDS.get(said["kind"], HeadraceError)

@@ -116,6 +116,11 @@ class Waiting:
         """The text that drifted."""
         return self.event["payload"]["window"]
 
+    @property
+    def reason(self) -> str:
+        """Why it waits, also where only the next sending is needed."""
+        return self.why or DUE
+
 
 def waiting(home: Home, api: str | None) -> list[Waiting]:
     """The alerts in the outbox, the oldest first; `api` is None where no server is up."""

@@ -49,7 +49,7 @@ _REFUSED = {
     errno.ENAMETOOLONG: ("the name is too long: {}", "choose a shorter one"),
     errno.ELOOP: ("links go round in a circle: {}", "choose another place"),
 }
-"""What the system does not allow at a place, by errno; only told where the place is known."""
+"""What the system does not allow at a place, by errno; only reported where the place is known."""
 _UNNAMED = "a disk (the system did not say which; the state folder's or the output's)"
 
 
@@ -86,7 +86,7 @@ def carried(error: Exception) -> CarriedError:
 def explained(error: BaseException) -> HeadraceError:
     """The fault that a user reads: its last cause in one sentence, and what to do about it.
 
-    A full disk, a file that can't be written and a folder that is a file are told as such, with
+    A full disk, a file that can't be written and a folder that is a file are reported as such, with
     their place, whoever raised them; all else is `TypeName: first line` with code 1.
     """
     for cause in _causes(error):
@@ -139,7 +139,7 @@ def _from_errno(number: int, place: str | bytes | int | None) -> HeadraceError |
 
 
 def _system_number(text: str) -> int:
-    """The errno that a message holds, 0 without one that is told apart."""
+    """The errno that a message holds, 0 without one that is recognized."""
     if space := _SPACE.search(text):
         return errno.EDQUOT if "quota" in space[0].lower() else errno.ENOSPC
     numbers = [int(n) for n in _ERRNO.findall(text)]

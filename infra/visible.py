@@ -19,25 +19,14 @@ _HIDDEN = (
 )
 _UNSAFE = re.compile(f"[{_HIDDEN}]")
 _UNSAFE_IN_TEXT = re.compile(rf"(?![\n\t])[{_HIDDEN}]")
-_UNSAFE_IN_JSON = re.compile(rf"(?![\n])[{_HIDDEN}]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
-_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
-    if character in _NAMED:
-        return _NAMED[character]
-    code = ord(character)
+    code = ord(found[0])
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    return (
-        f"\\x{code:02x}"
-        if code < 0x100
-        else f"\\u{code:04x}"
-        if code < 0x10000
-        else f"\\U{code:08x}"
-    )
+    return found[0].encode("unicode_escape").decode()
 
 
 def visible(text: object, most: int | None = None) -> str:
@@ -59,7 +48,7 @@ def visible_text(text: str) -> str:
 def json_line(value: Any) -> str:
     """A value as JSON on one line: safe on a terminal, and the same value to any parser."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return _UNSAFE_IN_JSON.sub(lambda m: json.dumps(m[0])[1:-1], text)
+    return _UNSAFE.sub(lambda m: json.dumps(m[0])[1:-1], text)
 
 
 def markdown(text: object) -> str:

@@ -54,7 +54,7 @@ _FIRST = 20
 _NOT_ASCII = bytes(range(128, 256))
 _TELLING = 40
 """Bytes outside ASCII from which their encoding is guessed."""
-_ONE_A_LINE = "write one a line, with `jq -c .` for example"
+_ONE_PER_LINE = "write one per line, with `jq -c .` for example"
 _COMMON = {"gbk": "GB18030 (GBK)", "gb18030": "GB18030 (GBK)", "big5": "Big5"}
 
 
@@ -273,13 +273,13 @@ def _json(kind: Kind, seen: bytes, whole: bool) -> Content | None:
     _, stop = _value(text)
     rest = text[stop:].lstrip()
     if re.search(r"[\r\n]", text[:stop]) and (kind == "lines" or not rest or rest[0] == "{"):
-        return Content(kind, error=f"JSON objects over several lines: {_ONE_A_LINE}")
+        return Content(kind, error=f"JSON objects over several lines: {_ONE_PER_LINE}")
     if stop and rest.startswith("{"):
-        return Content(kind, error=f"JSON objects without line ends between them: {_ONE_A_LINE}")
+        return Content(kind, error=f"JSON objects without line ends between them: {_ONE_PER_LINE}")
     if kind != "lines":
         return None
     if not stop and re.match(r'\{\s*[\r\n]\s*"', text):
-        return Content(kind, error=f"JSON objects over several lines: {_ONE_A_LINE}")
+        return Content(kind, error=f"JSON objects over several lines: {_ONE_PER_LINE}")
     return _lines(seen, whole)
 
 

@@ -80,8 +80,10 @@ def _of_columns(file: InputFile) -> Iterator[_Seen]:
         with storage.open_input(file.uri) as f:
             names = parquet_footer.metadata(f).schema.to_arrow_schema().names
         first = next(parquet_reader.read(file, Chunk(0, 0, 1, 1, file.bytes), InputSettings()))
-        for metadata in first.records["metadata"][:RECORDS].to_pylist():
-            record = json.loads(metadata)
+        seen = first.records.slice(0, RECORDS)
+        texts = seen["text"].to_pylist()
+        for metadata, text in zip(seen["metadata"].to_pylist(), texts, strict=True):
+            record = {"text": text, **json.loads(metadata)}
             for name in names:
                 value = record.get(name)
                 yield name, 1, len(value) if isinstance(value, str) else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headrace.infra.errors import NoTextError, UnreadableError, ValidationError
@@ -21,7 +21,7 @@ def check_readable(
     counts: Mapping[str, Any],
     job: CurateJob,
     files: Sequence[InputFile] = (),
-    lost: Sequence[Mapping[str, Any]] = (),
+    lost: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
 ) -> None:
     """Raise unless little enough of the input is unreadable, by records and by bytes.
 
@@ -31,7 +31,8 @@ def check_readable(
         counts: of the scan (`scan_job.counted`).
         job: says how much may be unreadable.
         files: of the input; those that can't be read, or are not what their names say, are named.
-        lost: `source`, `position`, `error` of some unreadable records, which are named too.
+        lost: gives `source`, `position`, `error` of some unreadable records, which are named
+            too; called only where too much is unreadable.
 
     Raises:
         UnreadableError: too much of it is; the error carries the counts.
@@ -41,11 +42,12 @@ def check_readable(
     bad_bytes, size = counts.get("unreadable_bytes", 0), counts.get("bytes", 0)
     if bad <= most * read and bad_bytes <= most * size:
         return
+    some = lost()
     whole = {f.source for f in files if f.error}
     named = [f"{f.source}: {f.error}" for f in files if f.error]
     noted = [f"{f.source}: {f.note}" for f in files if f.note and not f.error]
-    lines = [f"{x['source']}:{x['position']}: {x['error']}" for x in lost]
-    lines = [line for line, x in zip(lines, lost, strict=True) if x["source"] not in whole]
+    lines = [f"{x['source']}:{x['position']}: {x['error']}" for x in some]
+    lines = [line for line, x in zip(lines, some, strict=True) if x["source"] not in whole]
     said = [
         f"{bad:,} of {read:,} records ({bad / read:.1%}) and {_mb(bad_bytes)} of {_mb(size)} "
         f"({bad_bytes / max(1, size):.1%}) can't be read, allowed are {most:.1%} of either",
@@ -61,7 +63,7 @@ def check_readable(
             **{k: counts[k] for k in _COUNTS},
             "bytes": size,
             "unreadable_bytes": bad_bytes,
-            "unreadable_examples": list(lost),
+            "unreadable_examples": list(some),
         },
     )
 

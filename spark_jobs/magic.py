@@ -1,6 +1,6 @@
 """Files that are no text, by the bytes they begin with, and what to do with each kind.
 
-A table of our own: libraries for this (puremagic 1.30 was tried) name a plain zip archive a Word
+Our own table: libraries for this (puremagic 1.30 was tried) name a plain zip archive a Word
 document and zeros an embroidery design, and don't know Arrow, ORC and Avro. Only signatures of at
 least two bytes that no text begins with are here; words that a text may begin with (GIF89a, say)
 count where a NUL follows.

@@ -22,7 +22,7 @@ _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _M
     13
 )
 _SCHEMA = 2
-_NAME, _CHILDREN = 4, 5
+_CHILDREN = 5
 _MOST_OPEN = 64
 """Levels of Thrift values in each other; a footer has less than ten."""
 

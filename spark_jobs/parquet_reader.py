@@ -38,7 +38,7 @@ from headrace.spark_jobs.settings import InputSettings
 
 ROWS_A_WINDOW = 65_536
 EXPANSION = 1000
-"""How many bytes a byte of a file may stand for; gzip, at its best, makes 1,032 of one."""
+"""Largest unpacked size per byte of a file; gzip reaches 1,032 at best."""
 FREE_BYTES = 128 << 20
 """What a chunk may stand for in any case."""
 ROW_BYTES = 64

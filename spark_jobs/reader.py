@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,9 @@ from headrace.spark_jobs.records import (
     lost,
 )
 from headrace.spark_jobs.settings import InputSettings
+
+if TYPE_CHECKING:
+    from headrace.spark_jobs.web_archive import Document
 
 _BLOCK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -237,30 +240,30 @@ def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
     if error:
         yield _unreadable(stream, data, error)
         return
-    one, source = np.ones(1, np.int64), stream.file.source
-    table = from_columns(
-        pa.array([page.text], pa.binary()).cast(pa.string()),
-        pa.array([json.dumps(page.fields, ensure_ascii=False)], pa.string()),
-        one, source, settings, pa.array([page.repairs], pa.int32()),
-    )  # fmt: skip
-    yield Window(table, lost(source, []))
+    source = stream.file.source
+    yield Window(_of_documents([page], source, settings), lost(source, []))
+
+
+def _of_documents(found: Sequence[Document], source: str, settings: InputSettings) -> pa.Table:
+    """RECORD of the documents of a page or of a web archive."""
+    return from_columns(
+        pa.array([d.text for d in found], pa.binary()).cast(pa.string()),
+        pa.array([json.dumps(d.fields, ensure_ascii=False) for d in found], pa.string()),
+        np.array([d.position for d in found], np.int64),
+        source,
+        settings,
+        pa.array([d.repairs for d in found], pa.int32()),
+    )
 
 
 def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    from headrace.spark_jobs.web_archive import Document, documents
+    from headrace.spark_jobs.web_archive import documents
 
     read: list[Document] = []
     size = 0
 
     def window(bad: list[tuple[int, bytes, str, int]]) -> Window:
-        table = from_columns(
-            pa.array([d.text for d in read], pa.binary()).cast(pa.string()),
-            pa.array([json.dumps(d.fields, ensure_ascii=False) for d in read], pa.string()),
-            np.array([d.position for d in read], np.int64),
-            file.source,
-            settings,
-            pa.array([d.repairs for d in read], pa.int32()),
-        )
+        table = _of_documents(read, file.source, settings)
         read.clear()
         return Window(table, lost(file.source, bad))
 

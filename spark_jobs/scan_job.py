@@ -248,8 +248,7 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         stage.WORKER_BYTES + 16 * job.settings.input.max_record_bytes,
     )
     counts = counted(inventory)
-    lost = first_lost(inventory, LOST_NAMED) if counts["unreadable"] else ()
-    check_readable(counts, job, inventory.files, lost)
+    check_readable(counts, job, inventory.files, lambda: first_lost(inventory, LOST_NAMED))
     check_usable(counts, job, inventory.files)
     return counts
 
@@ -320,6 +319,6 @@ def scan_here(job: CurateJob) -> pa.Table:
         "unreadable_bytes": tally.lost,
     }
     counts = counts_of(sums, Counter(table["level"].drop_null().to_pylist()))
-    check_readable(counts, job, files, lost[:LOST_NAMED])
+    check_readable(counts, job, files, lambda: lost[:LOST_NAMED])
     check_usable(counts, job, files)
     return table

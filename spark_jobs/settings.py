@@ -66,7 +66,7 @@ class InputSettings(Settings):
         codes = ", ".join(dict.fromkeys(filter(None, meant)))
         raise SettingError(
             f"no language has the code {' or '.join(map(repr, unknown))}",
-            f"write [{codes}]" if codes and None not in meant
+            f"write [{codes}]" if None not in meant
             else "write codes of ISO 639-1, such as [zh, en, fr, ja]",
         )  # fmt: skip
 

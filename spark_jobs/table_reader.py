@@ -11,9 +11,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from headrace.infra.unpack import DamagedError, Reader
+from headrace.spark_jobs import arrow_json
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES
 from headrace.spark_jobs.records import RECORD, Window, from_columns, lost
 from headrace.spark_jobs.settings import InputSettings
@@ -186,15 +186,12 @@ class _Table:
             bad.append((int(position[k]), row, "not UTF-8" if short[k] else why, int(sizes[k])))
         good = pa.array(valid & short)
         texts = [c.filter(good) for c in columns]
-        others = {
-            # Two columns of one name are two fields.
-            name if name not in names[:k] else f"{name} ({k + 1})": texts[k]
-            for k, name in enumerate(names)
-            if k != text
-        }
+        # Two columns of one name are two fields.
+        others = [k for k in range(len(names)) if k != text]
+        labels = [f"{names[k]} ({k + 1})" if names[k] in names[:k] else names[k] for k in others]
         records = from_columns(
-            texts[text], _objects(others, len(texts[text])), position[valid & short],
-            self.source, self.settings,
+            texts[text], arrow_json.objects(labels, [texts[k] for k in others], len(texts[text])),
+            position[valid & short], self.source, self.settings,
         )  # fmt: skip
         return Window(records, lost(self.source, sorted([*before, *bad])))
 
@@ -230,27 +227,3 @@ def _has(column: pa.Array, text: str) -> npt.NDArray[np.bool_]:
 def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
     lengths: npt.NDArray[np.int64] = pc.binary_length(column).to_numpy().astype(np.int64)
     return lengths
-
-
-def _objects(columns: Mapping[str, pa.Array], n: int) -> pa.Array:
-    """(N,) JSON objects of columns of text."""
-    if not columns:
-        return pa.array(["{}"] * n, pa.string())
-    parts: list[Any] = []
-    for name, values in columns.items():
-        start = "," if parts else "{"
-        parts += [f'{start}{json.dumps(name, ensure_ascii=False)}:"', _escaped(values), '"']
-    return pc.binary_join_element_wise(*parts, "}", "")
-
-
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def _escaped(values: pa.Array) -> pa.Array:
-    """Text as it stands between the quotes of a JSON string."""
-    for plain, escape in _ESCAPES.items():
-        values = pc.replace_substring(values, plain, escape)
-    if pc.any(pc.match_substring_regex(values, "[\\x00-\\x1f]")).as_py():
-        for code in (c for c in range(32) if chr(c) not in _ESCAPES):
-            values = pc.replace_substring(values, chr(code), f"\\u{code:04x}")
-    return values

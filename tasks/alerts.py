@@ -47,10 +47,9 @@ def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = 
     return str(path) if path.exists() else None
 
 
-def why_it_waits(outbox: str | None) -> str | None:
-    """Why an alert waits in a file of the outbox; None where it doesn't wait."""
-    waiting = events.waiting(home(), _api())
-    return next((a.why or events.DUE for a in waiting if str(a.path) == outbox), None)
+def why_they_wait() -> dict[str, str]:
+    """Why the alerts in the outbox wait, by their files."""
+    return {str(a.path): a.reason for a in events.waiting(home(), _api())}
 
 
 def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str, Any]:
@@ -64,9 +63,8 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
     check_there(window)
     payload = {"reference": _corpus(shared), **known, "window": window}
     waits = emit(payload, shared)
-    return {
-        "window": window, "sent": waits is None, "outbox": waits, "why": why_it_waits(waits)
-    }  # fmt: skip
+    why = why_they_wait().get(waits) if waits else None
+    return {"window": window, "sent": waits is None, "outbox": waits, "why": why}
 
 
 def _corpus(shared: Shared) -> str | None:

@@ -15,11 +15,10 @@ from headrace.spark_jobs.settings import Source
 from headrace.tasks.curation import fetch_corpora
 from headrace.tasks.judging import policy_of
 from headrace.tasks.recording import open_chain
-from headrace.tasks.retraining import OPERATION
+from headrace.tasks.retraining import deciding
 from headrace.tasks.settings import GateSettings, RetrainVerb, RunVerb
 from headrace.tasks.step import once, relative, run_folder
 from headrace.tasks.windows import check_there, window_sources
-from headrace.training.identity import deciding_result
 
 Window = str | tuple[Source, ...] | None
 
@@ -50,19 +49,11 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
         check_there(window)
 
 
-def deciding_chain(settings: RunVerb) -> dict[str, Any]:
-    """The settings that decide what comes out of a chain, not when it runs, where or how."""
-    own = {k: v for k, v in deciding_result(settings).items() if k not in OPERATION}
-    schedule = ("cooldown_minutes", "budget")
-    own["retrain"] = {k: v for k, v in own["retrain"].items() if k not in schedule}
-    return own
-
-
 def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     """{run_id, folder}: the chain's parent run in MLflow and its run folder."""
     identity = [
         release["release_id"],
-        deciding_chain(settings),
+        deciding(settings),
         policy_of(settings.gate, "default").model_dump(),
         [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,10 +25,11 @@ from headrace.spark_jobs import inventory_job, scan_job
 from headrace.spark_jobs.settings import CurateSettings, Source
 from headrace.tasks import model_loss, records
 from headrace.tasks.curation import release_of
+from headrace.tasks.models import run_of
 from headrace.tasks.recording import registry
 from headrace.tasks.settings import RetrainVerb
 from headrace.tasks.step import once, run_folder, step
-from headrace.tasks.taught import Taught, original_corpus, taught_windows, weights
+from headrace.tasks.taught import Taught, history, weights
 from headrace.tasks.windows import verdict_on, window_sources
 
 _PLACE = ("source", "position")
@@ -104,7 +106,7 @@ class _Known:
     @property
     def identity(self) -> list[Any]:
         """What of it decides a verdict."""
-        return [self.model.export.parent.name, [t.name for t in self.taught]]
+        return [run_of(self.model.export), [t.name for t in self.taught]]
 
 
 def _known(
@@ -117,15 +119,16 @@ def _known(
     found = models.version(version) if version else models.current()
     if found is None or release_id(found.release) != release_id(reference):
         return None
-    taught = taught_windows(found, models, settings.taught_windows)
-    return _Known(found, releases.lineage(found.release), original_corpus(found, models), taught)
+    return _Known(found, *history(found, models, settings.taught_windows))
 
 
 def _judge(
     known: _Known, sides: list[_Side], settings: DriftSettings, shared: Shared
 ) -> DriftVerdict:
-    corpus, window = sides[0].table(), drift.sampled(sides[1].table(), settings, shared.seed)
-    tables = [_of_releases([t.release]) for t in known.taught]
+    read = functools.cache(_of_release)  # a taught window is a part of the corpus, too
+    corpus = _of_releases(known.corpus, read)
+    window = drift.sampled(sides[1].table(), settings, shared.seed)
+    tables = [_of_releases([t.release], read) for t in known.taught]
     shares = weights(known.taught, [t.num_rows for t in tables])
     export, losses = str(known.model.export), None
     heldout: list[pa.Table | None] = [None] * (1 + len(tables))
@@ -158,7 +161,7 @@ def _judge(
         settings,
         shared.seed,
         without,
-        _of_releases(known.original) if known.taught else None,
+        _of_releases(known.original, read) if known.taught else None,
     )
 
 
@@ -204,16 +207,18 @@ def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared
     return _Side(name, inventory.release_id, lambda: _grouped(scan_job.scan_here(job)))
 
 
-def _of_releases(corpus: list[str]) -> pa.Table:
+def _of_release(release: str) -> pa.Table:
     """Kept and rejected records alike, as a window's raw text is before any verdict.
 
     In the order in which they were read, which a release keeps by language and domain only.
     """
-    tables = []
-    for release in corpus:
-        table = releases.read_scored(release, _COLUMNS)
-        tables.append(_grouped(table.sort_by([(c, "ascending") for c in _PLACE])))
-    table = pa.concat_tables(tables)
+    table = releases.read_scored(release, _COLUMNS)
+    return _grouped(table.sort_by([(c, "ascending") for c in _PLACE]))
+
+
+def _of_releases(corpus: list[str], read: Callable[[str], pa.Table] = _of_release) -> pa.Table:
+    """The records of releases, one after the other; `read` gives those of one."""
+    table = pa.concat_tables([read(release) for release in corpus])
     if table.num_rows == 0:
         raise ValidationError("the reference holds no records", "give another --reference")
     return table

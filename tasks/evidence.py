@@ -27,7 +27,7 @@ from headrace.tasks.judging import (
     release_folder,
     score_heldout,
 )
-from headrace.tasks.models import fault_of, lineage_of, resolve_model, weights_of
+from headrace.tasks.models import fault_of, lineage_of, resolve_model, run_of, weights_of
 from headrace.tasks.recording import record_stage, registry
 from headrace.tasks.settings import GateVerb
 from headrace.tasks.step import OF, once, run_folder, step
@@ -61,23 +61,30 @@ def beside_base(
 
     `base` is that model's evaluation on the same documents.
     """
-    sides = (rival, read_scores(base["documents"])), (challenger, challenger.samples[OLD])
-    rival, challenger = (
-        replace(side, samples={**side.samples, BASE: sample}) for side, sample in sides
-    )
-    return replace(rival, against={**rival.against, BASE: "pretrained"}), challenger
+    return _beside(rival, challenger, BASE, read_scores(base["documents"]), "pretrained")
 
 
 def beside_anchor(
     champion: Evidence, challenger: Evidence, anchor: Anchor
 ) -> tuple[Evidence, Evidence]:
     """Both sides with what old text has lost since the best version ever approved."""
-    sides = (champion, anchor.sample), (challenger, challenger.samples[OLD])
-    champion, challenger = (
-        replace(side, samples={**side.samples, ANCHOR: sample}) for side, sample in sides
+    champion, challenger = _beside(champion, challenger, ANCHOR, anchor.sample, anchor.name)
+    return replace(champion, notes=champion.notes + anchor.notes), challenger
+
+
+def _beside(
+    rival: Evidence, challenger: Evidence, metric: str, sample: Sample, name: str
+) -> tuple[Evidence, Evidence]:
+    """Both sides with a further metric: the challenger's old text against `sample` of `name`."""
+    samples = {**challenger.samples, metric: challenger.samples[OLD]}
+    return (
+        replace(
+            rival,
+            samples={**rival.samples, metric: sample},
+            against={**rival.against, metric: name},
+        ),
+        replace(challenger, samples=samples),
     )
-    against = {**champion.against, ANCHOR: anchor.name}
-    return replace(champion, against=against, notes=champion.notes + anchor.notes), challenger
 
 
 def old_documents(corpus: list[str], settings: EvaluateSettings) -> Callable[[], pa.Table]:
@@ -145,13 +152,13 @@ def _rewards(export: str, reward: str, prompts: str, seed: int) -> dict[str, Any
     asked = list(dict.fromkeys(json.loads(line)["prompt"] for line in lines))[:PROMPTS]
     judge = home().resolve(reward)
     model, tokenizer = load_reward(judge), load_tokenizer(judge)
-    with console.Progress(f"rewards of {Path(export).parent.name}, {SAMPLES} answers to a prompt"):
+    with console.Progress(f"rewards of {run_of(export)}, {SAMPLES} answers to a prompt"):
         said = answers(export, asked, [seed + n * len(asked) for n in range(SAMPLES)])
         scores = [score(model, tokenizer, asked, texts).tolist() for texts in said]
     return {
         "prompts": asked,
         "scores": [list(row) for row in zip(*scores, strict=True)],
-        OF: Path(export).parent.name,
+        OF: run_of(export),
     }
 
 
@@ -179,7 +186,7 @@ def score_order(
         model, tokenizer = exports.load(export), exports.load_tokenizer(export)
         gain = order.order_gain(model, tokenizer, texts, shared.seed)
         # JSON has no NaN: a null figure breaks the guard as well.
-        return {"order_gain": gain if math.isfinite(gain) else None, OF: Path(export).parent.name}
+        return {"order_gain": gain if math.isfinite(gain) else None, OF: run_of(export)}
 
     return once(folder, "order.json", make)
 

@@ -17,7 +17,7 @@ from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
 from headrace.tasks import records
-from headrace.tasks.models import lineage_of, resolve_model, weights_of
+from headrace.tasks.models import lineage_of, resolve_model, run_of, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
 from headrace.tasks.step import OF, once, relative, run_folder, step
@@ -80,9 +80,13 @@ def read_suite(path: str) -> pa.Table:
     for number, line in enumerate(storage.read_bytes(path).split(b"\n"), 1):
         if not line.strip():
             continue
-        if wrong := _wrong_in(line):
+        try:
+            row = json.loads(line)
+            wrong = _wrong_in(row)
+        except (ValueError, RecursionError):
+            wrong = "not JSON in UTF-8"
+        if wrong:
             raise InputError(f"{path} line {number}: {wrong}", "fix the line, or take it out")
-        row = json.loads(line)
         rows.append({name: row.get(name) for name in _SUITE.names})
     if not rows:
         raise ValidationError(f"{path} holds no document", "give at least one line with `text`")
@@ -92,12 +96,8 @@ def read_suite(path: str) -> pa.Table:
 _SUITE = pa.schema([(name, pa.string()) for name in ("text", "lang", "domain")])
 
 
-def _wrong_in(line: bytes) -> str:
+def _wrong_in(row: Any) -> str:
     """What keeps a line of a suite from being a document; empty where nothing does."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return "not JSON in UTF-8"
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         return "not a JSON object with a string `text`"
     for name in _SUITE.names:
@@ -136,7 +136,7 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
 
     def make() -> dict[str, Any]:
         found = scoring.evaluate(str(export), table, shared.seed, settings)
-        return {"metrics": found.metrics, OF: _run_of(str(export))}
+        return {"metrics": found.metrics, OF: run_of(export)}
 
     metrics = once(folder, "metrics.json", make)["metrics"]
     return {"model": str(export), "metrics": metrics, "file": str(folder / "metrics.json")}
@@ -155,8 +155,8 @@ def score_heldout(
     def make() -> dict[str, Any]:
         result = scoring.evaluate(export, heldout_documents(corpus, window), shared.seed)
         path = folder / "documents.parquet"
-        _write(result.documents, path)
-        return {"metrics": result.metrics, "documents": relative(path), OF: _run_of(export)}
+        write_documents(result.documents, path)
+        return {"metrics": result.metrics, "documents": relative(path), OF: run_of(export)}
 
     return once(folder, "evaluation.json", make)
 
@@ -180,14 +180,15 @@ def score_baselines(
         answer = {}
         for name, result in found.items():
             path = folder / f"{name}.parquet"
-            _write(result.documents, path)
+            write_documents(result.documents, path)
             answer[name] = {"metrics": result.metrics, "documents": relative(path)}
         return answer
 
     return once(folder, "evaluation.json", make)
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_documents(table: pa.Table, path: Path) -> None:
+    """Write a table of scored documents, with the folder that it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
 
@@ -195,10 +196,6 @@ def _write(table: pa.Table, path: Path) -> None:
 def read_scores(path: str) -> Sample:
     """The values a document that an evaluation stored."""
     return Sample.of_text(pq.read_table(home().resolve(path)))
-
-
-def _run_of(export: str) -> str:
-    return Path(export).parent.name
 
 
 def policy_of(settings: GateSettings, default: str) -> Policy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from headrace.infra import releases
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.settings import Shared
-from headrace.tasks.judging import score_heldout
+from headrace.tasks.judging import score_heldout, write_documents
+from headrace.tasks.models import run_of
 from headrace.tasks.step import OF, once, relative, run_folder
+from headrace.training.scoring import gate
 from headrace.training.settings import EvaluateSettings
 
 _LABELS = ("lang", "domain")
@@ -26,7 +27,7 @@ _KEPT_BACK = 100
 
 def corpus_losses(export: str, corpus: list[str], shared: Shared) -> pa.Table:
     """The loss on the held-out records of a champion's corpus; scored once."""
-    # Not as a step of its own: it is a part of the comparison.
+    # Not as a separate step: it is a part of the comparison.
     scored = score_heldout.fn(export, corpus, shared)  # type: ignore[attr-defined]
     return _in_bits(pq.read_table(home().resolve(scored["documents"])))
 
@@ -34,21 +35,20 @@ def corpus_losses(export: str, corpus: list[str], shared: Shared) -> pa.Table:
 def taught_losses(export: str, release: str) -> pa.Table:
     """The loss on what the round on a window kept back; scored once.
 
-    A window of 200 documents has four records that are held out for good, so the others that its
+    A window of 200 documents has four records that are held out permanently, so the others that its
     round did not train on count too.
     """
     from headrace.training.incremental.split import split_window
 
     name = Path(release).name
-    folder = run_folder("losses", [Path(export).parent.name, name, code_version("training")])
+    folder = run_folder("losses", [run_of(export), name, code_version("training")])
 
     def make() -> dict[str, Any]:
         documents = releases.read_documents(release, ("text", "content_hash"))
         held = split_window(documents)[1].slice(0, _KEPT_BACK)
         path = folder / "documents.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(_scored(export, held), path)
-        return {"documents": relative(path), "release": name, OF: Path(export).parent.name}
+        write_documents(_scored(export, held), path)
+        return {"documents": relative(path), "release": name, OF: run_of(export)}
 
     return pq.read_table(home().resolve(once(folder, "losses.json", make)["documents"]))
 
@@ -80,5 +80,5 @@ def _scored(export: str, documents: pa.Table) -> pa.Table:
 
 def _in_bits(scored: pa.Table) -> pa.Table:
     """`lang`, `domain`, `bits`, `bytes`; hundredths of a bit, so that threads change nothing."""
-    bits = np.round(scored["nats"].to_numpy() / math.log(2), 2)
+    bits = np.round(gate.bits(scored["nats"].to_numpy()), 2)
     return scored.select([*_LABELS, "bytes"]).append_column("bits", pa.array(bits))

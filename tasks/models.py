@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,19 @@ def weights_of(export: str | Path) -> str:
     path = Path(export) / "model.safetensors"
     if not path.is_file():
         raise InputError(f"{path}: no such file", "make the export again")
+    state = path.stat()
+    return _weights(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(64)
+def _weights(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file, read once; a file that is written again has another size or time."""
     return sha256(path)
+
+
+def run_of(export: str | Path) -> str:
+    """Name of the run folder that an export lies in."""
+    return Path(export).parent.name
 
 
 def fault_of(export: str | Path) -> str:

@@ -26,17 +26,20 @@ from headrace.tasks.evidence import (
     score_rewards,
 )
 from headrace.tasks.judging import decide, policy_of, promote, read_scores
-from headrace.tasks.models import fault_of, lineage_of
+from headrace.tasks.models import fault_of, lineage_of, run_of
 from headrace.tasks.recording import close_chain, open_chain, registry, stage_run, tracking
-from headrace.tasks.settings import RetrainVerb
+from headrace.tasks.settings import RetrainSettings, RetrainVerb, RunVerb
 from headrace.tasks.step import once, relative, run_folder, step
 from headrace.tasks.windows import window_sources
-from headrace.training.identity import deciding_result
+from headrace.training.identity import Table, deciding_result
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.scoring.gate import Evidence
 
-OPERATION = ("spark", "notify")
-"""Shared settings that decide nothing of a result."""
+_OPERATION: Table = {
+    Shared: frozenset({"spark", "notify"}),
+    RetrainSettings: frozenset({"cooldown_minutes", "budget"}),
+}
+"""Settings that decide when a chain or a round runs, where or how; nothing of its result."""
 CARRIED = ("reward", "prompts")
 """Tags of a model version that its successors inherit."""
 
@@ -97,10 +100,9 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     )
 
 
-def deciding_round(settings: RetrainVerb) -> dict[str, Any]:
-    """The settings that decide what comes out of a round, not when it runs, where or how."""
-    own = deciding_result(settings)
-    return {k: v for k, v in own.items() if k not in (*OPERATION, "cooldown_minutes", "budget")}
+def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
+    """The settings that decide what comes out of a chain or a round, not when it runs, or how."""
+    return deciding_result(settings, _OPERATION)
 
 
 def begin_round(
@@ -111,9 +113,9 @@ def begin_round(
 ) -> str:
     """The parent run in MLflow of a round that belongs to no chain."""
     identity = [
-        Path(champion["export"]).parent.name,
+        run_of(champion["export"]),
         child["release_id"],
-        deciding_round(settings),
+        deciding(settings),
         policy_of(settings.gate, "default").model_dump(),
         code_version("training"),
     ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from headrace.infra.lineage import code_version
+from headrace.tasks.models import run_of
 from headrace.tasks.step import OF, once, run_folder
 
 PROMPTS = (
@@ -35,8 +35,8 @@ def speak(export: str) -> list[str]:
             temperature=0.7,
             seed=_SEED,
         )
-        return {"texts": texts, OF: Path(export).parent.name}
+        return {"texts": texts, OF: run_of(export)}
 
-    identity = [Path(export).parent.name, PROMPTS, _TOKENS, code_version("training")]
+    identity = [run_of(export), PROMPTS, _TOKENS, code_version("training")]
     texts: list[str] = once(run_folder("speech", identity), "speech.json", make)["texts"]
     return texts

@@ -41,7 +41,7 @@ def status(shared: Shared) -> dict[str, Any]:
         "window": last_verdict(),
         **_flows(prefect),
         "alerts": [
-            {"window": a.window, "outbox": str(a.path), "why": a.why or events.DUE}
+            {"window": a.window, "outbox": str(a.path), "why": a.reason}
             for a in events.waiting(home(), prefect.url if prefect else None)
         ],
         "decision": models.last_decision(),

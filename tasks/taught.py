@@ -24,21 +24,19 @@ class Taught:
         return Path(self.release).name
 
 
-def taught_windows(champion: Version, models: Registry, most: int) -> tuple[Taught, ...]:
-    """The last `most` windows of a champion's corpus, in the order in which they were taught.
+def history(
+    champion: Version, models: Registry, most: int
+) -> tuple[list[str], list[str], tuple[Taught, ...]]:
+    """Return a champion's corpus, its part before any retraining, and the last windows taught.
 
-    Releases of the corpus that came before the first round of retraining are none: they are what
-    the first model was trained on.
+    Releases of the corpus that came before the first round of retraining are no windows: they are
+    what the first model was trained on. Of the windows the last `most` are given, in the order in
+    which they were taught.
     """
-    tokens = _rounds(champion, models)
-    found = [r for r in releases.lineage(champion.release) if Path(r).name in tokens]
-    return tuple(Taught(r, tokens[Path(r).name]) for r in (found[-most:] if most else []))
-
-
-def original_corpus(champion: Version, models: Registry) -> list[str]:
-    """The releases of a champion's corpus that no round of retraining taught."""
-    tokens = _rounds(champion, models)
-    return [r for r in releases.lineage(champion.release) if Path(r).name not in tokens]
+    tokens, corpus = _rounds(champion, models), releases.lineage(champion.release)
+    found = [r for r in corpus if Path(r).name in tokens]
+    taught = tuple(Taught(r, tokens[Path(r).name]) for r in (found[-most:] if most else []))
+    return corpus, [r for r in corpus if Path(r).name not in tokens], taught
 
 
 def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
@@ -47,7 +45,7 @@ def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
     version: Version | None = champion
     while version is not None:
         parent = _parent(version, models)
-        # A model of its own chain has a champion before it too, but not that one's corpus.
+        # The first model of another chain has a champion before it too, but not its corpus.
         if parent is None or releases.manifest(version.release).get("parent") != _name(parent):
             break
         tokens[_name(version)] = _tokens(version.export)

@@ -69,10 +69,10 @@ def pretrain_of(tokens: dict[str, Any], settings: PretrainSettings, shared: Shar
         seed=shared.seed,
         lineage=_tokens_lineage(tokens["output"]),
     )
-    return job.model_copy(update={"output": _run_of("pretrain", pretrain.identity(job))})
+    return job.model_copy(update={"output": _folder_of("pretrain", pretrain.identity(job))})
 
 
-def _run_of(stage: str, identity: Any) -> str:
+def _folder_of(stage: str, identity: Any) -> str:
     """The run folder of a stage's identity, made by the code that is here."""
     return str(run_folder(stage, [identity, code_version("training")]))
 
@@ -135,7 +135,7 @@ def align_of(
 ) -> AlignJob:
     """A stage of alignment in a run folder that its identity names."""
     job = _align(stage, settings, shared, Path(export), data, "", reward, extra)
-    return job.model_copy(update={"output": _run_of(stage, identity(stage, job))})
+    return job.model_copy(update={"output": _folder_of(stage, identity(stage, job))})
 
 
 def _align(
@@ -210,11 +210,12 @@ def generate_text(
 
     busy.join(home())
     export = resolve_model(model, shared)
+    tokenizer = load_tokenizer(export)
     texts: list[str] = sample(
         load(export),
-        load_tokenizer(export),
+        tokenizer,
         [prompt],
-        chat=chat_format(export),
+        chat=chat_format(export, tokenizer),
         max_new_tokens=max_tokens,
         temperature=temperature,
         seed=shared.seed,

@@ -146,7 +146,7 @@ def sample(
     """What the model writes after each prompt, as text without special tokens.
 
     A prompt that spells out a special token is ordinary text. With `chat` the prompt is a user's
-    turn and the text is the answer to it; without, the text goes on where the prompt ends. Either
+    turn and the text is the answer to it; without, the text continues the prompt. Either
     ends where the model ends it.
 
     Raises:

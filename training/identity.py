@@ -40,9 +40,14 @@ def deciding_weights(settings: Settings) -> dict[str, Any]:
     return _without(settings, OPERATION, FIGURES)
 
 
-def deciding_result(settings: Settings) -> dict[str, Any]:
-    """The settings, as JSON, that decide the weights or the figures of stages of training."""
-    return _without(settings, OPERATION)
+def deciding_result(settings: Settings, *more: Table) -> dict[str, Any]:
+    """The settings, as JSON, that decide the weights or the figures of stages of training.
+
+    Args:
+        settings: of any verb or stage.
+        more: further settings that decide nothing of the result.
+    """
+    return _without(settings, OPERATION, *more)
 
 
 def _without(settings: Settings, *tables: Table) -> dict[str, Any]:

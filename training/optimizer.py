@@ -8,7 +8,7 @@ Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/colu
 
 What got no gradient in a step is not moved by it, nor decayed: an expert without tokens, its row of
 the router, an embedding row outside the batch. Muon gives each update full size however small the
-momentum has become, so an idle expert would go on for ever in the direction of its last tokens.
+momentum has become, so an idle expert would keep moving in the direction of its last tokens.
 Its momentum fades in the meantime, so that the first tokens after a long pause decide alone. And
 a matrix whose update has become small against its own running mean, as where next to no tokens come
 any more, moves by as much less (for some hundred steps, until the mean has followed).

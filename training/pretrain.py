@@ -87,12 +87,16 @@ def identity(job: PretrainJob) -> str:
         InputError: the data are no token shards.
         UsageError: there is no such preset.
     """
-    shards, recipe = Shards(job.data), recipe_of(job.settings)
+    shards = Shards(job.data)
+    return _identity(job, shards, recipe_of(job.settings), shape(job.settings, shards))
+
+
+def _identity(job: PretrainJob, shards: Shards, recipe: Recipe, config: MoEConfig) -> str:
     return lineage.digest(
         {
             "data": [shards.manifest.get(k) for k in ("release_id", "tokenizer", "files")],
             "settings": deciding_weights(job.settings) | recipe.model_dump(),
-            "model": shape(job.settings, shards).model_dump(),
+            "model": config.model_dump(),
             "seed": job.seed,
         }
     )
@@ -123,7 +127,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     _require_even(config, rows, ranks.size)
     shards.require(rows)
     output = Path(storage.display(job.output))
-    own = identity(job)
+    own = _identity(job, shards, recipe, config)
     found = checkpoint.latest(output / "checkpoints", own)
     finished = _finished(output, own, asked, shards, ranks)
     if finished:

@@ -104,7 +104,7 @@ def impossible_day(text: str) -> Iterator[Finding]:
 _EN_DAY = r"(?P<weekday>Mon|Tues?|Wed(?:nes)?|Thu(?:rs?)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
 _ZH_DAY = (
     r"(?:星期|周|礼拜)(?P<weekday>[一二三四五六日天])(?![至到、—~～-])"
-    # 周 is a surname as well (周一鸣, 周三丰): then what follows is a name and goes on with none
+    # 周 is a surname as well (周一鸣, 周三丰): then what follows is a name and continues with none
     # of these.
     r"(?:(?<=[期拜].)|(?![\u4e00-\u9fff])|(?=[的起前后在举召为是将]|[上下中]午|早[上晨间]|晚[上间]"
     r"|凌晨|午[夜后]|夜[间里]|当[天日晚]|清晨|傍晚|黎明|深夜|开[始幕会业放学庭工盘]|正式|宣布|发布|表示))"

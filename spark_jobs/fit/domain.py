@@ -25,7 +25,7 @@ import pyarrow as pa
 from headrace.infra import console
 from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded, passages
 from headrace.spark_jobs.fit.finance_zh import texts as made_finance
-from headrace.spark_jobs.fit.logistic import calibrated, fit
+from headrace.spark_jobs.fit.logistic import calibrated, fit, quantile
 from headrace.spark_jobs.fit.seeds import SEEDS
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels import base
@@ -238,10 +238,7 @@ def lift(left: list[LeftOut], size: npt.NDArray[np.int64]) -> npt.NDArray[np.flo
                     need.append(np.where(reached, 0, -s.margins[mine, 0]))
                     weight.append(np.full(mine.sum(), 1 / mine.sum()))
             if need:
-                share = np.concatenate(weight)
-                order = np.argsort(np.concatenate(need))
-                at = np.searchsorted(np.cumsum(share[order]), (1 - REFUSED) * share.sum())
-                needed.append(float(np.concatenate(need)[order][min(at, len(order) - 1)]))
+                needed.append(quantile(np.concatenate(need), np.concatenate(weight), 1 - REFUSED))
         points.append(max(needed))
     knots = [*np.sqrt(THIN[:-1] * THIN[1:]), THIN[-1], 2 * THIN[-1]]
     never_rising = np.maximum.accumulate([0.0, points[-1], *points[::-1]])[::-1]

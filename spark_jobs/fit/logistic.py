@@ -123,3 +123,10 @@ def calibrated(model: LinearModel, gain: Floats, offset: Floats) -> LinearModel:
         (model.bias * gain + offset).astype(np.float32),
         model.power,
     )
+
+
+def quantile(value: npt.NDArray[np.floating], weight: npt.NDArray[np.float64], q: float) -> float:
+    """The value below which a share `q` of the weight lies."""
+    order = np.argsort(value)
+    at = np.searchsorted(np.cumsum(weight[order]), q * weight.sum())
+    return float(value[order[min(at, len(order) - 1)]])

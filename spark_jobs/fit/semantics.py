@@ -5,7 +5,7 @@
 Three steps. n-gram weights of each family by logistic regression, sound against damaged pieces.
 Then, on sources left out of the first step (four folds of sources), the mix of the families, and
 the point .7: the quantile of sound text by size, every source weighing the same. Short text of a
-few whole sentences, everyday ones included, has a point of its own that gives up less of it: few
+few whole sentences, everyday ones included, has a separate point that gives up less of it: few
 n-grams are weak evidence. Last, the weights once more from all sources. Lists, tables of terms and
 code are left out: they are no prose, and what the level says of them is not promised.
 """
@@ -26,7 +26,7 @@ import pyarrow as pa
 from headrace.infra import console
 from headrace.spark_jobs.fit import damage
 from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded, passages
-from headrace.spark_jobs.fit.logistic import descend
+from headrace.spark_jobs.fit.logistic import descend, quantile
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
 from headrace.spark_jobs.levels.l2_semantics import HAN_SHARE, PIVOT, Fluency, features
@@ -210,12 +210,6 @@ def mixed(
     return w
 
 
-def _quantile(value: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], q: float) -> float:
-    order = np.argsort(value)
-    at = np.searchsorted(np.cumsum(weight[order]), q * weight.sum())
-    return float(value[order[min(at, len(order) - 1)]])
-
-
 def bound(
     margin: npt.NDArray[np.float64],
     size: npt.NDArray[np.float64],
@@ -232,7 +226,7 @@ def bound(
     for low, high in pairwise(edges):
         mine = (size >= low) & (size <= high)
         knots.append(np.log(size[mine].mean()))
-        points.append(_quantile(margin[mine], weight[mine], below))
+        points.append(quantile(margin[mine], weight[mine], below))
     return np.array([knots, np.maximum.accumulate(points)])
 
 
@@ -291,7 +285,7 @@ def main() -> None:
         low |= margin < point
         heads.append(mix)
         bounds.append(pair)
-    limit = float(max(0.5, _quantile(ids.repeated[sound], share[sound], 0.998)))
+    limit = float(max(0.5, quantile(ids.repeated[sound], share[sound], 0.998)))
     low |= ids.repeated > limit
     console.say("| left-out source | sound below .7 | short below .7 | damaged below .7 |")
     console.say("|---|---|---|---|")

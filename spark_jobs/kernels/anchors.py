@@ -2,7 +2,7 @@
 
 Aho and Corasick, "Efficient string matching", CACM 18(6), 1975, with a full transition table. Many
 searches run in one pass; each gives windows round its anchors, merged where they overlap, so that
-the regular expressions of level 3 see a few per cent of the text. About 200 MB/s a core.
+the regular expressions of level 3 see a few per cent of the text. About 200 MB/s per core.
 """
 
 from __future__ import annotations

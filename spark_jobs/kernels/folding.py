@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 SHARE = 0.05
-"""Of traditional text a quarter to a third of the characters have a simplified form of their own;
+"""Of traditional text a quarter to a third of the characters have their own simplified form;
 names and quotations in simplified text stay far below a twentieth."""
 _ANYWHERE, _IN_TRADITIONAL = 1, 2
 

@@ -193,7 +193,7 @@ def _word(data, at, end, h):  # type: ignore[no-untyped-def]
 def _whole(data, start, stop, end):  # type: ignore[no-untyped-def]
     """Whether the letters data[start:stop] are a word, of a length that terms have.
 
-    What goes on in digits, marks or accented letters is another word.
+    What continues in digits, marks or accented letters is another word.
     """
     return stop - start < 24 and (stop == end or data[stop] < 0x80 or data[stop] >= 0xE2)
 

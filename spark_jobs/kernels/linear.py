@@ -3,7 +3,7 @@
 Text is cut into units: a run of letters or digits (lower case, every digit read as 0) is one
 unit, and so is every Chinese character; what lies between is skipped. n-grams of units and, where
 asked for, of characters are hashed into 2^bits buckets (feature hashing: Weinberger et al., 2009),
-each with a signed 8-bit weight an output. A mark, which stands for something masked, is no n-gram
+each with a signed 8-bit weight per output. A mark, which stands for something masked, is no n-gram
 by itself and part of none of characters: only what stands beside it tells. A text's margin is
 bias + scale * sum / count^power: with power 1 the mean over its n-grams, so that a sentence and a
 book are judged alike. Sums are integers: the result does not depend on order, batch or machine.
@@ -207,6 +207,13 @@ def buckets(
     return indptr, out
 
 
+def probabilities(margins: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds as probabilities."""
+    odds = np.clip(margins, -40, 40).astype(np.float64)
+    scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-odds))
+    return scores.astype(np.float32)
+
+
 @dataclass(frozen=True)
 class LinearModel:
     """K independent logistic outputs over hashed n-grams."""
@@ -270,9 +277,7 @@ class LinearModel:
 
     def span_scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of the spans data[starts[i]:ends[i]]."""
-        margins = np.clip(self.margins(data, starts, ends), -40, 40).astype(np.float64)
-        scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-margins))
-        return scores.astype(np.float32)
+        return probabilities(self.margins(data, starts, ends))
 
     def scores(self, texts: Texts) -> npt.NDArray[np.float32]:
         """(N, K) probabilities of whole texts, folded."""

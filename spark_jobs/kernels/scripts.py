@@ -1,6 +1,6 @@
 """Counts of letters by script, and of English function words, read from UTF-8 bytes in one pass.
 
-A decoder over the Arrow buffers: no Python object is made, about 400 MB/s a core.
+A decoder over the Arrow buffers: no Python object is made, about 400 MB/s per core.
 """
 
 from __future__ import annotations

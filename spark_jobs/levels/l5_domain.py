@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel
+from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel, probabilities
 from headrace.spark_jobs.level_settings import DOMAINS as DOMAINS
 from headrace.spark_jobs.level_settings import DomainSettings as DomainSettings
 from headrace.spark_jobs.levels.base import Level, Texts, Verdict
@@ -50,7 +50,7 @@ class DomainModel:
     """The fitted model of this level."""
 
     linear: LinearModel
-    """One output a domain, calibrated so that .5 is the even point."""
+    """One output per domain, calibrated so that .5 is the even point."""
     lift: npt.NDArray[np.float64]
     """(2, knots): log of the number of n-grams, rising; log-odds by which general is lifted there,
     never rising. Beyond the last knot there is no lift."""
@@ -68,9 +68,7 @@ class DomainModel:
     def scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
         """(N, 4) scores in [0, 1] of the spans data[starts[i]:ends[i]]."""
         margins, counts = self.linear.counted(data, starts, ends)
-        odds = np.clip(lifted(margins, counts, self.lift), -40, 40).astype(np.float64)
-        scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-odds))
-        return scores.astype(np.float32)
+        return probabilities(lifted(margins, counts, self.lift))
 
 
 @cache

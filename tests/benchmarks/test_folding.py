@@ -69,4 +69,4 @@ def test_speed_of_folding() -> None:
             held = Texts(texts, codes)
             begun[k] = time.process_time()
             size = held.folded.size / 1e6
-        print(f"{name}: {size / (time.process_time() - begun[1]):.0f} MB/s a core")
+        print(f"{name}: {size / (time.process_time() - begun[1]):.0f} MB/s per core")

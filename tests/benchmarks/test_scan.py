@@ -55,5 +55,5 @@ def test_scan(tmp_path: Path) -> None:
                 timed("decide", decide, window.records, job.settings, 1)
     size = sum(f.bytes for f in files) / 1e6
     for name, seconds in spent.items():
-        print(f"{name:24} {size / seconds:8.1f} MB/s a core")
+        print(f"{name:24} {size / seconds:8.1f} MB/s per core")
     assert spent["decide"] > spent["decide without levels"]

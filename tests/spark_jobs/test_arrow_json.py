@@ -1,7 +1,6 @@
 """Arrow columns as JSON: every type has a value or a text, and nothing is lost."""
 
 import datetime
-import json
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -11,16 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict_json import strict
 
 from headrace.spark_jobs import arrow_json
-
-
-def strict(text: str) -> Any:
-    def refuse(word: str) -> None:
-        raise ValueError(word)
-
-    return json.loads(text, parse_constant=refuse, parse_float=Decimal)
-
 
 DAY = datetime.date(2024, 5, 6)
 NAN, INF = float("nan"), float("inf")

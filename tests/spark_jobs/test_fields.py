@@ -39,6 +39,11 @@ def test_columns_are_counted_without_reading_a_value(tmp_path: Path) -> None:
     assert (body.name, body.records, n.characters) == ("body", 2, 0) and body.characters > 0
 
 
+def test_a_column_called_text_is_seen_where_another_was_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1, 2], "text": ["x" * 500, "y"]}), tmp_path / "a.parquet")
+    assert suggestion(fields(tmp_path / "a.parquet")) == "text"
+
+
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
     | st.sampled_from(["null", "Yes", "on", "y", "content", "the-text", "1", "a: b", "a.b", "正文"])

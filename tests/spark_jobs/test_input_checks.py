@@ -81,7 +81,7 @@ def test_the_message_names_a_few_files_and_how_many_more() -> None:
     lost = [{"source": "/f0", "position": 1, "error": "an ELF"},
             {"source": "/f16", "position": 3, "error": "not valid JSON"}]  # fmt: skip
     with pytest.raises(UnreadableError) as error:
-        check_readable(counts(9, 9, 90, 90), job(Path("/f")), files, lost)
+        check_readable(counts(9, 9, 90, 90), job(Path("/f")), files, lambda: lost)
     said = error.value.message
     assert "/f4: an ELF; and 3 more" in said and "/f5:" not in said
     assert "the first lines: /f16:3: not valid JSON" in said and said.count("/f0") == 1

@@ -17,40 +17,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from read_file import read
+from strict_json import strict
 
-from headrace.spark_jobs import inventory_job, moments, parquet_reader, reader
+from headrace.spark_jobs import moments, parquet_reader
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
-from headrace.spark_jobs.records import LOST, RECORD
-from headrace.spark_jobs.settings import FIELDS, InputSettings, Source
-
-SMALL = InputSettings(max_record_bytes=2000)
-Rows = list[dict[str, Any]]
-
-
-def read(path: Path, settings: InputSettings = SMALL, target: int = 1 << 20) -> tuple[Rows, Rows]:
-    """(records, lost) of one file, cut into chunks of about `target` bytes."""
-    [file] = inventory_job.list_inputs([Source(uri=str(path))])
-    file, chunks = inventory_job.survey(file, 0, target)
-    records, lost = [], []
-    for chunk in chunks:
-        for window in reader.read(file, chunk, settings):
-            assert window.records.schema == RECORD and window.lost.schema == LOST
-            records += window.records.to_pylist()
-            lost += window.lost.to_pylist()
-    return records, lost
+from headrace.spark_jobs.settings import FIELDS, InputSettings
 
 
 def metadata(record: dict[str, Any]) -> Any:
     """The metadata of a record, which must be strict JSON."""
-
-    def refuse(word: str) -> None:
-        raise ValueError(word)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert len({k for k, _ in pairs}) == len(pairs)
-        return dict(pairs)
-
-    return json.loads(record["metadata"], parse_constant=refuse, object_pairs_hook=once)
+    strict(record["metadata"])
+    return json.loads(record["metadata"])
 
 
 def table_of(columns: list[tuple[str, pa.Array]]) -> pa.Table:

@@ -13,28 +13,12 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from read_file import SMALL, read
 
 from headrace.infra.errors import InputError
 from headrace.spark_jobs import inventory_job, reader
-from headrace.spark_jobs.records import LOST, RECORD, Window
+from headrace.spark_jobs.records import Window
 from headrace.spark_jobs.settings import InputSettings, Source
-
-SMALL = InputSettings(max_record_bytes=2000)
-
-
-def read(
-    path: Path, limits: InputSettings = SMALL, target: int = 1 << 20
-) -> tuple[list[dict], list[dict]]:
-    """(records, lost) of one file, cut into chunks of about `target` bytes."""
-    [file] = inventory_job.list_inputs([Source(uri=str(path))])
-    file, chunks = inventory_job.survey(file, 0, target)
-    records, lost = [], []
-    for chunk in chunks:
-        for window in reader.read(file, chunk, limits):
-            assert window.records.schema == RECORD and window.lost.schema == LOST
-            records += window.records.to_pylist()
-            lost += window.lost.to_pylist()
-    return records, lost
 
 
 def lines(path: Path, *rows: bytes | dict, end: bytes = b"\n") -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict_json import strict
 
 from headrace.spark_jobs.json_repair import UnreadableJsonError, members, repair
 from headrace.spark_jobs.kernels import json_objects as kernel
@@ -47,33 +47,6 @@ class Written:
     text: str
     value: Any
     odd: bool = False
-
-
-def strict(text: str) -> Any:
-    """The value of strict JSON: no constants, no key twice; numbers exact.
-
-    Raises:
-        ValueError: it is not strict.
-    """
-
-    def refuse(word: str) -> None:
-        raise ValueError(word)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError("a key twice")
-        return dict(pairs)
-
-    def number(word: str) -> Decimal:
-        if math.isinf(float(word)):
-            raise ValueError(word)
-        return Decimal(word)
-
-    value = json.loads(
-        text, parse_constant=refuse, object_pairs_hook=once, parse_float=number, parse_int=number
-    )
-    json.dumps(value, ensure_ascii=False, default=str).encode()  # no half of a pair either
-    return value
 
 
 @st.composite

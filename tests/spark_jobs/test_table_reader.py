@@ -103,6 +103,12 @@ def test_another_name_of_the_text_and_two_columns_of_one_name() -> None:
     assert json.loads(record["metadata"]) == {"text": "b", "x": "1", "x (4)": "2"}
 
 
+def test_columns_whose_numbered_names_meet_are_all_kept() -> None:
+    [record], lost = read(b"text,a,a,a (3)\nx,1,2,3\n")
+    assert not lost
+    assert sorted(json.loads(record["metadata"]).values()) == ["1", "2", "3"]
+
+
 def test_a_quote_that_is_never_closed_costs_the_last_record() -> None:
     records, [one] = read(b'text\ngood\n"open\nswallowed\nswallowed\n')
     assert [r["text"] for r in records] == ["good"]

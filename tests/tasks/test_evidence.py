@@ -128,7 +128,7 @@ def test_rewards_are_of_several_answers_to_each_prompt(
     found = score_rewards.fn(model, judged_by["lineage"], 7)
     assert len(found["prompts"]) == PROMPTS == len(set(found["prompts"]))
     assert {len(row) for row in found["scores"]} == {SAMPLES}
-    assert len(set(judged_by["seeds"])) == SAMPLES, "each sample has a seed of its own"
+    assert len(set(judged_by["seeds"])) == SAMPLES, "each sample has its own seed"
     sample = reward_sample(found)["reward"]
     assert len(sample.values) == PROMPTS and sample.weights.tolist() == [1.0] * PROMPTS
     first = [1 + (int(found["prompts"][0][1:]) + seed) % 7 for seed in judged_by["seeds"]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace.tasks.recording import registry
-from headrace.tasks.taught import Taught, original_corpus, taught_windows, weights
+from headrace.tasks.taught import Taught, history, weights
 
 Make = Callable[..., str]
 TEXTS = ["one", "two"]
@@ -13,7 +13,7 @@ TEXTS = ["one", "two"]
 
 def taught(most: int = 5) -> list[tuple[str, int | None]]:
     models = registry("headrace")
-    return [(t.name, t.tokens) for t in taught_windows(models.champion(), models, most)]
+    return [(t.name, t.tokens) for t in history(models.champion(), models, most)[2]]
 
 
 def test_a_first_model_was_taught_no_window(champion: Make, release: Make) -> None:
@@ -42,7 +42,7 @@ def test_a_corpus_of_several_releases_is_no_window(champion: Make, release: Make
     champion("ewc-1", release("w1", TEXTS, "more"), 100)
     assert taught() == [("w1", 100)]
     models = registry("headrace")
-    original = original_corpus(models.champion(), models)
+    _, original, _ = history(models.champion(), models, 5)
     assert [Path(r).name for r in original] == ["base", "more"]
 
 

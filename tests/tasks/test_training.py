@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.infra.settings import Shared
-from headrace.tasks.chain import deciding_chain
-from headrace.tasks.retraining import deciding_round
+from headrace.tasks.retraining import deciding
 from headrace.tasks.settings import RetrainVerb, RunVerb
 from headrace.tasks.training import align_of, pretrain_of
 from headrace.training.rlhf.settings import AlignSettings
@@ -95,11 +94,11 @@ RESULT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changed", OPERATION)
 def test_a_chain_goes_on_under_other_operational_settings(changed: dict[str, Any]) -> None:
-    assert deciding_chain(RunVerb.model_validate(changed)) == deciding_chain(RunVerb())
+    assert deciding(RunVerb.model_validate(changed)) == deciding(RunVerb())
     own = changed.get("retrain", {} if {"pretrain", "align"} & set(changed) else changed)
-    assert deciding_round(RetrainVerb.model_validate(own)) == deciding_round(RetrainVerb())
+    assert deciding(RetrainVerb.model_validate(own)) == deciding(RetrainVerb())
 
 
 @pytest.mark.parametrize("changed", RESULT)
 def test_a_chain_of_another_result_is_another_chain(changed: dict[str, Any]) -> None:
-    assert deciding_chain(RunVerb.model_validate(changed)) != deciding_chain(RunVerb())
+    assert deciding(RunVerb.model_validate(changed)) != deciding(RunVerb())

@@ -14,7 +14,7 @@ from headrace.training.moe.model import MoEForCausalLM, next_token_loss
 
 @torch.no_grad()
 def heldout_loss(model: MoEForCausalLM, shards: Shards, rows: int, separate: bool) -> float:
-    """Mean nats a token over the first `rows` held-out rows; the model's mode is left as it was."""
+    """Mean nats per token over the first `rows` held-out rows; the model's mode is kept."""
     was_training = model.training
     model.eval()
     rows = min(rows, shards.heldout.rows)

@@ -83,7 +83,7 @@ def sample(
 
 
 def divergence(logits: Tensor, taught: Tensor) -> Tensor:
-    """Mean KL(champion || model) in nats a token, a scalar, from logits (B, T, V) of each."""
+    """Mean KL(champion || model) in nats per token, a scalar, from logits (B, T, V) of each."""
     target = taught.float().log_softmax(-1).flatten(0, 1)
     own = logits.float().log_softmax(-1).flatten(0, 1)
     return torch.nn.functional.kl_div(own, target, reduction="batchmean", log_target=True)

@@ -130,7 +130,7 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     settings, scores = job.settings, folder / "evaluation" / judged_on
     model, tokenizer = export.load(job.model), export.load_tokenizer(job.model)
     said: list[list[int]] = []
-    chat = export.chat_format(job.model)
+    chat = export.chat_format(job.model, tokenizer)
     if job.prompts:
         # Exports from before they had a template get it here.
         chat = chat or Chat.of(tokenizer, nll.context_of(model)).format

@@ -1,7 +1,7 @@
 """The penalty of elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796, eq. 3).
 
 loss(w) + λ/2 Σ_i F_i (w_i - w*_i)². With F per token in nats, ½ Σ F_i (w_i - w*_i)² approximates
-how many nats a token the model has moved from the old one on old text (the KL divergence, to
+how many nats per token the model has moved from the old one on old text (the KL divergence, to
 second order and with the diagonal alone), so λ is what one such nat costs against one nat a token
 of the new text's loss.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def penalty(model: Any, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
-    """½ Σ F_i (w_i - w*_i)², a scalar in nats a token with a gradient; λ is the caller's.
+    """½ Σ F_i (w_i - w*_i)², a scalar in nats per token with a gradient; λ is the caller's.
 
     Args:
         model: its parameters are w; those without an entry in `fisher` are free.

@@ -116,8 +116,8 @@ _CHAT = """
 The tokenizer has a chat template: `tokenizer.apply_chat_template(messages,
 add_generation_prompt=True)` gives the ids of training, and `generate()` stops where an answer ends.
 User and assistant take turns; there is no system role. A message that spells out a special token is
-refused by the template; a plain `tokenizer(text)` reads it as that token unless it is told
-`split_special_tokens=True`.
+refused by the template; a plain `tokenizer(text)` reads it as that token unless it is
+called with `split_special_tokens=True`.
 """
 
 
@@ -209,13 +209,19 @@ def copy_tokenizer(tokenizer_dir: Path, folder: Path, chat: ChatFormat | None = 
     storage.write_json(settings, said | ({"chat_template": chat.template} if chat else {}))
 
 
-def chat_format(folder: Path | str) -> ChatFormat | None:
+def chat_format(
+    folder: Path | str, tokenizer: PreTrainedTokenizerFast | None = None
+) -> ChatFormat | None:
     """The chat format of an export; None where it only continues text.
+
+    Args:
+        folder: the export.
+        tokenizer: its tokenizer, where it is loaded already.
 
     Raises:
         InputError: there is no tokenizer.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder) if tokenizer is None else tokenizer
     if not isinstance(tokenizer.chat_template, str):
         return None
     path = Path(folder) / "generation_config.json"

@@ -41,7 +41,7 @@ from headrace.training.rlhf.rollout import Answers
 from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import PPOSettings
 from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS
-from headrace.training.rlhf.stage import Stage, identity, local_folder, paired, weights
+from headrace.training.rlhf.stage import Stage, identity, local_folder, paired
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         local_folder(job.model, "the model"),
         local_folder(job.reward, "the reward"),
     )
-    stage = Stage(job.output, identity("ppo", job))
+    decided_by = identity("ppo", job)
+    stage = Stage(job.output, decided_by)
     done = stage.result()
     # Other settings of the evaluation alone: the policy is judged again and not trained.
     if done and done["metrics"]["samples"] == s.evaluation_samples:
@@ -245,8 +246,8 @@ def ppo(job: PPOJob) -> dict[str, Any]:
         stage="ppo",
         lineage={
             **job.lineage,
-            "model_sha256": weights(base),
-            "reward_sha256": weights(judge_folder),
+            "model_sha256": decided_by["model"],
+            "reward_sha256": decided_by["reward"],
             "seed": job.seed,
         },
         metrics={

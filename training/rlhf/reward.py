@@ -40,7 +40,6 @@ from headrace.training.rlhf.stage import (
     identity,
     local_folder,
     paired,
-    weights,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -112,7 +111,8 @@ def reward(job: RewardJob) -> dict[str, Any]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    stage = Stage(job.output, identity("reward", job))
+    decided_by = identity("reward", job)
+    stage = Stage(job.output, decided_by)
     if done := stage.result():
         return done
     prepare(job.seed)
@@ -162,7 +162,7 @@ def reward(job: RewardJob) -> dict[str, Any]:
         "by_kind": by_kind,
     }
     shown = {k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")}
-    lineage = {**job.lineage, "model_sha256": weights(base), "seed": job.seed}
+    lineage = {**job.lineage, "model_sha256": decided_by["model"], "seed": job.seed}
     scalar.save(model, stage.export, base, lineage, shown)
     return stage.finish(metrics)
 

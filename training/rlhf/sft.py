@@ -32,7 +32,6 @@ from headrace.training.rlhf.stage import (
     identity,
     local_folder,
     paired_ratio,
-    weights,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -67,7 +66,8 @@ def sft(job: SFTJob) -> dict[str, Any]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    stage = Stage(job.output, identity("sft", job))
+    decided_by = identity("sft", job)
+    stage = Stage(job.output, decided_by)
     if done := stage.result():
         return done
     prepare(job.seed)
@@ -104,7 +104,7 @@ def sft(job: SFTJob) -> dict[str, Any]:
     }
     card = export.Card(
         stage="sft",
-        lineage={**job.lineage, "model_sha256": weights(base), "seed": job.seed},
+        lineage={**job.lineage, "model_sha256": decided_by["model"], "seed": job.seed},
         metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
         settings=deciding_weights(s),
     )

@@ -20,11 +20,10 @@ import pyarrow.compute as pc
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
 from headrace.training.scoring import interval, nll
+from headrace.training.scoring.policy import SLICES
 from headrace.training.settings import EvaluateSettings
 
 Metric = dict[str, float | int | None]
-SLICES = ("lang", "domain")
-"""Columns by whose values the metric is also given."""
 
 
 @dataclass(frozen=True)

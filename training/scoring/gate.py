@@ -22,7 +22,7 @@ import pyarrow as pa
 from headrace.infra.errors import UsageError
 from headrace.training.scoring import interval
 from headrace.training.scoring.interval import Floats, Interval
-from headrace.training.scoring.policy import Guard, Policy, Rule
+from headrace.training.scoring.policy import SLICES, Guard, Policy, Rule
 
 SHOWN = 0.8
 """Share of evaluations that would show a difference of the size that is given as `power`."""
@@ -53,7 +53,7 @@ class Sample:
             tuple(documents["id"].to_pylist()),
             bits(documents["nats"].to_numpy()),
             documents["bytes"].to_numpy().astype(np.float64),
-            {c: tuple(documents[c].to_pylist()) for c in ("lang", "domain")},
+            {c: tuple(documents[c].to_pylist()) for c in SLICES},
         )
 
     @classmethod
@@ -259,7 +259,7 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
     `seed`, `data`, `champion` and `challenger` (whose evidence). `difference` is challenger -
     champion, so for bits per byte negative is better. `power` is the smallest true difference
     (improvement where the rule wants one, else loss) that the interval of four such evaluations in
-    five would have told from none; null where there is no interval.
+    five would have distinguished from none; null where there is no interval.
 
     Args:
         champion: the model in service, or the best baseline before there is one.

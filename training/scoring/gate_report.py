@@ -179,8 +179,8 @@ def _power(decision: Mapping[str, Any]) -> Markup:
     return pages.table(
         ("smallest difference that could have been shown", "as", "size", "unit", "n"),
         rows,
-        "A true difference of this size would be told from none by four in five evaluations like "
-        "this one; a smaller one may be there all the same.",
+        "A true difference of this size would be distinguished from none by four in five "
+        "evaluations like this one; a smaller one may be there all the same.",
     )
 
 

@@ -166,7 +166,7 @@ class Interval:
     low: float
     """Lower end; -inf where so few documents can't give one at this confidence."""
     high: float
-    """Upper end; inf likewise."""
+    """Upper end; inf for the same reason."""
     n: int
     _above: _Side | None
     _below: _Side | None

@@ -1,15 +1,13 @@
 """The scanner takes what strict readers take, and finds the values where they are."""
 
 import json
-import math
-from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict_json import strict
 
 from headrace.spark_jobs.kernels import json_objects as kernel
 
@@ -21,33 +19,6 @@ def scan(*texts: str | bytes, names: tuple[str, ...] = NAMES) -> tuple[kernel.Ob
     ends = np.cumsum([len(r) for r in raw])
     data = np.frombuffer(b"".join(raw) or b" ", np.uint8)
     return kernel.scan(data, ends - [len(r) for r in raw], ends, names), data
-
-
-def strict(text: str) -> Any:
-    """The value of strict JSON: no constants, no key twice; numbers exact.
-
-    Raises:
-        ValueError: it is not strict.
-    """
-
-    def refuse(word: str) -> None:
-        raise ValueError(word)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError("a key twice")
-        return dict(pairs)
-
-    def number(word: str) -> Decimal:
-        if math.isinf(float(word)):
-            raise ValueError(word)
-        return Decimal(word)
-
-    value = json.loads(
-        text, parse_constant=refuse, object_pairs_hook=once, parse_float=number, parse_int=number
-    )
-    json.dumps(value, ensure_ascii=False, default=str).encode()  # no half of a pair either
-    return value
 
 
 @given(st.text(max_size=30) | st.text('{}[]:,"\\ue0123456789.-+truefalsn \t', max_size=30))

@@ -6,8 +6,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra.unpack import DamagedError
 from headrace.spark_jobs.kernels import lines
-from headrace.spark_jobs.kernels.lines import Block, Cutter, DamagedError, Lost, line_starts
+from headrace.spark_jobs.kernels.lines import Block, Cutter, Lost, line_starts
 
 
 def pieces(data: bytes, sizes: list[int]) -> Iterator[bytes]:

@@ -85,7 +85,7 @@ def test_a_mark_inside_a_message_never_becomes_one(folder: Path, mark: str, turn
     assert marks == [chat.begin, chat.user, chat.assistant, chat.end]
     with pytest.raises(jinja2.exceptions.TemplateError, match=r"holds <\|"):
         tokenizer.apply_chat_template(messages(tuple(texts)))
-    # A plain call of the tokenizer reads marks, unless it is told not to; the card says so.
+    # A plain call of the tokenizer reads marks, unless that is switched off; the card says so.
     assert tokenizer.convert_tokens_to_ids(mark) in tokenizer(texts[turn])["input_ids"][1:]
     plain = tokenizer(texts[turn], split_special_tokens=True, add_special_tokens=False)
     assert not special & set(plain["input_ids"])
