@@ -22,7 +22,7 @@ from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.infra.visible import visible
-from headrace.tasks.alerts import send_outbox, why_it_waits
+from headrace.tasks.alerts import send_outbox, why_they_wait
 from headrace.tasks.windows import check_there
 
 Payload = dict[str, Any]
@@ -164,11 +164,12 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
     # Not by `emit`, whose alerts are the owner's or our own monitor's.
     paths = [events.to_outbox(home(), events.drift_event(shared.model.name, p)) for p in payloads]
     send_outbox()
+    reasons = why_they_wait() if any(path.exists() for path in paths) else {}
     alerts = []
     for payload, path in zip(payloads, paths, strict=True):
         outbox = str(path) if path.exists() else None
         alerts.append({"window": payload["window"], "sent": outbox is None, "outbox": outbox,
-                       "why": why_it_waits(outbox)})  # fmt: skip
+                       "why": reasons.get(outbox) if outbox else None})  # fmt: skip
     return {"alerts": alerts}
 
 
