@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _CREDENTIALS = {
 _PREFECTS = ("PREFECT_API_", "PREFECT_CLIENT_", "PREFECT_UI_URL")
 _MLFLOWS = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_REQUEST_", "DATABRICKS_")
 """Beginnings of the variables that belong to a client's way to its server."""
+EXPERIMENT = "headrace"
+"""MLflow's experiment with all runs of headrace."""
 _CLOUD = "https://api.prefect.cloud/api/"
 _SECONDS = 10.0
 
@@ -181,6 +184,27 @@ def prefect_page(api: str) -> str:
         place = place.replace("accounts/", "account/").replace("workspaces/", "workspace/")
         return f"https://app.prefect.cloud/{place}"
     return api.rstrip("/").removesuffix("/api")
+
+
+def runs_page(server: Server, experiment: str) -> str | None:
+    """MLflow's page that lists the runs of an experiment; None for a database.
+
+    The page of all experiments where the experiment isn't there yet or the server doesn't say: the
+    plain page of one is for traces, and empty.
+    """
+    if server.page is None:
+        return None
+    name = urllib.parse.quote(experiment, safe="")
+    ask = urllib.request.Request(
+        f"{server.page}/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}",
+        headers=server.headers,
+    )
+    try:
+        with urllib.request.urlopen(ask, timeout=_SECONDS, context=server.tls) as answer:
+            number = json.load(answer)["experiment"]["experiment_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{server.page}/#/experiments"
+    return f"{server.page}/#/experiments/{number}/runs?workflowType=machine_learning"
 
 
 def own_addresses(environ: Mapping[str, str]) -> list[str]:

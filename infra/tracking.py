@@ -20,9 +20,9 @@ import psutil
 
 from headrace.infra import mlflow_artifacts, mlflow_model, releases, storage
 from headrace.infra.home import Home
+from headrace.infra.servers import EXPERIMENT
 from headrace.infra.supervisor import answers
 
-_EXPERIMENT = "headrace"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag: runs are what MLflow shows of the experiment."""
 _PROCESS = "headrace.process"
@@ -71,14 +71,14 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         place = mlflow_artifacts.ROOT if self.artifacts else None
-        found = self.client.get_experiment_by_name(_EXPERIMENT)
+        found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
-                return str(self.client.create_experiment(_EXPERIMENT, place, _KIND))
+                return str(self.client.create_experiment(EXPERIMENT, place, _KIND))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(_EXPERIMENT)
+                found = self.client.get_experiment_by_name(EXPERIMENT)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         for key, value in _KIND.items():
@@ -263,10 +263,6 @@ class Tracking:
         """The page of a run on a tracking server; a database has no pages."""
         experiment = self.client.get_run(run).info.experiment_id
         return self._page(f"experiments/{experiment}/runs/{run}")
-
-    def runs_url(self) -> str | None:
-        """The page that lists the runs; without `workflowType` MLflow opens one for traces."""
-        return self._page(f"experiments/{self.experiment()}/runs?workflowType=machine_learning")
 
     def model_url(self, name: str, version: str) -> str | None:
         """The page of a version of a registered model on a tracking server."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from headrace.infra.credentials import USER
 from headrace.infra.endpoints import Endpoints
+from headrace.infra.servers import EXPERIMENT, runs_page
 
 
 def ways_in(found: Endpoints, services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def ways_in(found: Endpoints, services: Sequence[Mapping[str, Any]]) -> dict[str
     pages = {
         "runs": prefect.page if prefect else None,
         "models": f"{mlflow.page}/#/models" if mlflow.page else None,
-        "experiments": f"{mlflow.page}/#/experiments" if mlflow.page else None,
+        "experiments": runs_page(mlflow, EXPERIMENT),
         "spark": at.get("spark-history"),
     }
     own = [server.page for server in (prefect, mlflow) if server and server.own]

@@ -43,6 +43,10 @@ def test_killed_it_leaves_no_child_and_comes_back(tmp_path: Path) -> None:
             with urllib.request.urlopen(ask, timeout=20) as answer:
                 names = [e["name"] for e in json.load(answer)["experiments"]]
             assert names == ["Default"]
+            assert servers.runs_page(server, "Default") == (
+                f"{server.url}/#/experiments/0/runs?workflowType=machine_learning"
+            )
+            assert servers.runs_page(server, "not yet") == f"{server.url}/#/experiments"
         finally:
             process.kill()
             process.wait()

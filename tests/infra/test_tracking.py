@@ -130,15 +130,10 @@ def test_an_experiment_that_was_deleted_comes_back(tmp_path: Path) -> None:
 def test_a_database_has_no_pages_and_a_server_has(store: Tracking) -> None:
     run = store.start_run("stage", {})
     assert store.run_url(run) is None and store.model_url("m", "1") is None
-    assert store.runs_url() is None
     place = store.client.get_run(run).info.experiment_id
     served = Tracking(store.home)
     served.uri = "http://127.0.0.1:5000/"
     assert served.run_url(run) == f"http://127.0.0.1:5000/#/experiments/{place}/runs/{run}"
-    # The plain page of the experiment is one for traces, and empty.
-    assert served.runs_url() == (
-        f"http://127.0.0.1:5000/#/experiments/{place}/runs?workflowType=machine_learning"
-    )
     assert served.model_url("a b", "2") == "http://127.0.0.1:5000/#/models/a%20b/versions/2"
 
 

@@ -26,13 +26,13 @@ class Found(Endpoints):
 
 def test_pages_and_a_tunnel_to_what_is_on_loopback() -> None:
     found = Found(own_prefect("http://127.0.0.1:4200/api", "headrace:secret"),
-                  own_mlflow("http://127.0.0.1:5000", "secret"))  # fmt: skip
+                  own_mlflow("http://127.0.0.1:1", "secret"))  # fmt: skip
     said = ways_in(found, HISTORY)
     assert said["pages"] == {
-        "runs": "http://127.0.0.1:4200", "models": "http://127.0.0.1:5000/#/models",
-        "experiments": "http://127.0.0.1:5000/#/experiments", "spark": "http://127.0.0.1:18080",
+        "runs": "http://127.0.0.1:4200", "models": "http://127.0.0.1:1/#/models",
+        "experiments": "http://127.0.0.1:1/#/experiments", "spark": "http://127.0.0.1:18080",
     }  # fmt: skip
-    for port in (4200, 5000, 18080):
+    for port in (4200, 1, 18080):
         assert f"-L {port}:127.0.0.1:{port} " in said["tunnel"]
     assert said["user"] == "headrace" and "secret" not in str(said)
 
