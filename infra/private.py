@@ -105,13 +105,17 @@ def _is_private(path: Path) -> bool:
 
 
 def settle(temporary: Path, path: Path) -> None:
-    """Give a finished file or folder the modes that its place `path` asks for."""
+    """Give a finished file or folder the modes that its place `path` asks for.
+
+    What was made read-only stays so.
+    """
     if _is_private(path):
         return
     mask = _umask()
     for place in (temporary, *(temporary.rglob("*") if temporary.is_dir() else ())):
         if not place.is_symlink():
-            place.chmod((0o777 if place.is_dir() else 0o666) & ~mask)
+            writable = 0o777 if place.stat().st_mode & 0o200 else 0o555
+            place.chmod((0o777 if place.is_dir() else 0o666) & writable & ~mask)
 
 
 def make_folder(path: Path) -> None:

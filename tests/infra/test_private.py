@@ -78,6 +78,7 @@ def test_a_user_who_shares_with_a_group_keeps_that(
 def test_every_verb_closes_the_state_folder(tmp_path: Path) -> None:
     root = tmp_path / "state"
     root.mkdir(mode=0o755)
+    (root / "releases").mkdir(mode=0o755)
     subprocess.run(
         [sys.executable, "-m", "headrace.flows.cli", "audit", "verify"],
         env={**os.environ, "HEADRACE_HOME": str(root)}, check=True, capture_output=True,

@@ -227,5 +227,5 @@ def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone
             time.sleep(1)
     finally:
         worker.terminate()
-        worker.wait(60)
+        worker.wait(180)
     assert worker.returncode == 0, "as Prefect's own worker ends"
