@@ -47,8 +47,8 @@ class Picture:
     size: tuple[int, int]
     shows: tuple[str, ...]
     """Texts that stand on the page once it is there."""
-    click: str | None = None
-    """Text of a tab that is clicked first."""
+    tab: str | None = None
+    """Text of a tab that is opened first."""
     expand: str | None = None
     """CSS selector of buttons that are all pressed first."""
 
@@ -103,20 +103,14 @@ class Browser:
                   height=round(height / SCALE), deviceScaleFactor=SCALE, mobile=False)  # fmt: skip
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=url)
-        if picture.click:
+        if picture.tab:
             found = (
-                "[...document.querySelectorAll('button, a, [role=tab]')]"
-                f".find(e => e.innerText.trim() === {json.dumps(picture.click)})"
+                "[...document.querySelectorAll('*')].findLast(e => e.offsetParent"
+                f" && e.innerText?.trim() === {json.dumps(picture.tab)})"
             )
-            self.until(f"!!{found}", picture.click)
-            place = self.value(
-                f"(() => {{ const b = {found}.getBoundingClientRect();"
-                "return JSON.stringify([b.x + b.width / 2, b.y + b.height / 2]) })()"
-            )
-            x, y = json.loads(place)
-            for kind in ("mousePressed", "mouseReleased"):
-                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y,
-                          button="left", clickCount=1)  # fmt: skip
+            self.until(f"!!{found}", picture.tab)
+            time.sleep(SETTLE)
+            self.value(f"{found}.click()")
         if picture.expand:
             found = f"[...document.querySelectorAll({json.dumps(picture.expand)})]"
             self.until(f"{found}.length > 0", picture.expand)
@@ -171,20 +165,20 @@ def pictures() -> list[Picture]:
         sys.exit("no alert has made a run: `headrace alert --window FILE`")
     (experiment,) = [e for e in client.search_experiments() if e.name.startswith("headrace")]
     number = experiment.experiment_id
-    by = ["attributes.start_time DESC"]
-    pretrain = client.search_runs([number], "run_name = 'pretrain'", order_by=by)[0].info.run_id
+    pretrains = client.search_runs([number], "run_name = 'pretrain'")
+    pretrain = max(pretrains, key=lambda r: r.data.metrics.get("tokens", 0)).info.run_id
     runs_page, training = f"/#/experiments/{number}/runs", "?workflowType=machine_learning"
     return [
         Picture("prefect-form", "prefect", f"/deployments/deployment/{deployment}/run",
                 (1200, 1153), ("Parameters", "Max Record Bytes")),
         Picture("prefect-run", "prefect", f"/runs/flow-run/{promoted[0]['id']}",
-                (1200, 865), ("ledger", "decision"), click="Artifacts"),
+                (1200, 865), ("ledger", "decision"), tab="Artifacts"),
         Picture("prefect-runs", "prefect", "/runs", (1200, 814), ("retrain",)),
         Picture("mlflow-runs", "mlflow", f"{runs_page}{training}", (1200, 656),
                 ("chain", "pretrain", "ewc"), expand=_EXPAND),
         Picture("mlflow-curves", "mlflow", f"{runs_page}/{pretrain}/model-metrics{training}",
                 (1200, 800), ("expert_load", "loss")),
-        Picture("mlflow-model", "mlflow", "/#/models/headrace", (1200, 720),
+        Picture("mlflow-model", "mlflow", "/#/models/headrace", (1200, 940),
                 ("Champion: version", "champion")),
     ]  # fmt: skip
 
