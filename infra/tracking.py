@@ -260,9 +260,12 @@ class Tracking:
         self.client.log_inputs(run, [DatasetInput(made, [context])])
 
     def run_url(self, run: str) -> str | None:
-        """The page of a run on a tracking server; a database has no pages."""
+        """The page of a run on a tracking server; a database has no pages.
+
+        `workflowType` has MLflow show it among trainings, not among traces.
+        """
         experiment = self.client.get_run(run).info.experiment_id
-        return self._page(f"experiments/{experiment}/runs/{run}")
+        return self._page(f"experiments/{experiment}/runs/{run}?workflowType=machine_learning")
 
     def model_url(self, name: str, version: str) -> str | None:
         """The page of a version of a registered model on a tracking server."""

@@ -133,7 +133,9 @@ def test_a_database_has_no_pages_and_a_server_has(store: Tracking) -> None:
     place = store.client.get_run(run).info.experiment_id
     served = Tracking(store.home)
     served.uri = "http://127.0.0.1:5000/"
-    assert served.run_url(run) == f"http://127.0.0.1:5000/#/experiments/{place}/runs/{run}"
+    assert served.run_url(run) == (
+        f"http://127.0.0.1:5000/#/experiments/{place}/runs/{run}?workflowType=machine_learning"
+    )
     assert served.model_url("a b", "2") == "http://127.0.0.1:5000/#/models/a%20b/versions/2"
 
 
