@@ -167,7 +167,7 @@ def _hpo(archive: Path) -> Iterator[tuple[str, str, str]]:
 
 def _icd(archive: Path) -> Iterator[tuple[str, str, str]]:
     for _, data in _members(archive, r"icd10c.*\.xml$"):
-        # An entity is not expanded: a file of a few bytes could ask for all memory.
+        # An entity is not expanded: it may name a file of this machine.
         parser = etree.XMLParser(resolve_entities=False, no_network=True)
         for chapter in etree.fromstring(data, parser).iter("section"):
             said = [e.text for e in chapter.iter() if e.tag in ("desc", "note") and e.text]
