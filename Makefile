@@ -63,7 +63,7 @@ install-dev: .venv/installed-dev
 	    $(BIN)/python $(LOCKED) --progress-bar off -r infra/locks/torch.lock; }; } & pid=$$!; \
 	  while kill -0 $$pid 2>/dev/null; do sleep 10; kill -0 $$pid 2>/dev/null && echo "install: still working"; done & \
 	  wait $$pid
-	@$(BIN)/python $(PIP) -e .
+	@$(BIN)/python $(PIP) -q -e .
 	@said=$$($(BIN)/pip check) || { echo "$$said"; exit 1; }
 	@touch $@
 
