@@ -32,7 +32,7 @@ LOCAL = "local"
 """The profile of a command that is given none."""
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
-SECRET = "notify|webhook|database"
+SECRET = "notify|webhook|database"  # nosec B105 # names of settings
 """Settings that may hold a token or a password."""
 
 

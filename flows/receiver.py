@@ -32,7 +32,7 @@ from headrace.infra.visible import visible
 from headrace.tasks.prometheus import exposition
 from headrace.tasks.received import RECEIVED, receive
 
-TOKEN = "HEADRACE_RECEIVER_TOKEN"
+TOKEN = "HEADRACE_RECEIVER_TOKEN"  # nosec B105 # the name of a variable
 """Variable with the token; with `_FILE` behind it, a file that holds it. None: one is made."""
 _LONGEST = 1 << 20
 """Bytes of a body at most."""

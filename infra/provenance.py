@@ -66,7 +66,7 @@ def commit() -> dict[str, str]:
 def _git(*words: str) -> str | None:
     """What git says, None where it fails or isn't there."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # nosec B603, B607 # no shell; own words, and git as PATH has it
             ["git", "-C", str(_ROOT), *words],
             capture_output=True,
             text=True,

@@ -273,7 +273,9 @@ def _check(
     if server.own:
         hint = "`headrace up` starts what has died"
     try:
-        urllib.request.urlopen(ask, timeout=_SECONDS, context=server.tls).close()
+        urllib.request.urlopen(  # nosec B310 # their_prefect and check_mlflow take http(s) only
+            ask, timeout=_SECONDS, context=server.tls
+        ).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise UsageError(

@@ -13,7 +13,7 @@ import contextlib
 import os
 import secrets
 import time
-import xmlrpc.client
+import xmlrpc.client  # nosec B411 # only its faults are caught here
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

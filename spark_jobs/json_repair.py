@@ -222,7 +222,7 @@ class _Writer:
             frame = stack[-1] if stack else None
             if state == "after":
                 assert frame is not None
-                if token == ",":
+                if token == ",":  # nosec B105 # of JSON
                     state = "key" if frame.closing == "}" else "value"
                     continue
                 if token != frame.closing:
@@ -252,9 +252,9 @@ class _Writer:
                         at = self._as_text(stack)
                         state = "after"
                         continue
-                    stack.append(_Frame("}" if token == "{" else "]"))
+                    stack.append(_Frame("}" if token == "{" else "]"))  # nosec B105 # of JSON
                     out.append(token)
-                    state = "first key" if token == "{" else "first value"
+                    state = "first key" if token == "{" else "first value"  # nosec B105 # of JSON
                     continue
                 if token[0] == '"':
                     out.append(self.string(token, begin)[1])

@@ -29,7 +29,7 @@ BASE = {"pretrain": {"processes": 2}}
 """Defaults of a deployed chain that differ from a command's: it trains under torchrun, half of the
 experts in each process."""
 BASE_CONFIG = Config("the defaults of deploy", BASE)
-SECRET = "…"
+SECRET = "…"  # nosec B105 # shown instead of one
 """What is shown of a setting that may hold a token."""
 logger = logging.getLogger(__name__)
 

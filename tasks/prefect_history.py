@@ -57,7 +57,7 @@ def _ask(home: Home, settings: RetentionSettings, what: str) -> dict[str, int]:
     server = database.kept(home)
     if server is None and not (home.root / "prefect" / "prefect.db").exists():
         return {"runs": 0, "events": 0}
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603 # no shell; own module
         [sys.executable, "-m", __name__, what],
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")},

@@ -10,7 +10,7 @@ from typing import Any
 MEASURES = {
     "bits_per_byte": "bits per byte of responses",
     "pairwise_accuracy": "pairs in the right order",
-    "gold_pass": "answers that pass the gold rule",
+    "gold_pass": "answers that pass the gold rule",  # nosec B105 # a metric
 }
 """What the stages of alignment are judged by, in words."""
 

@@ -339,7 +339,9 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     try:
-        return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        return PreTrainedTokenizerFast.from_pretrained(  # nosec B615 # local files only
+            str(folder), local_files_only=True
+        )
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise InputError(f"{folder}: no tokenizer: {first}", "give an export folder") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lxml import etree
 
 from headrace.infra.errors import InputError
 from headrace.infra.lineage import is_heldout
@@ -48,6 +49,33 @@ def test_a_pickle_that_calls_something_is_refused(packages: Path) -> None:
     tar(packages / "PyCMeKG-0.2.5.tar.gz", {"x/model/cmekg.pkl": pickle.dumps({"a": Call()})})
     with pytest.raises(pickle.UnpicklingError, match="not plain data"):
         passages(packages, None)
+
+
+def icd(folder: Path, doctype: str, described: str) -> Path:
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "simple_icd_10_cm-2.0-py3-none-any.whl", "w") as z:
+        z.writestr(
+            "data/icd10cm.xml",
+            f"<!DOCTYPE t [{doctype}]><t><section><desc>Cholera</desc><desc>{described}</desc>"
+            "<note>of two kinds</note></section></t>",
+        )
+    return folder
+
+
+def test_a_file_that_an_xml_entity_names_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("kept to itself")
+    folder = icd(tmp_path / "p", f'<!ENTITY own SYSTEM "{secret.as_uri()}">', "&own;")
+    (found,) = passages(folder, None)
+    assert (found.text, found.domain) == ("Cholera\nof two kinds", "medical")
+
+
+def test_xml_that_expands_to_all_memory_is_refused(tmp_path: Path) -> None:
+    """Ten levels of ten references: 10^10 words."""
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 11))
+    folder = icd(tmp_path / "p", f'<!ENTITY e0 "word ">{levels}', "&e10;")
+    with pytest.raises(etree.XMLSyntaxError, match="amplification"):
+        list(passages(folder, None))
 
 
 def test_only_open_sets_are_read_and_excluded_or_heldout_texts_are_not(
