@@ -1,0 +1,250 @@
+"""A copy of a state folder, made while its stack runs: the work of `headrace backup`.
+
+The databases and the audit file are copied first, together, while no decision can be made; then
+files, what points to others before what is pointed to. Whatever a database or a file refers to was
+finished before it was referred to and never changes, so it is there when its turn comes: nothing in
+a restored folder points to something missing. `gc`, the only thing that removes finished work,
+waits as long. What is unfinished when it is copied is unfinished in the copy, and is resumed or
+done again there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import audit, audit_key, backups, busy, console, database, database_copy
+from headrace.infra.backups import POSTGRESQL, STATE, Copied, Manifest
+from headrace.infra.errors import UsageError
+from headrace.infra.home import Home, home
+from headrace.infra.lock import exclusive
+
+LEFT_OUT = {
+    "stack": "what `up` makes anew: ports, passwords, the address of PostgreSQL",
+    "spark": "code and event logs of Spark",
+    "java": "made anew",
+    "logs": "logs",
+    ".work": "unfinished curations, which are done again",
+    "windows/.work": "unfinished curations, which are done again",
+    ".trash": "what `gc` has taken out",
+}
+"""Folders of the state folder that are not copied, and why."""
+_FIRST = ("outbox", "windows", "inbox", "runs", "tokens", "releases")
+"""Folders in the order in which they refer to each other; whatever else there is comes after."""
+_PASSING = re.compile(r".*\.lock|lock|\..*\.tmp|.*\.db-(wal|shm|journal)")
+"""Names of locks, of what is being written, and of SQLite's helpers."""
+
+_APART = (*database_copy.FILES, "audit.jsonl")
+"""Files that are copied before all others."""
+
+
+@dataclass
+class _Work:
+    """A backup that is being made."""
+
+    root: Path
+    folder: Path
+    before: Path | None
+    known: Mapping[str, Copied]
+    """What the backup before has, by path."""
+    files: list[Copied] = field(default_factory=list)
+    copied: int = 0
+    copied_bytes: int = 0
+    links: list[str] = field(default_factory=list)
+    """Links in the state folder, which are not followed."""
+
+    def add(self, source: Path, path: str) -> None:
+        """Copy a file to `path` of the backup, or take it over from the backup before."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            found = os.lstat(source)
+            old = self.known.get(path)
+            same = old and (old.bytes, old.changed) == (found.st_size, found.st_mtime_ns)
+            if old and same and self.before and backups.linked(self.before, old, target):
+                self.files.append(old)
+                return
+            size, changed, digest = backups.copy(source, target)
+        except FileNotFoundError:
+            target.unlink(missing_ok=True)
+            return  # it went meanwhile, so nothing that is finished needs it
+        self.files.append(Copied(path=path, bytes=size, changed=changed, sha256=digest))
+        self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
+
+    def made(self, path: str) -> None:
+        """Count a file that something else has put into the backup."""
+        target = self.folder / path
+        size, changed, digest = backups.measured(target)
+        self.files.append(Copied(path=path, bytes=size, changed=changed, sha256=digest))
+        self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
+
+
+def make(target: Path) -> dict[str, Any]:
+    """The answer of `headrace backup`.
+
+    {`backup`, `id`, `files`, `bytes`, `copied`, `copied_bytes`, `left_out`, `outside`, `audit_key`
+    (None: nothing is signed), `audit_lines`}. `copied` counts what the backup before had not.
+
+    Raises:
+        UsageError: there is nothing to copy, or the target can't be one.
+        ResourceError: the target's disk is too small.
+        HeadraceError: a database can't be copied.
+    """
+    here = home()
+    if not here.begun():
+        raise UsageError(f"{here.root} holds no state to back up", "set HEADRACE_HOME to one")
+    backups.outside(target, here.root)
+    busy.join(here)
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with exclusive(target / ".lock", f"waiting for another backup to {target}"):
+        return _make(here, target)
+
+
+def _make(here: Home, target: Path) -> dict[str, Any]:
+    moment = datetime.now(UTC)
+    name = _free(target, moment.strftime("%Y%m%dT%H%M%SZ"))
+    before = next(iter(reversed(backups.whole(target))), None)
+    known = {file.path: file for file in backups.of(before).files} if before else {}
+    with backups.begun(target, name) as folder:
+        work = _Work(here.root, folder, before, known)
+        plan = _needed(here, known)
+        backups.refuse_small(target, plan)
+        lines, server = _databases(here, work)
+        with console.Progress("backup: copy", max(1, plan), "bytes") as progress:
+            last = 0  # the databases count too
+            for source, path in _files(here.root, work.links):
+                work.add(source, f"{STATE}/{path}")
+                progress.advance(work.copied_bytes - last)
+                last = work.copied_bytes
+        for link in work.links:
+            console.say(f"warning: {here.root / link} is a link and is not copied")
+        left_out = [n for n in LEFT_OUT if (here.root / n).exists()]
+        manifest = Manifest(
+            id=name,
+            made=moment.isoformat(timespec="seconds"),
+            version=version("headrace"),
+            home=str(here.root),
+            audit_lines=len(lines),
+            audit_keys=tuple(dict.fromkeys(line["key"] for line in lines if "key" in line)),
+            postgresql=server.suffix if server else None,
+            schemas=bool(server and server.address.name),
+            left_out=(*left_out, *work.links),
+            outside=_outside(folder / STATE / "mlflow.db", here),
+            files=tuple(work.files),
+        )
+        place = backups.finish(folder, manifest)
+    return {
+        "backup": str(place),
+        "id": name,
+        "files": len(work.files),
+        "bytes": sum(file.bytes for file in work.files),
+        "copied": work.copied,
+        "copied_bytes": work.copied_bytes,
+        "left_out": list(manifest.left_out),
+        "outside": list(manifest.outside),
+        "audit_key": str(audit_key.key_file()) if manifest.audit_keys else None,
+        "audit_lines": manifest.audit_lines,
+    }
+
+
+def _free(target: Path, name: str) -> str:
+    """A name that no backup has: two may begin within a second."""
+    number = 1
+    while (target / (found := name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return found
+
+
+def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.Server | None]:
+    """Copy the databases and the audit file; (its lines, the PostgreSQL server that is used)."""
+    server = database.kept(here)
+    top = work.folder / (POSTGRESQL if server else STATE)
+    top.mkdir()
+    with audit.locked(here.audit):
+        # A line first, then alias and tags: inside the lock both say the same.
+        lines = audit.read(here.audit)
+        if here.audit.exists():
+            work.add(here.audit, f"{STATE}/{here.audit.name}")
+        made = database_copy.copy(here, top)
+    for name in made:
+        work.made(f"{top.name}/{name}")
+    return lines, server
+
+
+def _files(root: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
+    """(file, path in the state folder) of what is to be copied, in its order; adds to `links`.
+
+    A folder is listed when its turn comes, its own files before those below: the file that says
+    that a folder is finished is seen only where all that it speaks of is there.
+    """
+    top = [p.name for p in _listed(root) if p.is_dir()]
+    order = [*(n for n in _FIRST if n in top), *sorted(set(top) - set(_FIRST))]
+    yield from _own(root, root, links)
+    for name in order:
+        # A large part may lie on another disk, behind a link: it is part of the state all the same.
+        yield from _below(root, root / name, links)
+
+
+def _below(root: Path, folder: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
+    if folder.relative_to(root).as_posix() in LEFT_OUT:
+        return
+    yield from _own(root, folder, links)
+    for path in _listed(folder):
+        if path.is_dir() and not path.is_symlink() and not _PASSING.fullmatch(path.name):
+            yield from _below(root, path, links)
+
+
+def _own(root: Path, folder: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
+    """The files of a folder itself."""
+    for path in _listed(folder):
+        name = path.relative_to(root).as_posix()
+        # In the inbox a file may have any name.
+        passing = not name.startswith("inbox/") and _PASSING.fullmatch(path.name)
+        if passing or name in _APART:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode) and not (folder == root and path.is_dir()):
+                links.append(name)
+            elif stat.S_ISREG(mode):
+                yield path, name
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []  # it went meanwhile
+
+
+def _needed(here: Home, known: Mapping[str, Copied]) -> int:
+    """Bytes that the backup before does not have."""
+    needed = sum(p.stat().st_size for n in database_copy.FILES if (p := here.root / n).exists())
+    for path, name in _files(here.root, []):
+        with contextlib.suppress(FileNotFoundError):
+            found, old = path.lstat(), known.get(f"{STATE}/{name}")
+            if old is None or (old.bytes, old.changed) != (found.st_size, found.st_mtime_ns):
+                needed += found.st_size
+    return needed
+
+
+def _outside(mlflow: Path, here: Home) -> tuple[str, ...]:
+    """What model versions refer to outside the state folder, by a copy of a SQLite store."""
+    keys = "select distinct value from model_version_tags where key in ('export', 'release')"
+    found: set[str] = set()
+    if mlflow.exists():
+        with (
+            contextlib.closing(sqlite3.connect(mlflow)) as store,
+            contextlib.suppress(sqlite3.OperationalError),  # it has no tables yet
+        ):
+            found = {here.relative(value) for (value,) in store.execute(keys) if value}
+    return tuple(sorted(value for value in found if os.path.isabs(value) or "://" in value))
