@@ -37,10 +37,20 @@ _BLOCK = 1 << 20
 OTHER = "its content is not what was copied"
 
 
-def _inside(path: str) -> str:
-    if not path or any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
+def _inside(path: object) -> str:
+    # Checked here alone: pydantic's strings hold no name that isn't Unicode.
+    if (
+        not isinstance(path, str)
+        or not path
+        or any(part in ("", ".", "..") for part in path.split("/"))
+        or "\0" in path
+    ):
         raise ValueError("a path that leads out of the backup")
     return path
+
+
+Inside = Annotated[str, pydantic.PlainValidator(_inside)]
+"""A path below the backup's folder, with slashes."""
 
 
 class Copied(BaseModel):
@@ -48,8 +58,7 @@ class Copied(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    path: Annotated[str, pydantic.AfterValidator(_inside)]
-    """Below the backup's folder, with slashes."""
+    path: Inside
     bytes: int = Field(ge=0)
     changed: int
     """When the original was last written (ns since 1970)."""
@@ -81,6 +90,8 @@ class Manifest(BaseModel):
     """What of the state folder is not in it."""
     outside: tuple[str, ...]
     """Where model versions refer to what lies outside the state folder: not in it either."""
+    empty: tuple[Inside, ...] = ()
+    """Paths of folders with nothing in them."""
     files: tuple[Copied, ...]
 
 
@@ -92,7 +103,7 @@ def of(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate(json.loads(path.read_bytes()))
     except FileNotFoundError:
         raise InputError(
             f"{folder} is not a backup: it has no {MANIFEST}",
@@ -100,8 +111,10 @@ def of(folder: Path) -> Manifest:
         ) from None
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {where}: {first['msg']}", "use another backup") from None
+        said = ": ".join([".".join(map(str, first["loc"])), first["msg"]]).lstrip(": ")
+        raise InputError(f"{path}: {said}", "use another backup") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} holds no JSON", "use another backup") from None
     except OSError as error:
         raise storage.unreadable(path, error) from None
 
@@ -152,7 +165,7 @@ def begun(target: Path, name: str) -> Iterator[Path]:
 def finish(folder: Path, manifest: Manifest) -> Path:
     """Write the manifest of a backup and give it its name; its place."""
     # Names that are no Unicode stay as they are: JSON escapes them.
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1)
+    text = json.dumps(manifest.model_dump(), indent=1)
     storage.write_private_text(folder / MANIFEST, text + "\n")
     place = folder.with_name(manifest.id)
     os.rename(folder, place)

@@ -27,17 +27,19 @@ from headrace.infra.backups import POSTGRESQL, STATE, Copied, Manifest
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home, home
 from headrace.infra.lock import exclusive
+from headrace.infra.visible import visible
 
 LEFT_OUT = {
     "stack": "what `up` makes anew: ports, passwords, the address of PostgreSQL",
     "spark": "code and event logs of Spark",
     "java": "made anew",
+    "receiver.json": "the token of `receive`, which is made anew or given",
     "logs": "logs",
     ".work": "unfinished curations, which are done again",
     "windows/.work": "unfinished curations, which are done again",
     ".trash": "what `gc` has taken out",
 }
-"""Folders of the state folder that are not copied, and why."""
+"""Parts of the state folder that are not copied, and why."""
 _FIRST = ("outbox", "windows", "inbox", "runs", "tokens", "releases")
 """Folders in the order in which they refer to each other; whatever else there is comes after."""
 _PASSING = re.compile(r".*\.lock|lock|\..*\.tmp|.*\.db-(wal|shm|journal)")
@@ -51,7 +53,6 @@ _APART = (*database_copy.FILES, "audit.jsonl")
 class _Work:
     """A backup that is being made."""
 
-    root: Path
     folder: Path
     before: Path | None
     known: Mapping[str, Copied]
@@ -59,8 +60,6 @@ class _Work:
     files: list[Copied] = field(default_factory=list)
     copied: int = 0
     copied_bytes: int = 0
-    links: list[str] = field(default_factory=list)
-    """Links in the state folder, which are not followed."""
 
     def add(self, source: Path, path: str) -> None:
         """Copy a file to `path` of the backup, or take it over from the backup before."""
@@ -115,17 +114,17 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
     before = next(iter(reversed(backups.whole(target))), None)
     known = {file.path: file for file in backups.of(before).files} if before else {}
     with backups.begun(target, name) as folder:
-        work = _Work(here.root, folder, before, known)
+        work, tree = _Work(folder, before, known), _Tree(here.root)
         plan = _needed(here, known)
         backups.refuse_small(target, plan)
         lines, server = _databases(here, work)
         with console.Progress("backup: copy", max(1, plan), "bytes") as progress:
             last = 0  # the databases count too
-            for source, path in _files(here.root, work.links):
+            for source, path in tree.files():
                 work.add(source, f"{STATE}/{path}")
                 progress.advance(work.copied_bytes - last)
                 last = work.copied_bytes
-        for link in work.links:
+        for link in tree.links:
             console.say(f"warning: {here.root / link} is a link and is not copied")
         left_out = [n for n in LEFT_OUT if (here.root / n).exists()]
         manifest = Manifest(
@@ -137,8 +136,9 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
             audit_keys=tuple(dict.fromkeys(line["key"] for line in lines if "key" in line)),
             postgresql=server.suffix if server else None,
             schemas=bool(server and server.address.name),
-            left_out=(*left_out, *work.links),
+            left_out=(*left_out, *map(visible, tree.links)),
             outside=_outside(folder / STATE / "mlflow.db", here),
+            empty=tuple(f"{STATE}/{name}" for name in tree.empty),
             files=tuple(work.files),
         )
         place = backups.finish(folder, manifest)
@@ -180,43 +180,54 @@ def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.
     return lines, server
 
 
-def _files(root: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
-    """(file, path in the state folder) of what is to be copied, in its order; adds to `links`.
+@dataclass
+class _Tree:
+    """The state folder, walked while others work in it."""
 
-    A folder is listed when its turn comes, its own files before those below: the file that says
-    that a folder is finished is seen only where all that it speaks of is there.
-    """
-    top = [p.name for p in _listed(root) if p.is_dir()]
-    order = [*(n for n in _FIRST if n in top), *sorted(set(top) - set(_FIRST))]
-    yield from _own(root, root, links)
-    for name in order:
-        # A large part may lie on another disk, behind a link: it is part of the state all the same.
-        yield from _below(root, root / name, links)
+    root: Path
+    links: list[str] = field(default_factory=list)
+    """Links that were met; they are not followed."""
+    empty: list[str] = field(default_factory=list)
+    """Folders without anything in them."""
 
+    def files(self) -> Iterator[tuple[Path, str]]:
+        """(file, path in the state folder) of what is to be copied, in its order.
 
-def _below(root: Path, folder: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
-    if folder.relative_to(root).as_posix() in LEFT_OUT:
-        return
-    yield from _own(root, folder, links)
-    for path in _listed(folder):
-        if path.is_dir() and not path.is_symlink() and not _PASSING.fullmatch(path.name):
-            yield from _below(root, path, links)
+        A folder is listed when its turn comes, its own files before those below: the file that says
+        that a folder is finished is seen only where all that it speaks of is there.
+        """
+        top = [p.name for p in _listed(self.root) if p.is_dir()]
+        yield from self._own(self.root)
+        for name in (*(n for n in _FIRST if n in top), *sorted(set(top) - set(_FIRST))):
+            # A large part may lie on another disk, behind a link: it is part of the state too.
+            yield from self._below(self.root / name)
 
+    def _below(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        name = folder.relative_to(self.root).as_posix()
+        if name in LEFT_OUT:
+            return
+        inside = _listed(folder)
+        if not inside:
+            self.empty.append(name)
+        yield from self._own(folder)
+        for path in inside:
+            if path.is_dir() and not path.is_symlink() and not _PASSING.fullmatch(path.name):
+                yield from self._below(path)
 
-def _own(root: Path, folder: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
-    """The files of a folder itself."""
-    for path in _listed(folder):
-        name = path.relative_to(root).as_posix()
-        # In the inbox a file may have any name.
-        passing = not name.startswith("inbox/") and _PASSING.fullmatch(path.name)
-        if passing or name in _APART:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode) and not (folder == root and path.is_dir()):
-                links.append(name)
-            elif stat.S_ISREG(mode):
-                yield path, name
+    def _own(self, folder: Path) -> Iterator[tuple[Path, str]]:
+        """The files of a folder itself."""
+        for path in _listed(folder):
+            name = path.relative_to(self.root).as_posix()
+            # In the inbox a file may have any name.
+            passing = not name.startswith("inbox/") and _PASSING.fullmatch(path.name)
+            if passing or name in _APART or name in LEFT_OUT:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if stat.S_ISLNK(mode) and not (folder == self.root and path.is_dir()):
+                    self.links.append(name)
+                elif stat.S_ISREG(mode):
+                    yield path, name
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -229,7 +240,7 @@ def _listed(folder: Path) -> list[Path]:
 def _needed(here: Home, known: Mapping[str, Copied]) -> int:
     """Bytes that the backup before does not have."""
     needed = sum(p.stat().st_size for n in database_copy.FILES if (p := here.root / n).exists())
-    for path, name in _files(here.root, []):
+    for path, name in _Tree(here.root).files():
         with contextlib.suppress(FileNotFoundError):
             found, old = path.lstat(), known.get(f"{STATE}/{name}")
             if old is None or (old.bytes, old.changed) != (found.st_size, found.st_mtime_ns):

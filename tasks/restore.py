@@ -63,12 +63,12 @@ def restore(source: Path) -> dict[str, Any]:
         )
     folder = backups.newest(source)
     manifest = backups.of(folder)
-    private.begin(here)
     if here.root.is_mount():
         raise UsageError(
             f"{here.root} is a disk of its own, which a finished folder can't take the place of",
             "set HEADRACE_HOME to a folder on it",
         )
+    private.begin(here)
     here.root.parent.mkdir(parents=True, exist_ok=True)
     staged = here.root.with_name(f".{here.root.name}.restoring-{uuid.uuid4().hex[:8]}")
     try:
@@ -106,6 +106,19 @@ def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:
                 if digest != file.sha256:
                     raise backups.damaged(folder, file, backups.OTHER)
             progress.advance(file.bytes)
+    for name in manifest.empty:
+        (staged / name.partition("/")[2]).mkdir(parents=True, exist_ok=True)
+    _date(staged)
+
+
+def _date(folder: Path) -> float:
+    """Give folders the time of the newest file in them, by which `gc` tells the newest work."""
+    inside = list(folder.iterdir())
+    newest = 0.0 if inside else folder.stat().st_mtime
+    for path in inside:
+        newest = max(newest, _date(path) if path.is_dir() else path.stat().st_mtime)
+    os.utime(folder, (newest, newest))
+    return newest
 
 
 def _answer(folder: Path, manifest: Manifest) -> dict[str, Any]:
