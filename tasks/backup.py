@@ -24,7 +24,7 @@ from typing import Any
 
 from headrace.infra import audit, audit_key, backups, busy, console, database, database_copy
 from headrace.infra.backups import POSTGRESQL, STATE, Copied, Manifest
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import Home, home
 from headrace.infra.lock import exclusive
 from headrace.infra.visible import visible
@@ -112,7 +112,7 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
     moment = datetime.now(UTC)
     name = _free(target, moment.strftime("%Y%m%dT%H%M%SZ"))
     before = next(iter(reversed(backups.whole(target))), None)
-    known = {file.path: file for file in backups.of(before).files} if before else {}
+    known = _known(before)
     with backups.begun(target, name) as folder:
         work, tree = _Work(folder, before, known), _Tree(here.root)
         plan = _needed(here, known)
@@ -156,6 +156,15 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
     }
 
 
+def _known(before: Path | None) -> dict[str, Copied]:
+    """What the backup before has, by path."""
+    try:
+        return {file.path: file for file in backups.of(before).files} if before else {}
+    except InputError as error:
+        console.say(f"warning: {error.message}; everything is copied")
+        return {}
+
+
 def _free(target: Path, name: str) -> str:
     """A name that no backup has: two may begin within a second."""
     number = 1
@@ -171,13 +180,22 @@ def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.
     top.mkdir()
     with audit.locked(here.audit):
         # A line first, then alias and tags: inside the lock both say the same.
-        lines = audit.read(here.audit)
+        lines = _recorded(here)
         if here.audit.exists():
             work.add(here.audit, f"{STATE}/{here.audit.name}")
         made = database_copy.copy(here, top)
     for name in made:
         work.made(f"{top.name}/{name}")
     return lines, server
+
+
+def _recorded(here: Home) -> list[dict[str, Any]]:
+    """The lines of the audit file; none where it is damaged, which is no reason to copy nothing."""
+    try:
+        return audit.read(here.audit)
+    except HeadraceError as error:
+        console.say(f"warning: {error.message}; it is copied as it is")
+        return []
 
 
 @dataclass

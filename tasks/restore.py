@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
 import shutil
 import uuid
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import (
-    audit,
     audit_key,
     backups,
     console,
@@ -21,6 +23,9 @@ from headrace.infra import (
 from headrace.infra.backups import POSTGRESQL, STATE, Manifest
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home, home
+
+_STAGED = ".restoring-"
+"""In the name of a folder that is being filled."""
 
 
 def check(source: Path) -> dict[str, Any]:
@@ -70,9 +75,12 @@ def restore(source: Path) -> dict[str, Any]:
         )
     private.begin(here)
     here.root.parent.mkdir(parents=True, exist_ok=True)
-    staged = here.root.with_name(f".{here.root.name}.restoring-{uuid.uuid4().hex[:8]}")
+    _remove_killed(here)
+    staged = here.root.with_name(f".{here.root.name}{_STAGED}{uuid.uuid4().hex[:8]}")
+    staged.mkdir(mode=0o700)
+    held = os.open(staged, os.O_RDONLY)
     try:
-        staged.mkdir(mode=0o700)
+        fcntl.flock(held, fcntl.LOCK_EX)
         _fill(staged, folder, manifest)
         if manifest.postgresql:
             dumps = folder / POSTGRESQL
@@ -84,8 +92,19 @@ def restore(source: Path) -> dict[str, Any]:
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    audit.read(here.audit)
+    finally:
+        os.close(held)
     return {**_answer(folder, manifest), "home": str(here.root)}
+
+
+def _remove_killed(here: Home) -> None:
+    """Remove what restores that were killed have left beside the state folder's place."""
+    for old in here.root.parent.glob(f".{glob.escape(here.root.name)}{_STAGED}*"):
+        fd = os.open(old, os.O_RDONLY)
+        with contextlib.suppress(BlockingIOError):  # that one is at work
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+        os.close(fd)
 
 
 def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:

@@ -228,6 +228,20 @@ def test_what_lies_outside_the_state_folder_is_named(
     assert backup.make(tmp_path / "backups")["outside"] == [f"{tmp_path}/elsewhere/release"]
 
 
+@pytest.mark.parametrize("what", ["the audit file", "the backup before"])
+def test_damage_elsewhere_is_no_reason_to_copy_nothing(
+    what: str, state: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fill(state, FILES | {"audit.jsonl": b"not a line\n"} if what == "the audit file" else FILES)
+    first = backup.make(tmp_path / "backups")
+    if what == "the backup before":
+        (Path(first["backup"]) / "manifest.json").write_text("{")
+    again = backup.make(tmp_path / "backups")
+    assert again["files"] == first["files"] and "warning" in capfd.readouterr().err
+    assert (what == "the audit file") is (again["copied"] == 0)
+    assert restore.check(Path(again["backup"]))["files"] == first["files"]
+
+
 def test_nothing_is_backed_up_where_nothing_is(state: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no state to back up"):
         backup.make(tmp_path / "backups")

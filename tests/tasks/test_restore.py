@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,34 @@ def test_a_place_without_a_backup(tmp_path: Path, state: Path) -> None:
     with pytest.raises(InputError, match="no finished backup"):
         restore.restore(tmp_path)
     assert not state.exists()
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from headrace.infra import backups
+from headrace.tasks import restore
+def stuck(*given):
+    print("half", flush=True)
+    time.sleep(600)
+backups.copy = stuck
+restore.restore(Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_restore_leaves_no_state_folder_and_the_next_one_clears_up(
+    backed_up: Path, state: Path
+) -> None:
+    command = [sys.executable, "-c", KILLED, str(backed_up)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "half\n"
+        (half,) = state.parent.glob(".*restoring*")
+        assert not state.exists()
+        restore._remove_killed(Home(state))
+        assert half.exists(), "a restore that is at work is left alone"
+        process.kill()
+    assert restore.restore(backed_up)["files"] == 3
+    assert state.is_dir() and not half.exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
