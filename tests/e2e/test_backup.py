@@ -59,12 +59,14 @@ def test_a_live_backup_lives_elsewhere(
             seen = [int(writer.stdout.readline()) for _ in range(20)]
             reader = threading.Thread(target=lambda: seen.extend(map(int, writer.stdout)))  # type: ignore[arg-type]
             reader.start()
-            before = seen[-1]
-            made = doors.run("backup", str(target))
-            after = seen[-1]
-            again = doors.run("backup", str(target))
-            writer.kill()
-            reader.join()
+            try:
+                before = seen[-1]
+                made = doors.run("backup", str(target))
+                after = seen[-1]
+                again = doors.run("backup", str(target))
+            finally:
+                writer.kill()
+                reader.join()
         assert after > before, "figures were written while the copy was made"
         assert made["copied"] == made["files"] and made["outside"] == []
         assert again["copied_bytes"] < made["copied_bytes"] / 2
