@@ -558,6 +558,44 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     return Answer(data, litter_screen(data))
 
 
+@verb(cli, "backup", "headrace backup /mnt/backups", reads=True)
+@click.argument("target", type=click.Path(path_type=Path))
+def backup(call: Call, target: Path) -> Answer:
+    """Copy the state folder to TARGET/TIME, while everything runs; what is there is linked.
+
+    Passwords, logs and unfinished curations are not copied; nor is the key of the audit file, which
+    lies outside the state folder.
+    """
+    from headrace.infra.settings import Shared
+
+    call.settings(Shared)
+    from headrace.flows.screen import backup_screen
+    from headrace.tasks.backup import make
+
+    data = make(target.absolute())
+    return Answer(data, backup_screen(data))
+
+
+@verb(cli, "restore", "headrace restore /mnt/backups", reads=True)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Only hold every file of the backup against its hash.")
+def restore(call: Call, source: Path, check: bool) -> Answer:
+    """Make a state folder of a backup, or of the newest one in a folder of backups.
+
+    HEADRACE_HOME names the folder, which must be empty or not be there; it appears whole or not at
+    all.
+    """
+    from headrace.infra.settings import Shared
+
+    call.settings(Shared)
+    from headrace.flows.screen import restore_screen
+    from headrace.tasks import restore as work
+
+    place = source.absolute()
+    data = work.check(place) if check else work.restore(place)
+    return Answer(data, restore_screen(data))
+
+
 @verb(cli, "audit", "headrace audit verify", reads=True)
 @click.argument("action", type=click.Choice(["verify", "show"]))
 def audit(call: Call, action: str) -> Answer:

@@ -463,3 +463,37 @@ def litter_screen(data: dict[str, Any]) -> str:
         rows.append((said, "Prefect's: {runs:,} runs, {events:,} events".format(**data["prefect"])))
     rows.append((freed, f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
     return "\n".join([_rule("gc"), *_rows(rows)])
+
+
+def backup_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace backup`."""
+    rows = [
+        ("backup", data["backup"]),
+        ("files", f"{data['files']:,}, {data['bytes'] / 1e6:,.1f} MB"),
+        ("copied", f"{data['copied']:,}, {data['copied_bytes'] / 1e6:,.1f} MB; the rest is linked"),
+        *_apart(data),
+    ]
+    if data["audit_key"]:
+        rows.append(("copy by hand", f"{data['audit_key']}: the key of the audit file"))
+    return "\n".join([_rule("backup"), *_rows(rows)])
+
+
+def restore_screen(data: dict[str, Any]) -> str:
+    """The end of `headrace restore`."""
+    rows = [
+        *([("restored to", data["home"])] if data["home"] else []),
+        ("backup", f"{data['backup']}, of {data['made']}"),
+        ("files", f"{data['files']:,}, {data['bytes'] / 1e6:,.1f} MB, each as it was copied"),
+        *_apart(data),
+    ]
+    if data["missing_keys"]:
+        rows.append(("audit key", "not here: put it back, then `headrace audit verify`"))
+    if data["home"]:
+        rows.append(("next", "`headrace audit verify`, `headrace up`"))
+    return "\n".join([_rule("restore"), *_rows(rows)])
+
+
+def _apart(data: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a backup does not hold."""
+    rows = [("not in it", ", ".join(data["left_out"]))] if data["left_out"] else []
+    return [*rows, *(("outside, not in it", place) for place in data["outside"])]

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -185,6 +185,12 @@ def kept(home: Home) -> Server | None:
     return server
 
 
+def rename(home: Home, place: Home) -> None:
+    """Note that a state folder is about to be moved to `place`."""
+    if (server := kept(home)) is not None:
+        storage.write_private(_file(home), asdict(replace(server, home=str(place.root))))
+
+
 def stores(home: Home, server: Server | None) -> tuple[str, str]:
     """(Prefect's, MLflow's) database URL."""
     if server is None:
@@ -208,7 +214,7 @@ def prefect_environment(server: Server | None) -> dict[str, str]:
     at = server.address
     found = {variable: at.options[key] for key, variable in _FILES.items() if key in at.options}
     if at.name:
-        with _connected(server) as cursor:
+        with connected(server) as cursor:
             path = _search_path(cursor, server.names[0])
         found["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = path
     return found
@@ -253,7 +259,7 @@ def choose(home: Home, asked: str | None) -> Server | None:
         else:
             server = Server(asked, secrets.token_hex(4), str(home.root), folder_id(home, make=True))
     if server is not None:
-        with _connected(server) as cursor:
+        with connected(server) as cursor:
             # Named before they are made, so that a kill leaves none that no folder knows of.
             storage.write_private(_file(home), asdict(server))
             _make(cursor, server)
@@ -288,7 +294,7 @@ def _make(cursor: Any, server: Server) -> None:
 
 
 @contextlib.contextmanager
-def _connected(server: Server) -> Iterator[Any]:
+def connected(server: Server) -> Iterator[Any]:
     """A cursor on the server, whose faults are said in a sentence without the password."""
     import psycopg2
 

@@ -324,8 +324,13 @@ def _refuse_other(
     """Nothing, where a stack that runs is what is asked for.
 
     Raises:
-        UsageError: it has other ports, another database or other servers.
+        UsageError: it has other ports, another database or other servers, or is open to everybody.
     """
+    if not said.get("owner"):
+        raise UsageError(
+            f"the stack of {home.root} was started by an older version, which asks for no password",
+            "`headrace down`, then `headrace up`",
+        )
     for name, url in _addresses(said["ports"], environ).items():
         if said[name] != url:
             raise UsageError(

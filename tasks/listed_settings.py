@@ -14,6 +14,7 @@ from headrace.tasks.settings import (
     CurateVerb,
     DeployVerb,
     GateVerb,
+    GcVerb,
     MonitorVerb,
     PretrainVerb,
     RetrainVerb,
@@ -35,6 +36,7 @@ MODELS: dict[str, type[Shared]] = {
     "gate": GateVerb,
     "monitor": MonitorVerb,
     "retrain": RetrainVerb,
+    "gc": GcVerb,
 }
 """Verbs with settings of their own; all others take those that every verb shares."""
 _ALL = ("run", "deploy", "up")

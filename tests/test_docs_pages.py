@@ -14,8 +14,8 @@ from headrace.infra.services import DEFAULT_PORTS, all_services
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-OWN = ("architecture.md", "glossary.md", "why.md")
-TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"(?<!`)\[[^\]\[]*\]\(([^)\s]+)\)")
 COMMON = {"--help", "-h", "--json", "--set", "--config", "--profile"}
@@ -75,23 +75,25 @@ def test_every_row_of_why_has_a_request_a_figure_or_limit_and_a_test() -> None:
     assert len(asked) >= 12
     for users, answer, figure, test in asked:
         assert re.search(r"https://github\.com/[\w./-]+/issues/\d+", users), users
-        assert answer and TEST.search(test), users
+        assert answer and any(name for _, name in TEST.findall(test)), users
         assert CODE.search(figure) or "the test" in figure, users
 
 
-def test_the_tests_that_why_names_exist() -> None:
-    named = TEST.findall(page("why.md"))
-    assert named
-    for file, name in named:
-        tree = ast.parse((ROOT / file).read_text())
-        there = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-        assert name in there, f"{file}::{name}"
+def functions(path: Path) -> set[str]:
+    return {n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_the_commands_that_a_page_names_exist(name: str) -> None:
-    commands = [code for code in CODE.findall(page(name)) if code.startswith("headrace ")]
-    assert commands
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_the_tests_that_a_page_names_exist(path: Path) -> None:
+    for file, name in TEST.findall(path.read_text(encoding="utf-8")):
+        assert (ROOT / file).is_file(), file
+        assert not name or name in functions(ROOT / file), f"{file}::{name}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_the_commands_that_a_page_names_exist(path: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    commands = [code for code in CODE.findall(text) if code.startswith("headrace ")]
     assert [(c, f) for c in commands if (f := fault(c))] == []
 
 
@@ -121,7 +123,7 @@ def test_the_glossary_is_in_alphabetical_order_and_says_where_a_term_is_met() ->
         assert CODE.search(met) or LINK.search(met) or "MLflow's" in met, name
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_the_links_of_a_page_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(path.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", link):

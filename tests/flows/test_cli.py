@@ -19,7 +19,7 @@ from headrace.tasks.settings import PretrainVerb
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
     "gate", "monitor", "retrain", "up", "down", "deploy", "alert", "decide", "rollback", "status",
-    "gc", "audit", "doctor",
+    "gc", "backup", "restore", "audit", "doctor",
 )  # fmt: skip
 LATER = (
     ["replay"], ["align", "dpo"], ["align", "grpo"],

@@ -65,6 +65,21 @@ def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
     assert stack.running(place) is None
 
 
+def test_a_stack_of_a_version_without_passwords_is_ended_and_not_taken_over(
+    tmp_path: Path,
+) -> None:
+    place = Home(tmp_path)
+    with marked("m", tmp_path) as supervisor:
+        said = write(place, pid=supervisor.pid)
+        del said["owner"], said["folder"]
+        record(place).write_text(json.dumps({**said, "home": str(tmp_path)}))
+        assert stack.running(place) is not None
+        with pytest.raises(UsageError, match="started by an older version"):
+            stack.up(place, StackSettings())
+        stack.down(place)
+        assert supervisor.wait(20) is not None and stack.running(place) is None
+
+
 def test_a_stack_leaves_no_process_that_has_its_mark(tmp_path: Path) -> None:
     place = Home(tmp_path)
     with marked("of this test") as child, marked("of another") as other:
