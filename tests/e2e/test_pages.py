@@ -17,9 +17,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pyarrow import dataset
 
 from headrace.flows.cli import cli, spread
 from headrace.infra.config_file import read_config
@@ -29,6 +31,8 @@ from headrace.training.scoring.policy import read_policy
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "docs" / "examples"
+COLLECTED = "collected.jsonl"
+"""The sample with a line for every outcome."""
 WALKS = (("data-engineer",), ("ml-lead",), ("automation", "monitors"))
 """Pages that are followed in one folder, one after the other."""
 PAGES = [page for walk in WALKS for page in walk]
@@ -247,3 +251,30 @@ def test_a_page_can_be_followed_word_for_word(walk: tuple[str, ...], tmp_path: P
         shown = [" ".join(line.split()) for line in printed.splitlines()]
         for line in block.prints:
             assert line in shown, f"{block.page}: {line!r} is not what it prints\n{printed[-2000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_the_samples_come_to_what_their_readme_says(headrace: Any, tmp_path: Path) -> None:
+    code, answer, err = headrace(
+        tmp_path / "home", "curate", "--input", str(SAMPLES / "corpus"), "--output", str(tmp_path)
+    )
+    assert code == 0, err
+    text = (SAMPLES / "README.md").read_text(encoding="utf-8")
+    listed = {int(n): became for n, became in re.findall(r"^\| (\d+) \|.*\| (.*?) \|$", text, re.M)}
+    assert set(listed) == set(range(1, 14))
+    release = Path(answer["release"])
+    rejected = dataset.dataset(release / "rejected").to_table(["source", "position", "reason"])
+    reasons = {r["position"]: r["reason"] for r in rejected.to_pylist() if COLLECTED in r["source"]}
+    copies = {r["reason"] for r in rejected.to_pylist() if COLLECTED not in r["source"]}
+    for line, became in listed.items():
+        (reason,) = re.findall(r"`([\w.]+)`", became) or [None]
+        if line <= 2:
+            assert reason in copies | {reasons.get(line)}, line
+        else:
+            assert reasons.get(line) == reason, line
+    assert copies <= {"duplicate.exact", "duplicate.near"}, "every other sample is kept"
+    unreadable = dataset.dataset(release / "unreadable").to_table(["source", "position"])
+    assert unreadable.column("position").to_pylist() == [3] and "unreadable" in listed[3]
+    domains = {p.name for p in (release / "documents").glob("lang=*/domain=*")}
+    assert domains == {f"domain={d}" for d in ("general", "legal", "medical", "financial")}
