@@ -14,6 +14,7 @@ the state folder is named relative to it, so that a copy has windows of its own 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.infra import quarantine, releases, storage
 from headrace.infra.companions import why_none
-from headrace.infra.errors import GoneError, InputError
+from headrace.infra.errors import GoneError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest, sha256
 from headrace.infra.lock import exclusive
@@ -45,6 +46,9 @@ logger = logging.getLogger(__name__)
 def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     """The inputs of a window: its files where it was made of an inbox, a release's documents.
 
+    Only this state folder's own windows are read as such: a file of that name elsewhere could list
+    any text.
+
     Raises:
         InputError: the window's file isn't there or is none, or its inbox doesn't answer.
         GoneError: text of it has gone or changed since.
@@ -58,6 +62,9 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     if not window.endswith(WINDOW):
         return (Source(uri=window),)
     try:
+        own = os.path.realpath(home().windows)
+        if not Path(os.path.realpath(_local(window))).is_relative_to(own):
+            raise ValueError("it lies elsewhere")
         said = _Window.checked(storage.read_json(window))
         inbox, files = _absolute(said["inbox"]), [_File(**f) for f in said["files"]]
     except (OSError, ValueError, TypeError):
@@ -73,6 +80,42 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
                 "give new text a new name; with its old content the window is as it was",
             )
     return tuple(Source(uri=f.place) for f in files)
+
+
+def _local(uri: str) -> Path:
+    path = storage.local_path(uri)
+    if path is None:
+        raise ValueError("no local path")
+    return path
+
+
+def files_read(text: str) -> list[str]:
+    """The files that are read for a window or a release, as far as links can lead elsewhere.
+
+    Empty for text on S3, which has no links.
+
+    Raises:
+        InputError: something of it isn't there.
+        UsageError: it is a release whose manifest is damaged.
+    """
+    from headrace.spark_jobs.inventory_job import list_inputs
+
+    if storage.local_path(text) is None:
+        return []
+    sources = window_sources(text)
+    files = [s.uri for s in sources if storage.local_path(s.uri) is None]
+    if local := [s for s in sources if storage.local_path(s.uri) is not None]:
+        files += [f.uri for f in list_inputs(local)]
+    if releases.is_release(text):
+        try:
+            for release in releases.lineage(text):
+                names = ["manifest.json", *(f["path"] for f in releases.manifest(release)["files"])]
+                files += [storage.join(release, name) for name in names]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(
+                f"{text}: a release whose manifest is damaged", "give the text that it was made of"
+            ) from None
+    return files
 
 
 def check_there(text: str) -> None:
@@ -205,22 +248,32 @@ def _arrived(
     """The files that no window has and that no program writes any more, in the order of names.
 
     What only accompanies data (a README, checksums) or has a name that programs give while they
-    write is none of them.
+    write is none of them. Nor is what a link leads to out of the inbox: whoever may write there
+    could have any file of this account's taught to the model.
     """
+    folder = storage.local_path(inbox)
+    real = None if folder is None else os.path.realpath(folder)
 
     def look() -> dict[str, tuple[int, int]]:
         found = {}
         for uri, size, changed in storage.listing(inbox):
             state = size, changed
             if uri not in taken:
-                if not why_none(uri.rpartition("/")[2]):
+                if real is not None and not Path(os.path.realpath(_local(uri))).is_relative_to(
+                    real
+                ):
+                    outside.add(uri)
+                elif not why_none(uri.rpartition("/")[2]):
                     found[uri] = state
             elif not taken[uri].intact(state):
                 logger.warning("%s has changed since its window was made: give new text a new "
                                "name", uri)  # fmt: skip
         return found
 
+    outside: set[str] = set()
     before, now = look(), time.time_ns()
+    for uri in sorted(outside):
+        logger.warning("%s is passed over: a link leads out of the inbox; put a copy there", uri)
     # What was written "in the future" was so before the clock was set back: it isn't written now.
     quiet = {u: s for u, s in before.items() if abs(now - s[1]) >= settings.settle_seconds * 1e9}
     if not quiet:
