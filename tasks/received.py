@@ -188,13 +188,17 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
             paths[number] = events.to_outbox(home(), event)
     send_outbox()
     away = [e for e in faults.values() if isinstance(e, UnansweredError)]
-    if away or (faults and not paths):
-        raise (away or list(faults.values()))[0]
+    if away:
+        raise away[0]
+    if faults and not paths:
+        raise next(iter(faults.values()))
     reasons = why_they_wait() if any(path.exists() for path in paths.values()) else {}
     alerts = []
     for number, payload in enumerate(payloads):
+        outbox: str | None = None
+        why: str | None
         if number in faults:
-            sent, outbox, why = False, None, f"not taken: {faults[number].message}"
+            sent, why = False, f"not taken: {faults[number].message}"
         else:
             outbox = str(paths[number]) if paths[number].exists() else None
             sent, why = outbox is None, reasons.get(outbox) if outbox else None
