@@ -19,11 +19,13 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field
 
+from headrace.infra import clock, quarantine, storage
 from headrace.infra.home import Home
 from headrace.infra.settings import Settings
 
@@ -206,6 +208,33 @@ def sizes(home: Home) -> dict[str, int]:
             with contextlib.suppress(OSError):  # it went while we looked
                 found[own] += os.lstat(os.path.join(place, name)).st_size
     return dict(found.most_common())
+
+
+class _Sizes(clock.Stamp):
+    """What `recent_sizes` keeps."""
+
+    at: quarantine.Instant
+    parts: dict[str, int]
+
+
+def recent_sizes(home: Home, seconds: float = 300.0) -> dict[str, int]:
+    """`sizes` as of some minutes ago at most, for what asks again and again: it walks every file.
+
+    Args:
+        home: the state folder.
+        seconds: how old the answer may be.
+    """
+    path = home.root / "sizes.json"
+    kept = quarantine.read(path, _Sizes.model_validate)
+    if kept is not None:
+        stamp = clock.Stamp(**kept.model_dump(include=set(clock.Stamp.model_fields)))
+        if clock.age(datetime.fromisoformat(kept.at), stamp) < seconds:
+            return kept.parts
+    parts = sizes(home)
+    if home.begun():
+        said = _Sizes(at=clock.now().isoformat(), parts=parts, **clock.stamp().model_dump())
+        storage.write_json(path, said.model_dump())
+    return parts
 
 
 def measure(path: Path) -> tuple[int, float]:
