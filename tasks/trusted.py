@@ -29,10 +29,12 @@ _NO_TEXT = ("stack", "prefect", "spark", "logs", "receiver.json", "deploy.json",
 
 
 def note(window: str) -> None:
-    """Note that this state folder's owner has an alert raised on a window."""
+    """Note that this state folder's owner has an alert raised on a window.
+
+    The note is kept for as long as a window is (retention.windows_days), counted from the last one.
+    """
     said = {"window": window, "raised": datetime.now(UTC).isoformat(timespec="seconds")}
-    if not _note(window).exists():
-        storage.write_json(_note(window), said)
+    storage.write_json(_note(window), said)
 
 
 def why_not(window: str, roots: Iterable[str]) -> str | None:
