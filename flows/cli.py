@@ -24,7 +24,6 @@ from headrace.flows.command import (
     join_prefect,
     log,
     not_built,
-    profile_settings,
     start_prefect,
     verb,
     without_values,
@@ -34,6 +33,7 @@ from headrace.infra.config_file import Config
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
 from headrace.infra.owner import other_owner
+from headrace.infra.profiles import profile_settings
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import layered
 from headrace.infra.visible import visible

@@ -18,17 +18,16 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from headrace.infra import console, faults, servers, stack
-from headrace.infra.config_file import Config, read_config
+from headrace.infra import console, faults, servers
+from headrace.infra.config_file import Config
 from headrace.infra.endpoints import Endpoints, endpoints
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import home
+from headrace.infra.profiles import LOCAL, profile_settings
 from headrace.infra.setting_tree import laid
 from headrace.infra.settings import NotifySettings, Shared, given, layered, load
 from headrace.infra.visible import json_line, visible
 
-PROFILES = Path(__file__).resolve().parents[1] / "infra" / "configs" / "profiles"
-LOCAL = "local"
 """The profile of a command that is given none."""
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
@@ -83,15 +82,6 @@ class Call:
         sources = given(self.config, self.sets)
         self.made = layered(model, sources)
         return sources
-
-
-def profile_settings(name: str) -> dict[str, Any]:
-    """What a profile sets; the cluster is that of the stack while it is up."""
-    profile = read_config(PROFILES / f"{name}.yaml").data
-    if name == "cluster" and (up := stack.running(home())):
-        today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
-        profile = laid(profile, today, Shared)
-    return profile
 
 
 class Text(click.ParamType[str]):

@@ -22,7 +22,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
-from headrace.flows.command import LOCAL, profile_settings
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
 from headrace.infra import pools, storage
@@ -31,6 +30,8 @@ from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
+from headrace.infra.prefect_api import pages
+from headrace.infra.profiles import LOCAL, profile_settings
 from headrace.infra.walk import expand
 from headrace.tasks import kept_settings, notices, records
 from headrace.tasks.alerts import send_outbox
@@ -156,14 +157,16 @@ def _check_after_release(settings: DeployVerb, forms: list[Form]) -> None:
 
 
 def _check_pools(client: SyncPrefectClient, forms: list[Form]) -> None:
-    there = [pool.name for pool in client.read_work_pools(limit=200)]
     for form in forms:
         pool = form.entry.work_pool.name
-        if pool not in there:
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound:
+            there = ", ".join(p.name for p in pages(client.read_work_pools)) or "none"
             raise UsageError(
                 f"{form.name}: the server has no work pool {pool}",
-                f"its pools: {', '.join(there) or 'none'}; make it: `prefect work-pool create`",
-            )
+                f"its pools: {there}; make it: `prefect work-pool create`",
+            ) from None
 
 
 def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:

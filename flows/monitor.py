@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import deployment
 
 from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
@@ -29,7 +30,9 @@ def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[s
     )
     verdict = {**verdict, "reference": release_id(against)}
     if verdict["drift"]:
-        waits = emit(alert_payload(window, against, verdict), settings)
+        # A deployed run's window is a parameter that whoever has the API's password may set.
+        owners = deployment.id is None
+        waits = emit(alert_payload(window, against, verdict), settings, owners=owners)
         verdict = {**verdict, "outbox": waits}
     judged(window, verdict)
     return verdict

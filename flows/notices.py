@@ -11,10 +11,11 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Completed
+from pydantic import ValidationError
 
 from headrace.infra import faults, servers
 from headrace.infra.home import home
-from headrace.infra.settings import Shared
+from headrace.infra.settings import NotifySettings, Shared
 from headrace.infra.visible import visible
 from headrace.tasks.notices import notify
 
@@ -24,14 +25,26 @@ OVERTAKEN = "Overtaken"
 
 def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
     """Tell of a run that failed, crashed or was cancelled."""
-    notify(
-        Shared.model_validate(_shared(run.parameters)).notify,
-        flow.name,
-        state.name or state.type.value,
-        _reason(state),
-        again(str(run.id)),
-        {"run": page_of(str(run.id)), "log": str(home().logs / "flows.log")},
-    )
+    name = state.name or state.type.value
+    tell_of_end(flow.name, str(run.id), run.parameters, name, _reason(state))
+
+
+def tell_of_end(flow: str, run: str, parameters: dict[str, Any], state: str, reason: str) -> None:
+    """Notify the owner of a run, not this one, that has failed, crashed or been cancelled.
+
+    Args:
+        flow: name of its flow.
+        run: its id.
+        parameters: its own.
+        state: name of its state.
+        reason: one sentence.
+    """
+    try:
+        settings = Shared.model_validate(_shared(parameters)).notify
+    except ValidationError:  # what is wrong with the run may be its parameters
+        settings = NotifySettings()
+    links = {"run": page_of(run), "log": str(home().logs / "flows.log")}
+    notify(settings, flow, state, reason, again(run), links)
 
 
 def ended(name: str, message: str) -> State[Any]:

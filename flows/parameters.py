@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.flows.command import LOCAL, profile_settings
 from headrace.infra import storage
 from headrace.infra.endpoints import endpoints
 from headrace.infra.home import home
@@ -31,8 +30,7 @@ def kept_parameters() -> dict[str, Any]:
     Raises:
         UsageError: `deploy.json` is damaged.
     """
-    kept = kept_settings.read()
-    return parameters(kept_settings.effective(kept, profile_settings(kept.profile or LOCAL)))
+    return parameters(kept_settings.today())
 
 
 def parameters(settings: DeployVerb) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from headrace.infra import console, faults, storage
-from headrace.infra.errors import HeadraceError, InputError, UsageError
+from headrace.infra.errors import HeadraceError, InputError, UnansweredError, UsageError
 from headrace.infra.home import home
 from headrace.infra.ports import HOST
 from headrace.infra.settings import Shared
@@ -83,6 +83,8 @@ def application(word: str, shared: Shared) -> Starlette:
                 return _refused(401, "no token, or a wrong one", hint, headers)
             try:
                 found: Response = await answer(request)
+            except UnansweredError as error:
+                return _refused(503, error.message, error.hint)
             except (UsageError, InputError) as error:
                 return _refused(422, error.message, error.hint)
             except HeadraceError as error:

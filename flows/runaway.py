@@ -1,98 +1,156 @@
 """A limit on what automations do: one that starts runs without bound is paused, and it is reported.
 
 `headrace deploy` makes none that fires on the events of its own runs, but Prefect's pages do: one
-without `expect` fires on every event, and each of its runs makes more of them.
+without `expect` fires on every event, and each of its runs makes more of them. Workers look for
+such automations beside the run that they have at work, which may last for days.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    WorkPoolFilter,
+)
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from headrace.flows import notices
-from headrace.infra.settings import Shared
+from headrace.infra import servers
+from headrace.infra.prefect_api import pages
+from headrace.infra.settings import NotifySettings
+from headrace.tasks.notices import notify
 
 PERIOD = timedelta(minutes=10)
 MOST_RUNS = 90
 """Runs of a deployment that one automation may start within a period: one every seven seconds."""
-_PAGE = 200
-"""Rows that the server gives at once."""
+EVERY = 30.0
+"""Seconds between two looks of a worker."""
 logger = logging.getLogger(__name__)
 
 
-def pause_runaway(settings: Shared) -> list[str]:
-    """Pause the automations that started too many runs of this run's deployment; their names.
+def pause_runaways(pool: str) -> list[str]:
+    """Pause the automations that started too many runs of the deployments in a pool.
 
-    Their runs that still wait are cancelled, unless they carry an alert: the run takes these over
-    (tasks/alerts.py).
+    On another's server only headrace's own count, by their tag.
+
+    All of their runs that still wait are cancelled, however old, unless they carry an alert: the
+    next round takes these over (tasks/alerts.py).
+
+    Returns:
+        The names of those that were paused now.
     """
-    if not deployment.id:
-        return []
     paused = []
     with get_client(sync_client=True) as client:
-        for automation, runs in _by_automation(client, UUID(deployment.id)).items():
-            if len(runs) <= MOST_RUNS:
+        # A server of others may have deployments of theirs in the pool.
+        own = os.environ.get(servers.PREFECT) in servers.own_addresses(os.environ)
+        tags: dict[str, Any] = {} if own else {"tags": {"all_": ["headrace"]}}
+        tagged = DeploymentFilter.model_validate(tags)
+        in_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+        found = pages(client.read_deployments, deployment_filter=tagged, work_pool_filter=in_pool)
+        deployments = {d.id: d for d in found}
+        if not deployments:
+            return []
+        waiting = _runs(
+            client, deployments, {"state": {"type": {"any_": ["SCHEDULED", "PENDING"]}}}
+        )
+        now = datetime.now(UTC)
+        recent = _runs(client, deployments, {
+            "expected_start_time": {
+                "after_": (now - PERIOD).isoformat(), "before_": (now + PERIOD).isoformat(),
+            },
+        })  # fmt: skip
+        for (automation, deployment), most in _fastest([*waiting, *recent]).items():
+            if most <= MOST_RUNS:
                 continue
-            name = _pause(client, automation)
-            if name is None:
-                continue
-            paused.append(name)
-            for run in runs:
-                waits = run.state_type in (StateType.SCHEDULED, StateType.PENDING)
-                if waits and str(run.id) != flow_run.id and not run.parameters.get("alert"):
-                    gone: State[Any] = Cancelled(
-                        name="Runaway", message=f"the automation {name} was paused"
-                    )
-                    client.set_flow_run_state(run.id, gone, force=True)
-            reason = (
-                f"the automation {name!r} started {len(runs)} runs in "
-                f"{PERIOD.total_seconds() / 60:g} minutes and is paused"
-            )
-            logger.warning("%s", reason)
-            notices.tell(settings, str(flow_run.flow_name), "Paused", reason,
-                         "headrace deploy")  # fmt: skip
+            name, enabled = _pause(client, automation)
+            # Also where it was paused before: a kill may have come before the last of them.
+            _cancel(client, (r for r in waiting if _started_by(r) == automation), name)
+            if enabled:
+                paused.append(name)
+                _report(client, deployments[deployment], name, most)
     return paused
 
 
-def _by_automation(client: SyncPrefectClient, own: UUID) -> dict[UUID, list[FlowRun]]:
-    """The runs of a deployment in the last period, by the automation that started them."""
-    since = (datetime.now(UTC) - PERIOD).isoformat()
-    wanted = FlowRunFilter.model_validate(
-        {"deployment_id": {"any_": [own]}, "expected_start_time": {"after_": since}}
+def _runs(
+    client: SyncPrefectClient, deployments: Iterable[UUID], which: dict[str, Any]
+) -> list[FlowRun]:
+    """The runs of some deployments that automations started."""
+    of = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
+    found = pages(
+        client.read_flow_runs,
+        flow_run_filter=FlowRunFilter.model_validate(which),
+        deployment_filter=of,
+        sort=FlowRunSort.ID_DESC,
     )
-    found: dict[UUID, list[FlowRun]] = {}
-    offset = 0
-    while page := client.read_flow_runs(
-        flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_PAGE,
-        offset=offset,
-    ):  # fmt: skip
-        for run in page:
-            by = run.created_by
-            if by is not None and by.type == "AUTOMATION" and by.id:
-                found.setdefault(UUID(str(by.id)), []).append(run)
-        offset += len(page)
-        if len(page) < _PAGE:
-            break
-    return found
+    return [run for run in found if _started_by(run) is not None]
 
 
-def _pause(client: SyncPrefectClient, automation: UUID) -> str | None:
-    """Pause an automation; its name, None where it is paused already or gone."""
+def _started_by(run: FlowRun) -> UUID | None:
+    by = run.created_by
+    return UUID(str(by.id)) if by is not None and by.type == "AUTOMATION" and by.id else None
+
+
+def _fastest(runs: Iterable[FlowRun]) -> dict[tuple[UUID, UUID], int]:
+    """{(automation, deployment): the most of its runs within a period, whenever that was}."""
+    starts: dict[tuple[UUID, UUID], dict[UUID, datetime]] = {}
+    for run in runs:
+        by = _started_by(run)
+        if by is not None and run.deployment_id is not None and run.expected_start_time is not None:
+            starts.setdefault((by, run.deployment_id), {})[run.id] = run.expected_start_time
+    most = {}
+    for key, times in starts.items():
+        ordered, first, most[key] = sorted(times.values()), 0, 0
+        for last, at in enumerate(ordered):
+            while at - ordered[first] > PERIOD:
+                first += 1
+            most[key] = max(most[key], last - first + 1)
+    return most
+
+
+def _pause(client: SyncPrefectClient, automation: UUID) -> tuple[str, bool]:
+    """Pause an automation: (its name, whether it was enabled)."""
     try:
         found = client.read_automation(automation)
     except ObjectNotFound:
-        return None
-    if found is None or not found.enabled:
-        return None
-    client.pause_automation(automation)
-    return found.name
+        found = None
+    if found is None:
+        return str(automation), False
+    if found.enabled:
+        client.pause_automation(automation)
+    return found.name, found.enabled
+
+
+def _cancel(client: SyncPrefectClient, runs: Iterable[FlowRun], name: str) -> None:
+    for run in runs:
+        if not run.parameters.get("alert"):
+            gone: State[Any] = Cancelled(
+                name="Runaway", message=f"the automation {name} was paused"
+            )
+            try:
+                client.set_flow_run_state(run.id, gone, force=True)
+            except ObjectNotFound:  # somebody has deleted it
+                continue
+
+
+def _report(
+    client: SyncPrefectClient, deployment: DeploymentResponse, name: str, most: int
+) -> None:
+    reason = (
+        f"the automation {name!r} started {most} runs of {deployment.name} in "
+        f"{PERIOD.total_seconds() / 60:g} minutes and is paused"
+    )
+    logger.warning("%s", reason)
+    flow = client.read_flow(deployment.flow_id).name
+    notify(NotifySettings(), flow, "Paused", reason, "headrace deploy", {})

@@ -19,7 +19,6 @@ from prefect.runtime import deployment
 from headrace.flows import notices
 from headrace.flows.notices import ended
 from headrace.flows.parameters import kept_parameters
-from headrace.flows.runaway import pause_runaway
 from headrace.infra import stack, storage
 from headrace.infra.home import home
 from headrace.infra.ports import HOST
@@ -126,7 +125,6 @@ def curate(
 
     began, settings = time.time(), _whole(settings, "curate")
     with run_page.live():
-        pause_runaway(settings)
         sources, _, folder = chain_sources(tuple(input or ()), None)
         chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
         release = chain.fn(release_of(sources, output or folder, chosen, shared))
@@ -168,7 +166,6 @@ def monitor(
 
     waits, settings = None, _whole(settings, "monitor")
     with run_page.live():
-        pause_runaway(settings)
         alerts.send_outbox()
         if window:
             verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
@@ -214,7 +211,6 @@ def retrain(
 
     settings = _whole(settings, "retrain")
     with run_page.live():
-        pause_runaway(settings)
         if alert is not None:
             return rounds.on_alert(alert.model_dump(), settings)
         return rounds.on_window(window, force, settings)
@@ -236,7 +232,6 @@ def evaluate(
 
     began, settings = time.time(), _whole(settings, "evaluate")
     with run_page.live():
-        pause_runaway(settings)
         answer = chain.fn(model, suite, settings)
         run_page.show_metrics(answer["metrics"])
     value = answer["metrics"]["bits_per_byte"]["value"]
@@ -269,7 +264,6 @@ def lifecycle(
 
     began, settings = time.time(), _whole(settings, "lifecycle")
     with run_page.live():
-        pause_runaway(settings)
         inputs = tuple(input or ())
         job = LifecycleJob(inputs=inputs, release=release, window=window, settings=settings)
         answer = chain.fn(job)

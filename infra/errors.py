@@ -51,6 +51,11 @@ class InputError(HeadraceError):
     code = 3
 
 
+class UnansweredError(InputError):
+    """Storage or a disk that doesn't answer: what lies there may well be right, and a later try may
+    read it."""
+
+
 class UnreadableError(InputError):
     """Too many records are unreadable: it is the text itself, and no second try mends it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
 from headrace.infra.lock import exclusive
-from headrace.infra.prefect_api import request
+from headrace.infra.prefect_api import StatusError, every, request
 from headrace.infra.quarantine import Instant
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,27 @@ GIVEN_UP = 86400.0
 """Seconds after the last try when an alert of which no run comes is set aside."""
 TRIES = 5
 """How often the same event is sent at most."""
+_NO_SERVER = (401, 403, 407, 408, 425, 429, 502, 503, 504)
+"""Statuses that any event would meet: a login that doesn't hold, a server that can't work now."""
+_NO_PLACE = (404, 405)
+"""Statuses that say nothing of the event: its address isn't known, to a proxy perhaps."""
 
 
 def _names_a_resource(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(value.get(RESOURCE), str):
         raise ValueError(f"no {RESOURCE}")
+    if not all(isinstance(label, str) for label in value.values()):
+        raise ValueError("a label that is no text")
+    return value
+
+
+def _is_uuid(text: str) -> str:
+    uuid.UUID(text)
+    return text
+
+
+def _is_json(value: dict[str, Any]) -> dict[str, Any]:
+    json.dumps(value, allow_nan=False)
     return value
 
 
@@ -52,16 +69,18 @@ class _Kept(BaseModel):
     model_config = ConfigDict(strict=True)
 
     class Payload(BaseModel):
-        model_config = ConfigDict(strict=True)
+        model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
         window: str | None
+        p_value: float | None = None
+        effect: float | None = None
 
     class PutOff(BaseModel):
         model_config = ConfigDict(strict=True)
 
         time: Instant
 
-    id: str
+    id: Annotated[str, AfterValidator(_is_uuid)]
     event: str
     resource: Annotated[dict[str, Any], AfterValidator(_names_a_resource)]
     payload: Payload
@@ -73,7 +92,7 @@ class _Kept(BaseModel):
 
 def _checked(value: Any) -> dict[str, Any]:
     _Kept.model_validate(value)
-    return dict(value)
+    return _is_json(dict(value))
 
 
 def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +208,7 @@ def _automations(api: str) -> list[dict[str, Any]]:
     """The automations that start a deployment on the drift event, paused ones included."""
     return [
         automation
-        for automation in request(api, "POST", "/automations/filter", {"limit": 200})
+        for automation in every(api, "/automations/filter", {"sort": "CREATED_DESC"})
         if DRIFT in (automation["trigger"].get("expect") or ())
         and any(a["type"] == "run-deployment" for a in automation["actions"])
     ]
@@ -233,11 +252,31 @@ def _send(home: Home, api: str) -> int:
         # Prefect ignores events of long ago: it occurs when it is sent.
         event["occurred"] = clock.now().isoformat()
         said = {"tries": alert.event.get("tries", 0) + 1, "sent": clock.stamp().model_dump()}
-        request(api, "POST", "/events", [event])
+        try:
+            request(api, "POST", "/events", [event])
+        except StatusError as error:
+            _refused(alert.path, error)
+            continue
         storage.write_json(home.outbox / "sent" / alert.path.name, {**event, **said})
         alert.path.unlink()
         sent += 1
     return sent
+
+
+def _refused(path: Path, error: StatusError) -> None:
+    """Set an alert aside where the server says that it is no event; leave it where that fails.
+
+    Those behind it are sent in either case.
+
+    Raises:
+        StatusError: the server would refuse any other too.
+    """
+    if error.status in _NO_SERVER:
+        raise error
+    if 400 <= error.status < 500 and error.status not in _NO_PLACE:
+        quarantine.set_aside(path, f"the server refuses it ({error.status})")
+    else:
+        logger.warning("the alert %s waits: %s", path, error.message)
 
 
 def _recall(home: Home, api: str) -> None:
@@ -251,12 +290,16 @@ def _recall(home: Home, api: str) -> None:
         wanted = {
             "flow_runs": {"expected_start_time": {"after_": sent.isoformat()}},
             "flows": {"name": {"any_": ["retrain"]}},
-            "limit": 200,
+            "sort": "ID_DESC",
         }
-        runs = request(api, "POST", "/flow_runs/filter", wanted)
+        try:
+            runs = every(api, "/flow_runs/filter", wanted)
+        except StatusError as error:
+            _refused(path, error)
+            continue
         alerts = [run["parameters"].get("alert") for run in runs]
         window = event["payload"]["window"]
-        if any(a is not None and a.get("window") == window for a in alerts):
+        if any(isinstance(a, dict) and a.get("window") == window for a in alerts):
             path.unlink()
         elif event.get("tries", 0) >= TRIES:
             logger.warning(

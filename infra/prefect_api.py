@@ -7,16 +7,30 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from headrace.infra import servers
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 
+T = TypeVar("T")
 BUSY = 503
+PAGE = 200
+"""Rows that the server gives at once."""
 _SECONDS = 90.0
 """On a busy machine a write to SQLite waits for others for up to a minute."""
+
+
+class StatusError(HeadraceError):
+    """The server answers with a status that says no; `status` is its number."""
+
+    def __init__(
+        self, message: str, hint: str, counts: dict[str, Any] | None = None, status: int = 0
+    ) -> None:
+        super().__init__(message, hint, counts)
+        self.status = status
 
 
 def _log() -> Path:
@@ -38,7 +52,8 @@ def request(
     that is busy (503: its database was locked, and nothing was done) is asked again.
 
     Raises:
-        HeadraceError: it doesn't answer, or refuses.
+        StatusError: it refuses.
+        HeadraceError: it doesn't answer.
     """
     server = servers.joined_prefect(os.environ, api)
     call = urllib.request.Request(
@@ -59,12 +74,13 @@ def request(
             time.sleep(1)
             return request(api, method, path, body, allow, tries - 1)
         if error.code in (401, 403):
-            raise HeadraceError(
+            raise StatusError(
                 f"Prefect at {api} refuses the credentials ({error.code})",
                 "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY",
+                status=error.code,
             ) from None
-        raise HeadraceError(
-            f"Prefect answers {error.code} to {method} {path}", _see_log(server)
+        raise StatusError(
+            f"Prefect answers {error.code} to {method} {path}", _see_log(server), status=error.code
         ) from None
     except OSError as error:
         cause = getattr(error, "reason", error)
@@ -73,3 +89,32 @@ def request(
             _see_log(server),
         ) from None
     return json.loads(said) if said else None
+
+
+def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
+    """Return all rows that `read` gives, a page at a time.
+
+    Args:
+        read: takes `limit`, `offset` and what is wanted, as the methods of Prefect's client do.
+        wanted: what is wanted; a sort order that doesn't change meanwhile, too, where rows do.
+    """
+    offset = 0
+    while True:
+        page = read(**wanted, limit=PAGE, offset=offset)
+        yield from page
+        offset += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def every(api: str, path: str, body: dict[str, Any]) -> list[Any]:
+    """Return all rows that a POST to `path` (…/filter) gives, however many.
+
+    Raises:
+        HeadraceError: as of `request`.
+    """
+
+    def read(**page: int) -> list[Any]:
+        return list(request(api, "POST", path, {**body, **page}) or ())
+
+    return list(pages(read))

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field
 
+from headrace.infra import clock, quarantine, storage
 from headrace.infra.home import Home
 from headrace.infra.settings import Settings
 
@@ -50,6 +53,9 @@ class RetentionSettings(Settings):
     """Checkpoints, with the optimizer's state, of a stage that has finished."""
     quarantine_days: int = Field(default=365, ge=0)
     """Files that were found damaged and set aside."""
+    windows_days: int = Field(default=365, ge=1)
+    """Windows of an inbox that a round has settled, and notes of the text that the owner has raised
+    alerts on."""
 
 
 def prefect_environment(settings: RetentionSettings) -> dict[str, str]:
@@ -105,9 +111,33 @@ def expired(home: Home, settings: RetentionSettings) -> list[Expired]:
         *old(steps, "folders of Spark's steps", settings.spark_days),
         *old(work, UNFINISHED, settings.unfinished_days),
         *old(_files(home.quarantine), "damaged files", settings.quarantine_days),
+        *old(_files(home.windows / "raised"), "notes of alerts", settings.windows_days),
+        *_windows(home, old, settings.windows_days),
         *(e for e in _checkpoints(home) if now - _ended(e) >= settings.checkpoint_days * DAY),
     ]
     return sorted(found, key=lambda e: e.path)
+
+
+def _windows(home: Home, old: Callable[..., Iterator[Expired]], days: int) -> Iterator[Expired]:
+    """The records of settled windows: those of which `settled.jsonl` has a line (tasks/windows.py).
+
+    What isn't there yet is known by its own files only.
+    """
+    for folder in _inside(home.windows):
+        with contextlib.suppress(OSError):
+            known = set()
+            for line in (folder / "settled.jsonl").read_bytes().splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                    known.add(f"{json.loads(line)['number']:06d}")
+            records = [p for p in _inside(folder) if p.name.partition(".")[0] in known]
+            newest: dict[str, float] = {}
+            for path in records:
+                number = path.name.partition(".")[0]
+                newest[number] = max(newest.get(number, 0.0), _changed(path))
+            # A window's records go together.
+            gone = {n for n, changed in newest.items() if time.time() - changed >= days * DAY}
+            paths = [p for p in records if p.name.partition(".")[0] in gone]
+            yield from old(paths, "settled windows", days)
 
 
 def _checkpoints(home: Home) -> Iterator[Expired]:
@@ -206,6 +236,33 @@ def sizes(home: Home) -> dict[str, int]:
             with contextlib.suppress(OSError):  # it went while we looked
                 found[own] += os.lstat(os.path.join(place, name)).st_size
     return dict(found.most_common())
+
+
+class _Sizes(clock.Stamp):
+    """What `recent_sizes` keeps."""
+
+    at: quarantine.Instant
+    parts: dict[str, int]
+
+
+def recent_sizes(home: Home, seconds: float = 300.0) -> dict[str, int]:
+    """`sizes` as of some minutes ago at most, for what asks again and again: it walks every file.
+
+    Args:
+        home: the state folder.
+        seconds: how old the answer may be.
+    """
+    path = home.root / "sizes.json"
+    kept = quarantine.read(path, _Sizes.model_validate)
+    if kept is not None:
+        stamp = clock.Stamp(**kept.model_dump(include=set(clock.Stamp.model_fields)))
+        if clock.age(datetime.fromisoformat(kept.at), stamp) < seconds:
+            return kept.parts
+    parts = sizes(home)
+    if home.begun():
+        said = _Sizes(at=clock.now().isoformat(), parts=parts, **clock.stamp().model_dump())
+        storage.write_json(path, said.model_dump())
+    return parts
 
 
 def measure(path: Path) -> tuple[int, float]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from headrace.infra import private
-from headrace.infra.errors import InputError, UsageError
+from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.faults import naming
 
 if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
@@ -216,16 +216,22 @@ def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
 
 
 def unreadable(uri: str | Path, error: OSError) -> InputError:
-    """What is said of a place that can't be read: the cause, and what to do in this very case."""
+    """What is said of a place that can't be read: the cause, and what to do in this very case.
+
+    An UnansweredError where the place itself may be right: the storage is away, or refuses the keys
+    that it is shown.
+    """
     said = (str(error).splitlines() or ["no answer"])[0]
     if local_path(uri) is not None:
         cause = os.strerror(error.errno) if error.errno else said
         hint = _LOCAL.get(error.errno or 0, "check the path, and the disk that it is on")
-        return InputError(f"{display(uri)}: {cause}", hint)
+        kind = UnansweredError if error.errno in _AWAY else InputError
+        return kind(f"{display(uri)}: {cause}", hint)
     for part, hint in _REMOTE:
         if part in str(error):
-            return InputError(f"{display(uri)}: {said}", hint)
-    return InputError(f"{display(uri)}: {said}", _ENDPOINT if _endpoint() else _NO_ENDPOINT)
+            kind = InputError if part == _NO_BUCKET else UnansweredError
+            return kind(f"{display(uri)}: {said}", hint)
+    return UnansweredError(f"{display(uri)}: {said}", _ENDPOINT if _endpoint() else _NO_ENDPOINT)
 
 
 _LOCAL = {
@@ -237,6 +243,12 @@ _LOCAL = {
     errno.EIO: "the disk fails: check it, or give a copy",
     errno.ESTALE: "its network disk has gone: mount it again",
 }
+_AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),
+    *(errno.EHOSTUNREACH, errno.ENODEV, errno.ENXIO),
+)
+"""What a disk says that is gone for now."""
+_NO_BUCKET = "NO_SUCH_BUCKET"
 _ENDPOINT = "check AWS_ENDPOINT_URL and the network; `headrace doctor` tries the endpoint"
 _NO_ENDPOINT = (
     "check the network and AWS_REGION; storage that isn't Amazon's needs AWS_ENDPOINT_URL"
@@ -245,7 +257,7 @@ _REMOTE = (
     ("ACCESS_DENIED", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights here"),
     ("INVALID_ACCESS_KEY", "check AWS_ACCESS_KEY_ID"),
     ("SIGNATURE", "check AWS_SECRET_ACCESS_KEY"),
-    ("NO_SUCH_BUCKET", "check the name of the bucket"),
+    (_NO_BUCKET, "check the name of the bucket"),
 )
 """Part of the S3 client's message, and what to do."""
 

@@ -20,11 +20,14 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+from pydantic import BaseModel, ConfigDict
 
-from headrace.infra import private, servers
+from headrace.infra import private, quarantine, servers, storage
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
-from headrace.infra.prefect_api import request
+from headrace.infra.lineage import digest
+from headrace.infra.owner import folder_id
+from headrace.infra.prefect_api import every, request
 from headrace.infra.retention import from_variable, keep_tidy
 
 logger = logging.getLogger(__name__)
@@ -40,12 +43,22 @@ MOST_TIMES = 3
 """How often a worker has a run begin again whose process was gone without a word."""
 
 
+_SERVER = "headrace.flows.worker"
+"""The module that is run: it reports what happens to runs, which is above this layer."""
+Ended = Callable[[str, str, str], None]
+"""Takes the id of a run that was ended here, the type of its state, and why."""
+
+
 def command(pool: str, kind: str = "process") -> list[str]:
     """The worker of a pool of a type, one run at a time."""
-    return [sys.executable, "-m", __name__, pool, kind]
+    return [sys.executable, "-m", _SERVER, pool, kind]
 
 
-def take_up(api: str, pool: str) -> bool:
+def _unreported(run: str, state: str, why: str) -> None:
+    logger.warning("run %s has ended: %s (%s)", run, state, why)
+
+
+def take_up(api: str, pool: str, ended: Ended = _unreported) -> bool:
     """Have runs of a pool that no process works at begin again; they go on from what is on disk.
 
     Only while no worker of the pool runs, and where its runs are processes of this machine.
@@ -63,7 +76,7 @@ def take_up(api: str, pool: str) -> bool:
     # Asked again: a process that is gone by now may have said before how it ended.
     for run, state in _unfinished(api, pool).items() if gone else ():
         if run in gone:
-            _end_or_begin_again(api, run, state)
+            _end_or_begin_again(api, run, state, ended)
     return bool(at_work)
 
 
@@ -77,15 +90,23 @@ class Watch:
         api: of the server.
         pool: the pool's name.
         own: all runs of the pool are processes of this machine, as on the stack's own server;
-            else only those that were seen as such are looked after.
+            else only those that were seen as such are looked after, by this worker or by one
+            before it: the state folder keeps their ids.
         now: a clock.
+        ended: is told of each run that is ended here, of which Prefect calls no hook.
     """
 
     def __init__(
-        self, api: str, pool: str, own: bool = True, now: Callable[[], float] = time.monotonic
+        self,
+        api: str,
+        pool: str,
+        own: bool = True,
+        now: Callable[[], float] = time.monotonic,
+        ended: Ended = _unreported,
     ) -> None:
-        self._api, self._pool, self._own, self._now = api, pool, own, now
-        self._seen: set[str] = set()
+        self._api, self._pool, self._own, self._now, self._ended = api, pool, own, now, ended
+        self._file = home().stack / "runs" / f"{digest([api, pool])[:12]}.json"
+        self._seen = set[str]() if own else self._kept()
         self._without: dict[str, float] = {}
         """Run -> since when it has been without a process."""
         self._again: Counter[str] = Counter()
@@ -98,7 +119,7 @@ class Watch:
         """
         now, unfinished = self._now(), _unfinished(self._api, self._pool)
         at_work = _at_work() if unfinished else {}
-        self._seen = (self._seen | at_work.keys()) & unfinished.keys()
+        self._keep((self._seen | at_work.keys()) & unfinished.keys())
         gone = unfinished.keys() - at_work.keys()
         gone = gone if self._own else gone & self._seen
         since = {r: self._without.get(r, now) for r in gone}
@@ -109,22 +130,42 @@ class Watch:
             if run in over and run not in _at_work():
                 self._again[run] += 1
                 logger.warning("the process of run %s is gone", run)
-                _end_or_begin_again(self._api, run, state, self._again[run] > MOST_TIMES)
+                often = self._again[run] > MOST_TIMES
+                _end_or_begin_again(self._api, run, state, self._ended, often)
                 del self._without[run]
-                self._seen.discard(run)  # another machine may begin it again
+                self._keep(self._seen - {run})  # another machine may begin it again
 
-    def keep_looking(self) -> None:
-        """Look every few seconds; doesn't return."""
-        while True:
-            time.sleep(WATCH_SECONDS)
-            try:
-                self.look()
-            except HeadraceError as error:
-                logger.warning("runs can't be looked after: %s", error.message)
-            except (
-                Exception
-            ):  # a run may be odd, and the next one must be looked after all the same
-                logger.exception("runs can't be looked after")
+    def _kept(self) -> set[str]:
+        """What a worker before this one has seen; of a copied state folder, nothing."""
+        said = quarantine.read(self._file, _Seen.model_validate)
+        return set(said.runs) if said is not None and said.folder == folder_id(home()) else set()
+
+    def _keep(self, runs: set[str]) -> None:
+        if runs != self._seen and not self._own:
+            here = folder_id(home(), make=True) or ""
+            storage.write_json(self._file, _Seen(folder=here, runs=sorted(runs)).model_dump())
+        self._seen = runs
+
+
+class _Seen(BaseModel):
+    """The runs that had a process on this machine when a worker looked last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str
+    runs: list[str]
+
+
+def keep_looking(look: Callable[[], object], every: float = WATCH_SECONDS) -> None:
+    """Look every few seconds; doesn't return."""
+    while True:
+        time.sleep(every)
+        try:
+            look()
+        except HeadraceError as error:
+            logger.warning("runs can't be looked after: %s", error.message)
+        except Exception:  # a run may be odd, and the next one must be looked after all the same
+            logger.exception("runs can't be looked after")
 
 
 def _unfinished(api: str, pool: str) -> dict[str, str]:
@@ -132,22 +173,26 @@ def _unfinished(api: str, pool: str) -> dict[str, str]:
     wanted = {
         "flow_runs": {"state": {"type": {"any_": list(PATIENCE)}}},
         "work_pools": {"name": {"any_": [pool]}},
+        "sort": "ID_DESC",
     }
-    found = request(api, "POST", "/flow_runs/filter", wanted)
+    found = every(api, "/flow_runs/filter", wanted)
     return {run["id"]: run["state"]["type"] for run in found}
 
 
-def _end_or_begin_again(api: str, run: str, state: str, crashed: bool = False) -> None:
+def _end_or_begin_again(
+    api: str, run: str, state: str, ended: Ended, crashed: bool = False
+) -> None:
     """Say of a run without a process that it is cancelled, or waits to be started again.
 
     Args:
         api: of the server.
         run: its id.
         state: type of the state that it has.
+        ended: is told, where it is ended.
         crashed: end it, since it was started again often enough.
     """
     if state == "CANCELLING":
-        new = {"type": "CANCELLED"}
+        new = {"type": "CANCELLED", "message": "its process was gone when it was cancelled"}
     elif crashed:
         why = f"its process was gone {MOST_TIMES + 1} times, and did not say why"
         new = {"type": "CRASHED", "message": why}
@@ -155,6 +200,8 @@ def _end_or_begin_again(api: str, run: str, state: str, crashed: bool = False) -
         new = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     body: dict[str, Any] = {"state": new, "force": True}
     request(api, "POST", f"/flow_runs/{run}/set_state", body)
+    if "message" in new:
+        ended(run, new["type"], new["message"])
 
 
 def _at_work() -> dict[str, psutil.Process]:
@@ -170,25 +217,31 @@ def _at_work() -> dict[str, psutil.Process]:
     return found
 
 
-def main(pool: str, kind: str = "process") -> None:
-    """Serve a pool; doesn't return."""
+def serve(pool: str, kind: str, ended: Ended, guard: Callable[[], object], every: float) -> None:
+    """Serve a pool; doesn't return.
+
+    Args:
+        pool: its name.
+        kind: its type.
+        ended: is told of each run that is ended here, of which Prefect calls no hook.
+        guard: is called beside the worker.
+        every: seconds between two calls of it.
+    """
     private.begin(home())
     # A run that outlived its worker has the pool's only place: until it ends, somebody must watch
     # it, and nothing else could begin.
     # On another's server the runs of other machines would look as if their processes were gone.
     api, on_machine = os.environ[servers.PREFECT], kind == "process"
     ours = api in servers.own_addresses(os.environ)
-    while on_machine and ours and take_up(api, pool):
+    while on_machine and ours and take_up(api, pool, ended):
         time.sleep(LOOK_SECONDS)
+    beside: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(keep_looking, (guard, every))]
     if on_machine:
-        watch = Watch(api, pool, own=ours)
-        threading.Thread(target=watch.keep_looking, daemon=True).start()
+        beside.append((keep_looking, (Watch(api, pool, ours, ended=ended).look,)))
     if (keep := from_variable()) is not None:
-        threading.Thread(target=keep_tidy, args=(home(), keep), daemon=True).start()
+        beside.append((keep_tidy, (home(), keep)))
+    for target, args in beside:
+        threading.Thread(target=target, args=args, daemon=True).start()
     worker = ["prefect", "worker", "start", "--pool", pool, "--type", kind]
     sys.argv = [*worker, "--name", f"headrace-{pool}", "--limit", "1"]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

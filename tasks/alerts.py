@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
@@ -16,6 +17,7 @@ from headrace.infra import events, releases
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import home
+from headrace.infra.prefect_api import pages
 from headrace.infra.settings import Shared
 from headrace.tasks import trusted
 from headrace.tasks.recording import registry
@@ -37,9 +39,21 @@ def _api() -> str | None:
     return found.prefect.url
 
 
-def emit(payload: dict[str, Any], shared: Shared, not_before: datetime | None = None) -> str | None:
-    """Emit the drift event; the file in the outbox where it waits, None where it was sent."""
-    if payload.get("window"):
+def emit(
+    payload: dict[str, Any],
+    shared: Shared,
+    not_before: datetime | None = None,
+    owners: bool = False,
+) -> str | None:
+    """Emit the drift event; the file in the outbox where it waits, None where it was sent.
+
+    Args:
+        payload: of the event.
+        shared: for the model that the alert is on.
+        not_before: it is not sent earlier.
+        owners: the owner of the state folder has it raised, so it may name any text (trusted.py).
+    """
+    if owners and payload.get("window"):
         trusted.note(str(payload["window"]))
     event = events.drift_event(shared.model.name, payload)
     path = events.to_outbox(home(), event, not_before)
@@ -62,7 +76,7 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
     """
     check_there(window)
     payload = {"reference": _corpus(shared), **known, "window": window}
-    waits = emit(payload, shared)
+    waits = emit(payload, shared, owners=True)
     why = why_they_wait().get(waits) if waits else None
     return {"window": window, "sent": waits is None, "outbox": waits, "why": why}
 
@@ -85,14 +99,13 @@ def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
     """
     client, own = get_client(sync_client=True), UUID(str(flow_run.id))
     me = client.read_flow_run(own)
-    waiting = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter.model_validate(
-            {
-                "deployment_id": {"any_": [me.deployment_id]},
-                "state": {"type": {"any_": [StateType.SCHEDULED, StateType.PENDING]}},
-            }
-        )
+    waits = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [me.deployment_id]},
+            "state": {"type": {"any_": [StateType.SCHEDULED, StateType.PENDING]}},
+        }
     )
+    waiting = list(pages(client.read_flow_runs, flow_run_filter=waits, sort=FlowRunSort.ID_DESC))
     others = [r for r in waiting if r.id != own and r.parameters.get("alert") is not None]
     all_alerts = [alert, *(r.parameters["alert"] for r in others)]
     # A run that waits again after a stop may have taken others over before.

@@ -21,6 +21,7 @@ from headrace.infra import storage
 from headrace.infra.config_file import Config, read_config
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import home
+from headrace.infra.profiles import LOCAL, profile_settings
 from headrace.infra.setting_tree import leaves
 from headrace.infra.settings import NotifySettings, build, layered
 from headrace.tasks.settings import DeployVerb
@@ -89,6 +90,16 @@ def effective(kept: Kept, profile: Mapping[str, Any], given: Iterable[Config] = 
     """
     base = [BASE_CONFIG, Config("the profile", dict(profile))]
     return absolute(layered(DeployVerb, [*base, kept.settings, *given]))
+
+
+def today() -> DeployVerb:
+    """The settings that the next `deploy` would use, were it given nothing.
+
+    Raises:
+        UsageError: see `read`.
+    """
+    kept = read()
+    return effective(kept, profile_settings(kept.profile or LOCAL))
 
 
 def absolute(settings: DeployVerb) -> DeployVerb:

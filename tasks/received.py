@@ -11,20 +11,25 @@ https://docs.evidentlyai.com
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from headrace.infra import events
-from headrace.infra.errors import UsageError
+from headrace.infra import events, storage
+from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.infra.visible import visible
 from headrace.tasks.alerts import send_outbox, why_they_wait
 from headrace.tasks.windows import check_there
 
+logger = logging.getLogger(__name__)
 Payload = dict[str, Any]
 _TEXT = ("window", "reference", "report")
 _NUMBERS = ("p_value", "effect")
@@ -121,7 +126,11 @@ def of_evidently(body: Any) -> list[Payload]:
             names += [n for n, c in columns.items()
                       if isinstance(c, dict) and c.get("drift_detected") is True]  # fmt: skip
     shares = [v.get("share_of_drifted_columns") for v in drifted]
-    effects = [float(s) for s in shares if isinstance(s, int | float)]
+    effects = [
+        float(s)
+        for s in shares
+        if isinstance(s, int | float) and not isinstance(s, bool) and abs(s) <= 1
+    ]
     payload: Payload = {}
     for name in _TEXT:
         beside = form.metadata.get(name)
@@ -146,6 +155,8 @@ RECEIVED: Mapping[str, Callable[[Any], list[Payload]]] = {
 def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[str, Any]:
     """Emit what a webhook sent: {`alerts`: [{`window`, `sent`, `outbox`, `why`}]}.
 
+    Each alert is taken by itself: one whose window isn't there is not emitted, and `why` says so.
+
     Args:
         sender: a key of RECEIVED.
         body: what it sent, as JSON.
@@ -153,23 +164,45 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
         shared: for the model that the alerts are on.
 
     Raises:
-        UsageError: the body has another form.
-        InputError: a window isn't there; then none is emitted.
+        UsageError: the body has another form, or, as InputError, none of its alerts is emitted.
+        UnansweredError: the storage of a window doesn't answer. The other alerts are emitted, so
+            the same body may be sent again.
     """
     payloads = RECEIVED[sender](body)
-    for payload in payloads:
+    faults: dict[int, UsageError | InputError] = {}
+    paths: dict[int, Path] = {}
+    for number, payload in enumerate(payloads):
         payload["window"] = payload["window"] or window
-        if payload["window"] is not None:
-            check_there(payload["window"])
-    # Not by `emit`, whose alerts are the owner's or our own monitor's.
-    paths = [events.to_outbox(home(), events.drift_event(shared.model.name, p)) for p in payloads]
+        try:
+            if payload["window"] is not None:
+                # A round has another working directory than the receiver.
+                payload["window"] = storage.display(payload["window"])
+                check_there(payload["window"])
+        except (UsageError, InputError) as error:
+            faults[number] = error
+        except OSError as error:
+            faults[number] = UnansweredError(f"{payload['window']}: {error}", "send it again")
+        else:
+            # Not by `emit`, whose alerts may be the owner's.
+            event = events.drift_event(shared.model.name, payload)
+            paths[number] = events.to_outbox(home(), event)
     send_outbox()
-    reasons = why_they_wait() if any(path.exists() for path in paths) else {}
+    away = [e for e in faults.values() if isinstance(e, UnansweredError)]
+    if away:
+        raise away[0]
+    if faults and not paths:
+        raise next(iter(faults.values()))
+    reasons = why_they_wait() if any(path.exists() for path in paths.values()) else {}
     alerts = []
-    for payload, path in zip(payloads, paths, strict=True):
-        outbox = str(path) if path.exists() else None
-        alerts.append({"window": payload["window"], "sent": outbox is None, "outbox": outbox,
-                       "why": reasons.get(outbox) if outbox else None})  # fmt: skip
+    for number, payload in enumerate(payloads):
+        outbox: str | None = None
+        why: str | None
+        if number in faults:
+            sent, why = False, f"not taken: {faults[number].message}"
+        else:
+            outbox = str(paths[number]) if paths[number].exists() else None
+            sent, why = outbox is None, reasons.get(outbox) if outbox else None
+        alerts.append({"window": payload["window"], "sent": sent, "outbox": outbox, "why": why})
     return {"alerts": alerts}
 
 
@@ -180,14 +213,14 @@ def _tested(test: _Test) -> str:
 
 
 def _number(name: str, value: str | None) -> float | None:
+    """A figure that is shown with the alert; None, with a warning, where it is none."""
     if not value:
         return None
-    try:
-        return float(value)
-    except ValueError:
-        raise UsageError(
-            f"{name} = {visible(value, 40)}: no number", "write it as 0.01 in the annotations"
-        ) from None
+    with suppress(ValueError):
+        if math.isfinite(number := float(value)):
+            return number
+    logger.warning("%s = %s is no number: the alert comes without it", name, visible(value, 40))
+    return None
 
 
 def _checked(form: type[F], body: Any, what: str) -> F:

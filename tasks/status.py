@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from headrace.infra import events, releases, retention
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
+from headrace.infra.prefect_api import PAGE, pages
 from headrace.infra.registry import COMPARED, NOBODY, Version
 from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
@@ -18,8 +20,12 @@ from headrace.tasks.recording import registry
 from headrace.tasks.windows import last_verdict
 
 
-def status(shared: Shared) -> dict[str, Any]:
+def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     """The answer of `headrace status`, as the contract has it.
+
+    Args:
+        shared: for the model.
+        recent: what the state folder takes may be some minutes old.
 
     `running`, `next` and `paused` are what Prefect's server says, and empty without one;
     `alerts` are those in the outbox, each with the reason why it waits.
@@ -46,7 +52,7 @@ def status(shared: Shared) -> dict[str, Any]:
         ],
         "decision": models.last_decision(),
         "stack": (prefect.page or prefect.url) if prefect else None,
-        "disk": _disk(),
+        "disk": disk(recent),
     }  # fmt: skip
 
 
@@ -64,9 +70,9 @@ def _nothing() -> dict[str, Any]:
     }
 
 
-def _disk() -> dict[str, Any]:
-    """What the state folder takes, all of it and each part."""
-    parts = retention.sizes(home())
+def disk(recent: bool = False) -> dict[str, Any]:
+    """What the state folder takes, all of it and each part; `recent`: as of some minutes ago."""
+    parts = (retention.recent_sizes if recent else retention.sizes)(home())
     return {
         "state_bytes": sum(parts.values()),
         "free_bytes": home().free_bytes(),
@@ -114,40 +120,68 @@ def _asked(prefect: Server) -> dict[str, Any]:
 
 def _said(prefect: Server, site: str | None) -> dict[str, Any]:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        FlowFilter,
+        FlowRunFilter,
+        WorkPoolFilter,
+    )
     from prefect.client.schemas.objects import StateType
     from prefect.client.schemas.sorting import FlowRunSort
 
     def in_state(*types: StateType) -> FlowRunFilter:
         return FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}})
 
+    tagged = DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}})
     with get_client(sync_client=True) as client:
-        names = {f.id: f.name for f in client.read_flows(limit=200)}
-        deployments = client.read_deployments(
-            deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": ["headrace"]}}),
-            limit=200,
+        deployments = list(pages(client.read_deployments, deployment_filter=tagged))
+        at_work = FlowRunFilter.model_validate(
+            {
+                "state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}},
+                "parent_task_run_id": {"is_null_": True},
+            }
         )
-        pools = client.read_work_pools(limit=200)
-        ours = {d.id for d in deployments}
-        now = client.read_flow_runs(
-            flow_run_filter=in_state(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+        deployed = list(
+            pages(
+                client.read_flow_runs,
+                flow_run_filter=at_work,
+                deployment_filter=None if prefect.own else tagged,
+                sort=FlowRunSort.ID_DESC,
+            )
         )
-        later = client.read_flow_runs(
-            flow_run_filter=in_state(StateType.SCHEDULED),
-            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-            limit=200,
+        soon = [
+            run
+            for d in deployments
+            for run in client.read_flow_runs(
+                flow_run_filter=in_state(StateType.SCHEDULED),
+                deployment_filter=DeploymentFilter.model_validate({"id": {"any_": [d.id]}}),
+                sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+                limit=1,  # of each deployment the next run is enough
+            )
+        ]
+        learning = list(
+            islice(
+                pages(
+                    client.read_flow_runs,
+                    flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
+                    deployment_filter=tagged,
+                    sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                ),
+                _LOOKED_AT,
+            )
         )
-        learning = client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
-            limit=200,
-        )
-    deployed = [
-        r for r in now if r.parent_task_run_id is None and (prefect.own or r.deployment_id in ours)
-    ]
-    # Of each deployment the next run is enough.
-    soon = {r.deployment_id: r for r in reversed(later) if r.deployment_id in ours}
-    used = {d.work_pool_name for d in deployments}
+        ids = list({*(r.flow_id for r in deployed), *(d.flow_id for d in deployments)})
+        names = {
+            flow.id: flow.name
+            for first in range(0, len(ids), PAGE)
+            for flow in client.read_flows(
+                flow_filter=FlowFilter.model_validate({"id": {"any_": ids[first : first + PAGE]}}),
+                limit=PAGE,
+            )
+        }
+        used = sorted({d.work_pool_name for d in deployments if d.work_pool_name})
+        wanted = WorkPoolFilter.model_validate({"name": {"any_": used}})
+        pools = list(pages(client.read_work_pools, work_pool_filter=wanted))
     return {
         "running": [
             {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
@@ -155,16 +189,12 @@ def _said(prefect: Server, site: str | None) -> dict[str, Any]:
         ],
         "next": [
             {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
-            for r in sorted(soon.values(), key=lambda r: str(r.expected_start_time))
+            for r in sorted(soon, key=lambda r: str(r.expected_start_time))
         ],
-        "alert_runs": _alert_runs((r for r in learning if r.deployment_id in ours), site),
+        "alert_runs": _alert_runs(learning, site),
         "paused": [
             *events.paused(prefect.url),
-            *(
-                f"work pool {p.name}: nothing in it starts"
-                for p in pools
-                if p.is_paused and p.name in used
-            ),
+            *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
             *(
                 f"deployment {names.get(d.flow_id)}/{d.name}: it starts by hand or on an event only"
                 for d in deployments
@@ -176,6 +206,8 @@ def _said(prefect: Server, site: str | None) -> dict[str, Any]:
 
 _SHOWN = 20
 """Runs that alerts made, the newest, of which the status tells."""
+_LOOKED_AT = 1000
+"""The newest runs of retraining, made by alerts or not, among which these are looked for."""
 
 
 def _alert_runs(runs: Iterable[Any], site: str | None) -> list[dict[str, Any]]:

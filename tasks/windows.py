@@ -3,20 +3,27 @@
     HOME/windows/<inbox>/<number>.window.json    the files of a window; never changed
     HOME/windows/<inbox>/<number>.verdict.json   what the monitor found, once the alert is out
     HOME/windows/<inbox>/<number>.round.json     what became of the round of retraining on it
+    HOME/windows/<inbox>/settled.jsonl           the files of all windows that have both of these
     HOME/windows/last.json                       the newest verdict of any window
     HOME/windows/rounds/                         rounds that are under way (beginning.py)
 
 A window is its first file: once that is there, its files are taken. A window without a verdict is
 judged again, so a kill between both loses nothing, and no round is made of it before. What lies in
 the state folder is named relative to it, so that a copy has windows of its own files.
+
+Settled windows are read from settled.jsonl, whatever their number. Their own files stay as long as
+somebody may ask for them (retention.windows_days); a line goes after that, once none of its files
+lies in the inbox any more.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,7 +34,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.infra import quarantine, releases, storage
 from headrace.infra.companions import why_none
-from headrace.infra.errors import GoneError, InputError
+from headrace.infra.errors import GoneError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest, sha256
 from headrace.infra.lock import exclusive
@@ -38,12 +45,16 @@ if TYPE_CHECKING:  # `headrace status` reads the last verdict, and needs no cura
     from headrace.tasks.settings import InboxSettings
 
 WINDOW, VERDICT, ROUND = ".window.json", ".verdict.json", ".round.json"
+SETTLED = "settled.jsonl"
 _SECOND_LOOK = 0.5
 logger = logging.getLogger(__name__)
 
 
 def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     """The inputs of a window: its files where it was made of an inbox, a release's documents.
+
+    Only this state folder's own windows are read as such: a file of that name elsewhere could list
+    any text.
 
     Raises:
         InputError: the window's file isn't there or is none, or its inbox doesn't answer.
@@ -58,6 +69,9 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
     if not window.endswith(WINDOW):
         return (Source(uri=window),)
     try:
+        own = os.path.realpath(home().windows)
+        if not Path(os.path.realpath(_local(window))).is_relative_to(own):
+            raise ValueError("it lies elsewhere")
         said = _Window.checked(storage.read_json(window))
         inbox, files = _absolute(said["inbox"]), [_File(**f) for f in said["files"]]
     except (OSError, ValueError, TypeError):
@@ -73,6 +87,42 @@ def window_sources(window: str | tuple[Source, ...]) -> tuple[Source, ...]:
                 "give new text a new name; with its old content the window is as it was",
             )
     return tuple(Source(uri=f.place) for f in files)
+
+
+def _local(uri: str) -> Path:
+    path = storage.local_path(uri)
+    if path is None:
+        raise ValueError("no local path")
+    return path
+
+
+def files_read(text: str) -> list[str]:
+    """The files that are read for a window or a release, as far as links can lead elsewhere.
+
+    Empty for text on S3, which has no links.
+
+    Raises:
+        InputError: something of it isn't there.
+        UsageError: it is a release whose manifest is damaged.
+    """
+    from headrace.spark_jobs.inventory_job import list_inputs
+
+    if storage.local_path(text) is None:
+        return []
+    sources = window_sources(text)
+    files = [s.uri for s in sources if storage.local_path(s.uri) is None]
+    if local := [s for s in sources if storage.local_path(s.uri) is not None]:
+        files += [f.uri for f in list_inputs(local)]
+    if releases.is_release(text):
+        try:
+            for release in releases.lineage(text):
+                names = ["manifest.json", *(f["path"] for f in releases.manifest(release)["files"])]
+                files += [storage.join(release, name) for name in names]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(
+                f"{text}: a release whose manifest is damaged", "give the text that it was made of"
+            ) from None
+    return files
 
 
 def check_there(text: str) -> None:
@@ -143,12 +193,17 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
             "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
         )
     folder = _folder(inbox)
-    files = [_File(**f) for _, said in _made([folder]) for f in said["files"]]
+    settled = _fold(folder)
+    files = [_File(**f) for f in _files_of(settled.values())]
+    files += [_File(**f) for f in _files_of(said for _, said in _made([folder]))]
     taken = {f.place: f for f in files}
-    if new := _arrived(inbox, taken, settings):
+    new, present = _arrived(inbox, taken, settings)
+    _forget(folder, settled, present)
+    if new:
         # A number is never used again: what is kept of a window that was dissolved stays its own.
-        numbers = (p.name.split(".")[0] for p in folder.glob("*.json"))
-        number = max((int(n) for n in numbers if re.fullmatch("[0-9]{6,9}", n)), default=0) + 1
+        names = (p.name.split(".")[0] for p in folder.glob("*.json"))
+        numbers = [int(n) for n in names if re.fullmatch("[0-9]{6,9}", n)]
+        number = max([*numbers, *settled], default=0) + 1
         said = {
             "inbox": _named(inbox),
             "number": number,
@@ -158,6 +213,66 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
         storage.write_json(folder / f"{number:06d}{WINDOW}", said)
     windows = [str(path) for path, _ in _made([folder])]
     return [w for w in windows if not _has(w, VERDICT)]
+
+
+def _settled(folder: Path) -> dict[int, dict[str, Any]]:
+    """{number: its line} of the settled windows of an inbox; a damaged line is passed over."""
+    try:
+        lines = (folder / SETTLED).read_bytes().splitlines()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return {}
+    found = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            said = json.loads(line)
+            [_File(**f) for f in said["files"]]
+            found[int(said["number"])] = said
+        except (ValueError, TypeError, KeyError, RecursionError):
+            # Its window is folded again where that is still there.
+            logger.warning("%s line %d is passed over: no record", folder / SETTLED, number)
+    return found
+
+
+def _fold(folder: Path) -> dict[int, dict[str, Any]]:
+    """Take the windows that have been settled meanwhile into settled.jsonl; what it says then."""
+    settled = _settled(folder)
+    new = {
+        said["number"]: {"number": said["number"], "files": said["files"]}
+        for path, said in _made([folder])
+        if _has(str(path), VERDICT) and _has(str(path), ROUND)
+    }
+    if new:
+        settled |= new
+        _write(folder, settled)
+    return settled
+
+
+def _forget(folder: Path, settled: Mapping[int, Mapping[str, Any]], present: set[str]) -> None:
+    """Drop the lines of windows that retention has removed and whose files have left the inbox.
+
+    The newest stays, for its number. An inbox that is empty may be a disk that isn't mounted.
+    """
+    if not present or not settled:
+        return
+    left = {
+        number: said
+        for number, said in settled.items()
+        if number == max(settled)
+        or (folder / f"{number:06d}{WINDOW}").exists()
+        or any(_absolute(f["uri"]) in present for f in said["files"])
+    }
+    if len(left) < len(settled):
+        _write(folder, left)
+
+
+def _write(folder: Path, settled: Mapping[int, Mapping[str, Any]]) -> None:
+    lines = [json.dumps(said) + "\n" for _, said in sorted(settled.items())]
+    storage.write_bytes(folder / SETTLED, "".join(lines).encode())
+
+
+def _files_of(said: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for window in said:
+        yield from window["files"]
 
 
 def _folder(inbox: str) -> Path:
@@ -201,30 +316,43 @@ class _File:
 
 def _arrived(
     inbox: str, taken: Mapping[str, _File], settings: InboxSettings
-) -> list[dict[str, Any]]:
-    """The files that no window has and that no program writes any more, in the order of names.
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """(The files that no window has and that no program writes any more, all that is there).
+
+    The files are in the order of names.
 
     What only accompanies data (a README, checksums) or has a name that programs give while they
-    write is none of them.
+    write is none of them. Nor is what a link leads to out of the inbox: whoever may write there
+    could have any file of this account's taught to the model.
     """
+    folder = storage.local_path(inbox)
+    real = None if folder is None else os.path.realpath(folder)
 
     def look() -> dict[str, tuple[int, int]]:
         found = {}
         for uri, size, changed in storage.listing(inbox):
             state = size, changed
+            present.add(uri)
             if uri not in taken:
-                if not why_none(uri.rpartition("/")[2]):
+                if real is not None and not Path(os.path.realpath(_local(uri))).is_relative_to(
+                    real
+                ):
+                    outside.add(uri)
+                elif not why_none(uri.rpartition("/")[2]):
                     found[uri] = state
             elif not taken[uri].intact(state):
                 logger.warning("%s has changed since its window was made: give new text a new "
                                "name", uri)  # fmt: skip
         return found
 
+    outside, present = set[str](), set[str]()
     before, now = look(), time.time_ns()
+    for uri in sorted(outside):
+        logger.warning("%s is passed over: a link leads out of the inbox; put a copy there", uri)
     # What was written "in the future" was so before the clock was set back: it isn't written now.
     quiet = {u: s for u, s in before.items() if abs(now - s[1]) >= settings.settle_seconds * 1e9}
     if not quiet:
-        return []
+        return [], present
     # A program that copies the time of change along betrays itself by the size.
     time.sleep(_SECOND_LOOK)
     after = look()
@@ -233,7 +361,8 @@ def _arrived(
         for uri, state in sorted(quiet.items())
         if after.get(uri) == state
     ]
-    return [asdict(f) for f in files if storage.stat(f.place) == (f.bytes, f.changed)]
+    there = [asdict(f) for f in files if storage.stat(f.place) == (f.bytes, f.changed)]
+    return there, present
 
 
 def dissolve(window: str) -> None:
@@ -313,13 +442,19 @@ _KINDS: dict[str, type[_Record]] = {VERDICT: _Verdict, ROUND: _Outcome}
 
 
 def _made(folders: Iterable[Path]) -> list[tuple[Path, dict[str, Any]]]:
-    """The windows of some inboxes and what is said of them, in the order of their numbers.
+    """The windows of some inboxes that aren't known as settled, and what is said of them.
+
+    In the order of their numbers.
 
     A window under another number than its own, as a copy has, would take its files twice.
     """
 
     found = []
-    for path in (p for folder in folders for p in sorted(folder.glob(f"*{WINDOW}"))):
+    paths: list[Path] = []
+    for folder in folders:
+        known = {f"{number:06d}{WINDOW}" for number in _settled(folder)}
+        paths += sorted(p for p in folder.glob(f"*{WINDOW}") if p.name not in known)
+    for path in paths:
         said = quarantine.read(path, _Window.checked)
         if said is None:
             continue

@@ -31,7 +31,7 @@ from headrace.tasks.retraining import check_enough
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "spark_jobs", "training", "expectations", "infra")
 KINDS = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, HeadraceError)}
-KINDS |= {"DivergedError"}
+KINDS |= {"DivergedError", "StatusError"}
 COMMANDS = [cli, *cli.commands.values()]
 OPTIONS = {o for c in COMMANDS for p in c.params if isinstance(p, click.Option) for o in p.opts}
 OPTIONS |= {o for c in COMMANDS for p in c.params for o in getattr(p, "secondary_opts", ())}

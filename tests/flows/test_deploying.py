@@ -1,14 +1,16 @@
 """`headrace deploy` on a real Prefect server: what is kept, what changes, what stays."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -19,12 +21,15 @@ from headrace.flows import runaway
 from headrace.flows.deployments import deploy
 from headrace.flows.prefect_file import SHIPPED
 from headrace.flows.screen import deployments_screen
+from headrace.infra import prefect_api
 from headrace.infra.config_file import Config
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
-from headrace.infra.prefect_api import request
-from headrace.infra.settings import NotifySettings, Shared
+from headrace.infra.prefect_api import every, request
+from headrace.infra.servers import Server
+from headrace.infra.settings import NotifySettings
 from headrace.tasks import kept_settings, notices
+from headrace.tasks import status as status_module
 from headrace.tasks.following import start_once
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900), pytest.mark.usefixtures("on_server")]
@@ -192,7 +197,9 @@ def test_prefect_deploy_comes_to_the_same(on_server: str, tmp_path: Path) -> Non
     assert theirs == ours
 
 
-def test_a_runaway_automation_is_paused(on_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runaway_automation_is_paused_and_all_its_waiting_runs_are_cancelled(
+    on_server: str, monkeypatch: pytest.MonkeyPatch, json_server: Any
+) -> None:
     ids = {d["name"]: d["id"] for d in deploy([])["deployments"]}
     daily = ids["curate/daily"]
 
@@ -203,44 +210,76 @@ def test_a_runaway_automation_is_paused(on_server: str, monkeypatch: pytest.Monk
         body = {"name": f"on {event}", "trigger": trigger, "actions": [action]}
         return str(request(on_server, "POST", "/automations/", body)["id"])
 
+    def start(event: str, automation: str, n: int) -> None:
+        """Start runs two days ago, as the server's own automations do: with their header."""
+        name = base64.b64encode(f"on {event}".encode()).decode()
+        headers = {"content-type": "application/json", "Prefect-Automation-ID": automation,
+                   "Prefect-Automation-Name": name}  # fmt: skip
+        for number in range(n):
+            at = (datetime.now(UTC) - timedelta(days=2, seconds=number)).isoformat()
+            body = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}}
+            url = f"{on_server}/deployments/{daily}/create_flow_run"
+            call = urllib.request.Request(url, json.dumps(body).encode(), headers)
+            for _ in range(20):  # its SQLite may be locked
+                try:
+                    urllib.request.urlopen(call, timeout=120).close()
+                    break
+                except urllib.error.HTTPError as error:
+                    assert error.code == 503
+                    time.sleep(1)
+
+    def runs(event: str) -> list[Any]:
+        wanted = {"deployments": {"id": {"any_": [daily]}}, "sort": "ID_DESC"}
+        found = every(on_server, "/flow_runs/filter", wanted)
+        return [r for r in found if f"on {event}" in json.dumps(r["created_by"])]
+
+    # A training has had the pool for two days when a worker looks.
     busy, calm = automation("t.busy"), automation("t.calm")
-    most = 4
-    monkeypatch.setattr(runaway, "MOST_RUNS", most)
-    monkeypatch.setattr(runaway, "deployment", SimpleNamespace(id=daily))
-    monkeypatch.setattr(runaway, "flow_run", SimpleNamespace(id=str(uuid4()), flow_name="curate"))
-    monkeypatch.setattr(runaway.notices, "page_of", lambda _: None)
-    told = []
-    monkeypatch.setattr(runaway.notices, "tell", lambda *a: told.append(a))
-
-    def runs() -> list[Any]:
-        wanted = {"deployments": {"id": {"any_": [daily]}}}
-        found: list[Any] = request(on_server, "POST", "/flow_runs/filter", wanted)
-        return found
-
-    def send(event: str, n: int) -> None:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        request(on_server, "POST", "/events", [
-            {"id": str(uuid4()), "occurred": now, "event": event, "payload": {},
-             "resource": {"prefect.resource.id": "t"}} for _ in range(n)
-        ])  # fmt: skip
-
-    # Prefect takes up a new automation after a moment.
-    end = time.monotonic() + 120
-    while len(runs()) < most + 3 and time.monotonic() < end:
-        send("t.busy", most + 1)
-        time.sleep(5)
-    send("t.calm", 2)
-    while not any("on t.calm" in json.dumps(r["created_by"]) for r in runs()):
-        assert time.monotonic() < end + 60
-        time.sleep(1)
-    assert runaway.pause_runaway(Shared()) == ["on t.busy"]
-    assert not request(on_server, "GET", f"/automations/{busy}", None)["enabled"]
-    assert request(on_server, "GET", f"/automations/{calm}", None)["enabled"]
-    left = [r for r in runs() if r["state"]["type"] == "SCHEDULED"]
-    assert left and all("on t.calm" in json.dumps(r["created_by"]) for r in left)
-    assert "paused" in told[0][3] and runaway.pause_runaway(Shared()) == []
+    start("t.busy", busy, runaway.MOST_RUNS + 1)
+    start("t.calm", calm, 2)
+    # A page of 20 rows: what stands on the second counts too.
+    monkeypatch.setattr(prefect_api, "PAGE", 20)
+    with json_server(lambda *_: (200, {})) as (url, got):
+        deploy(sets(notify={"webhook": url}))
+        assert runaway.pause_runaways("training") == [], "it is another pool's"
+        assert runaway.pause_runaways("spark") == ["on t.busy"]
+        assert [(n["flow"], n["state"]) for _, n in got] == [("curate", "Paused")]
+        assert not request(on_server, "GET", f"/automations/{busy}", None)["enabled"]
+        assert request(on_server, "GET", f"/automations/{calm}", None)["enabled"]
+        assert {r["state"]["name"] for r in runs("t.busy")} == {"Runaway"}
+        assert {r["state"]["type"] for r in runs("t.calm")} == {"SCHEDULED"}
+        assert runaway.pause_runaways("spark") == [] and len(got) == 1
     for one in (busy, calm):
         request(on_server, "DELETE", f"/automations/{one}", None)
+
+
+def test_on_a_busy_server_the_status_shows_what_is_headraces(
+    on_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy([])
+    (daily,) = [d for d in request(on_server, "POST", "/deployments/filter", {})
+                if d["name"] == "daily"]  # fmt: skip
+    monkeypatch.setattr(prefect_api, "PAGE", 3)
+    others = request(on_server, "POST", "/flows/", {"name": "others"})["id"]
+    for n in range(8):
+        request(on_server, "POST", "/work_pools/", {"name": f"a{n}", "type": "process"},
+                allow=(409,))  # fmt: skip
+        for state in ("RUNNING", "SCHEDULED"):
+            body = {"flow_id": others, "state": {"type": state}, "name": f"a{n}"}
+            request(on_server, "POST", "/flow_runs/", body)
+    path = f"/deployments/{daily['id']}/create_flow_run"
+    mine = [request(on_server, "POST", path, {"state": {"type": "PENDING"}}) for _ in range(4)]
+    request(on_server, "PATCH", "/work_pools/spark", {"is_paused": True})
+    server = Server(on_server, "http://pages", {}, own=False)
+    try:
+        said = status_module._said(server, None)
+        assert deploy([])["deployments"], "pools beyond the first page are there"
+    finally:
+        request(on_server, "PATCH", "/work_pools/spark", {"is_paused": False})
+    assert {r["name"] for r in mine} <= {r["name"] for r in said["running"]}
+    assert {r["flow"] for r in said["running"]} == {"curate"}
+    assert "others" not in {r["flow"] for r in said["next"]}
+    assert any("work pool spark" in p for p in said["paused"])
 
 
 def test_a_release_starts_what_follows_it_once(on_server: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from headrace.flows import receiver
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import UnansweredError, UsageError
 from headrace.infra.ports import free_port
 from headrace.infra.process import die_with_parent
 
@@ -145,3 +145,18 @@ def test_a_taken_port_is_named(listening: tuple[str, Path]) -> None:
     port = int(listening[0].rsplit(":", 1)[1])
     with pytest.raises(UsageError, match=f"port {port} is taken"):
         receiver.serve(port, Shared())
+
+
+def test_what_alertmanager_should_send_again_ends_in_5xx(monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.testclient import TestClient
+
+    from headrace.infra.settings import Shared
+
+    def away(*_: Any) -> None:
+        raise UnansweredError("s3://b/w: no answer", "check the network")
+
+    monkeypatch.setattr(receiver, "receive", away)
+    client = TestClient(receiver.application("a long token", Shared()))
+    headers = {"authorization": "Bearer a long token"}
+    answer = client.post("/alertmanager", json={"alerts": []}, headers=headers)
+    assert answer.status_code == 503 and "s3://b/w" in answer.json()["error"]["message"]

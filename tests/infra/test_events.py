@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra import events
+from headrace.infra import events, prefect_api
 from headrace.infra.events import drift_event, send_outbox, to_outbox
 from headrace.infra.home import home
 from headrace.infra.ports import free_port
@@ -18,6 +18,17 @@ listens: list[Any] = []
 """The automations of the server."""
 runs: list[str] = []
 """The windows of the runs that it made of events."""
+
+
+refuses: dict[str, int] = {}
+"""Window -> the status with which the server refuses the event on it."""
+
+
+def page(rows: list[Any], got: list[Any]) -> list[Any]:
+    """The rows that were asked for, 200 at most, as Prefect gives them."""
+    body = got[-1][1]
+    first = body.get("offset", 0)
+    return rows[first : first + min(200, body.get("limit", 200))]
 
 
 def automation(enabled: bool = True, **trigger: Any) -> dict[str, Any]:
@@ -35,12 +46,15 @@ def automation(enabled: bool = True, **trigger: Any) -> dict[str, Any]:
 def server(json_server: Callable[..., Any]) -> Iterator[tuple[str, list[Any]]]:
     sent: list[Any] = []
     listens[:], runs[:] = [automation()], []
+    refuses.clear()
 
     def answer(path: str, got: list[Any]) -> tuple[int, Any]:
         if "automations" in path:
-            return 200, listens
+            return 200, page(listens, got)
         if "flow_runs" in path:
-            return 200, [{"parameters": {"alert": {"window": w}}} for w in runs]
+            return 200, page([{"parameters": {"alert": {"window": w}}} for w in runs], got)
+        if refuses:
+            return refuses.get(got[-1][1][0]["payload"]["window"], 200), None
         sent.extend([path, event] for event in got[-1][1])
         return 200, None
 
@@ -127,12 +141,65 @@ def test_an_event_that_the_server_lost_is_sent_again(
     assert send_outbox(home(), api) == 0 and not list(home().outbox.glob("**/*.json"))
 
 
+@pytest.mark.parametrize("status", [400, 409, 413, 422, 404, 500])
+def test_an_alert_that_the_server_refuses_holds_up_no_other(
+    server: tuple[str, list[Any]], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, _ = server
+    paths = [to_outbox(home(), drift_event("m", {"window": w})) for w in ("/bad", "/good")]
+    refuses.update({"/bad": status})
+    assert send_outbox(home(), api) == 1 and not paths[1].exists()
+    aside = home().quarantine / "outbox" / paths[0].name
+    content = status not in (404, 500)
+    assert aside.exists() == content and paths[0].exists() != content
+    assert str(paths[0]) in caplog.text and str(status) in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 502, 504])
+def test_no_alert_is_set_aside_where_the_server_would_refuse_any(
+    server: tuple[str, list[Any]], status: int
+) -> None:
+    api, _ = server
+    paths = [to_outbox(home(), drift_event("m", {"window": w})) for w in ("/one", "/two")]
+    refuses.update({"/one": status, "/two": status})
+    assert send_outbox(home(), api) == 0 and all(p.exists() for p in paths)
+    refuses.clear()
+    assert send_outbox(home(), api) == 2
+
+
+def test_on_a_busy_server_the_automation_and_the_run_are_found(
+    server: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, got = server
+    listens[:] = [*(automation(expect=["other"]) for _ in range(430)), automation()]
+    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    assert send_outbox(home(), api) == 1
+    monkeypatch.setattr(events, "PATIENCE", -1.0)
+    runs[:] = [*(f"/{n}" for n in range(400)), "/w"]
+    assert send_outbox(home(), api) == 0 and len(got) == 1, "its run is there: it is done"
+    assert not list(home().outbox.glob("**/*.json"))
+
+
+def test_a_run_with_odd_parameters_hides_no_other(server: tuple[str, list[Any]]) -> None:
+    api, _ = server
+    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    assert send_outbox(home(), api) == 1
+    alerts = iter([["/w"], "/w", 3, None])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "every", lambda *_: [{"parameters": {"alert": a}} for a in alerts])
+        assert send_outbox(home(), api) == 0
+
+
 DAMAGED = [
     b"", b"{", b"{}", b"[]", b"null", b"3", b"\x00" * 40, b"\xff\xfe", b"[" * 100_000,
     b'{"occurred": 1}', b'{"occurred": "2026-01-01T00:00:00Z"}',
     *(
         json.dumps({**drift_event("m", {"window": "/w"}), **change}).encode()
         for change in (
+            {"id": "abc"}, {"id": ""}, {"payload": {"window": "/w", "p_value": float("nan")}},
+            {"payload": {"window": "/w", "effect": "large"}},
+            {"payload": {"window": "/w", "drifted": [float("inf")]}},
+            {"resource": {"prefect.resource.id": "headrace.model.m", "n": 1}},
             {"occurred": "yesterday"}, {"occurred": "2026-01-01"}, {"occurred": 5}, {"id": None},
             {"resource": "headrace.model.m"}, {"resource": {}}, {"payload": []}, {"payload": {}},
             {"resource": {"prefect.resource.id": 3}}, {"payload": {"window": 3}},
@@ -198,13 +265,13 @@ def test_a_clock_that_was_set_back_hides_no_run_that_an_alert_made(
 ) -> None:
     api, _ = server
     asked: list[Any] = []
-    request = events.request
+    request = prefect_api.request
 
     def noting(api: str, method: str, path: str, body: Any) -> Any:
         asked.append(body)
         return request(api, method, path, body)
 
-    monkeypatch.setattr(events, "request", noting)
+    monkeypatch.setattr(prefect_api, "request", noting)
     with fake_clock() as clock:
         to_outbox(home(), drift_event("m", {"window": "/w"}))
         assert send_outbox(home(), api) == 1

@@ -1,11 +1,15 @@
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headrace.infra import prefect_api
 from headrace.infra.errors import HeadraceError
 from headrace.infra.ports import free_port
-from headrace.infra.prefect_api import request
+from headrace.infra.prefect_api import StatusError, every, pages, request
 
 Api = tuple[str, list[tuple[str, Any]]]
 
@@ -45,3 +49,33 @@ def test_no_server_is_an_error_that_names_it() -> None:
     port = free_port()
     with pytest.raises(HeadraceError, match=str(port)):
         request(f"http://127.0.0.1:{port}/api", "POST", "/", {})
+
+
+@given(st.integers(0, 900), st.integers(1, 200))
+def test_all_rows_come_however_many(count: int, size: int) -> None:
+    asked = []
+
+    def read(limit: int, offset: int, **wanted: str) -> list[int]:
+        asked.append(wanted)
+        return list(range(count))[offset : offset + limit]
+
+    with mock.patch.object(prefect_api, "PAGE", size):
+        assert list(pages(read, sort="ID_DESC")) == list(range(count))
+    assert len(asked) == count // size + 1 and {"sort": "ID_DESC"} in asked
+
+
+def test_every_asks_page_by_page(json_server: Callable[..., Any]) -> None:
+    def answer(path: str, got: list[Any]) -> tuple[int, Any]:
+        body = got[-1][1]
+        return 200, list(range(500))[body["offset"] : body["offset"] + body["limit"]]
+
+    with json_server(answer) as (url, got):
+        assert every(url, "/flows/filter", {"sort": "NAME_ASC"}) == list(range(500))
+    assert [(b["sort"], b["offset"]) for _, b in got] == [("NAME_ASC", n) for n in (0, 200, 400)]
+
+
+@pytest.mark.parametrize("status", [401, 404, 422, 500])
+def test_a_refusal_tells_its_status(json_server: Callable[..., Any], status: int) -> None:
+    with json_server(lambda *_: (status, {})) as (url, _), pytest.raises(StatusError) as error:
+        request(url, "POST", "/events", [])
+    assert error.value.status == status and error.value.hint

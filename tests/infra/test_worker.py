@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,10 +13,19 @@ from typing import Any
 import pytest
 
 from headrace.infra import servers
+from headrace.infra.home import home
 from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
 from headrace.infra.supervisor import answers
-from headrace.infra.worker import ENGINE, RUN_ID, WATCH_SECONDS, Watch, take_up
+from headrace.infra.worker import (
+    ENGINE,
+    RUN_ID,
+    WATCH_SECONDS,
+    Watch,
+    command,
+    keep_looking,
+    take_up,
+)
 
 STATES = {"gone": "RUNNING", "pending": "PENDING", "ending": "CANCELLING",
           "at-work": "RUNNING", "to-end": "CANCELLING", "just-ended": "RUNNING"}  # fmt: skip
@@ -38,7 +48,8 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
     child = subprocess.Popen(sleep, env={**os.environ, RUN_ID: "gone"})
     try:
         with json_server(answer) as (url, got):
-            assert take_up(url, "training"), "a run is at work"
+            told: list[str] = []
+            assert take_up(url, "training", lambda *a: told.append(a[0])), "a run is at work"
             assert cancelled.wait(10)
     finally:
         cancelled.kill()
@@ -49,7 +60,8 @@ def test_only_what_no_process_works_at_begins_again(json_server: Callable[..., A
     assert got[0][1]["work_pools"] == {"name": {"any_": ["training"]}}
     said = {p.split("/")[2]: body["state"] for p, body in got if p.endswith("set_state")}
     waits = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    assert said == {"gone": waits, "pending": waits, "ending": {"type": "CANCELLED"}}
+    assert said.pop("ending")["type"] == "CANCELLED" and told == ["ending"]
+    assert said == {"gone": waits, "pending": waits}
 
 
 def test_without_any_run_the_worker_may_begin(json_server: Callable[..., Any]) -> None:
@@ -81,7 +93,8 @@ def test_a_run_whose_process_is_gone_is_noticed_within_a_minute(
     process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "at-work"})
     try:
         with json_server(pool) as (url, _):
-            watch = Watch(url, "training", now=lambda: now)
+            told: list[tuple[str, str]] = []
+            watch = Watch(url, "training", now=lambda: now, ended=lambda *a: told.append(a[:2]))
 
             def noticed(seconds: float) -> float:
                 """Seconds until something was done."""
@@ -118,6 +131,7 @@ def test_a_run_whose_process_is_gone_is_noticed_within_a_minute(
                 noticed(60)
                 ends.append(pool.set.pop()[1])
             assert ends == ["SCHEDULED"] * 3 + ["CRASHED"]
+            assert told == [("CANCELLING", "CANCELLED"), ("dies", "CRASHED")]
     finally:
         process.kill()
 
@@ -145,6 +159,59 @@ def test_runs_of_other_machines_on_anothers_server_are_left_alone(
     assert pool.set == [("here", "SCHEDULED")]
 
 
+def test_a_run_of_anothers_server_is_remembered_when_the_machine_starts_again(
+    json_server: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, now = Pool(), 0.0
+    pool.states = {"here": "RUNNING", "elsewhere": "RUNNING"}
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with json_server(pool) as (url, _):
+        process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "here"})
+        try:
+            Watch(url, "training", own=False, now=lambda: now).look()
+        finally:
+            process.kill()
+            process.wait()
+        copy = tmp_path / "copy"
+        shutil.copytree(home().root, copy)
+
+        def look_for_minutes(of: str = "training") -> list[tuple[str, str]]:
+            nonlocal now
+            watch = Watch(url, of, own=False, now=lambda: now)
+            for _ in range(20):
+                now += WATCH_SECONDS
+                watch.look()
+            return pool.set
+
+        assert look_for_minutes("other") == []
+        with monkeypatch.context() as patch:
+            patch.setenv("HEADRACE_HOME", str(copy))
+            assert look_for_minutes() == [], "a copy has runs of the same ids"
+        assert look_for_minutes() == [("here", "SCHEDULED")]
+        pool.states["here"] = "RUNNING"  # another machine began it again
+        assert look_for_minutes() == [("here", "SCHEDULED")]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"folder": 1, "runs": 2}'])
+def test_a_damaged_record_of_runs_stops_no_worker(
+    content: str, json_server: Callable[..., Any]
+) -> None:
+    pool = Pool()
+    pool.states = {"here": "RUNNING"}
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen([*sleep, ENGINE], env={**os.environ, RUN_ID: "here"})
+    try:
+        with json_server(pool) as (url, _):
+            Watch(url, "training", own=False).look()
+            (file,) = (home().stack / "runs").iterdir()
+            file.write_text(content)
+            Watch(url, "training", own=False).look()
+            assert "here" in file.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_server_that_does_not_answer_ends_no_watch(
     monkeypatch: pytest.MonkeyPatch, json_server: Callable[..., Any], caplog: Any
 ) -> None:
@@ -160,7 +227,7 @@ def test_a_server_that_does_not_answer_ends_no_watch(
     with json_server(lambda *_: next(answers)) as (url, got):
         monkeypatch.setattr("headrace.infra.worker.time.sleep", sleep)
         with pytest.raises(KeyboardInterrupt):
-            Watch(url, "training").keep_looking()
+            keep_looking(Watch(url, "training").look)
         assert len(got) == 3 and caplog.text.count("runs can't be looked after") == 2
 
 
@@ -198,9 +265,7 @@ def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone
     deployment = request(api, "POST", "/deployments/", body)["id"]
     log = tmp_path / "worker.log"
     with open(log, "wb") as out:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "headrace.infra.worker", "p"], env=env, stdout=out, stderr=out
-        )
+        worker = subprocess.Popen(command("p"), env=env, stdout=out, stderr=out)
     try:
         end = time.monotonic() + 200
         while not any(

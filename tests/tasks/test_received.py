@@ -1,13 +1,16 @@
 """What other monitors send, as payloads of the drift event."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra.errors import InputError, UsageError
+from headrace.infra import storage
+from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.tasks.received import RECEIVED, of_alertmanager, of_evidently, receive
@@ -84,7 +87,6 @@ def test_evidentlys_verdict_on_drift_is_an_alert() -> None:
         ("alertmanager", [], "the body"),
         ("alertmanager", {}, "alerts: field required"),
         ("alertmanager", {"alerts": [{"labels": {}}]}, "alerts.0.status"),
-        ("alertmanager", group({**FIRED, "annotations": {"p_value": "small"}}), "no number"),
         ("alertmanager", {"tests": []}, "alerts: field required"),
         ("evidently", group(FIRED), "neither tests nor a verdict"),
         ("evidently", {"tests": [{"name": 3, "status": "FAIL"}]}, "tests.0.name"),
@@ -121,20 +123,75 @@ def test_any_body_gives_payloads_or_a_clear_refusal(body: Any, sender: str) -> N
                    for p in payloads)  # fmt: skip
 
 
-def test_alerts_wait_in_the_outbox_and_none_is_emitted_where_a_window_is_missing(
-    tmp_path: Any,
-) -> None:
-    window = tmp_path / "w.jsonl"
-    window.write_text('{"text": "x"}\n')
+@pytest.mark.parametrize("value", ["small", "nan", "inf", "-Infinity", "0,01", "1e999"])
+def test_a_figure_that_is_no_number_loses_no_alert(value: str) -> None:
+    (payload,) = of_alertmanager(group({**FIRED, "annotations": {"p_value": value}}))
+    assert payload["p_value"] is None
 
-    def body(*windows: str) -> dict[str, Any]:
-        return group(*({**FIRED, "annotations": {"window": w} if w else {}} for w in windows))
 
-    with pytest.raises(InputError):
-        receive("alertmanager", body(str(window), "/none"), None, Shared())
-    assert not list(home().outbox.glob("*.json"))
-    data = receive("alertmanager", body("", str(window)), str(window), Shared())
-    assert [a["window"] for a in data["alerts"]] == [str(window)] * 2
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), "0.5", True, None, 10**400])
+def test_evidentlys_odd_share_loses_no_alert(share: Any) -> None:
+    result = {"dataset_drift": True, "share_of_drifted_columns": share}
+    (payload,) = of_evidently({"metrics": [{"metric": "DatasetDriftMetric", "result": result}]})
+    assert payload["effect"] is None
+
+
+def body(*windows: str) -> dict[str, Any]:
+    return group(*({**FIRED, "annotations": {"window": w} if w else {}} for w in windows))
+
+
+@pytest.fixture
+def window(tmp_path: Path) -> str:
+    path = tmp_path / "w.jsonl"
+    path.write_text('{"text": "x"}\n')
+    return str(path)
+
+
+def kept() -> list[str | None]:
+    files = sorted(home().outbox.glob("*.json"))
+    return [json.loads(path.read_text())["payload"]["window"] for path in files]
+
+
+def test_alerts_wait_in_the_outbox(window: str) -> None:
+    data = receive("alertmanager", body("", window), window, Shared())
+    assert [a["window"] for a in data["alerts"]] == [window] * 2
     assert not data["alerts"][0]["sent"] and "headrace up" in data["alerts"][0]["why"]
-    (kept,) = home().outbox.glob("*.json")
-    assert json.loads(kept.read_text())["payload"]["report"] == "http://prometheus/graph"
+    (file,) = home().outbox.glob("*.json")
+    assert json.loads(file.read_text())["payload"]["report"] == "http://prometheus/graph"
+
+
+@pytest.mark.parametrize("bad", ["/none", "gs://b/w", "/none/*.jsonl", "a\0b"])
+def test_one_bad_window_of_a_group_drops_no_other(bad: str, window: str) -> None:
+    with pytest.raises((InputError, UsageError)):
+        receive("alertmanager", body(bad), None, Shared())
+    assert kept() == []
+    first, second = receive("alertmanager", body(bad, window), None, Shared())["alerts"]
+    assert not first["sent"] and first["outbox"] is None and "not taken" in first["why"]
+    assert second["outbox"] and kept() == [window]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("curlCode: 7, Couldn't connect"), OSError("ACCESS_DENIED"), TimeoutError()]
+)
+def test_storage_that_does_not_answer_is_asked_again_and_drops_no_other(
+    error: OSError, window: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(storage, "filesystem", lambda uri: (SimpleNamespace(get_file_info=silent),
+                                                            str(uri)))  # fmt: skip
+    with pytest.raises(UnansweredError):
+        receive("alertmanager", body("s3://b/w", window, "/none"), None, Shared())
+    assert kept() == [window]
+    with pytest.raises(UnansweredError):  # as Alertmanager sends it again
+        receive("alertmanager", body("s3://b/w", window, "/none"), None, Shared())
+    assert kept() == [window], "the same alert is one"
+
+
+def test_a_relative_window_is_sent_as_it_was_checked(
+    window: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (alert,) = receive("alertmanager", body("w.jsonl"), None, Shared())["alerts"]
+    assert alert["window"] == window and kept() == [window]

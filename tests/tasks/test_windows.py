@@ -8,16 +8,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import quarantine, retention
 from headrace.infra.errors import GoneError, InputError
 from headrace.infra.home import home
+from headrace.infra.retention import RetentionSettings
 from headrace.spark_jobs.settings import Source
-from headrace.tasks import windows
+from headrace.tasks import trusted, windows
 from headrace.tasks.settings import InboxSettings
 from headrace.tasks.windows import (
     WINDOW,
@@ -283,3 +286,105 @@ def test_a_file_that_was_written_before_the_clock_was_set_back_does_not_wait(
     put(tmp_path, "now.jsonl", age=5)
     (window,) = next_windows(str(tmp_path), InboxSettings(settle_seconds=30))
     assert files(window) == ["old.jsonl"]
+
+
+def _year(inbox: Path, count: int, keep: bool = True) -> Path:
+    """Windows of one file each, all of them settled; the folder of their records."""
+    inbox.mkdir(exist_ok=True)
+    folder = windows._folder(str(inbox))
+    folder.mkdir(parents=True)
+    at = "2026-01-01T00:00:00+00:00"
+    for number in range(1, count + 1):
+        path = inbox / f"{number:06d}.jsonl"
+        if keep:
+            path.write_text("{}\n")
+            os.utime(path, (number, number))
+        file = {"uri": str(path), "bytes": 3, "changed": number * 10**9, "sha256": "x"}
+        window = {"inbox": str(inbox), "number": number, "made": at, "files": [file]}
+        verdict = {"window": "w", "judged": at, "drift": False}
+        for ending, said in ((WINDOW, window), (windows.VERDICT, verdict),
+                             (windows.ROUND, {"outcome": "Cached"})):  # fmt: skip
+            (folder / f"{number:06d}{ending}").write_text(json.dumps(said))
+    return folder
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(8760, marks=pytest.mark.slow)])
+def test_a_year_of_settled_windows_is_not_read_each_time(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = tmp_path / "in"
+    _year(inbox, count)
+    assert next_windows(str(inbox), NOW) == [], "each file has its window"
+    read, records = quarantine.read, []
+
+    def counting(path: Path, check: Any) -> Any:
+        records.append(path)
+        return read(path, check)
+
+    monkeypatch.setattr(quarantine, "read", counting)
+    put(inbox, "new.jsonl")
+    began = time.process_time()
+    (window,) = next_windows(str(inbox), NOW)
+    assert files(window) == ["new.jsonl"] and int(Path(window).name[:6]) == count + 1
+    judged(window, VERDICT)
+    assert open_windows() == [window]
+    assert len(records) < 20 and time.process_time() - began < 3
+
+
+def test_retention_removes_settled_windows_and_no_file_is_read_twice(tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    folder = _year(inbox, 30)
+    old = time.time() - 400 * 86400
+    for path in folder.iterdir():
+        if int(path.name[:6]) <= 20:
+            os.utime(path, (old, old))
+    os.utime(folder / "000020.round.json")  # settled long after it was made
+    keep = RetentionSettings()
+    assert not retention.expired(home(), keep), "not yet known as settled"
+    assert next_windows(str(inbox), NOW) == []
+    gone = retention.remove(home(), retention.expired(home(), keep))
+    assert len(gone) == 3 * 19 and {e.kind for e in gone} == {"settled windows"}
+    for number in range(1, 11):
+        (inbox / f"{number:06d}.jsonl").unlink()
+    assert next_windows(str(inbox), NOW) == [], "the rest of the files is still taken"
+    assert sorted(windows._settled(folder)) == list(range(11, 31))
+    for path in inbox.iterdir():
+        path.unlink()
+    assert next_windows(str(inbox), NOW) == []
+    assert len(windows._settled(folder)) == 20, "its disk may not be mounted"
+    put(inbox, "new.jsonl")
+    (window,) = next_windows(str(inbox), NOW)
+    assert int(Path(window).name[:6]) == 31 and sorted(windows._settled(folder)) == list(
+        range(20, 31)
+    )
+
+
+DAMAGED_LINES = [
+    b"\xff", b"{", b"[]", b"3", b'{"number": 1}', b'{"number": "x", "files": []}',
+    b'{"number": 1, "files": [{}]}', b"[" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED_LINES)
+def test_a_damaged_line_of_the_settled_windows_loses_no_file(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _year(tmp_path / "in", 4)
+    next_windows(str(tmp_path / "in"), NOW)
+    lines = (folder / windows.SETTLED).read_bytes().splitlines()
+    (folder / windows.SETTLED).write_bytes(b"\n".join([content, *lines[1:]]))
+    assert retention.expired(home(), RetentionSettings()) == []
+    assert next_windows(str(tmp_path / "in"), NOW) == [] and "line 1 is passed over" in caplog.text
+    assert sorted(windows._settled(folder)) == [1, 2, 3, 4]
+
+
+def test_notes_of_alerts_expire_after_the_last_of_them(tmp_path: Path) -> None:
+    for name in ("old", "again"):
+        trusted.note(f"/{name}.jsonl")
+    old = time.time() - 400 * 86400
+    for path in (home().windows / "raised").iterdir():
+        os.utime(path, (old, old))
+    trusted.note("/again.jsonl")
+    gone = retention.remove(home(), retention.expired(home(), RetentionSettings()))
+    assert [e.kind for e in gone] == ["notes of alerts"]
+    assert trusted.why_not("/old.jsonl", []) and not trusted.why_not("/again.jsonl", [])
