@@ -48,7 +48,7 @@ def request(
         method=method,
     )
     try:
-        with urllib.request.urlopen(call, timeout=_SECONDS, context=server.tls) as answer:
+        with server.open(call, _SECONDS) as answer:
             said = answer.read()
     except urllib.error.HTTPError as error:
         if error.code in allow:

@@ -16,6 +16,7 @@ from headrace.infra import (
     credentials,
     database,
     private,
+    proxies,
     retention,
     spark_auth,
     spark_pages,
@@ -191,6 +192,7 @@ def environment(
     return {
         **{k: v for k, v in environ.items() if k in passed or k.startswith(PASSED_BEGINNINGS)},
         **({audit_key.VARIABLE: os.path.abspath(key)} if key else {}),
+        **proxies.exceptions(environ),
         MARK: mark,
         "HEADRACE_HOME": str(home.root),
         "PREFECT_HOME": str(home.root / "prefect"),
