@@ -68,8 +68,8 @@ def close(root: Path) -> None:
         raise UsageError(
             f"the state folder {root} can't be used: it is open to other accounts and holds what "
             "headrace has not made",
-            "set HEADRACE_HOME to a folder of its own; or, if nobody else needs this one, close it "
-            f"yourself: chmod 700 {root}",
+            "set HEADRACE_HOME to a folder of its own; or, where all in this one is yours "
+            f"alone, close it: chmod 700 {root}",
         )
     root.chmod(stat.S_IMODE(found.st_mode) & 0o700)
     for name in _OWN:
