@@ -113,6 +113,7 @@ class Engine(AbstractContextManager["Engine"]):
             self._engine, *_ = load_deepspeed().initialize(
                 model=model, optimizer=optimizer, config=config
             )
+        ranks.check_peers()
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a scalar loss.

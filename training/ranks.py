@@ -16,6 +16,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from headrace.infra import peers
+from headrace.infra.errors import HeadraceError
+from headrace.infra.owner import account
 from headrace.infra.process import MEETING, loopback
 
 _c10d: Any = torch.distributed  # its stores are public, but not in its types
@@ -51,6 +54,22 @@ class Ranks:
             dist.init_process_group("gloo")
         else:
             dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.size)
+
+    def check_peers(self) -> None:
+        """Raise unless only this account has connected to this process's sockets.
+
+        To be called when all groups are made and before anything is trained.
+
+        Raises:
+            HeadraceError: another account took part in making them.
+        """
+        if self.size > 1 and (others := peers.strangers()):
+            raise HeadraceError(
+                "another account of this machine has connected to this training process: "
+                + ", ".join(map(account, sorted(others))),
+                "run it again to resume; if it happens again, train in one process "
+                "(`--set pretrain.processes=1`)",
+            )
 
     @property
     def first(self) -> bool:

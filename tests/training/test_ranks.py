@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from headrace.infra import storage
+from headrace.infra.errors import HeadraceError
 from headrace.infra.process import MEETING, job_main, run_job
 from headrace.infra.settings import Settings
 from headrace.training.engine import Engine
@@ -135,6 +136,13 @@ def test_a_group_of_one_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> No
     with Engine(model, build_optimizer(model, OptimizerSettings())) as engine:
         assert engine.step(model(torch.ones(1, 3)).sum()) > 0
     assert dist.get_world_size() == 1 and "LOCAL_RANK" not in os.environ
+
+
+def test_a_stranger_among_the_peers_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.infra.peers.strangers", lambda: {os.getuid() + 4_000_000})
+    ONE.check_peers()  # alone, nothing is exchanged
+    with pytest.raises(HeadraceError, match=f"connected .*: {os.getuid() + 4_000_000}"):
+        Ranks(0, 2).check_peers()
 
 
 def test_the_launcher_says_which_rank_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
