@@ -26,6 +26,7 @@ PACKAGE = "headrace"
 
 OPERATING = {
     "infra.busy": "waits for others at work",
+    "infra.clock": "tells how old records are",
     "infra.code_archive": "ships the code",
     "infra.code_identity": "names the code",
     "infra.config_file": "reads settings; what they say is in the identity of the work itself",
@@ -38,6 +39,8 @@ OPERATING = {
     "infra.java": "finds Java",
     "infra.lock": "waits for others at work",
     "infra.pages": "draws pages",
+    "infra.owner": "says whose a folder is",
+    "infra.peers": "looks at the processes at the other ends of connections",
     "infra.ports": "chooses ports",
     "infra.private": "says who may read files",
     "infra.process": "starts processes",

@@ -1,9 +1,10 @@
 """The secrets of a state folder's stack: made once, or given by the environment or a file.
 
 `stack/secrets.json` holds what `headrace up` made; only its owner can read it. A secret that is
-given (HEADRACE_MLFLOW_PASSWORD=… or HEADRACE_MLFLOW_PASSWORD_FILE=/run/secrets/…) is never written
-down, so every command needs it in its environment. To have new ones made, remove the file while
-the stack is down.
+given (HEADRACE_MLFLOW_PASSWORD=… or HEADRACE_MLFLOW_PASSWORD_FILE=/run/secrets/…) is not kept, so
+every command needs it in its environment. One is written down for as long as the stack is up: the
+Spark secret, which Spark reads from files (spark_auth.py). To have new ones made, remove the file
+while the stack is down.
 """
 
 from __future__ import annotations

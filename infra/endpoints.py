@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headrace.infra import credentials, database, servers, spark_auth, stack
+from headrace.infra import credentials, database, file_variables, servers, spark_auth, stack
 from headrace.infra.home import Home
 from headrace.infra.servers import Server
 
@@ -52,7 +52,8 @@ class Endpoints(ABC):
     def environment(self) -> dict[str, str]:
         """The variables with which Prefect's, MLflow's and Spark's own clients reach these."""
         out = servers.environment(s for s in (self.prefect, self.mlflow) if s is not None)
-        return {**out, **(self.spark.variables if self.spark is not None else {})}
+        out |= self.spark.variables if self.spark is not None else {}
+        return file_variables.absolute(out)
 
     def check_others(self) -> None:
         """Raise unless the servers of others answer and take their credentials.

@@ -63,9 +63,7 @@ def request(
         method=method,
     )
     try:
-        with urllib.request.urlopen(  # nosec B310 # servers.their_prefect takes http(s) only
-            call, timeout=_SECONDS, context=server.tls
-        ) as answer:
+        with server.open(call, _SECONDS) as answer:
             said = answer.read()
     except urllib.error.HTTPError as error:
         if error.code in allow:

@@ -13,10 +13,9 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from typing import Any
 
-from headrace.infra import console, credentials, private, servers
+from headrace.infra import console, credentials, private, proxies, servers
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import Home, home
 from headrace.infra.locked_app import (
@@ -94,9 +93,7 @@ class OwnServer:
             end = time.monotonic() + BOOT_SECONDS
             while time.monotonic() < end and self._process.poll() is None:
                 try:
-                    with urllib.request.urlopen(  # nosec B310 # own server
-                        f"{self.server.url}/health", timeout=2
-                    ):
+                    with proxies.open_directly(f"{self.server.url}/health", 2):
                         return
                 except (urllib.error.URLError, OSError):
                     time.sleep(0.1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home, home
+from headrace.infra.owner import other_owner
 
 UMASK = "HEADRACE_UMASK"
 """Environment variable: the user's own umask, in octal digits."""
@@ -23,13 +24,21 @@ _OWN = (
     ".trash", ".work",
 )  # fmt: skip
 """What headrace has left in state folders before they were closed."""
+_DATA = frozenset(
+    ("inbox", "outbox", "windows", "releases", "tokens", "runs", "mlflow.db", "mlartifacts",
+     "audit.jsonl", "deploy.json", "latest.json")
+)  # fmt: skip
+"""What a person may have put into a state folder before headrace worked in it."""
+_MARKS = ("logs/headrace.log", "stack/id")
+"""Files by which a folder is known to be a state folder: every command and every stack has left
+one."""
 
 
 def begin(home: Home) -> None:
     """Make what this process and its children write the owner's alone, and close the state folder.
 
     Raises:
-        UsageError: the state folder is one that others use.
+        UsageError: the state folder is another account's, or one that is used for other things.
     """
     before = os.umask(0o077)
     os.environ.setdefault(UMASK, f"{before:03o}")
@@ -37,27 +46,56 @@ def begin(home: Home) -> None:
 
 
 def close(root: Path) -> None:
-    """Take everybody else's rights from a state folder that still grants some; others' is left.
+    """Take everybody else's rights from a state folder that still grants some.
+
+    Only an empty folder, one that headrace has worked in, and one of nothing but its data is
+    closed: any other may be there for others.
 
     Raises:
-        UsageError: it is a folder that others use.
+        UsageError: it is another account's, or used for other things.
     """
     try:
         found = root.stat()
     except OSError:
         return  # it isn't there yet, or whoever needs it says what is wrong
-    if not stat.S_ISDIR(found.st_mode) or not found.st_mode & 0o077:
+    if not stat.S_ISDIR(found.st_mode):
         return
-    if found.st_mode & stat.S_ISVTX or str(root) in ("/", os.path.expanduser("~")):
+    if (whose := other_owner(root)) is not None:
+        # What root made in it, its owner couldn't read.
         raise UsageError(
-            f"{root} is used for other things too, and a state folder is its owner's alone",
-            "set HEADRACE_HOME to a folder of its own",
+            f"the state folder {root} can't be used: it belongs to {whose}",
+            f"run it as {whose}, or set HEADRACE_HOME to a folder of your own",
         )
-    if os.getuid() not in (0, found.st_uid):
+    if not found.st_mode & 0o077:
         return
+    shared = found.st_mode & stat.S_ISVTX or str(root) in ("/", os.path.expanduser("~"))
+    if shared or not (_is_laid_out(root) or _is_marked(root)):
+        raise UsageError(
+            f"the state folder {root} can't be used: it is open to other accounts and holds what "
+            "headrace has not made",
+            "set HEADRACE_HOME to a folder of its own; or, where all in this one is yours "
+            f"alone, close it: chmod 700 {root}",
+        )
     root.chmod(stat.S_IMODE(found.st_mode) & 0o700)
     for name in _OWN:
         _close_below(root / name)
+
+
+def _is_laid_out(root: Path) -> bool:
+    """Whether a folder is empty, or holds nothing but data of headrace."""
+    return all(path.name in _DATA for path in root.iterdir())
+
+
+def _is_marked(root: Path) -> bool:
+    """Whether headrace has worked in a folder, as this account."""
+    for name in _MARKS:
+        try:
+            found = (root / name).lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid():
+            return True
+    return False
 
 
 def _close_below(path: Path) -> None:

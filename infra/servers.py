@@ -11,7 +11,9 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 
+from headrace.infra import proxies
 from headrace.infra.credentials import USER
 from headrace.infra.errors import UsageError
 
@@ -74,6 +76,22 @@ class Server:
         )
         return ssl.create_default_context(cafile=file) if file else None
 
+    def open(self, ask: urllib.request.Request, seconds: float) -> HTTPResponse:
+        """What it answers; no proxy comes between headrace and a server of its own.
+
+        Raises:
+            HTTPError: it answers with a status of a failure.
+            OSError: it doesn't answer.
+        """
+        if self.own:
+            return proxies.open_directly(ask, seconds, self.tls)
+        answer: HTTPResponse = urllib.request.urlopen(  # nosec B310 # their_prefect and
+            ask,
+            timeout=seconds,
+            context=self.tls,  # check_mlflow take http(s) only
+        )
+        return answer
+
 
 def encoded(word: str) -> str:
     """`user:password` as HTTP Basic sends it."""
@@ -104,7 +122,7 @@ def join(server: Server) -> None:
         for name in _CREDENTIALS[PREFECT if PREFECT in server.variables else MLFLOW]:
             os.environ.pop(name, None)
         own.append(server.url)
-    os.environ.update(server.variables)
+    os.environ.update({**server.variables, **proxies.exceptions(os.environ)})
     os.environ[OWN] = json.dumps(list(dict.fromkeys(own)))
 
 
@@ -132,7 +150,7 @@ def own_mlflow(url: str, password: str | None) -> Server:
 
 def environment(found: Iterable[Server]) -> dict[str, str]:
     """The variables with which the clients of servers reach them; OWN names headrace's own."""
-    out: dict[str, str] = {}
+    out = proxies.exceptions(os.environ)
     own = []
     for server in found:
         out |= server.variables
@@ -200,7 +218,7 @@ def runs_page(server: Server, experiment: str) -> str | None:
         headers=server.headers,
     )
     try:
-        with urllib.request.urlopen(ask, timeout=_SECONDS, context=server.tls) as answer:
+        with server.open(ask, _SECONDS) as answer:
             number = json.load(answer)["experiment"]["experiment_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return f"{server.page}/#/experiments"
@@ -273,9 +291,7 @@ def _check(
     if server.own:
         hint = "`headrace up` starts what has died"
     try:
-        urllib.request.urlopen(  # nosec B310 # their_prefect and check_mlflow take http(s) only
-            ask, timeout=_SECONDS, context=server.tls
-        ).close()
+        server.open(ask, _SECONDS).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             raise UsageError(

@@ -5,7 +5,6 @@ Where the servers of others are used instead (servers.py), Prefect or MLflow is 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from headrace.infra import (
     audit_key,
     credentials,
     database,
+    file_variables,
     private,
+    proxies,
     retention,
     spark_auth,
     spark_pages,
@@ -38,7 +39,7 @@ PASSED = (
     "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "DS_ACCELERATOR", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "HADOOP_CONF_DIR", "KUBECONFIG",
-    "PYTHONWARNINGS", private.UMASK, *credentials.VARIABLES,
+    "PYTHONWARNINGS", private.UMASK, audit_key.VARIABLE, *credentials.VARIABLES,
 )  # fmt: skip
 """Environment variables of whoever calls `up` that its services and runs find. The rest of a shell,
 with the tokens that stand in it, is not theirs."""
@@ -187,10 +188,10 @@ def environment(
         environ: the environment of whoever calls.
         more: names of further variables of it that are passed on.
     """
-    passed, key = {*PASSED, *more}, environ.get(audit_key.VARIABLE)
-    return {
+    passed = {*PASSED, *more}
+    found = {
         **{k: v for k, v in environ.items() if k in passed or k.startswith(PASSED_BEGINNINGS)},
-        **({audit_key.VARIABLE: os.path.abspath(key)} if key else {}),
+        **proxies.exceptions(environ),
         MARK: mark,
         "HEADRACE_HOME": str(home.root),
         "PREFECT_HOME": str(home.root / "prefect"),
@@ -207,3 +208,4 @@ def environment(
         "DO_NOT_TRACK": "1",
         **servers,
     }
+    return file_variables.absolute(found)

@@ -3,7 +3,8 @@
     HOME/stack/spark-conf/spark-defaults.conf       what a driver needs
     HOME/stack/spark-daemons/spark-defaults.conf    what master, workers and history server need
 
-Spark reads them by SPARK_CONF_DIR, so that the secret stands on no command line. RPC and blocks on
+Spark reads them by SPARK_CONF_DIR, so that the secret stands on no command line; they are there, a
+given secret in them, while the stack is up. RPC and blocks on
 the way, and what shuffles leave on the disk, are encrypted with keys that follow from it. The pages
 of the daemons want a token that is signed with it (`bearer`), which spark_pages.py adds for whoever
 has logged in.
@@ -22,6 +23,7 @@ from headrace.infra import storage
 from headrace.infra.credentials import Credentials
 from headrace.infra.home import Home
 
+_FILE = "spark-defaults.conf"
 _TOKEN_SECONDS = 300
 _FILTER = "org.apache.spark.ui.JWSFilter"
 
@@ -71,18 +73,24 @@ def write(home: Home, master: str, credentials: Credentials) -> None:
         write_conf(folder, values)
 
 
+def forget(home: Home) -> None:
+    """Remove what `write` has left, once nothing of the stack runs."""
+    for folder in (driver_folder(home), daemon_folder(home)):
+        (folder / _FILE).unlink(missing_ok=True)
+
+
 def write_conf(folder: Path, values: dict[str, str]) -> None:
     """A SPARK_CONF_DIR with these settings, which only its owner can read."""
     text = "".join(f"{k} {v}\n" for k, v in values.items())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    storage.write_private_text(folder / "spark-defaults.conf", text)
+    storage.write_private_text(folder / _FILE, text)
 
 
 def client_variables(home: Home, master: str) -> dict[str, str]:
     """What a driver needs in its environment to be let in by a master; nothing for another's."""
     folder = driver_folder(home)
     try:
-        known = (folder / "spark-defaults.conf").read_text().splitlines()
+        known = (folder / _FILE).read_text().splitlines()
     except OSError:
         return {}
     return {"SPARK_CONF_DIR": str(folder)} if f"spark.master {master}" in known else {}
@@ -90,7 +98,7 @@ def client_variables(home: Home, master: str) -> dict[str, str]:
 
 def secret_of(folder: Path) -> str:
     """The secret in a SPARK_CONF_DIR."""
-    for line in (folder / "spark-defaults.conf").read_text().splitlines():
+    for line in (folder / _FILE).read_text().splitlines():
         if line.startswith("spark.authenticate.secret "):
             return line.split(" ", 1)[1]
     raise ValueError(f"no secret in {folder}")

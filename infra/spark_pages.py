@@ -46,7 +46,7 @@ class _Pages:
         url = f"http://{HOST}:{port}{scope['raw_path'].decode('latin-1')}{query}"
         token = {"authorization": spark_auth.bearer(self._secret)}
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS) as client:
+            async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
                 found = await client.request(scope["method"], url, headers=token)
         except httpx.HTTPError:
             await _say(send, 502, b"Spark does not answer: `headrace up` starts what has died")

@@ -490,6 +490,7 @@ def _sweep(home: Home) -> None:
     for mark in marks:
         _end_marked(mark)
     forget(home)
+    spark_auth.forget(home)
     _state(home).unlink(missing_ok=True)
 
 

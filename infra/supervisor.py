@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 import urllib.error
-import urllib.request
 import xmlrpc.client  # nosec B411 # own supervisor, by a socket of the owner
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from headrace.infra import storage
+from headrace.infra import proxies, storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
@@ -176,7 +175,7 @@ class Supervisor:
 def answers(url: str, seconds: float = 3.0) -> bool:
     """Whether a server answers at a URL, with whatever status."""
     try:
-        urllib.request.urlopen(url, timeout=seconds).close()  # nosec B310 # own or checked address
+        proxies.open_directly(url, seconds).close()
     except urllib.error.HTTPError as error:
         return error.code < 500
     except (OSError, ValueError):

@@ -27,8 +27,8 @@ from headrace.infra.settings import NotifySettings, build, layered
 from headrace.tasks.settings import DeployVerb
 
 BASE = {"pretrain": {"processes": 2}}
-"""Defaults of a deployed chain that differ from a command's: it trains under torchrun, half of the
-experts in each process."""
+"""Defaults of a deployed chain that differ from a command's: it trains in two processes, half of
+the experts in each."""
 BASE_CONFIG = Config("the defaults of deploy", BASE)
 SECRET = "…"  # nosec B105 # shown instead of one
 """What is shown of a setting that may hold a token."""

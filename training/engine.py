@@ -9,9 +9,9 @@ How a stage uses it:
         norm = engine.step(loss)                      # backward, clip, update, gradients to zero
 
 `Engine.step` is `backward` (may be called several times: gradients add up) and `update`. One
-process is one rank; without a launcher a group of one is made on a free loopback port. Of several
-ranks each gives the mean loss of as many rows of its own, by one `backward` a step. Weights stay in
-float32: at the sizes that a CPU trains, bf16 is no faster (docs/model.md).
+process is one rank; without a launcher it is a group of one. Of several ranks each gives the mean
+loss of as many rows of its own, by one `backward` a step. Weights stay in float32: at the sizes
+that a CPU trains, bf16 is no faster (docs/model.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import torch
 from torch import Tensor, nn
 
 from headrace.infra.errors import HeadraceError
-from headrace.infra.ports import free_port
 from headrace.training.optimizer import MuonAdamW
 from headrace.training.ranks import ONE, Ranks, divided
 
@@ -58,22 +57,19 @@ def prepare(seed: int) -> None:
 
 
 @contextmanager
-def _group_of_one() -> Iterator[None]:
-    """The environment that a launcher would have made, for as long as DeepSpeed looks at it.
+def _a_local_rank() -> Iterator[None]:
+    """What DeepSpeed wants to find in the environment, for as long as it looks at it.
 
-    Without it DeepSpeed looks for MPI; left behind, a child process would join this group.
+    Left behind, a child process would take itself for one that a launcher has started.
     """
-    if "RANK" in os.environ:
+    if "LOCAL_RANK" in os.environ:
         yield
         return
-    made = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    made["MASTER_PORT"] = str(free_port())
-    os.environ.update(made)
+    os.environ["LOCAL_RANK"] = "0"
     try:
         yield
     finally:
-        for name in made:
-            os.environ.pop(name, None)
+        del os.environ["LOCAL_RANK"]
 
 
 def load_deepspeed() -> Any:
@@ -112,10 +108,12 @@ class Engine(AbstractContextManager["Engine"]):
             "gradient_clipping": 0.0,  # the default is 1.0; `update` clips
             "steps_per_print": None,
         }
-        with _group_of_one():
+        ranks.meet()  # or DeepSpeed does, by a port
+        with _a_local_rank():
             self._engine, *_ = load_deepspeed().initialize(
-                model=model, optimizer=optimizer, config=config, dist_init_required=True
+                model=model, optimizer=optimizer, config=config
             )
+        ranks.check_peers()
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a scalar loss.

@@ -6,8 +6,9 @@ Killed at any moment and started again with the same job it goes on from the new
 ends with the same metrics and the same weights as a run that nobody disturbed (same number of
 threads). A finished run answers at once.
 
-Under torchrun the ranks divide each batch's rows and each layer's experts among themselves; what
-is written is the first one's work. Figures and files are those of one process, to rounding.
+Several processes are ranks, which divide each batch's rows and each layer's experts among
+themselves; what is written is the first one's work. Figures and files are those of one process, to
+rounding.
 """
 
 from __future__ import annotations

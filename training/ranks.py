@@ -1,17 +1,27 @@
 """Which of a run's processes this one is, and what they tell each other.
 
 A process that no launcher started is the only one; then nothing here communicates.
+
+The ranks that headrace starts meet by a file. Where it names none, and there are several, they have
+been started by another launcher, and meet as that one says (torch's `env://`).
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from headrace.infra import peers
+from headrace.infra.errors import HeadraceError
+from headrace.infra.owner import account
+from headrace.infra.process import MEETING, loopback
+
+_c10d: Any = torch.distributed  # its stores are public, but not in its types
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,43 @@ class Ranks:
 
     @classmethod
     def current(cls) -> Self:
-        """As torchrun says in the environment."""
+        """As the launcher says in the environment (infra/process.py; torchrun does the same)."""
         return cls(int(os.environ.get("RANK") or 0), int(os.environ.get("WORLD_SIZE") or 1))
+
+    def meet(self) -> None:
+        """Make torch's group of these processes, unless this one is in a group already.
+
+        No port is opened at which they would find each other. The sockets by which gloo exchanges
+        tensors are on loopback.
+        """
+        if dist.is_initialized():
+            return
+        place, store = os.environ.get(MEETING), None
+        if self.size == 1:
+            os.environ.update(loopback())
+            store = _c10d.HashStore()
+        elif place:
+            store = _c10d.FileStore(place, self.size)
+        if store is None:
+            dist.init_process_group("gloo")
+        else:
+            dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.size)
+
+    def check_peers(self) -> None:
+        """Raise unless only this account has connected to this process's sockets.
+
+        To be called when all groups are made and before anything is trained.
+
+        Raises:
+            HeadraceError: another account took part in making them.
+        """
+        if self.size > 1 and (others := peers.strangers()):
+            raise HeadraceError(
+                "another account of this machine has connected to this training process: "
+                + ", ".join(map(account, sorted(others))),
+                "run it again to resume; if it happens again, train in one process "
+                "(`--set pretrain.processes=1`)",
+            )
 
     @property
     def first(self) -> bool:

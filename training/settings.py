@@ -82,7 +82,7 @@ class PretrainSettings(Settings):
     checkpoint: CheckpointSettings = CheckpointSettings()
     """When to save."""
     processes: int = Field(default=1, ge=1)
-    """Processes of one run under torchrun, the experts divided among them."""
+    """Processes of one run on this machine, the experts divided among them."""
 
     @field_validator("preset")
     @classmethod

@@ -1,4 +1,4 @@
-"""Secrets of a state folder: made once and kept, or given and never written down."""
+"""Secrets of a state folder: made once and kept, or given and not kept."""
 
 import json
 import stat
@@ -26,7 +26,7 @@ def test_secrets_are_made_once_for_their_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("by_file", [False, True])
-def test_a_given_secret_is_used_and_not_written_down(
+def test_a_given_secret_is_used_and_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, by_file: bool
 ) -> None:
     secret, home = "given-by-the-owner", Home(tmp_path / "home")

@@ -14,7 +14,7 @@ import pytest
 
 from headrace.infra import console
 from headrace.infra.errors import DeadlineError, HeadraceError, InputError
-from headrace.infra.process import DEADLINE, job_main, run_job
+from headrace.infra.process import DEADLINE, MEETING, job_main, run_job
 from headrace.infra.settings import Settings
 
 
@@ -124,7 +124,11 @@ def test_of_several_processes_the_first_answers_and_speaks(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("how", "rank", "said"),
-    [("refuse", 1, "line 3: bad"), ("fault", 0, "KeyError"), ("die", 1, "one of its 2 processes")],
+    [
+        ("refuse", 1, "line 3: bad"),
+        ("fault", 0, "KeyError"),
+        ("die", 1, "one of its 2 processes, rank 1, was ended by signal 9"),
+    ],
 )
 def test_one_process_that_fails_ends_all(tmp_path: Path, how: str, rank: int, said: str) -> None:
     parent = start(tmp_path, Job(how=how, rank=rank), processes=2)
@@ -134,25 +138,49 @@ def test_one_process_that_fails_ends_all(tmp_path: Path, how: str, rank: int, sa
     assert not running(tmp_path)
 
 
-@pytest.mark.parametrize("victim", ["parent", "torchrun"])
 @pytest.mark.parametrize("when", ["at work", "starting"])
-def test_no_process_outlives_its_launcher(tmp_path: Path, victim: str, when: str) -> None:
+def test_no_process_outlives_its_launcher(tmp_path: Path, when: str) -> None:
     parent = start(tmp_path, Job(how="sleep"), processes=2)
-
-    def ranks() -> list[psutil.Process]:
-        return [p for p in running(tmp_path) if "torch.distributed.run" not in p.info["cmdline"]]
 
     def ready() -> bool:
         begun = [(tmp_path / "f" / f"begun-{r}").exists() for r in (0, 1)]
-        return len(ranks()) == 2 and (when == "starting" or all(begun))
+        return len(running(tmp_path)) == 2 and (when == "starting" or all(begun))
 
     wait(ready)
-    (torchrun,) = (p for p in running(tmp_path) if "torch.distributed.run" in p.info["cmdline"])
-    (parent if victim == "parent" else torchrun).kill()
-    _, heard = parent.communicate(timeout=60)
+    parent.kill()
+    parent.wait()
     wait(lambda: not running(tmp_path))
-    if victim == "torchrun":
-        assert "was ended by signal 9" in heard
+
+
+def test_several_processes_end_with_their_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEADLINE, str(time.monotonic() + 12))
+    with pytest.raises(DeadlineError, match="time is over"):
+        run_job(MODULE, Job(how="sleep"), tmp_path / "f", processes=2)
+    assert (tmp_path / "f" / "begun-1").exists()
+    assert not running(tmp_path)
+
+
+def test_ranks_meet_in_a_folder_of_their_owner_which_goes_with_them(tmp_path: Path) -> None:
+    place = tmp_path / "f" / ".ranks"
+    place.mkdir(parents=True, mode=0o755)
+    (place / "store").write_text("of a run that was killed")
+    parent = start(tmp_path, Job(how="sleep"), processes=2)
+    try:
+        wait(lambda: len(running(tmp_path)) == 2)
+        assert place.stat().st_mode & 0o777 == 0o700
+        assert not (place / "store").exists()
+        ranks = [p.environ() for p in running(tmp_path)]
+        assert {e[MEETING] for e in ranks} == {str(place / "store")}
+        numbers = sorted((e["RANK"], e["LOCAL_RANK"], e["WORLD_SIZE"]) for e in ranks)
+        assert numbers == [("0", "0", "2"), ("1", "1", "2")]
+    finally:
+        parent.kill()
+        parent.wait()
+    wait(lambda: not running(tmp_path))
+    run_job(MODULE, Job(how="well"), tmp_path / "f", processes=2)
+    assert not place.exists()
 
 
 def start(folder: Path, job: Job, processes: int = 1) -> subprocess.Popen[str]:
@@ -176,7 +204,7 @@ except HeadraceError as error:
 
 
 def running(folder: Path) -> list[psutil.Process]:
-    """Processes of the job in `folder`, torchrun among them."""
+    """Processes of the job in `folder`."""
     end = [MODULE, str(folder / "f" / "job.json")]
     return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-2:] == end]
 

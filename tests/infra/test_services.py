@@ -1,7 +1,8 @@
 """What the stack runs."""
 
-import os
 from pathlib import Path
+
+import pytest
 
 from headrace.infra import credentials
 from headrace.infra.home import Home
@@ -40,10 +41,21 @@ def test_services_get_an_allow_list_of_the_environment(tmp_path: Path) -> None:
     assert given.items() <= found.items() and found["HEADRACE_HOME"] == str(tmp_path)
 
 
-def test_services_find_the_audit_key_from_any_folder(tmp_path: Path) -> None:
-    shell = {"HEADRACE_AUDIT_KEY_FILE": "keys/audit.key"}
-    found = environment(Home(tmp_path), "m", {}, shell)
-    assert found["HEADRACE_AUDIT_KEY_FILE"] == os.path.abspath("keys/audit.key")
+def test_services_find_files_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pw").write_text("given-by-the-owner")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    names = [credentials.variable(n) + "_FILE" for n in credentials.NAMES]
+    shell = {**dict.fromkeys(names, "pw"), "HEADRACE_AUDIT_KEY_FILE": "keys/audit.key"}
+    theirs = {"PREFECT_API_SSL_CERT_FILE": "ca.pem"}
+    found = environment(Home(tmp_path / "home"), "m", theirs, shell)
+    assert found["HEADRACE_AUDIT_KEY_FILE"] == str(tmp_path / "keys" / "audit.key")
+    assert found["PREFECT_API_SSL_CERT_FILE"] == str(tmp_path / "ca.pem")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where services run is not where `up` was called
+    assert set(credentials.given(found).values()) == {"given-by-the-owner"}
+    assert len(credentials.given(found)) == len(credentials.NAMES)
     assert "HEADRACE_AUDIT_KEY_FILE" not in environment(Home(tmp_path), "m", {}, {})
 
 

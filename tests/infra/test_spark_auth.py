@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra import credentials, spark_auth
+from headrace.infra import credentials, spark_auth, stack
 from headrace.infra.home import Home
 
 
@@ -31,6 +31,22 @@ def test_both_sides_share_a_secret_that_others_cannot_read(home: Home) -> None:
         said = dict(line.split(" ", 1) for line in file.read_text().splitlines())
         assert said["spark.authenticate"] == said["spark.network.crypto.enabled"] == "true"
     assert said["spark.ui.filters"] == "org.apache.spark.ui.JWSFilter"
+
+
+def test_a_given_secret_is_in_no_file_once_the_stack_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, home = "given-by-the-owner", Home(tmp_path)
+    monkeypatch.setenv("HEADRACE_SPARK_SECRET", secret)
+    spark_auth.write(home, "spark://127.0.0.1:7077", credentials.make(home))
+
+    def holding() -> set[str]:
+        files = (p for p in tmp_path.rglob("*") if p.is_file())
+        return {p.parent.name for p in files if secret.encode() in p.read_bytes()}
+
+    assert holding() == {"spark-conf", "spark-daemons"}
+    stack.down(home)
+    assert holding() == set()
 
 
 def test_a_driver_gets_the_secret_of_its_own_master_only(home: Home) -> None:

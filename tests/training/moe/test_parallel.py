@@ -1,6 +1,6 @@
-"""Two processes under torchrun against one: the layer, the whole run, and going on with fewer.
+"""Two processes against one: the layer, the whole run, and going on with fewer.
 
-The layer is tested by this file as a job: torchrun runs `work` on both ranks.
+The layer is tested by this file as a job: both ranks run `work`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from headrace.infra import storage
@@ -89,7 +88,7 @@ def work(_job: Job) -> dict[str, Any]:
     from headrace.training.moe import parallel
 
     ranks = Ranks.current()
-    dist.init_process_group("gloo")
+    ranks.meet()
     torch.manual_seed(1)
     model = MoEForCausalLM(CONFIG)
     before = {n: t.clone() for n, t in model.state_dict().items()}
