@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import psutil
 
 from headrace.infra import servers, storage
+from headrace.infra.addresses import shown
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
@@ -37,16 +37,11 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
-        "tracking_uri": without_password(found.mlflow.url),
-        "prefect_api": found.prefect.url if found.prefect else None,
+        "tracking_uri": shown(found.mlflow.url),
+        "prefect_api": shown(found.prefect.url) if found.prefect else None,
         "java": java["mend"],
         "checks": checks,
     }
-
-
-def without_password(uri: str) -> str:
-    """A URI as it may be shown."""
-    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", uri)
 
 
 def _check(name: str, ok: bool, mend: str) -> dict[str, Any]:
@@ -68,7 +63,7 @@ def _server(
         check(server)
     except UsageError as error:
         return _check(f"{name} server", False, f"{error.message}; {error.hint}")
-    return _check(f"{name} server", True, f"{without_password(server.url)} answers ({whose})")
+    return _check(f"{name} server", True, f"{shown(server.url)} answers ({whose})")
 
 
 def _master(master: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ deployment, and nothing that a caller of the API gives.
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -74,4 +75,4 @@ def make(api: str, pools: PoolsSettings, own: bool) -> None:
         there = {"name": pool.name, "type": pool.type}
         request(api, "POST", "/work_pools/", {**there, **body}, allow=(409,))  # it is there already
         if own:
-            request(api, "PATCH", f"/work_pools/{pool.name}", body)
+            request(api, "PATCH", f"/work_pools/{quote(pool.name, safe='')}", body)

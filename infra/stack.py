@@ -33,6 +33,7 @@ from headrace.infra import (
     spark_auth,
     storage,
 )
+from headrace.infra.addresses import shown
 from headrace.infra.credentials import Credentials
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
@@ -345,7 +346,8 @@ def _addresses(ports: Mapping[str, int], environ: Mapping[str, str]) -> dict[str
     prefect, mlflow = servers.their_prefect(environ), servers.their_mlflow(environ)
     return {
         "prefect_api": prefect.url if prefect else f"http://{HOST}:{ports['prefect']}/api",
-        "tracking_uri": mlflow.url if mlflow else f"http://{HOST}:{ports['mlflow']}",
+        # That of a database may hold a password.
+        "tracking_uri": shown(mlflow.url) if mlflow else f"http://{HOST}:{ports['mlflow']}",
     }
 
 

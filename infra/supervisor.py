@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -173,13 +175,13 @@ class Supervisor:
         self._rpc.supervisor.shutdown()
 
 
-def answers(url: str, seconds: float = 3.0) -> bool:
-    """Whether a server answers at a URL, with whatever status."""
+def answers(url: str, seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> bool:
+    """Whether a server answers at a URL, with whatever status; `tls`: see Server.tls."""
     try:
-        urllib.request.urlopen(url, timeout=seconds).close()
+        urllib.request.urlopen(url, timeout=seconds, context=tls).close()
     except urllib.error.HTTPError as error:
         return error.code < 500
-    except (OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     return True
 
