@@ -359,28 +359,43 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
 
 
 @verb(cli, "up", "headrace up --set ports.prefect=4300")
-def up(call: Call) -> Answer:
+@click.option("--reset", is_flag=True, help="Forget the settings of earlier calls first.")
+def up(call: Call, reset: bool) -> Answer:
     """Start the local stack: Prefect and its workers, MLflow, a Spark cluster; all on loopback.
 
-    A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
+    A process that dies comes back. Asking again changes nothing; what it is given is kept, and the
+    work pools are those that `headrace deploy` keeps. Alerts that waited are sent.
     Where PREFECT_API_URL or MLFLOW_TRACKING_URI name a server of others, that one is used.
     """
     from headrace.infra.database import refuse_password
     from headrace.infra.settings import parse_sets
+    from headrace.tasks import kept_settings
     from headrace.tasks.settings import UpVerb, component
 
     for given in parse_sets(call.sets):
         refuse_password(given.data.get("database"))
-    settings = component(call.settings(UpVerb), stack.StackSettings)
+    sources, profile = call.given(UpVerb), profile_settings(call.profile)
+    told = {name for source in sources for name in source.data}
+    kept = kept_settings.read(without_stack=reset)
+    usual = kept_settings.of_up(kept, profile).ports
+    made = kept_settings.of_up(kept, profile, sources)
+    settings = component(made, stack.StackSettings)
+    asked = layered(UpVerb, sources).ports
     from headrace.flows.screen import stack_screen
+    from headrace.infra import pools
     from headrace.infra.endpoints import endpoints
     from headrace.infra.ways_in import ways_in
     from headrace.tasks.alerts import send_outbox
 
-    services = stack.up(home(), settings)
-    sent = send_outbox()
-    data = {"services": services, "alerts_sent": sent, **ways_in(endpoints(home()), services)}
-    return Answer(data, stack_screen(data))
+    services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
+    kept_settings.keep_up(kept, sources, made)
+    sent, found = send_outbox(), endpoints(home())
+    lacking: list[str] = []
+    if found.prefect is not None:
+        used = pools.of_deployments(found.prefect.url, kept_settings.left())
+        lacking = pools.without_worker(found.prefect.url, used - stack.served(home()))
+    data = {"services": services, "alerts_sent": sent, "without_worker": lacking}
+    return Answer(shown := {**data, **ways_in(found, services)}, stack_screen(shown))
 
 
 @verb(cli, "env", 'eval "$(headrace env)"')
@@ -580,7 +595,8 @@ def audit(call: Call, action: str) -> Answer:
 def settings_(call: Call, name: str | None) -> Answer:
     """List every setting with its effective default and meaning, all of them or those of a verb.
 
-    Effective is what applies with --config, --set and --profile; for `deploy` also what it keeps.
+    Effective is what applies with --config, --set and --profile; for `deploy` and `up` also what
+    they keep.
     """
     from headrace.tasks import kept_settings
     from headrace.tasks.listed_settings import check_verb, listed
@@ -590,6 +606,8 @@ def settings_(call: Call, name: str | None) -> Answer:
     def effective(verb: str, model: type[Any]) -> Any:
         given = call.given(model) if verb == (name or "run") else []
         base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
+        if verb == "up":
+            return kept_settings.of_up(kept_settings.read(), profile_settings(call.profile), given)
         if verb == "deploy":
             kept = kept_settings.read()
             base = [Config("the profile", profile_settings(kept.profile or call.profile))]
