@@ -481,6 +481,8 @@ def down(home: Home) -> list[str]:
     Raises:
         HeadraceError: a process doesn't go.
     """
+    if not home.begun():
+        return []
     with _alone(home):
         said = _alive(home)
         names: list[str] = []

@@ -12,7 +12,7 @@ deployment holds what stands under `notify`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def _write(profile: str | None, settings: Mapping[str, Any], of_up: Mapping[str,
 
 
 def _named(
-    model: type[BaseModel], sources: list[Mapping[str, Any]], settings: BaseModel
+    model: type[BaseModel], sources: Sequence[Mapping[str, Any]], settings: BaseModel
 ) -> dict[str, Any]:
     """The values in `settings` of what any source gives a value for, nested."""
     named = [key for key, _, _ in leaves(model) if any(_names(s, key) for s in sources)]
