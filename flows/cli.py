@@ -642,7 +642,7 @@ def completion(call: Call, shell: str) -> Answer:
     return Answer({"shell": shell, "script": script}, script)
 
 
-@verb(cli, "doctor", "headrace doctor", reads=True)
+@verb(cli, "doctor", "headrace doctor")
 def doctor(call: Call) -> Answer:
     """Check what headrace needs, and say how to fix it."""
     from headrace.infra.settings import Shared

@@ -409,7 +409,7 @@ def _launch(home: Home, settings: StackSettings, usual: Mapping[str, int]) -> di
         "mark": mark,
         "ready": False,
     }
-    made, addresses = credentials.make(home), _addresses(ports, os.environ)
+    made, addresses = credentials.make(home, anew=True), _addresses(ports, os.environ)
     used = _servers_of(made, addresses)
     theirs = [name for name, found in used.items() if not found.own]
     for name in theirs:

@@ -158,7 +158,7 @@ def test_an_edited_record_of_decisions_is_exit_four(tmp_path: Path) -> None:
         ("file", "status"),
         ("file/below", "curate --input x --output y"),
         ("/proc/headrace", "doctor"),
-        ("dangling/below", "status"),
+        ("dangling/below", "doctor"),
     ],
 )
 def test_a_state_folder_that_can_not_be_used_is_one_line(
@@ -208,6 +208,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path, args: list[str]) -> No
 
 def test_a_name_can_not_forge_a_line(tmp_path: Path) -> None:
     name = "a\nerror: forged line\x1b[2J\u202egnp"
+    (tmp_path / "audit.jsonl").touch()  # a refused call leaves no new folder behind, log included
     code, said, err = headrace(
         "curate", "--input", str(tmp_path / name), "--output", str(tmp_path / "o"), home=tmp_path
     )
