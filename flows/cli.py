@@ -384,7 +384,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     kept = kept_settings.read(without_stack=reset)
     if adopt:
         database.adopt(home())
-    usual: dict[str, int] = {**kept_settings.of_up(kept, profile).ports}
+    usual = {str(name): port for name, port in kept_settings.of_up(kept, profile).ports.items()}
     made = kept_settings.of_up(kept, profile, sources)
     settings = component(made, stack.StackSettings)
     asked = layered(UpVerb, sources).ports

@@ -52,6 +52,7 @@ _PATHS = (
     *("MLFLOW_TRACKING_CLIENT_CERT_PATH", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS"),
 )
 """Variables that name a file: absolute, as processes of the stack have folders of their own."""
+_PREFECT_FORM, _MLFLOW_FORM = "http://HOST:PORT/api", "http://HOST:PORT"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 EXPERIMENT = "headrace"
 """MLflow's experiment with all runs of headrace."""
@@ -213,9 +214,6 @@ def joined_prefect(environ: Mapping[str, str], api: str) -> Server:
     return Server(api, None, variables, own=api in own_addresses(environ))
 
 
-_PREFECT_FORM, _MLFLOW_FORM = "http://HOST:PORT/api", "http://HOST:PORT"
-
-
 def their_prefect(environ: Mapping[str, str]) -> Server | None:
     """The Prefect server that PREFECT_API_URL names, None where it names none but headrace's own.
 
@@ -353,7 +351,7 @@ def runs_page(server: Server, experiment: str) -> str | None:
     try:
         with urllib.request.urlopen(ask, timeout=_SECONDS, context=server.tls) as answer:
             number = json.load(answer)["experiment"]["experiment_id"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return f"{server.page}/#/experiments"
     return f"{server.page}/#/experiments/{number}/runs?workflowType=machine_learning"
 
