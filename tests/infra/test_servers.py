@@ -1,8 +1,13 @@
 """Servers by the variables of their own clients: whose they are, and what they are shown."""
 
 import base64
+import http.server
 import json
 import os
+import shutil
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import home
 from headrace.infra.prefect_api import request
 from headrace.infra.servers import Server
+from headrace.infra.tracking import Tracking
 
 PREFECT = {"PREFECT_API_URL": "http://prefect.example:4200/api"}
 MLFLOW = {"MLFLOW_TRACKING_URI": "http://mlflow.example:5000"}
@@ -256,3 +262,48 @@ def test_what_is_no_server_of_prefect_or_mlflow_is_said(answer: bytes) -> None:
                 check(Server(url, url, {}, own=False))
         with pytest.raises(HeadraceError, match=r"does not answer|answers with a page"):
             request(url, "POST", "/flows/filter", {})
+
+
+def test_behind_a_private_authority_the_check_and_the_tracking_get_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
+         "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pair = tmp_path / "both.pem"
+    pair.write_bytes(key.read_bytes() + cert.read_bytes())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cert)
+    context.load_cert_chain(pair)
+    context.verify_mode = ssl.CERT_REQUIRED  # of whoever comes in too
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"https://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        assert not Tracking(home(), url, own=False).answers()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
+        monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(pair))
+        found = servers.their_mlflow(os.environ)
+        assert found is not None
+        servers.check_mlflow(found)
+        assert Tracking(home(), url, own=False).answers()
+    finally:
+        server.shutdown()
+        server.server_close()
