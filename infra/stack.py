@@ -371,9 +371,12 @@ def _refuse_other(
     for name in ("pools", "retention", "variables"):
         if said.get(name) in (None, now[name]):  # None: an older version started it
             continue
-        hint = "`headrace down`, then `headrace up`"
         if name in told:
-            raise UsageError(f"the stack is up with other {name}: {said[name]}", f"end it: {hint}")
+            raise UsageError(
+                f"the stack is up with other {name}: {said[name]}",
+                "end it first: `headrace down`; then the same again",
+            )
+        hint = "`headrace down`, then `headrace up`"
         logger.warning("the stack is up with other %s than are kept now: %s", name, hint)
 
 
