@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import os
 import shlex
@@ -359,31 +361,50 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
 
 
 @verb(cli, "up", "headrace up --set ports.prefect=4300")
-def up(call: Call) -> Answer:
+@click.option("--reset", is_flag=True, help="Forget the settings of earlier calls first.")
+@click.option("--adopt", is_flag=True,
+              help="This folder, a copy, takes the place of the one whose databases it has."
+              )  # fmt: skip
+def up(call: Call, reset: bool, adopt: bool) -> Answer:
     """Start the local stack: Prefect and its workers, MLflow, a Spark cluster; all on loopback.
 
-    A process that dies comes back. Asking again changes nothing. Alerts that waited are sent.
+    A process that dies comes back. Asking again changes nothing; what it is given is kept, and the
+    work pools are those that `headrace deploy` keeps. Alerts that waited are sent.
     Where PREFECT_API_URL or MLFLOW_TRACKING_URI name a server of others, that one is used.
     """
-    from headrace.infra.database import refuse_password
+    from headrace.infra import database, pools
     from headrace.infra.settings import parse_sets
+    from headrace.tasks import kept_settings
     from headrace.tasks.settings import UpVerb, component
 
     for given in parse_sets(call.sets):
-        refuse_password(given.data.get("database"))
-    settings = component(call.settings(UpVerb), stack.StackSettings)
+        database.refuse_password(given.data.get("database"))
+    sources, profile = call.given(UpVerb), profile_settings(call.profile)
+    told = {name for source in sources for name in source.data}
+    kept = kept_settings.read(without_stack=reset)
+    if adopt:
+        database.adopt(home())
+    usual = {str(name): port for name, port in kept_settings.of_up(kept, profile).ports.items()}
+    made = kept_settings.of_up(kept, profile, sources)
+    settings = component(made, stack.StackSettings)
+    asked = layered(UpVerb, sources).ports
     from headrace.flows.screen import stack_screen
     from headrace.infra.endpoints import endpoints
     from headrace.infra.ways_in import ways_in
     from headrace.tasks.alerts import send_outbox
 
-    services = stack.up(home(), settings)
-    sent = send_outbox()
-    data = {"services": services, "alerts_sent": sent, **ways_in(endpoints(home()), services)}
-    return Answer(data, stack_screen(data))
+    services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
+    kept_settings.keep_up(kept, sources, made)
+    sent, found = send_outbox(), endpoints(home())
+    lacking: list[str] = []
+    if found.prefect is not None:
+        used = pools.of_deployments(found.prefect.url, kept_settings.left())
+        lacking = pools.without_worker(found.prefect.url, used - stack.served(home()))
+    data = {"services": services, "alerts_sent": sent, "without_worker": lacking}
+    return Answer(shown := {**data, **ways_in(found, services)}, stack_screen(shown))
 
 
-@verb(cli, "env", 'eval "$(headrace env)"')
+@verb(cli, "env", 'eval "$(headrace env)"', reads=True)
 def env(call: Call) -> Answer:
     """Print the variables by which Prefect's, MLflow's and Spark's own clients reach what is used.
 
@@ -397,7 +418,7 @@ def env(call: Call) -> Answer:
     return Answer(data, "\n".join(f"export {k}={shlex.quote(v)}" for k, v in sorted(data.items())))
 
 
-@verb(cli, "down", "headrace down")
+@verb(cli, "down", "headrace down", reads=True)
 def down(call: Call) -> Answer:
     """Stop the local stack; a flow that runs goes on where it was when it is started again."""
     from headrace.infra.settings import Shared
@@ -618,7 +639,8 @@ def audit(call: Call, action: str) -> Answer:
 def settings_(call: Call, name: str | None) -> Answer:
     """List every setting with its effective default and meaning, all of them or those of a verb.
 
-    Effective is what applies with --config, --set and --profile; for `deploy` also what it keeps.
+    Effective is what applies with --config, --set and --profile; for `deploy` and `up` also what
+    they keep.
     """
     from headrace.tasks import kept_settings
     from headrace.tasks.listed_settings import check_verb, listed
@@ -628,6 +650,8 @@ def settings_(call: Call, name: str | None) -> Answer:
     def effective(verb: str, model: type[Any]) -> Any:
         given = call.given(model) if verb == (name or "run") else []
         base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
+        if verb == "up":
+            return kept_settings.of_up(kept_settings.read(), profile_settings(call.profile), given)
         if verb == "deploy":
             kept = kept_settings.read()
             base = [Config("the profile", profile_settings(kept.profile or call.profile))]
@@ -700,13 +724,16 @@ def main(argv: list[str] | None = None) -> None:
     if not asks:
         # Help needs no log file, and a state folder is not made by looking at it.
         named = cli.commands.get(arguments[0])
-        looks = isinstance(named, Verb) and named.reads and not home().begun()
+        fresh = not home().begun()
+        looks = fresh and (named is None or (isinstance(named, Verb) and named.reads))
         try:
             if not looks:
                 private.begin(home())
             console.open_console(Path(os.devnull) if looks else home().logs / "headrace.log")
         except (OSError, UsageError) as error:
             finish(as_json, functools.partial(_refuse_state, error))
+        if fresh and not looks:
+            atexit.register(_leave_nothing, home().root)
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
@@ -719,6 +746,20 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
     except Stopped:
         sys.exit(143)
+
+
+def _leave_nothing(root: Path) -> None:
+    """Remove a state folder that this command has made, where only its log came to be there.
+
+    That of a call that was refused; with a trace of an unexpected fault the log stays.
+    """
+    log = root / "logs" / "headrace.log"
+    with contextlib.suppress(OSError):
+        alone = os.listdir(root) == ["logs"] and os.listdir(log.parent) == [log.name]
+        if alone and b"ends with 1:" not in log.read_bytes():
+            log.unlink()
+            log.parent.rmdir()
+            root.rmdir()
 
 
 def _refuse_state(error: OSError | UsageError) -> Answer:

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
-from headrace.infra import pools, storage
+from headrace.infra import pools, stack, storage
 from headrace.infra.config_file import Config
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError, InputError, UsageError
@@ -54,7 +54,7 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
     """
     with exclusive(home().root / ".deploy.lock", "waiting for another deploy"):
         known = _known(reset)
-        kept = Kept() if reset else known
+        kept = Kept(stack=known.stack) if reset else known
         old = kept_settings.effective(known, profile_settings(known.profile or LOCAL))
         profile = profile or kept.profile
         new = kept_settings.effective(kept, profile_settings(profile or LOCAL), given)
@@ -79,8 +79,10 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
                 kept_settings.leave(left)
                 registered.append(register(client, form, found))
             records.deployed({form.name: form.parameters for form in forms}, new.model.name)
+    used = {form.entry.work_pool.name for form in forms}
     return {
         "deployments": registered,
+        "without_worker": pools.without_worker(prefect.url, used - stack.served(home())),
         "changed": kept_settings.difference(old, new),
         "edited": edited,
         "kept": str(kept_settings.path()),

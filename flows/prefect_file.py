@@ -51,7 +51,7 @@ class Schedule(Settings):
 
     cron: str | None = None
     """Minute, hour, day, month, weekday: `0 2 * * *`."""
-    interval: float | None = Field(default=None, gt=0)
+    interval: float | None = Field(default=None, ge=60, le=1e9)
     """Seconds between two runs; in place of `cron`."""
     timezone: str | None = None
     """As `Asia/Shanghai`; None: UTC."""
@@ -190,6 +190,14 @@ class Entry(Settings):
     pull: tuple[dict[str, Any], ...] | None = None
     """Steps that fetch the code; none: it is installed where the workers run."""
 
+    @model_validator(mode="after")
+    def _runs_at_all(self) -> Entry:
+        if self.limit is not None and self.limit < 1:
+            raise SettingError(
+                f"concurrency_limit = {self.limit}: no run would ever start", "write 1 or more"
+            )
+        return self
+
     @property
     def limit(self) -> int | None:
         """Runs at a time; None: any number."""
@@ -292,7 +300,7 @@ def _filled(file: Config, kept: dict[str, Any]) -> Config:
         filled: Any = apply_values(_without(entry), values, remove_notset=False)
         filled = apply_values(filled, dict(os.environ), remove_notset=False)
         _refuse_unknown(file, ("deployments", i), filled)
-        for trigger, parameters in zip(filled.get("triggers") or (), later, strict=False):
+        for trigger, parameters in zip(filled["triggers"] if later else (), later, strict=False):
             if parameters is not None:
                 trigger["parameters"] = parameters
         out.append(filled)
@@ -301,7 +309,9 @@ def _filled(file: Config, kept: dict[str, Any]) -> Config:
 
 def _trigger_parameters(entry: dict[str, Any]) -> list[Any]:
     triggers = entry.get("triggers")
-    return [t.get("parameters") if isinstance(t, dict) else None for t in triggers or ()]
+    if not isinstance(triggers, list):
+        return []
+    return [t.get("parameters") if isinstance(t, dict) else None for t in triggers]
 
 
 def _without(entry: dict[str, Any]) -> dict[str, Any]:
@@ -337,7 +347,8 @@ def _refuse_steps(file: Config) -> None:
     """Refuse build and push steps other than headrace's own: only `prefect deploy` runs them."""
     places: list[KeyPath] = [()]
     deployments = file.data.get("deployments")
-    places += [("deployments", i) for i in range(len(deployments or ()))]
+    if isinstance(deployments, list):
+        places += [("deployments", i) for i in range(len(deployments))]
     for place in places:
         section = file.section(*place).data
         for kind in ("build", "push"):

@@ -199,6 +199,8 @@ def stack_screen(data: dict[str, Any]) -> str:
     said = [*pages, ("log in", login)]
     if data["tunnel"]:
         said.append(("from a laptop", f"{data['tunnel']}, then the same addresses there"))
+    if data["without_worker"]:
+        said.append(("no worker", _without_worker(data["without_worker"])))
     if data["alerts_sent"]:
         said.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
     return "\n".join([_rule("stack"), *rows, "", *_rows(said)])
@@ -218,10 +220,19 @@ def deployments_screen(data: dict[str, Any]) -> str:
          f"{_value(e['to'])} (changed in Prefect's pages; --set keeps it)")
         for e in data["edited"]
     ]  # fmt: skip
+    if data["without_worker"]:
+        rows.append(("no worker", _without_worker(data["without_worker"])))
     if data["alerts_sent"]:
         rows.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
     rows += [("kept in", data["kept"]), ("see", data["prefect"])]
     return "\n".join([_rule("deployments"), *_rows(rows)])
+
+
+def _without_worker(pools: list[str]) -> str:
+    return (
+        f"{', '.join(pools)}: runs there wait until a worker serves it "
+        "(`headrace down`, then `headrace up`, for a pool of `pools`)"
+    )
 
 
 def _value(value: Any) -> str:

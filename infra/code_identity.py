@@ -25,6 +25,7 @@ from importlib.resources.abc import Traversable
 PACKAGE = "headrace"
 
 OPERATING = {
+    "infra.addresses": "reads and shows addresses",
     "infra.busy": "waits for others at work",
     "infra.clock": "tells how old records are",
     "infra.code_archive": "ships the code",

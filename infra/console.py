@@ -72,7 +72,7 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
     if _progress is not None:
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    _log_path = log
+    _log_path = log if str(log) != os.devnull else None
     inherited = os.environ.get(PROGRESS_FD)
     if silent:
         error = os.open(os.devnull, os.O_WRONLY)

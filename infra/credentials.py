@@ -1,10 +1,12 @@
-"""The secrets of a state folder's stack: made once, or given by the environment or a file.
+"""The secrets of a state folder's stack: made by `headrace up`, or given by the environment or a
+file.
 
-`stack/secrets.json` holds what `headrace up` made; only its owner can read it. A secret that is
-given (HEADRACE_MLFLOW_PASSWORD=… or HEADRACE_MLFLOW_PASSWORD_FILE=/run/secrets/…) is not kept, so
-every command needs it in its environment. One is written down for as long as the stack is up: the
-Spark secret, which Spark reads from files (spark_auth.py). To have new ones made, remove the file
-while the stack is down.
+`stack/secrets.json` holds those that were made; only its owner can read it. They are new each time
+that a stack is started, and stay while it is up: once it is down, whoever listens at its ports may
+be shown the old ones by a browser or a shell, and they must open nothing. A secret that is given
+(HEADRACE_MLFLOW_PASSWORD=… or HEADRACE_MLFLOW_PASSWORD_FILE=/run/secrets/…) stays as it is and is
+not in that file, so every command needs it in its environment. Only Spark's secret is written down
+for as long as the stack is up: Spark reads it from files (spark_auth.py).
 """
 
 from __future__ import annotations
@@ -101,11 +103,16 @@ def known(home: Home) -> Credentials | None:
     return Credentials(**values) if len(values) == len(NAMES) else None
 
 
-def make(home: Home) -> Credentials:
-    """The secrets of a state folder; what is neither given nor kept is made and kept."""
+def make(home: Home, anew: bool = False) -> Credentials:
+    """The secrets of a state folder; what is neither given nor kept is made and kept.
+
+    Args:
+        home: the state folder.
+        anew: make new ones in place of those that are kept.
+    """
     path, have = file(home), given(os.environ)
     try:
-        kept = {k: v for k, v in storage.read_json(path).items() if k in NAMES}
+        kept = {} if anew else {k: v for k, v in storage.read_json(path).items() if k in NAMES}
     except (OSError, ValueError, AttributeError):
         kept = {}
     new = {n: secrets.token_urlsafe(32) for n in NAMES if n not in kept and n not in have}

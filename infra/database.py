@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
@@ -46,6 +46,11 @@ class Address:
     """The database; empty: none is given."""
     options: Mapping[str, str]
     """sslmode and the files that go with it."""
+
+    @property
+    def password(self) -> str | None:
+        """Its password."""
+        return urlsplit(f"//{self.where}").password
 
     @property
     def place(self) -> str:
@@ -90,7 +95,11 @@ def parse(text: str) -> Address:
         UsageError: it is none; the password is not told.
     """
     hint = f"give {_FORM}, / # ? @ in the password percent-encoded"
-    where = urlsplit(text)
+    none = UsageError("database: this is no address of a PostgreSQL server", hint)
+    try:
+        where = urlsplit(text)
+    except ValueError:  # brackets that enclose no IPv6 address
+        raise none from None
     if where.scheme not in ("postgresql", "postgres"):
         kind = where.scheme if re.fullmatch(r"[a-z+\d]{1,20}", where.scheme) else "no scheme"
         raise UsageError(f"database: {kind} is not PostgreSQL", hint)
@@ -98,10 +107,10 @@ def parse(text: str) -> Address:
         port_is_one = where.port != 0
     except ValueError:  # it names what it takes for the port, which may be the password
         port_is_one = False
-    name = where.path.strip("/")
+    name = unquote(where.path.strip("/"))
     odd = "/" in name or where.fragment or "@" in (where.password or "")
     if not where.hostname or not port_is_one or odd or any(c in text for c in " \t\r\n\"'\\"):
-        raise UsageError("database: this is no address of a PostgreSQL server", hint)
+        raise none
     options = dict(parse_qsl(where.query, keep_blank_values=True))
     for key in options:
         if key != "sslmode" and key not in _FILES:
@@ -145,7 +154,7 @@ def refuse_password(address: object) -> None:
     Raises:
         UsageError: it does.
     """
-    if isinstance(address, str) and urlsplit(address).password:
+    if isinstance(address, str) and parse(address).password:
         raise UsageError(
             "database: every account of this machine can read a password on the command line",
             f"write the address into a file that only you can read, and set {VARIABLE}_FILE=FILE "
@@ -178,9 +187,10 @@ def kept(home: Home) -> Server | None:
         ) from None
     if not own:
         raise UsageError(
-            f"{home.root} is a copy of {server.home}, whose runs and models stand in PostgreSQL",
-            f"use {server.home}; where that was moved here, write the new place into `home` of "
-            f"{path} and take `folder` out",
+            f"{home.root} is a copy of {_original(home, server)}, whose runs and models stand in "
+            "PostgreSQL",
+            "where it takes the place of that from now on (a backup that was restored, a move to "
+            "another disk): `headrace up --adopt`; else use that one",
         )
     return server
 
@@ -189,6 +199,34 @@ def rename(home: Home, place: Home) -> None:
     """Note that a state folder is about to be moved to `place`."""
     if (server := kept(home)) is not None:
         storage.write_private(_file(home), asdict(replace(server, home=str(place.root))))
+
+
+def _original(home: Home, server: Server) -> str:
+    in_place = server.home == str(home.root)
+    return "the folder that was here before" if in_place else server.home
+
+
+def adopt(home: Home) -> None:
+    """Make a copy of a state folder the one that its databases belong to. Nothing without any.
+
+    Raises:
+        UsageError: the folder that it is a copy of is still there.
+    """
+    path = _file(home)
+    try:
+        server = Server(**storage.read_json(path))
+    except (OSError, ValueError, TypeError):
+        return  # there is none, or `kept` says what is wrong
+    there = Home(Path(server.home))
+    if there.root != home.root and folder_id(there) == server.folder is not None:
+        raise UsageError(
+            f"{server.home}, which this folder is a copy of, is still there, and both would write "
+            "into the same databases",
+            f"use it, or remove it first: `rm -r {server.home}`",
+        )
+    adopted = replace(server, home=str(home.root), folder=folder_id(home, make=True))
+    if adopted != server:
+        storage.write_private(path, asdict(adopted))
 
 
 def stores(home: Home, server: Server | None) -> tuple[str, str]:

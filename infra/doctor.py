@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from headrace.infra import servers, storage
+from headrace.infra.addresses import shown
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
@@ -30,23 +32,21 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     checks += [_s3(), _disk(home), _memory()]
     if found.prefect is not None:
         checks.append(_server("prefect", servers.PREFECT, found.prefect, servers.check_prefect))
-    if found.mlflow.page is not None:
-        checks.append(_server("mlflow", servers.MLFLOW, found.mlflow, servers.check_mlflow))
+    elif profile := _prefect_profile(os.environ):
+        checks.append(profile)
+    if found.mlflow.page is not None or not found.mlflow.own:
+        check = servers.check_mlflow if found.mlflow.page else _check_store
+        checks.append(_server("mlflow", servers.MLFLOW, found.mlflow, check))
     if settings.spark.master.startswith("spark://"):
         checks.append(_master(settings.spark.master))
     return {
         "ok": all(c["ok"] for c in checks),
         "home": str(home.root),
-        "tracking_uri": without_password(found.mlflow.url),
-        "prefect_api": found.prefect.url if found.prefect else None,
+        "tracking_uri": shown(found.mlflow.url),
+        "prefect_api": shown(found.prefect.url) if found.prefect else None,
         "java": java["mend"],
         "checks": checks,
     }
-
-
-def without_password(uri: str) -> str:
-    """A URI as it may be shown."""
-    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", uri)
 
 
 def _check(name: str, ok: bool, mend: str) -> dict[str, Any]:
@@ -68,7 +68,49 @@ def _server(
         check(server)
     except UsageError as error:
         return _check(f"{name} server", False, f"{error.message}; {error.hint}")
-    return _check(f"{name} server", True, f"{without_password(server.url)} answers ({whose})")
+    return _check(f"{name} server", True, f"{shown(server.url)} answers ({whose})")
+
+
+def _check_store(server: Server) -> None:
+    """Raise unless a database that MLflow's client opens itself answers.
+
+    Raises:
+        UsageError: it doesn't.
+    """
+    scheme, _, path = server.url.partition("://")
+    if scheme.startswith("sqlite"):
+        if not os.access(os.path.dirname(path[1:]) or ".", os.W_OK):
+            raise UsageError(f"{server.url}: its folder can't be written to", "correct the path")
+        return
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        create_engine(server.url, poolclass=NullPool).connect().close()
+    except (SQLAlchemyError, ImportError) as error:
+        first = shown(str(error).strip().splitlines()[0])
+        raise UsageError(
+            f"MLflow's store {shown(server.url)} can't be opened: {first}",
+            f"check {servers.MLFLOW} and the network",
+        ) from None
+
+
+def _prefect_profile(environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """The server that Prefect's active profile names, which headrace doesn't use."""
+    place = Path(environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")) / "profiles.toml"
+    try:
+        said = tomllib.loads(place.read_text(encoding="utf-8"))
+        active = environ.get("PREFECT_PROFILE") or said["active"]
+        url = said["profiles"][active][servers.PREFECT]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return _check(
+        "prefect profile",
+        True,
+        f"{active} names {shown(str(url))}, which is not used: headrace reads {servers.PREFECT} "
+        "and the credentials from the environment only",
+    )
 
 
 def _master(master: str) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def explained(error: BaseException) -> HeadraceError:
     if (number := _system_number(text)) and (found := _from_errno(number, _place_in(text))):
         return _noted(found, error)
     kind, said = _last_cause(error)
-    hint = f"an unexpected fault; the trace is in {console.log_path()}"
+    trace = f"; the trace is in {log}" if (log := console.log_path()) else ""
+    hint = f"an unexpected fault{trace}"
     return _noted(HeadraceError(f"{kind}: {said}" if said else kind, hint), error)
 
 

@@ -7,7 +7,9 @@ deployment, and nothing that a caller of the API gives.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -74,4 +76,36 @@ def make(api: str, pools: PoolsSettings, own: bool) -> None:
         there = {"name": pool.name, "type": pool.type}
         request(api, "POST", "/work_pools/", {**there, **body}, allow=(409,))  # it is there already
         if own:
-            request(api, "PATCH", f"/work_pools/{pool.name}", body)
+            request(api, "PATCH", f"/work_pools/{quote(pool.name, safe='')}", body)
+
+
+def of_deployments(api: str, names: Collection[str]) -> set[str]:
+    """The work pools of some deployments (FLOW/DEPLOYMENT), as the server has them.
+
+    Raises:
+        HeadraceError: the server doesn't answer.
+    """
+    found = [
+        request(api, "GET", f"/deployments/name/{quote(name)}", None, allow=(404,))
+        for name in names
+    ]
+    return {one["work_pool_name"] for one in found if one and one["work_pool_name"]}
+
+
+def without_worker(api: str, names: Collection[str]) -> list[str]:
+    """Those of some work pools that have no worker online: a run there waits without an end.
+
+    Raises:
+        HeadraceError: the server doesn't answer.
+    """
+    out = []
+    for name in sorted(names):
+        path = f"/work_pools/{quote(name, safe='')}"
+        pool = request(api, "GET", path, None, allow=(404,))
+        # Runs of a push or a managed pool are started by the server.
+        if pool is None or pool["type"].endswith((":push", ":managed")):
+            continue
+        workers = request(api, "POST", f"{path}/workers/filter", {})
+        if not any(worker["status"] == "ONLINE" for worker in workers):
+            out.append(name)
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from headrace.infra import servers
+from headrace.infra.addresses import shown
 from headrace.infra.errors import HeadraceError
 from headrace.infra.home import home
 
@@ -73,20 +75,23 @@ def request(
             return request(api, method, path, body, allow, tries - 1)
         if error.code in (401, 403):
             raise StatusError(
-                f"Prefect at {api} refuses the credentials ({error.code})",
-                "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY",
+                f"Prefect at {shown(api)} refuses the credentials ({error.code})",
+                servers.prefect_login(server),
                 status=error.code,
             ) from None
         raise StatusError(
             f"Prefect answers {error.code} to {method} {path}", _see_log(server), status=error.code
         ) from None
-    except OSError as error:
-        cause = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise HeadraceError(
-            f"Prefect at {api} does not answer: {cause}",
-            _see_log(server),
+            f"Prefect at {shown(api)} does not answer: {servers.why(error)}", _see_log(server)
         ) from None
-    return json.loads(said) if said else None
+    try:
+        return json.loads(said) if said else None
+    except ValueError:
+        raise HeadraceError(
+            f"Prefect at {shown(api)} answers with a page, not as its API does", _see_log(server)
+        ) from None
 
 
 def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:

@@ -93,7 +93,7 @@ class OwnServer:
             end = time.monotonic() + BOOT_SECONDS
             while time.monotonic() < end and self._process.poll() is None:
                 try:
-                    with proxies.open_directly(f"{self.server.url}/health", 2):
+                    with proxies.open_url(f"{self.server.url}/health", 2):
                         return
                 except (urllib.error.URLError, OSError):
                     time.sleep(0.1)
@@ -109,15 +109,30 @@ class OwnServer:
             self._process.wait()
 
 
+_SCRIPT = """<script>(() => {
+  const name = 'prefect-password';
+  localStorage.removeItem(name);
+  for (const way of ['getItem', 'setItem', 'removeItem']) {
+    const was = Storage.prototype[way];
+    Storage.prototype[way] = function (key, ...more) {
+      return was.call(key === name ? sessionStorage : this, key, ...more);
+    };
+  }
+  sessionStorage.setItem(name, '%s');
+})()</script>"""
+
+
 class _SignedIn:
     """Prefect's pages know the password of whoever the browser has let in: it is asked for once.
 
-    They keep it where their own form would have put it.
+    Their own form would keep it in the browser's localStorage, which outlives the stack, and the
+    next program that listens at this address would find it there. A tab's sessionStorage ends with
+    the tab.
     """
 
     def __init__(self, app: App, word: str) -> None:
         self._app = app
-        self._script = f"<script>localStorage.setItem('prefect-password', '{word}')</script>"
+        self._script = _SCRIPT % word
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or b"text/html" not in headers_of(scope).get(b"accept", b""):

@@ -10,6 +10,7 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPResponse
+from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,17 +28,20 @@ def exceptions(environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def open_directly(
+def open_url(
     ask: str | urllib.request.Request, seconds: float, tls: ssl.SSLContext | None = None
 ) -> HTTPResponse:
-    """What a server answers, asked through no proxy.
+    """What a server answers: one on loopback directly, another by the environment's proxy.
 
     Raises:
         HTTPError: it answers with a status of a failure.
         OSError: it doesn't answer.
+        ValueError: it is no address.
     """
+    url = ask if isinstance(ask, str) else ask.full_url
+    here = urlsplit(url).hostname in LOOPBACK
     opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+        urllib.request.ProxyHandler({} if here else None), urllib.request.HTTPSHandler(context=tls)
     )
     answer: HTTPResponse = opener.open(ask, timeout=seconds)
     return answer

@@ -10,11 +10,12 @@ is removed of a stack that can't be seen from here, since it may be alive.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import time
 import xmlrpc.client  # nosec B411 # only its faults are caught here
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from headrace.infra import (
     spark_auth,
     storage,
 )
+from headrace.infra.addresses import shown
 from headrace.infra.credentials import Credentials
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home
@@ -57,6 +59,7 @@ from headrace.infra.supervisor import Supervisor, answers, forget, launch, liste
 _CHECKS = {"prefect": servers.check_prefect, "mlflow": servers.check_mlflow}
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
+logger = logging.getLogger(__name__)
 
 
 class StackSettings(Settings):
@@ -131,6 +134,8 @@ class _Record(BaseModel):
     event_log: str = ""
     services: list[_Service] = Field(default_factory=list)
     pools: PoolsSettings = PoolsSettings()
+    retention: dict[str, Any] | None = None
+    variables: list[str] | None = None
 
 
 def _checked(value: Any) -> dict[str, Any]:
@@ -265,8 +270,28 @@ def _alone(home: Home) -> AbstractContextManager[None]:
     return exclusive(home.stack / "lock", "waiting for another up or down")
 
 
-def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
+def served(home: Home) -> set[str]:
+    """The work pools that the workers of the stack serve; none where it isn't up."""
+    said = _alive(home)
+    if said is None:
+        return set()
+    found = PoolsSettings.model_validate(said.get("pools") or {})
+    return {pool.name for pool in found.by_role().values()}
+
+
+def up(
+    home: Home,
+    settings: StackSettings,
+    told: Collection[str] = (),
+    usual: Mapping[str, int] | None = None,
+) -> list[dict[str, Any]]:
     """Start what isn't running; [{name, address, pid, state}] when every service answers.
+
+    Args:
+        home: the state folder.
+        settings: what it is to be; `ports`: those that have to be free.
+        told: names of the settings that this call was given; others are kept ones.
+        usual: ports that are taken where they are free, over DEFAULT_PORTS.
 
     Raises:
         UsageError: a port that was asked for is taken, or the database can't be used.
@@ -281,10 +306,10 @@ def up(home: Home, settings: StackSettings) -> list[dict[str, Any]]:
             )  # until all listen, so that two stacks don't choose alike
         else:
             _refuse_moved(home, said)
-            _refuse_other(home, said, settings, os.environ)
+            _refuse_other(home, said, settings, told, os.environ)
             starts = contextlib.nullcontext()
         with starts:
-            return _bring_up(home, said or _launch(home, settings))
+            return _bring_up(home, said or _launch(home, settings, usual or {}))
 
 
 def _bring_up(home: Home, said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -319,12 +344,17 @@ def _database(home: Home) -> str | None:
 
 
 def _refuse_other(
-    home: Home, said: dict[str, Any], settings: StackSettings, environ: Mapping[str, str]
+    home: Home,
+    said: dict[str, Any],
+    settings: StackSettings,
+    told: Collection[str],
+    environ: Mapping[str, str],
 ) -> None:
-    """Nothing, where a stack that runs is what is asked for.
+    """Nothing, where a stack that runs is what is asked for; a warning where that was kept only.
 
     Raises:
-        UsageError: it has other ports, another database or other servers, or is open to everybody.
+        UsageError: it has other ports, another database, other servers or other settings, or is
+            open to everybody.
     """
     if not said.get("owner"):
         raise UsageError(
@@ -343,6 +373,17 @@ def _refuse_other(
     if ports or (asked and asked != _database(home)):
         what = "another database" if not ports else f"other ports: {said['ports']}"
         raise UsageError(f"the stack is up with {what}", "end it first: `headrace down`")
+    now = settings.model_dump(mode="json")
+    for name in ("pools", "retention", "variables"):
+        if said.get(name) in (None, now[name]):  # None: an older version started it
+            continue
+        if name in told:
+            raise UsageError(
+                f"the stack is up with other {name}: {said[name]}",
+                "end it first: `headrace down`; then the same again",
+            )
+        hint = "`headrace down`, then `headrace up`"
+        logger.warning("the stack is up with other %s than are kept now: %s", name, hint)
 
 
 def _addresses(ports: Mapping[str, int], environ: Mapping[str, str]) -> dict[str, str]:
@@ -350,7 +391,8 @@ def _addresses(ports: Mapping[str, int], environ: Mapping[str, str]) -> dict[str
     prefect, mlflow = servers.their_prefect(environ), servers.their_mlflow(environ)
     return {
         "prefect_api": prefect.url if prefect else f"http://{HOST}:{ports['prefect']}/api",
-        "tracking_uri": mlflow.url if mlflow else f"http://{HOST}:{ports['mlflow']}",
+        # That of a database may hold a password.
+        "tracking_uri": shown(mlflow.url) if mlflow else f"http://{HOST}:{ports['mlflow']}",
     }
 
 
@@ -364,10 +406,10 @@ def _servers_of(made: Credentials, addresses: Mapping[str, str]) -> dict[str, Se
     }
 
 
-def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
+def _launch(home: Home, settings: StackSettings, usual: Mapping[str, int]) -> dict[str, Any]:
     """Start a supervisor with everything; what stack.json says of it."""
     server = database.choose(home, settings.database or database.from_environment())
-    ports = choose_ports(DEFAULT_PORTS, {str(k): v for k, v in settings.ports.items()})
+    ports = choose_ports({**DEFAULT_PORTS, **usual}, {str(k): v for k, v in settings.ports.items()})
     mark = secrets.token_hex(8)
     of = {
         "home": str(home.root),
@@ -376,7 +418,7 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "mark": mark,
         "ready": False,
     }
-    made, addresses = credentials.make(home), _addresses(ports, os.environ)
+    made, addresses = credentials.make(home, anew=True), _addresses(ports, os.environ)
     used = _servers_of(made, addresses)
     theirs = [name for name, found in used.items() if not found.own]
     for name in theirs:
@@ -397,7 +439,7 @@ def _launch(home: Home, settings: StackSettings) -> dict[str, Any]:
         "pid": process.pid,
         "ports": ports,
         **addresses,
-        "pools": settings.pools.model_dump(),
+        **settings.model_dump(mode="json", include={"pools", "retention", "variables"}),
         "spark_master": master_of(ports),
         "event_log": str(event_log(home)),
         "services": [
@@ -448,6 +490,8 @@ def down(home: Home) -> list[str]:
     Raises:
         HeadraceError: a process doesn't go.
     """
+    if not home.begun():
+        return []
     with _alone(home):
         said = _alive(home)
         names: list[str] = []

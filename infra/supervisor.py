@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -172,13 +174,13 @@ class Supervisor:
         self._rpc.supervisor.shutdown()
 
 
-def answers(url: str, seconds: float = 3.0) -> bool:
-    """Whether a server answers at a URL, with whatever status."""
+def answers(url: str, seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> bool:
+    """Whether a server answers at a URL, with whatever status; `tls`: see Server.tls."""
     try:
-        proxies.open_directly(url, seconds).close()
+        proxies.open_url(url, seconds, tls).close()
     except urllib.error.HTTPError as error:
         return error.code < 500
-    except (OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     return True
 

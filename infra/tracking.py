@@ -18,9 +18,8 @@ from urllib.parse import quote
 
 import psutil
 
-from headrace.infra import mlflow_artifacts, mlflow_model, releases, storage
+from headrace.infra import mlflow_artifacts, mlflow_model, releases, servers, storage
 from headrace.infra.home import Home
-from headrace.infra.servers import EXPERIMENT
 from headrace.infra.supervisor import answers
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -50,6 +49,7 @@ class Tracking:
         home.root.mkdir(parents=True, exist_ok=True)
         self.home, self.uri = home, uri or home.mlflow_uri
         self.artifacts = home.root / mlflow_artifacts.FOLDER if own else None
+        self._experiment = servers.EXPERIMENT if own else servers.experiment_name(os.environ)
         if own and not self._served:
             _adopt(self.uri, home)
         self.client: Any = MlflowClient(self.uri, self.uri)
@@ -60,7 +60,11 @@ class Tracking:
 
     def answers(self) -> bool:
         """Whether the store can be reached now; its client would try again for minutes."""
-        return not self._served or answers(f"{self.uri.rstrip('/')}/health")
+        if not self._served:
+            return True
+        theirs = servers.their_mlflow(os.environ)
+        tls = theirs.tls if theirs is not None else None
+        return answers(f"{self.uri.rstrip('/')}/health", tls=tls)
 
     def experiment(self) -> str:
         """Id of headrace's experiment, which is made, or restored if it was deleted.
@@ -71,14 +75,14 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         place = mlflow_artifacts.ROOT if self.artifacts else None
-        found = self.client.get_experiment_by_name(EXPERIMENT)
+        found = self.client.get_experiment_by_name(self._experiment)
         if found is None:
             try:
-                return str(self.client.create_experiment(EXPERIMENT, place, _KIND))
+                return str(self.client.create_experiment(self._experiment, place, _KIND))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(EXPERIMENT)
+                found = self.client.get_experiment_by_name(self._experiment)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         for key, value in _KIND.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from headrace.infra.credentials import USER
 from headrace.infra.endpoints import Endpoints
-from headrace.infra.servers import EXPERIMENT, runs_page
+from headrace.infra.owner import account
+from headrace.infra.servers import experiment_name, runs_page
 
 
 def ways_in(found: Endpoints, services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def ways_in(found: Endpoints, services: Sequence[Mapping[str, Any]]) -> dict[str
     pages = {
         "runs": prefect.page if prefect else None,
         "models": f"{mlflow.page}/#/models" if mlflow.page else None,
-        "experiments": runs_page(mlflow, EXPERIMENT),
+        "experiments": runs_page(mlflow, experiment_name(os.environ)),
         "spark": at.get("spark-history"),
     }
     own = [server.page for server in (prefect, mlflow) if server and server.own]
@@ -33,4 +34,4 @@ def _tunnel(addresses: Sequence[str]) -> str | None:
     if not ports:
         return None
     through = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
-    return f"ssh {through} {getpass.getuser()}@{socket.gethostname()}"
+    return f"ssh {through} {account(os.getuid())}@{socket.gethostname()}"

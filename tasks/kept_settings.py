@@ -1,7 +1,9 @@
-"""The settings that `headrace deploy` keeps, in `deploy.json` of the state folder.
+"""The settings that `headrace deploy` and `headrace up` keep, in `deploy.json` of the state folder.
 
-    {"profile": "local", "settings": {"input": ["/data/corpus"], "notify": {"webhook": "https://…"}}}
+    {"profile": "local", "settings": {"input": ["/data/corpus"], "notify": {"webhook": "https://…"}},
+     "up": {"retention": {"days": 90}}}
 
+The work pools, which both need, stand under `settings`. The database is not in it (database.py).
 Only what was given is kept, so that everything else follows the defaults of the version that runs.
 The file may hold the token of a webhook: its owner alone can read it, and no parameter of a
 deployment holds what stands under `notify`.
@@ -10,8 +12,8 @@ deployment holds what stands under `notify`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,15 @@ from headrace.infra.home import home
 from headrace.infra.profiles import LOCAL, profile_settings
 from headrace.infra.setting_tree import leaves
 from headrace.infra.settings import NotifySettings, build, layered
-from headrace.tasks.settings import DeployVerb
+from headrace.infra.stack import StackSettings
+from headrace.tasks.settings import DeployVerb, UpVerb
 
 BASE = {"pretrain": {"processes": 2}}
 """Defaults of a deployed chain that differ from a command's: it trains in two processes, half of
 the experts in each."""
 BASE_CONFIG = Config("the defaults of deploy", BASE)
+_OF_UP = ("ports", "retention", "pools", "variables")
+"""Settings that `up` keeps."""
 SECRET = "…"  # nosec B105 # shown instead of one
 """What is shown of a setting that may hold a token."""
 logger = logging.getLogger(__name__)
@@ -42,6 +47,8 @@ class Kept:
     profile: str | None = None
     """`--profile`, None where it was never given."""
     settings: Config = field(default_factory=lambda: Config("deploy.json"))
+    stack: Config = field(default_factory=lambda: Config("deploy.json"))
+    """What earlier calls of `up` were given, without the pools."""
 
 
 def path() -> Path:
@@ -49,8 +56,11 @@ def path() -> Path:
     return home().root / "deploy.json"
 
 
-def read() -> Kept:
+def read(without_stack: bool = False) -> Kept:
     """What is kept; nothing before the first `deploy`.
+
+    Args:
+        without_stack: leave out what `up` was given.
 
     Raises:
         UsageError: the file is damaged, or was kept by a version that knew other settings.
@@ -60,7 +70,10 @@ def read() -> Kept:
     try:
         file = read_config(path())
         kept = Kept(file.data.get("profile"), file.section("settings"))
+        if not without_stack:
+            kept = replace(kept, stack=file.section("up"))
         build(DeployVerb, kept.settings)
+        build(StackSettings, kept.stack)
     except UsageError as error:
         hint = "edit the file, or forget all that is kept: `headrace deploy --reset`"
         raise UsageError(error.message, f"{error.hint}; {hint}" if error.hint else hint) from None
@@ -124,7 +137,20 @@ def absolute(settings: DeployVerb) -> DeployVerb:
 def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: DeployVerb) -> None:
     """Write what is kept from now on: the values in `settings` of all that was ever given."""
     sources = [kept.settings.data, *(source.data for source in given)]
-    named = [key for key, _, _ in leaves(DeployVerb) if any(_names(s, key) for s in sources)]
+    _write(profile, _named(DeployVerb, sources, settings), kept.stack.data)
+
+
+def _write(profile: str | None, settings: Mapping[str, Any], of_up: Mapping[str, Any]) -> None:
+    found = {"profile": profile, "settings": settings, **({"up": of_up} if of_up else {})}
+    storage.write_private(path(), found)
+    (home().root / "notify.json").unlink(missing_ok=True)
+
+
+def _named(
+    model: type[BaseModel], sources: Sequence[Mapping[str, Any]], settings: BaseModel
+) -> dict[str, Any]:
+    """The values in `settings` of what any source gives a value for, nested."""
+    named = [key for key, _, _ in leaves(model) if any(_names(s, key) for s in sources)]
     values = settings.model_dump(mode="json")
     out: dict[str, Any] = {}
     for key in named:
@@ -133,8 +159,38 @@ def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: Dep
         for section in sections:
             inner, value = inner.setdefault(section, {}), value[section]
         inner[name] = value[name]
-    storage.write_private(path(), {"profile": profile, "settings": out})
-    (home().root / "notify.json").unlink(missing_ok=True)
+    return out
+
+
+def of_up(kept: Kept, profile: Mapping[str, Any], given: Iterable[Config] = ()) -> UpVerb:
+    """The settings that `up` works with: defaults, the profile, what is kept, what is given now.
+
+    Raises:
+        UsageError: an unknown key or a wrong value.
+    """
+    pools = {k: v for k, v in kept.settings.data.items() if k == "pools"}
+    base = [Config("the profile", dict(profile)), Config(kept.settings.name, pools)]
+    return layered(UpVerb, [*base, kept.stack, *given])
+
+
+def keep_up(kept: Kept, given: Iterable[Config], settings: UpVerb) -> None:
+    """Write what `up` was given, for its next call and for `deploy`'s.
+
+    Args:
+        kept: what it worked with.
+        given: settings that it was given.
+        settings: of all this.
+    """
+    told = [{k: v for k, v in source.data.items() if k in _OF_UP} for source in given]
+    if not any(told) and kept.stack.data == read().stack.data:
+        return
+    pools = [{k: v for k, v in d.items() if k == "pools"} for d in (kept.settings.data, *told)]
+    rest = [{k: v for k, v in d.items() if k != "pools"} for d in told]
+    _write(
+        kept.profile,
+        {**kept.settings.data, **_named(UpVerb, pools, settings)},
+        _named(UpVerb, [kept.stack.data, *rest], settings),
+    )
 
 
 def _left() -> Path:

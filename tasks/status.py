@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
@@ -31,8 +30,9 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     `alerts` are those in the outbox, each with the reason why it waits.
     """
     found = endpoints(home())
-    if not found.prefect and not os.environ.get("MLFLOW_TRACKING_URI") and not home().begun():
-        return _nothing()
+    if found.mlflow.own and not home().begun():
+        found.join()
+        return _nothing(found.prefect)
     models = registry(shared.model.name)
     found.join()
     prefect = found.prefect
@@ -56,16 +56,16 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _nothing() -> dict[str, Any]:
-    """The answer where no state folder is, which none is made for."""
+def _nothing(prefect: Server | None) -> dict[str, Any]:
+    """The answer where no state folder is, which none is made for; flows are another's server's."""
     return {
         "champion": None,
         "waiting": [],
         "window": None,
-        **_flows(None),
+        **_flows(prefect),
         "alerts": [],
         "decision": None,
-        "stack": None,
+        "stack": (prefect.page or prefect.url) if prefect else None,
         "disk": {"state_bytes": 0, "free_bytes": home().free_bytes(), "parts": {}},
     }
 

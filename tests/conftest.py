@@ -38,6 +38,7 @@ _NOT_THEIRS = (
     *("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY", "PREFECT_UI_URL"),
     *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     *("MLFLOW_TRACKING_TOKEN", "SPARK_CONF_DIR", "HEADRACE_OWN_SERVERS", "HEADRACE_UMASK"),
+    *("MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI"),
 )
 """What names a server, and what a test's own process may have joined (servers.join)."""
 
@@ -72,7 +73,12 @@ def _json_server(answer: Callable[[str, Got], tuple[int, Any]]) -> Iterator[tupl
 
     class Server(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+        def do_GET(self) -> None:
+            self._answer(None)
+
+        def _answer(self, body: Any) -> None:
             got.append((self.path, body))
             status, said = answer(self.path, got)
             self.send_response(status)
@@ -94,7 +100,7 @@ def _json_server(answer: Callable[[str, Got], tuple[int, Any]]) -> Iterator[tupl
 
 @pytest.fixture(scope="session")
 def json_server() -> Callable[..., Any]:
-    """A real HTTP server that is posted JSON, as a block: (its address, [(path, body)]).
+    """A real HTTP server that gets JSON, as a block: (its address, [(path, body; None of a GET)]).
 
     Its argument gives status and answer from a path and from what it got up to now.
     """

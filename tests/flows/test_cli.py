@@ -158,7 +158,7 @@ def test_an_edited_record_of_decisions_is_exit_four(tmp_path: Path) -> None:
         ("file", "status"),
         ("file/below", "curate --input x --output y"),
         ("/proc/headrace", "doctor"),
-        ("dangling/below", "curate --input x --output y"),
+        ("dangling/below", "doctor"),
     ],
 )
 def test_a_state_folder_that_can_not_be_used_is_one_line(
@@ -208,6 +208,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path, args: list[str]) -> No
 
 def test_a_name_can_not_forge_a_line(tmp_path: Path) -> None:
     name = "a\nerror: forged line\x1b[2J\u202egnp"
+    (tmp_path / "audit.jsonl").touch()  # a refused call leaves no new folder behind, log included
     code, said, err = headrace(
         "curate", "--input", str(tmp_path / name), "--output", str(tmp_path / "o"), home=tmp_path
     )
@@ -302,3 +303,35 @@ def test_settings_are_refused_before_a_server_is_started(args: list[str], tmp_pa
     assert isinstance(error, dict) and code == 2
     assert error["message"] == f"--config {file}, line 3, column 3: unknown setting spark.mastr"
     assert error["hint"] == "did you mean spark.master?" and "prefect" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("stauts",), 2), (("env",), 0), (("down",), 0), (("doctor",), None), (("status",), 0),
+        (("run", "--set", "sede=1"), 2), (("run", "--input", "/none"), 3),
+        (("up", "--set", "ports.prefekt=1"), 2),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, tuple) else "",
+)  # fmt: skip
+@pytest.mark.parametrize("theirs", [False, True])
+def test_what_only_looks_or_is_refused_makes_no_state_folder(
+    tmp_path: Path, arguments: tuple[str, ...], code: int | None, theirs: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if theirs:
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+        monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    place = tmp_path / "state"
+    done, said, _ = headrace(*arguments, home=place)
+    assert code is None or done == code, said
+    assert not place.exists()
+
+
+def test_an_address_without_a_scheme_is_a_users_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlflow.example:5000")
+    code, said, _ = headrace("status", home=tmp_path / "state")
+    assert code == 2 and "/dev/null" not in json.dumps(said)
+    assert "MLFLOW_TRACKING_URI=mlflow.example:5000 is no address" in json.dumps(said)

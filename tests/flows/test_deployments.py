@@ -121,6 +121,13 @@ def test_what_is_no_file_or_no_flow() -> None:
         ({"schedules": [{"cron": "0 2 * * *", "timezone": "Mars"}]}, "no timezone 'Mars'", "Asia"),
         ({"entrypoint": "flows.curate"}, "line 4, column 17: flows.curate isn't a flow", "curate"),
         ({"name": "a/b"}, "name = 'a/b'", "Its name below"),
+        ({"triggers": 5}, "triggers", "expect"),
+        ({"triggers": {"a": 1}}, "triggers", "expect"),
+        ({"schedules": 5}, "schedules", "cron"),
+        ({"schedules": [{"interval": 0.001}]}, "interval = 0.001", "60"),
+        ({"schedules": [{"interval": 1e300}]}, "interval = 1e+300", ""),
+        ({"concurrency_limit": 0}, "no run would ever start", "1 or more"),
+        ({"concurrency_limit": {"limit": 0}}, "concurrency_limit", "limit"),
     ],
 )  # fmt: skip
 def test_faults_of_a_deployment_name_line_and_column(
@@ -160,3 +167,11 @@ def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_the_gates_policy_is_read_when_it_is_deployed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         check_places(DeployVerb.model_validate({"gate": {"policy": "gone.yaml"}}))
+
+
+@pytest.mark.parametrize("whole", [5, "x", None, {}, [5], [[]], [{}], [{"triggers": [5]}]])
+def test_what_is_no_list_of_deployments_is_refused(tmp_path: Path, whole: object) -> None:
+    path = tmp_path / "prefect.yaml"
+    path.write_text(yaml.safe_dump({"deployments": whole}))
+    with pytest.raises(UsageError, match="deployments"):
+        read_forms(path, {})

@@ -198,7 +198,7 @@ def test_the_status_says_what_takes_the_room() -> None:
 
 
 DEPLOYED = {"deployments": [], "alerts_sent": 0, "prefect": "http://p", "changed": [], "edited": [],
-            "kept": "/h/deploy.json"}  # fmt: skip
+            "kept": "/h/deploy.json", "without_worker": []}  # fmt: skip
 
 
 def test_deploying_shows_each_change_and_what_it_sets_back() -> None:
@@ -207,7 +207,9 @@ def test_deploying_shows_each_change_and_what_it_sets_back() -> None:
     said = deployments_screen({**DEPLOYED, "changed": [changed], "edited": [edited]})
     assert 'changed               input: [] -> ["/a"]' in said
     assert "set back              curate/daily output: /x -> null" in said
-    assert "kept in               /h/deploy.json" in said
+    assert "kept in               /h/deploy.json" in said and "no worker" not in said
+    lacking = deployments_screen({**DEPLOYED, "without_worker": ["gpu"]})
+    assert "no worker             gpu: runs there wait" in lacking
 
 
 def test_what_is_paused_says_so() -> None:

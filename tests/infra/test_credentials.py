@@ -67,3 +67,15 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, content: str) -> None:
     credentials.file(home).write_text(content)
     assert credentials.known(home) is None
     assert credentials.make(home) == credentials.known(home)
+
+
+def test_a_new_stack_has_new_secrets_but_those_that_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    monkeypatch.setenv(variable("mlflow_password"), "given-by-the-user")
+    first = credentials.make(home, anew=True)
+    assert credentials.make(home) == credentials.known(home) == first, "a stack that is up"
+    second = credentials.make(home, anew=True)
+    same = {name for name in NAMES if getattr(first, name) == getattr(second, name)}
+    assert same == {"mlflow_password"} and credentials.known(home) == second

@@ -46,6 +46,8 @@ BAD = [
     ("postgresql://u:secret@h:0", NONE),
     ("postgresql://u:secret@h:99999", NONE),
     ("postgresql://", NONE),
+    ("postgresql://u:secret@[::1/db", NONE),
+    ("postgresql://u:se]cret@h/db", NONE),
     ("postgresql:///name", NONE),
     ("u:secret@h", "not PostgreSQL"),
     ("secret", "not PostgreSQL"),
@@ -113,6 +115,34 @@ def test_a_password_on_the_command_line_is_refused() -> None:
     )  # fmt: skip
     assert done.returncode == 2 and "secret" not in done.stdout + done.stderr
     assert "command line" in json.loads(done.stdout.splitlines()[-1])["error"]["message"]
+
+
+def test_a_name_is_encoded_once() -> None:
+    at = database.parse("postgresql://u@h/my%20db")
+    assert at.name == "my db" and at.url("postgresql", at.name, {}).endswith("@h/my%20db")
+
+
+@pytest.mark.parametrize("way", ["restored in place", "moved to another disk"])
+def test_a_backup_that_was_restored_can_be_adopted(tmp_path: Path, way: str) -> None:
+    home, backup = Home(tmp_path / "a"), Home(tmp_path / "b")
+    server = database.Server("postgresql://u@h", "0af1", str(home.root), folder_id(home, make=True))
+    storage.write_json(home.stack / "database.json", asdict(server))
+    shutil.copytree(home.root, backup.root)
+    with pytest.raises(UsageError, match="is still there"):
+        database.adopt(backup)
+    home.root.rename(tmp_path / "old")
+    place = backup
+    if way == "restored in place":
+        backup.root.rename(home.root)
+        place = home
+    with pytest.raises(UsageError, match="is a copy of") as error:
+        database.kept(place)
+    assert "up --adopt" in error.value.hint
+    assert str(place.root) not in error.value.message.partition(" is a copy of ")[2]
+    database.adopt(place)
+    found = database.kept(place)
+    assert found is not None and found.names == server.names
+    assert found.home == str(place.root)
 
 
 def test_a_copied_folder_leaves_the_originals_databases_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.infra import pools
+from headrace.infra.errors import HeadraceError
 from headrace.infra.pools import TEMPLATE, Pool, PoolsSettings
 
 OURS = PoolsSettings(training=Pool(name="gpu", type="kubernetes"))
@@ -39,3 +40,32 @@ def test_pools_are_made_where_they_are_missing(json_server: Callable[..., Any], 
             ]  # fmt: skip
             assert "base_job_template" not in got[1][1], "its own type's"
         assert got[0][1]["base_job_template"] == TEMPLATE and got[0][1]["concurrency_limit"] == 1
+
+
+def test_a_pool_without_a_worker_is_named(json_server: Callable[..., Any]) -> None:
+    workers = {"gpu%201": [], "old": [{"status": "OFFLINE"}], "on": [{"status": "ONLINE"}]}
+    kinds = {"push": "ecs:push", "managed": "prefect:managed"}
+
+    def answer(path: str, _: Any) -> tuple[int, Any]:
+        name = path.split("/")[2]
+        if path.startswith("/deployments/name/"):
+            there = path == "/deployments/name/curate/daily%20run"
+            return (200, {"work_pool_name": "gpu 1"}) if there else (404, None)
+        if path.endswith("/workers/filter"):
+            return 200, workers[name]
+        return (404, None) if name == "none" else (200, {"type": kinds.get(name, "process")})
+
+    with json_server(answer) as (url, _):
+        names = {"gpu 1", "old", "on", "none", *kinds}
+        assert pools.without_worker(url, names) == ["gpu 1", "old"]
+        assert pools.of_deployments(url, ["curate/daily run", "gone/x"]) == {"gpu 1"}
+
+
+def test_a_pool_with_any_name_that_its_pattern_allows_is_asked_for(
+    json_server: Callable[..., Any],
+) -> None:
+    with json_server(lambda *_: (409, None)) as (url, got):
+        pools.make(url, PoolsSettings(spark=Pool(name="a b"), training=Pool(name="中?#")), False)
+        with pytest.raises(HeadraceError, match="501"):  # the test's server knows no PATCH
+            pools.make(url, PoolsSettings(spark=Pool(name="a b\x01?#中")), True)
+        assert [body["name"] for _, body in got] == ["a b", "中?#", "a b\x01?#中"]

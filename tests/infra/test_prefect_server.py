@@ -77,7 +77,7 @@ def test_programs_need_the_password_and_pages_a_token_as_well(tmp_path: Path) ->
         with_token = {"prefect-csrf-token": token, "prefect-csrf-client": "a"}
         assert status(flows, page | with_token, b"{}") == (200, "[]")
         shown = status(f"{site}/", own | {"accept": "text/html"})[1]
-        assert "localStorage.setItem('prefect-password'" in shown, "it is asked for once"
+        assert "sessionStorage.setItem(name" in shown, "it is asked for once"
         assert PASSWORD not in status(f"{site}/", {"accept": "text/html"})[1]
         for path in SOCKETS:
             assert not listened(port, path, None) and not listened(port, path, "headrace:guess")

@@ -14,8 +14,9 @@ import pytest
 
 from headrace.infra import owner, stack
 from headrace.infra.endpoints import endpoints
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import Home, home
+from headrace.infra.ports import free_port
 from headrace.infra.services import MARK
 from headrace.infra.stack import StackSettings
 
@@ -316,3 +317,31 @@ def test_without_its_record_a_stack_is_found_by_its_folder(tmp_path: Path) -> No
 def test_a_port_has_a_known_name() -> None:
     with pytest.raises(ValueError, match="prefekt"):
         StackSettings.model_validate({"ports": {"prefekt": 1}})
+
+
+def test_a_stack_that_is_up_is_held_against_all_that_is_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, before = Home(tmp_path), StackSettings()
+    other: dict[str, Any] = {
+        "pools": {"training": {"name": "gpu"}},
+        "retention": {"spark_days": 3},
+        "variables": ("HF_HOME",),
+    }
+    with marked("m", tmp_path) as supervisor:
+        port = free_port()
+        at = {"prefect": port, "mlflow": 5000}
+        parts = {"pools", "retention", "variables"}
+        write(place, pid=supervisor.pid, ports=at, prefect_api=f"http://127.0.0.1:{port}/api",
+              tracking_uri="http://127.0.0.1:5000",
+              **before.model_dump(mode="json", include=parts))  # fmt: skip
+        assert stack.served(place) == {"spark", "training"}
+        for name, value in other.items():
+            asked = StackSettings.model_validate({name: value})
+            with pytest.raises(UsageError, match=f"up with other {name}"):
+                stack.up(place, asked, told={name})
+            caplog.clear()
+            # Kept by `deploy` since, and not asked for now: the stack stays usable as it is.
+            with pytest.raises(HeadraceError, match="does not answer"):  # it is none
+                stack.up(place, asked)
+            assert f"other {name} than are kept" in caplog.text

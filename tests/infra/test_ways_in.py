@@ -1,5 +1,7 @@
 """What `headrace up` says about its pages."""
 
+import pytest
+
 from headrace.infra.endpoints import Cluster, Endpoints
 from headrace.infra.servers import Server, own_mlflow, own_prefect, their_prefect
 from headrace.infra.ways_in import ways_in
@@ -42,3 +44,11 @@ def test_the_servers_of_others_need_no_tunnel() -> None:
     said = ways_in(Found(theirs, Server("postgresql://h/m", None, {}, own=False)), [])
     assert said["pages"]["runs"] == "https://prefect.example" and said["pages"]["models"] is None
     assert said["tunnel"] is None
+
+
+def test_an_account_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    tunnel = ways_in(Found(None, own_mlflow("http://127.0.0.1:1", None)), [])["tunnel"]
+    assert " 54321@" in tunnel
