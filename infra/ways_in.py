@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from headrace.infra.credentials import USER
 from headrace.infra.endpoints import Endpoints
+from headrace.infra.owner import account
 from headrace.infra.servers import EXPERIMENT, runs_page
 
 
@@ -33,4 +33,4 @@ def _tunnel(addresses: Sequence[str]) -> str | None:
     if not ports:
         return None
     through = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
-    return f"ssh {through} {getpass.getuser()}@{socket.gethostname()}"
+    return f"ssh {through} {account()}@{socket.gethostname()}"
