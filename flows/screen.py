@@ -279,7 +279,7 @@ def _parts(sizes: dict[str, int]) -> str:
     """What takes the room, the largest first; a hundredth of all is not worth a word."""
     least = sum(sizes.values()) / 100
     shown = [f"{part} {size / 1e9:.2f} GB" for part, size in sizes.items() if size >= least]
-    return ", ".join(shown) + "; `headrace gc --dry-run` says what can go"
+    return ", ".join(shown) + "; `headrace gc --keep 3 --dry-run` says what can go"
 
 
 def status_screen(data: dict[str, Any]) -> str:
