@@ -25,6 +25,7 @@ from importlib.resources.abc import Traversable
 PACKAGE = "headrace"
 
 OPERATING = {
+    "infra.addresses": "reads and shows addresses",
     "infra.busy": "waits for others at work",
     "infra.code_archive": "ships the code",
     "infra.code_identity": "names the code",

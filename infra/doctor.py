@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from headrace.infra import servers, storage
-from headrace.infra.endpoints import endpoints
+from headrace.infra import kept_registry, servers, storage
+from headrace.infra.endpoints import Endpoints, endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.java import java_home
@@ -32,6 +32,7 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
         checks.append(_server("prefect", servers.PREFECT, found.prefect, servers.check_prefect))
     if found.mlflow.page is not None:
         checks.append(_server("mlflow", servers.MLFLOW, found.mlflow, servers.check_mlflow))
+    checks += _registry(home, found)
     if settings.spark.master.startswith("spark://"):
         checks.append(_master(settings.spark.master))
     return {
@@ -69,6 +70,16 @@ def _server(
     except UsageError as error:
         return _check(f"{name} server", False, f"{error.message}; {error.hint}")
     return _check(f"{name} server", True, f"{without_password(server.url)} answers ({whose})")
+
+
+def _registry(home: Home, found: Endpoints) -> list[dict[str, Any]]:
+    """Whether it is the registry that the state folder keeps to; nothing before it keeps to one."""
+    try:
+        kept_registry.check(home, found)
+        known = kept_registry.recorded(home)[0]
+    except UsageError as error:
+        return [_check("registry", False, f"{error.message}; {error.hint}")]
+    return [_check("registry", True, "the one that this state folder keeps to")] if known else []
 
 
 def _master(master: str) -> dict[str, Any]:

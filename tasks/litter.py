@@ -1,7 +1,8 @@
 """What no model version refers to, found and removed: releases, runs, token folders.
 
 A version refers to its export's run, its release, and whatever the tags of its own MLflow run, of
-that run's parent and of the parent's other children name. An alert that waits in the outbox refers
+that run's parent and of the parent's other children name. So does a decision on it in audit.jsonl,
+whatever MLflow says. An alert that waits in the outbox refers
 to its window and its reference. What is kept keeps what it names in turn: each folder says in a few
 JSON files what it was made of. So a chain that led to a version is kept whole, and doing it again
 finds everything done.
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import busy, console, quarantine, retention
+from headrace.infra import audit, busy, console, quarantine, retention
 from headrace.infra.home import Home, home
+from headrace.infra.registry import DECISIONS, PLACES
 from headrace.infra.retention import RetentionSettings
 from headrace.tasks import prefect_history, records
 from headrace.tasks.recording import tracking
@@ -142,12 +144,15 @@ def _size(path: Path) -> tuple[int, float]:
 
 
 def _roots(here: Home) -> set[str]:
-    """Every word of the tags around every model version, and of alerts that are on their way."""
+    """Every word of the tags around every model version, of decisions, and of alerts that are on
+    their way."""
     tags = (value for tags in tracking().version_tags() for value in tags.values())
     # What was set aside as damaged may be put back by a person.
     files = (p for top in (here.outbox, here.quarantine) for p in top.rglob("*") if p.is_file())
     alerts = (p.read_text(encoding="utf-8", errors="replace") for p in files)
-    return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
+    decided = (str(e.get(p)) for e in audit.read(here.audit) if e["action"] in DECISIONS
+               for p in PLACES)  # fmt: skip
+    return {word for text in (*tags, *alerts, *decided) for word in _NAME.findall(text)}
 
 
 def to_keep(folders: list[Folder], roots: Iterable[str], keep: int) -> set[str]:
