@@ -286,8 +286,9 @@ def status_screen(data: dict[str, Any]) -> str:
     """The end of `headrace status`."""
     c, w, d = data["champion"], data["window"], data["decision"]
     rows = [
-        ("champion", f"version {c['version']}, release {c['release_id']}, since {c['since']}"
-         if c else "none yet: `headrace run`"),
+        ("champion", f"version {c['version']}, release {_or(c['release_id'])}, "
+         f"since {_or(c['since'])}" if c else "none yet: `headrace run`"),
+        *((("it lacks", c["missing"]),) if c and c["missing"] else ()),
         *(_waiting(data["waiting"]) or [("waits for a person", "none")]),
         ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
          if w else "none"),

@@ -85,6 +85,24 @@ def test_a_forged_file_moves_no_alias_and_takes_no_decision(tmp_path: Path) -> N
     assert str(pointed.version) == v1 and len(store.home.audit.read_bytes().splitlines()) == 2
 
 
+def test_a_version_that_headrace_did_not_register_stops_nothing_but_its_use(
+    store: Tracking,
+) -> None:
+    models, v1, v2, run2 = two_versions(store, "foreign")
+    v3 = str(store.client.create_model_version("foreign", "s", run2).version)
+    store.client.set_model_version_tag("foreign", v3, "waiting", "true")
+    assert models.decide(v3, True, "A", "b")["to"] == v3
+    found = models.champion()
+    assert found.number == v3 and models.waiting() == []
+    for tag in ("export", "release"):
+        with pytest.raises(UsageError, match=f"version {v3} of foreign lacks the tag `{tag}`") as e:
+            getattr(found, tag)
+        assert "set the tag in MLflow" in e.value.hint
+    assert models.of_export(store.home.root / "nowhere") is None
+    assert models.rollback("A", "b")["to"] == v1
+    assert models.decide(v3, False, "A", "b")["action"] == "refuse" and v2 != v3
+
+
 def two_versions(store: Tracking, name: str) -> tuple[Registry, str, str, str]:
     """(registry, versions 1 and 2, run of 2), version 1 the champion by a gate."""
     models, release = Registry(store, name), str(store.home.root / "releases/r")
