@@ -511,7 +511,7 @@ class Registry:
         what = f"was moved to version {found}" if found else "was deleted"
         logger.warning(
             "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
-            "version %s (`headrace decide --version N --promote` changes the champion)",
+            "version %s (`headrace decide` changes the champion)",
             CHAMPION,
             self.name,
             what,
