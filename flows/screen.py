@@ -247,6 +247,18 @@ def settings_screen(data: dict[str, Any]) -> str:
     return "\n".join(visible(line) for line in lines[1:])
 
 
+def _removed(line: dict[str, Any]) -> str:
+    """What a recorded removal was of."""
+    history = line.get("prefect", {})
+    return ", ".join(
+        [
+            *line.get("removed", ()),
+            *(f"{one['kind']}: {one['items']}" for one in line.get("expired", ())),
+            *(f"{history[k]} {k} of Prefect" for k in ("runs", "events") if history.get(k)),
+        ]
+    )
+
+
 _DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
 
 
@@ -433,7 +445,7 @@ def _recorded(line: dict[str, Any]) -> str:
         "release": lambda: f"release {line['release_id']} published as {line['release']}",
         "deploy": lambda: f"deployed {', '.join(line['deployments'])}; {_changes(line)}",
         "thresholds": lambda: f"thresholds of {line['of']}: {_changes(line)}",
-        "gc": lambda: f"removed {', '.join(line['removed'])}",
+        "gc": lambda: f"removed {_removed(line)}",
         "alias set back": lambda: (
             f"{line['model']}: {line['why']}; set back to version {line['to']}"
         ),

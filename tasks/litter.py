@@ -75,7 +75,7 @@ def collect(
     """
     here, settings = home(), settings or RetentionSettings()
     with busy.alone(here):
-        freed = _size(here.trash)[0]
+        freed = retention.measure(here.trash)[0]
         if not dry_run:
             retention.empty(here.trash)
         folders = survey(here)
@@ -93,6 +93,7 @@ def collect(
             remove(here, gone)
             old = retention.remove(here, old)
             history = prefect_history.clear(here, settings)
+            records.cleared(history)
             freed += history.pop("bytes", 0)
     return {
         "removed": [f.shown for f in gone],
@@ -123,7 +124,7 @@ def _folder(kind: str, path: Path) -> Folder:
             text = file.read_text(encoding="utf-8", errors="replace")
             names |= set(_NAME.findall(text))
             of = of or _measured(text)
-    size, changed = _size(path)
+    size, changed = retention.measure(path)
     return Folder(kind, path, frozenset(names), of, size, changed)
 
 
@@ -133,14 +134,6 @@ def _measured(text: str) -> str | None:
     except ValueError:
         return None
     return said.get(OF) if isinstance(said, dict) else None
-
-
-def _size(path: Path) -> tuple[int, float]:
-    """(bytes, newest change) of all below a folder."""
-    if path.is_symlink() or not path.is_dir():
-        return 0, 0.0
-    stats = [p.lstat() for p in (path, *path.rglob("*"))]
-    return sum(s.st_size for s in stats), max(s.st_mtime for s in stats)
 
 
 def _roots(here: Home) -> set[str]:
