@@ -23,6 +23,7 @@ from headrace.flows.command import (
     Stopped,
     Verb,
     finish,
+    found_servers,
     join_prefect,
     log,
     not_built,
@@ -389,13 +390,19 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     settings = component(made, stack.StackSettings)
     asked = layered(UpVerb, sources).ports
     from headrace.flows.screen import stack_screen
+    from headrace.infra import kept_registry
     from headrace.infra.endpoints import endpoints
     from headrace.infra.ways_in import ways_in
     from headrace.tasks.alerts import send_outbox
 
+    if stack.running(home()) is None:  # one that runs says by itself what it was started for
+        found_servers()
     services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
     kept_settings.keep_up(kept, sources, made)
-    sent, found = send_outbox(), endpoints(home())
+    found = endpoints(home())
+    if not found.mlflow.own:
+        kept_registry.note(home(), found.mlflow.url, own=False)
+    sent = send_outbox()
     lacking: list[str] = []
     if found.prefect is not None:
         used = pools.of_deployments(found.prefect.url, kept_settings.left())
@@ -410,11 +417,10 @@ def env(call: Call) -> Answer:
 
     They hold passwords: of `headrace up`'s servers, or of those that the environment names.
     """
-    from headrace.infra.endpoints import endpoints
     from headrace.infra.settings import Shared
 
     call.settings(Shared)
-    data = endpoints(home()).environment()
+    data = found_servers().environment()
     return Answer(data, "\n".join(f"export {k}={shlex.quote(v)}" for k, v in sorted(data.items())))
 
 
@@ -443,11 +449,14 @@ def deploy(call: Call, reset: bool) -> Answer:
     given = call.given(DeployVerb)
     source = click.get_current_context().get_parameter_source("profile")
     profile = call.profile if source is ParameterSource.COMMANDLINE else None
-    join_prefect()
+    mlflow = join_prefect().mlflow
     from headrace.flows.deployments import deploy as register
     from headrace.flows.screen import deployments_screen
+    from headrace.infra import kept_registry
 
     data = register(given, profile, reset)
+    if not mlflow.own:
+        kept_registry.note(home(), mlflow.url, own=False)
     return Answer(data, deployments_screen(data))
 
 
@@ -479,6 +488,7 @@ def receive(call: Call, port: int) -> Answer:
     settings = call.settings(Shared)
     from headrace.flows.receiver import serve
 
+    found_servers()
     serve(port, settings)
     return Answer({"port": port}, "")
 

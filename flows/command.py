@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from headrace.infra import console, faults, servers
+from headrace.infra import console, faults, kept_registry, servers
 from headrace.infra.config_file import Config
 from headrace.infra.endpoints import Endpoints, endpoints
 from headrace.infra.errors import NotPromotedError, UsageError
@@ -229,17 +229,29 @@ def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str,
     sys.exit(code)
 
 
+def found_servers() -> Endpoints:
+    """The servers of this environment and state folder.
+
+    Raises:
+        UsageError: the folder keeps its models elsewhere.
+    """
+    found = endpoints(home())
+    kept_registry.check(home(), found)
+    return found
+
+
 def start_prefect() -> None:
     """A Prefect server for the flows of this command: another's, the stack's, or one of its own.
 
     Its own boots while the flows are imported.
 
     Raises:
-        UsageError: another's server doesn't answer, or refuses the credentials.
+        UsageError: another's server doesn't answer, or refuses the credentials; or the folder keeps
+            its models elsewhere.
     """
     from headrace.infra.prefect_server import OwnServer
 
-    found = endpoints(home())
+    found = found_servers()
     found.check_others()
     if found.prefect is not None:
         found.join()
@@ -255,9 +267,10 @@ def join_prefect() -> Endpoints:
     Before Prefect is imported.
 
     Raises:
-        UsageError: no Prefect server is up, or another's doesn't answer or refuses the credentials.
+        UsageError: no Prefect server is up, or another's doesn't answer or refuses the credentials;
+            or the folder keeps its models elsewhere.
     """
-    found = endpoints(home())
+    found = found_servers()
     if found.prefect is None:
         raise UsageError(
             "no Prefect server is up",

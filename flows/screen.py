@@ -258,6 +258,18 @@ def settings_screen(data: dict[str, Any]) -> str:
     return "\n".join(visible(line) for line in lines[1:])
 
 
+def _removed(line: dict[str, Any]) -> str:
+    """What a recorded removal was of."""
+    history = line.get("prefect", {})
+    return ", ".join(
+        [
+            *line.get("removed", ()),
+            *(f"{one['kind']}: {one['items']}" for one in line.get("expired", ())),
+            *(f"{history[k]} {k} of Prefect" for k in ("runs", "events") if history.get(k)),
+        ]
+    )
+
+
 _DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
 
 
@@ -297,8 +309,9 @@ def status_screen(data: dict[str, Any]) -> str:
     """The end of `headrace status`."""
     c, w, d = data["champion"], data["window"], data["decision"]
     rows = [
-        ("champion", f"version {c['version']}, release {c['release_id']}, since {c['since']}"
-         if c else "none yet: `headrace run`"),
+        ("champion", f"version {c['version']}, release {_or(c['release_id'])}, "
+         f"since {_or(c['since'])}" if c else "none yet: `headrace run`"),
+        *((("it lacks", c["missing"]),) if c and c["missing"] else ()),
         *(_waiting(data["waiting"]) or [("waits for a person", "none")]),
         ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
          if w else "none"),
@@ -443,7 +456,7 @@ def _recorded(line: dict[str, Any]) -> str:
         "release": lambda: f"release {line['release_id']} published as {line['release']}",
         "deploy": lambda: f"deployed {', '.join(line['deployments'])}; {_changes(line)}",
         "thresholds": lambda: f"thresholds of {line['of']}: {_changes(line)}",
-        "gc": lambda: f"removed {', '.join(line['removed'])}",
+        "gc": lambda: f"removed {_removed(line)}",
         "alias set back": lambda: (
             f"{line['model']}: {line['why']}; set back to version {line['to']}"
         ),

@@ -2,8 +2,9 @@
 
 A line is the commit of the decision that it records: aliases and tags follow from it. Each line
 holds the hash of the one before, so an edit, a gap or a swap shows. Each is signed by a key outside
-of the state folder (audit_key.py), so that a chain that was written anew shows too. Lines of
-earlier versions of headrace have no signature; none follows one that has.
+of the state folder (audit_key.py), so that a chain that was written anew shows too: whoever reads
+it, to follow a decision or to add one, holds it against what is noted there. Lines of earlier
+versions of headrace have no signature; none follows one that has.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import os
-import pwd
 import socket
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import audit_key, storage
+from headrace.infra import audit_key, owner, storage
 from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
@@ -36,15 +35,34 @@ _KEY, _SIGNATURE = "key", "hmac"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All recorded decisions, the chain checked.
+    """All recorded decisions, the chain checked, and held against what is noted outside its folder.
 
     Raises:
-        ValidationError: a line was edited, is missing or stands elsewhere; it names the line.
+        ValidationError: a line was edited, is missing, stands elsewhere or was forged; it names the
+            line.
     """
-    entries, tail = _chain(path)
+    entries, lost, tail = _held(path)
+    if lost:
+        return [*entries, lost]
     if tail:
         _warn_of_torn(path, len(entries) + 1)
     return entries
+
+
+def _held(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None, bytes]:
+    """The whole lines, the last one where it lacks only its end and was noted, and what follows.
+
+    Raises:
+        ValidationError: see `read`.
+    """
+    # Noted before it is read: another process may add a line in between.
+    noted = audit_key.reached(path)
+    entries, tail = _chain(path)
+    lost = _without_end(entries, tail)
+    if not (lost and noted and noted.last == lost["hash"]):
+        lost = None
+    _hold_against(path, [*entries, lost] if lost else entries, noted)
+    return entries, lost, tail
 
 
 def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
@@ -52,7 +70,7 @@ def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
     if not path.exists():
         return [], b""
     entries: list[dict[str, Any]] = []
-    previous, signed = GENESIS, False
+    previous, signed, vouched = GENESIS, False, False
     known = audit_key.keys()
     *lines, tail = path.read_bytes().split(b"\n")
     if _holds(tail[:-1]):
@@ -75,9 +93,21 @@ def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
             raise _broken(path, number, "it has no signature, as the lines before it have")
         if not _signature_holds(entry, known):
             raise _broken(path, number, "its signature is not that of its content")
-        previous, signed = stated, _SIGNATURE in entry
+        ours = str(entry.get(_KEY)) in known
+        if vouched and not ours:
+            raise _unknown_key(path, entry)
+        previous, signed, vouched = stated, _SIGNATURE in entry, vouched or ours
         entries.append(whole)
     return entries, tail
+
+
+def _unknown_key(path: Path, entry: dict[str, Any]) -> ValidationError:
+    return ValidationError(
+        f"{path} line {entry['number']}: signed by the key {entry.get(_KEY)}, which is not in "
+        f"{audit_key.key_file()}",
+        "if it is a key of yours, of another machine or account, add its line to that file; or "
+        f"name the file that holds it with {audit_key.VARIABLE}",
+    )
 
 
 def _signature_holds(entry: dict[str, Any], known: dict[str, bytes]) -> bool:
@@ -93,24 +123,21 @@ def verify(path: Path) -> dict[str, Any]:
     """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`, `unsigned`}.
 
     `torn`: the file ends in a line without its end, which a kill, a full disk or a power cut left
-    of a decision that was never committed. `unsigned`: lines that an earlier version of headrace
-    wrote, or one that could make no key.
+    of a decision that was never committed; or of the last one that is noted as committed, which the
+    next decision completes. `unsigned`: lines that an earlier version of headrace wrote, or one
+    that could make no key.
 
     Raises:
         ValidationError: a line was edited, is missing, stands elsewhere or has a signature that
             nothing here vouches for; or last lines that were noted outside the folder are missing.
         UsageError: the key can't be read.
     """
-    entries, tail = _chain(path)
+    entries, lost, tail = _held(path)
+    entries = [*entries, lost] if lost else entries
     known = audit_key.keys()
     for entry in entries:
         if _SIGNATURE in entry and str(entry.get(_KEY)) not in known:
-            raise ValidationError(
-                f"{path} line {entry['number']}: signed by the key {entry.get(_KEY)}, which is not "
-                f"in {audit_key.key_file()}",
-                f"name the file that holds it with {audit_key.VARIABLE}",
-            )
-    _hold_against(path, entries, audit_key.reached(path))
+            raise _unknown_key(path, entry)
     return {
         "file": str(path),
         "lines": len(entries),
@@ -125,8 +152,8 @@ def _hold_against(path: Path, entries: list[dict[str, Any]], noted: Reached | No
     if noted is None:
         return
     begun_anew = (
-        "restore the file from a backup; or, if this folder was begun anew or restored as it was "
-        f"before, remove {audit_key.record_file(path)}"
+        "restore the file from a backup; or, if it was restored as it was before, and what came "
+        f"after is to be forgotten, remove {audit_key.record_file(path)}"
     )
     if len(entries) < noted.lines:
         gone = noted.lines - len(entries)
@@ -157,10 +184,16 @@ def unfinished(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists() or path.read_bytes()[-1:] in (b"", b"\n"):
         return None
-    entries, tail = _chain(path)
+    return _without_end(*_chain(path))
+
+
+def _without_end(entries: list[dict[str, Any]], tail: bytes) -> dict[str, Any] | None:
+    """The line that a tail is, but for its last byte or two; None where it is none."""
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
-    follows = entries[-1]["hash"] if entries else GENESIS
-    if not whole or whole.get("previous") != follows:
+    follows = entries[-1] if entries else {"hash": GENESIS}
+    if not whole or whole.get("previous") != follows["hash"]:
+        return None
+    if _SIGNATURE in follows and _SIGNATURE not in whole:
         return None
     return whole if _signature_holds(whole, audit_key.keys()) else None
 
@@ -204,13 +237,19 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
 
     Raises:
         UsageError: the file's lines are signed, and there is no key to sign this one.
+        ValidationError: see `read`; nothing is added then, which would hide what is missing.
     """
-    entries = read(path)
+    entries, lost, tail = _held(path)
+    if lost:
+        finish(path, lost)
+        entries.append(lost)
+    elif tail:
+        _warn_of_torn(path, len(entries) + 1)
     entry: dict[str, Any] = {
         "number": len(entries) + 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **fields,
-        "account": account(),
+        "account": owner.account(),
         "host": socket.gethostname(),
         "previous": entries[-1]["hash"] if entries else GENESIS,
     }
@@ -239,15 +278,3 @@ def _warn_of_no_key(path: Path) -> None:
         audit_key.key_file(),
         path,
     )
-
-
-def account() -> str:
-    """Name of the operating system's account of this process, its number where it has none.
-
-    It is asked of the system: what the environment says (USER) can be set by anybody.
-    """
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)

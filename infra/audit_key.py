@@ -4,7 +4,9 @@
     ~/.config/headrace/audit-HASH.json    of one audit file: its lines up to now, and the last hash
 
 Whoever can write into a state folder alone can neither forge a line nor take the last ones away
-unseen. HEADRACE_AUDIT_KEY_FILE names another key file; the rest lies beside it. The key file may
+unseen: the note is of the folder itself, which they can't replace. One that was begun anew at the
+same path, or put in its place from a backup, is another folder, of which nothing is noted yet.
+HEADRACE_AUDIT_KEY_FILE names another key file; the rest lies beside it. The key file may
 hold several keys, one a line in hex: the first signs, and lines that any of them signed are good,
 so that a key can be replaced.
 """
@@ -12,12 +14,14 @@ so that a key can be replaced.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import hmac
 import json
 import os
 import re
 import secrets
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,15 +82,7 @@ def make() -> dict[str, bytes]:
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
-                f.write(f"{secrets.token_hex(32)}\n")
-                f.flush()
-                os.fsync(f.fileno())
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                os.link(temporary, path)
-            temporary.unlink()
-            storage.sync_folder(path.parent)
+            storage.make_private_text(path, f"{secrets.token_hex(32)}\n")
         except OSError:
             return {}
     return keys()
@@ -101,14 +97,16 @@ def sign(key: bytes, entry: dict[str, Any]) -> str:
 def record(audit: Path, reached: Reached) -> None:
     """Note how far an audit file came; where that can't be written it stays as it was."""
     with contextlib.suppress(OSError):
-        said = {"file": str(audit.absolute()), **vars(reached)}
+        said = {"file": str(audit.absolute()), "folder": folder(audit.parent), **vars(reached)}
         storage.write_private(record_file(audit), said)
 
 
 def reached(audit: Path) -> Reached | None:
-    """How far an audit file came as far as is known here, None where nothing is."""
+    """How far an audit file came as far as is known here, None where nothing is of its folder."""
     try:
         said = storage.read_json(record_file(audit))
+        if said["folder"] != folder(audit.parent):
+            return None
         return Reached(int(said["lines"]), str(said["last"]), bool(said["signed"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -117,3 +115,27 @@ def reached(audit: Path) -> Reached | None:
 def record_file(audit: Path) -> Path:
     """Where it is noted how far an audit file came."""
     return key_file().parent / f"audit-{digest(str(audit.absolute()))[:16]}.json"
+
+
+def folder(path: Path) -> str:
+    """What tells a folder from every other that its disk has, before and after it, at this path.
+
+    Its number alone would not: the next folder that is made gets that of one that was removed.
+    """
+    return f"{path.stat().st_ino} {_born(path)}"
+
+
+_HERE, _AS_STAT, _BIRTH = -100, 0, 0x800
+"""AT_FDCWD, no flags, STATX_BTIME of statx(2)."""
+
+
+def _born(path: Path) -> int:
+    """When a folder was made (ns since 1970); 0 where its disk, or this system, doesn't say."""
+    found = ctypes.create_string_buffer(256)
+    try:
+        failed = ctypes.CDLL(None).statx(_HERE, os.fsencode(path), _AS_STAT, _BIRTH, found)
+    except AttributeError:
+        return 0
+    (known,) = struct.unpack_from("=I", found, 0)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    return 0 if failed or not known & _BIRTH else int(seconds) * 10**9 + int(nanoseconds)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import AtWorkError
 from headrace.infra.home import Home
 
 _joined: dict[Path, int] = {}
@@ -30,14 +30,14 @@ def alone(home: Home) -> Iterator[None]:
     """The right to remove what others might be using.
 
     Raises:
-        UsageError: some command or flow is at work in the state folder.
+        AtWorkError: some command or flow is at work in the state folder.
     """
     fd = _open(home)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(
+            raise AtWorkError(
                 f"a command or a flow is at work in {home.root}",
                 "wait until it has ended (flows: `headrace status` shows them), then try again",
             ) from None

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 
-from headrace.infra import servers, storage
+from headrace.infra import kept_registry, servers, storage
 from headrace.infra.addresses import shown
-from headrace.infra.endpoints import endpoints
+from headrace.infra.endpoints import Endpoints, endpoints
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
 from headrace.infra.java import java_home
@@ -37,6 +37,7 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     if found.mlflow.page is not None or not found.mlflow.own:
         check = servers.check_mlflow if found.mlflow.page else _check_store
         checks.append(_server("mlflow", servers.MLFLOW, found.mlflow, check))
+    checks += _registry(home, found)
     if settings.spark.master.startswith("spark://"):
         checks.append(_master(settings.spark.master))
     return {
@@ -111,6 +112,16 @@ def _prefect_profile(environ: Mapping[str, str]) -> dict[str, Any] | None:
         f"{active} names {shown(str(url))}, which is not used: headrace reads {servers.PREFECT} "
         "and the credentials from the environment only",
     )
+
+
+def _registry(home: Home, found: Endpoints) -> list[dict[str, Any]]:
+    """Whether it is the registry that the state folder keeps to; nothing before it keeps to one."""
+    try:
+        kept_registry.check(home, found)
+        known = kept_registry.recorded(home)[0]
+    except UsageError as error:
+        return [_check("registry", False, f"{error.message}; {error.hint}")]
+    return [_check("registry", True, "the one that this state folder keeps to")] if known else []
 
 
 def _master(master: str) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class UsageError(HeadraceError):
     code = 2
 
 
+class AtWorkError(UsageError):
+    """A command or a flow is at work where nothing may be."""
+
+
 class InputError(HeadraceError):
     """Input that can't be read: a missing path, or too many unreadable records."""
 

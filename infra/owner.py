@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from headrace.infra import storage
 from headrace.infra.clock import boot_id
 from headrace.infra.home import Home
 
@@ -57,18 +58,21 @@ class Owner(BaseModel):
 
 def here() -> Owner:
     """This process's machine and account."""
-    uid = os.getuid()
     return Owner(
         host=socket.gethostname(),
         boot=boot_id(),
         namespace=_namespace(),
-        uid=uid,
-        user=account(uid),
+        uid=os.getuid(),
+        user=account(),
     )
 
 
-def account(uid: int) -> str:
-    """The name of an account, its number where it has none."""
+def account(uid: int | None = None) -> str:
+    """The name of an account, its number where it has none; None: that of this process.
+
+    It is asked of the system: what the environment says (USER) can be set by anybody.
+    """
+    uid = os.getuid() if uid is None else uid
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -106,10 +110,7 @@ def folder_id(home: Home, make: bool = False) -> str | None:
     """
     path = home.stack / "id"
     if make and not path.exists():
-        home.stack.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".id.{os.getpid()}")
-        temporary.write_text(secrets.token_hex(8))
-        os.replace(temporary, path)
+        storage.write_bytes(path, secrets.token_hex(8).encode())
     try:
         return f"{path.read_bytes()[:64].hex()}-{os.stat(home.stack).st_ino}"
     except OSError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import subprocess
 import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+
+from headrace.infra import owner
 
 _ROOT = Path(__file__).parents[1]
 """Folder of the layers: a checkout, or the installed package."""
@@ -21,20 +21,12 @@ def tags(source: str | None = None) -> dict[str, str]:
         source: the flow's deployment that does the work; None: a command does.
     """
     return {
-        "mlflow.user": user(),
+        "mlflow.user": owner.account(),
         "mlflow.source.name": source or command(),
         "mlflow.source.type": "JOB" if source else "LOCAL",
         "headrace.version": metadata.version("headrace"),
         **commit(),
     }
-
-
-def user() -> str:
-    """Name of the account that this process runs as, its number where it has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def command() -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import audit
+from headrace.infra import audit, kept_registry
 from headrace.infra.errors import NotPromotedError, UsageError
+from headrace.infra.home import Home
 from headrace.infra.tracking import Tracking, found_or_none
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ WAITING = "waiting"
 COMPARED = "compared_with"
 """Tag of a version that waits: the champion that it was compared with, or `NOBODY`."""
 NOBODY = "none"
+PLACES = ("export", "release")
+"""Tags of a version, and fields of a decision on it: where its weights and its text are."""
 _LINE = "audit_line"
 """Tag: the number of the last audit line that was carried out on a version."""
 _DESCRIPTION = 5_000
@@ -43,11 +46,39 @@ class Version:
     """A version of the registered model."""
 
     number: str
-    export: Path
     run_id: str
-    release: str
-    """Folder of the release whose text, with its ancestors', is the model's corpus."""
     tags: dict[str, str]
+    model: str
+    """Name of the registered model."""
+    home: Home
+
+    @property
+    def export(self) -> Path:
+        """Folder of its weights.
+
+        Raises:
+            UsageError: the version doesn't say, since headrace did not register it.
+        """
+        return self.home.resolve(self._said("export"))
+
+    @property
+    def release(self) -> str:
+        """Folder of the release whose text, with its ancestors', is the model's corpus.
+
+        Raises:
+            UsageError: see `export`.
+        """
+        return str(self.home.resolve(self._said("release")))
+
+    def _said(self, tag: str) -> str:
+        if tag not in self.tags:
+            raise UsageError(
+                f"version {self.number} of {self.model} lacks the tag `{tag}`: it was not "
+                "registered by headrace",
+                f"set the tag in MLflow to the folder of its {tag}; or promote a version that has "
+                "it: `headrace decide --version N --promote --by NAME --why TEXT`",
+            )
+        return self.tags[tag]
 
 
 class Registry:
@@ -78,14 +109,12 @@ class Registry:
             raise UsageError(
                 f"{self.name} has no version {number}", f"its last versions: {known or 'none yet'}"
             )
-        home = self.tracking.home
-        tags = dict(found.tags)
         return Version(
             number=str(found.version),
-            export=home.resolve(tags["export"]),
             run_id=str(found.run_id),
-            release=str(home.resolve(tags["release"])),
-            tags=tags,
+            tags=dict(found.tags),
+            model=self.name,
+            home=self.tracking.home,
         )
 
     def current(self, alias: str = CHAMPION) -> Version | None:
@@ -167,6 +196,7 @@ class Registry:
         self, run: str, export: Path, release: str, tags: dict[str, Any], source: str
     ) -> str:
         home = self.tracking.home
+        kept_registry.note(home, self.tracking.uri, own=self.tracking.artifacts is not None)
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
         made = self.client.create_model_version(
             self.name,
@@ -440,6 +470,7 @@ class Registry:
         **evidence: Any,
     ) -> dict[str, Any]:
         """Commit a decision and let the alias follow; call inside the audit file's lock."""
+        tags = self._tags(version) or {}
         made = audit.append(
             self.tracking.home.audit,
             action=action,
@@ -449,6 +480,7 @@ class Registry:
             why=why,
             run_id=run_id,
             **{"from": now, "to": to},
+            **{place: tags.get(place) for place in PLACES},
             **evidence,
         )
         self._follow(made)
@@ -479,7 +511,7 @@ class Registry:
         what = f"was moved to version {found}" if found else "was deleted"
         logger.warning(
             "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
-            "version %s (`headrace decide --version N --promote --by NAME --why WHY` changes it)",
+            "version %s (`headrace decide` changes the champion)",
             CHAMPION,
             self.name,
             what,

@@ -2,9 +2,11 @@
 
 Each finder knows one kind of thing that only grows: checkpoints of stages that have finished (their
 export holds the weights), what a curation that failed or was refused has on disk, Spark's event
-logs and step folders, damaged files that were set aside. Whatever a process works at is locked by
-it, and is left alone; what is removed is renamed into the trash first, so that a kill leaves
-nothing by halves. Prefect's runs and events are in its database, which its server clears.
+logs and step folders, damaged files that were set aside. What a process works at is left alone:
+where it has a lock of its own by that, all else by removing it only while nothing is at work in the
+state folder (busy.py). What is removed is renamed into the trash first, so that a kill leaves
+nothing by halves, and recorded in audit.jsonl. Prefect's runs and events are in its database, which
+its server clears.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.infra import clock, quarantine, storage
+from headrace.infra import audit, busy, clock, quarantine, storage
+from headrace.infra.errors import AtWorkError, HeadraceError
 from headrace.infra.home import Home
 from headrace.infra.settings import Settings
 
@@ -35,6 +39,11 @@ logger = logging.getLogger(__name__)
 VARIABLE = "HEADRACE_RETENTION"
 """Environment variable with the settings of `headrace up`, for the worker that keeps to them."""
 DAY = 86400.0
+WEEK = 7 * DAY
+GC = "gc"
+"""Action of the audit lines that record what was removed."""
+_NAMED = 100
+"""Paths of a kind that an audit line names."""
 CHECKPOINTS, UNFINISHED = "checkpoints of finished stages", "unfinished curations"
 
 
@@ -154,11 +163,45 @@ def _ended(checkpoints: Expired) -> float:
     return _changed(checkpoints.lock.with_name("result.json"))
 
 
-def remove(home: Home, found: Iterable[Expired]) -> list[Expired]:
-    """Remove what no process works at; returns what was removed."""
-    gone = [one for one in found if _moved(home, one)]
+def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired]:
+    """Remove what no process works at, and record it; returns what was removed.
+
+    What has no lock of its own is removed whatever works at it: call it inside `busy.alone`.
+
+    Args:
+        home: the state folder.
+        found: what may go.
+        by: what removes it, for the record.
+
+    Raises:
+        HeadraceError: the record can't be written; nothing was removed.
+    """
+    if not found:
+        return []
+    with audit.locked(home.audit):
+        audit.read(home.audit)
+        gone = [one for one in found if _moved(home, one)]
+        if gone:
+            size = sum(one.bytes for one in gone)
+            audit.append(home.audit, action=GC, by=by, expired=_summary(home, gone), bytes=size)
     empty(home.trash)
     return gone
+
+
+def _summary(home: Home, gone: Iterable[Expired]) -> list[dict[str, Any]]:
+    """[{`kind`, `items`, `bytes`, `paths`: the first of them}] for the record."""
+    kinds: dict[str, list[Expired]] = {}
+    for one in gone:
+        kinds.setdefault(one.kind, []).append(one)
+    return [
+        {
+            "kind": kind,
+            "items": len(some),
+            "bytes": sum(one.bytes for one in some),
+            "paths": [home.relative(one.path) for one in some[:_NAMED]],
+        }
+        for kind, some in kinds.items()
+    ]
 
 
 def _moved(home: Home, one: Expired) -> bool:
@@ -199,11 +242,65 @@ def keep_tidy(home: Home, settings: RetentionSettings, every: float = DAY) -> No
     """Remove what has expired, now and then; doesn't return."""
     while True:
         time.sleep(min(600.0, every))
-        with contextlib.suppress(OSError):
-            gone = remove(home, expired(home, settings))
-            for kind, size in _by_kind(gone).items():
+        try:
+            for kind, size in _by_kind(tidy(home, settings)).items():
                 logger.warning("%s: %.1f MB were removed, their time was over", kind, size / 1e6)
+        except (OSError, HeadraceError) as error:
+            logger.warning("nothing is removed whose time is over: %s", error)
         time.sleep(every)
+
+
+def tidy(home: Home, settings: RetentionSettings) -> list[Expired]:
+    """Remove what has expired and what nothing works at; returns what was removed.
+
+    While something is at work in the state folder only what has a lock of its own goes. After the
+    clock has jumped nothing does, until it has been steady for a while.
+
+    Raises:
+        HeadraceError: the record can't be written.
+    """
+    if not _steady(home):
+        logger.warning("the clock has jumped by more than a week: nothing is removed by its age "
+                       "before it has been steady for a week")  # fmt: skip
+        return []
+    by = "worker"
+    try:
+        with busy.alone(home):
+            return remove(home, expired(home, settings), by)
+    except AtWorkError:
+        found = expired(home, settings)
+        return remove(home, [e for e in found if e.lock is not None and e.lock.exists()], by)
+
+
+class _Looked(BaseModel):
+    """When `tidy` last looked, and what it thinks of the clock."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    at: float
+    """By the clock (s since 1970)."""
+    stamp: clock.Stamp
+    steady: float
+    """Seconds that are known to have passed since the clock last jumped."""
+
+
+def _steady(home: Home) -> bool:
+    """Whether the clock of the day can be believed; keeps what it is now.
+
+    What passed while the machine was off is not known, so a week more than is known is no jump. Nor
+    is the first look: there is nothing to compare with.
+    """
+    path, now, up = home.root / ".tidy.json", time.time(), clock.stamp()
+    before = quarantine.read(path, _Looked.model_validate)
+    steady = WEEK
+    if before is not None:
+        same = before.stamp.boot == up.boot and before.stamp.uptime <= up.uptime
+        passed = up.uptime - before.stamp.uptime if same else up.uptime
+        jumped = abs(now - before.at - passed) > WEEK
+        steady = 0.0 if jumped else min(WEEK, before.steady + passed)
+    kept = _Looked(at=now, stamp=up, steady=steady)
+    storage.write_json(path, kept.model_dump())
+    return steady >= WEEK
 
 
 def _by_kind(found: Iterable[Expired]) -> Counter[str]:

@@ -12,10 +12,11 @@ import errno
 import json
 import os
 import re
+import secrets
 import stat as modes
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -324,6 +325,18 @@ def write_private_text(path: Path, text: str) -> None:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
             f.write(text)
         _rename(temporary, path)
+
+
+def make_private_text(path: Path, text: str) -> None:
+    """`write_private_text` where there is no file yet; another process's, made meanwhile, stays."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write_private_text(temporary, text)
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def write_bytes(uri: str | Path, data: bytes) -> None:

@@ -34,4 +34,4 @@ def _tunnel(addresses: Sequence[str]) -> str | None:
     if not ports:
         return None
     through = " ".join(f"-L {port}:127.0.0.1:{port}" for port in ports)
-    return f"ssh {through} {account(os.getuid())}@{socket.gethostname()}"
+    return f"ssh {through} {account()}@{socket.gethostname()}"

@@ -13,9 +13,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from headrace.infra import events, releases
+from headrace.infra import events, kept_registry, releases
 from headrace.infra.endpoints import endpoints
-from headrace.infra.errors import UsageError
+from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.home import home
 from headrace.infra.prefect_api import pages
 from headrace.infra.settings import Shared
@@ -33,6 +33,7 @@ def send_outbox() -> int:
 def _api() -> str | None:
     """Prefect's API, which this process uses from here on; None where no server is up."""
     found = endpoints(home())
+    kept_registry.check(home(), found)
     if found.prefect is None:
         return None
     found.join()
@@ -83,11 +84,15 @@ def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str,
 
 def _corpus(shared: Shared) -> str | None:
     """Id of the champion's release, None before there is a champion."""
+    models = registry(shared.model.name)
     try:
-        release = registry(shared.model.name).champion().release
+        champion = models.champion()
     except UsageError:
         return None
-    return str(releases.manifest(release)["release_id"])
+    try:
+        return str(releases.manifest(champion.release)["release_id"])
+    except HeadraceError:  # another machine made it: the alert matters all the same
+        return champion.tags.get("release_id")
 
 
 def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What no model version refers to, found and removed: releases, runs, token folders.
 
 A version refers to its export's run, its release, and whatever the tags of its own MLflow run, of
-that run's parent and of the parent's other children name. An alert that waits in the outbox refers
+that run's parent and of the parent's other children name. So does a decision on it in audit.jsonl,
+whatever MLflow says. An alert that waits in the outbox refers
 to its window and its reference. What is kept keeps what it names in turn: each folder says in a few
 JSON files what it was made of. So a chain that led to a version is kept whole, and doing it again
 finds everything done.
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import busy, console, quarantine, retention
+from headrace.infra import audit, busy, console, quarantine, retention
 from headrace.infra.home import Home, home
+from headrace.infra.registry import DECISIONS, PLACES
 from headrace.infra.retention import RetentionSettings
 from headrace.tasks import prefect_history, records
 from headrace.tasks.recording import tracking
@@ -73,7 +75,7 @@ def collect(
     """
     here, settings = home(), settings or RetentionSettings()
     with busy.alone(here):
-        freed = _size(here.trash)[0]
+        freed = retention.measure(here.trash)[0]
         if not dry_run:
             retention.empty(here.trash)
         folders = survey(here)
@@ -91,6 +93,7 @@ def collect(
             remove(here, gone)
             old = retention.remove(here, old)
             history = prefect_history.clear(here, settings)
+            records.cleared(history)
             freed += history.pop("bytes", 0)
     return {
         "removed": [f.shown for f in gone],
@@ -121,7 +124,7 @@ def _folder(kind: str, path: Path) -> Folder:
             text = file.read_text(encoding="utf-8", errors="replace")
             names |= set(_NAME.findall(text))
             of = of or _measured(text)
-    size, changed = _size(path)
+    size, changed = retention.measure(path)
     return Folder(kind, path, frozenset(names), of, size, changed)
 
 
@@ -133,21 +136,16 @@ def _measured(text: str) -> str | None:
     return said.get(OF) if isinstance(said, dict) else None
 
 
-def _size(path: Path) -> tuple[int, float]:
-    """(bytes, newest change) of all below a folder."""
-    if path.is_symlink() or not path.is_dir():
-        return 0, 0.0
-    stats = [p.lstat() for p in (path, *path.rglob("*"))]
-    return sum(s.st_size for s in stats), max(s.st_mtime for s in stats)
-
-
 def _roots(here: Home) -> set[str]:
-    """Every word of the tags around every model version, and of alerts that are on their way."""
+    """Every word of the tags around every model version, of decisions, and of alerts that are on
+    their way."""
     tags = (value for tags in tracking().version_tags() for value in tags.values())
     # What was set aside as damaged may be put back by a person.
     files = (p for top in (here.outbox, here.quarantine) for p in top.rglob("*") if p.is_file())
     alerts = (p.read_text(encoding="utf-8", errors="replace") for p in files)
-    return {word for text in (*tags, *alerts) for word in _NAME.findall(text)}
+    decided = (str(e.get(p)) for e in audit.read(here.audit) if e["action"] in DECISIONS
+               for p in PLACES)  # fmt: skip
+    return {word for text in (*tags, *alerts, *decided) for word in _NAME.findall(text)}
 
 
 def to_keep(folders: list[Folder], roots: Iterable[str], keep: int) -> set[str]:

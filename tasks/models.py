@@ -21,7 +21,7 @@ def resolve_model(model: str, shared: Shared) -> Path:
 
     Raises:
         UsageError: no model has that alias, or it is nearly one.
-        InputError: the path holds no export.
+        InputError: the path, or the folder that the version names, holds no export.
     """
     if model in _ALIASES and not Path(model).exists():
         models = registry(shared.model.name)
@@ -30,6 +30,12 @@ def resolve_model(model: str, shared: Shared) -> Path:
             raise UsageError(
                 f"no challenger: no version of the model {shared.model.name} waits for a decision",
                 "name the export itself: the alias stands only while a version waits for a person",
+            )
+        if not (found.export / "config.json").exists():
+            raise InputError(
+                f"{found.export}: no export there, which version {found.number} of {found.model} "
+                "names",
+                "copy that folder from the machine that made it, or from a backup",
             )
         return found.export
     path = storage.local_path(model)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import provenance, storage
+from headrace.infra import kept_registry, provenance, storage
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import DeadlineError, HeadraceError
 from headrace.infra.home import home
@@ -21,8 +21,13 @@ from headrace.tasks.curves import stage_drawings
 
 def tracking() -> Tracking:
     """The tracking store: another's server where one is named, the stack's while that is up, else
-    the state folder's own. Asked anew each time: a stack may have come up meanwhile."""
+    the state folder's own. Asked anew each time: a stack may have come up meanwhile.
+
+    Raises:
+        UsageError: it is another than the state folder keeps to.
+    """
     found = endpoints(home())
+    kept_registry.check(home(), found)
     found.join()
     return Tracking(home(), found.mlflow.url, found.mlflow.own)
 

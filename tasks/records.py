@@ -10,8 +10,9 @@ from typing import Any
 from headrace.infra import audit
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+from headrace.infra.retention import GC
 
-RELEASE, DEPLOY, THRESHOLDS, GC = "release", "deploy", "thresholds", "gc"
+RELEASE, DEPLOY, THRESHOLDS = "release", "deploy", "thresholds"
 _SECRET = re.compile(r"secret|password|token$|credential|webhook|access.key|api.key", re.IGNORECASE)
 """In a path: the value is no matter for a record that many read."""
 HIDDEN = "(hidden)"
@@ -67,6 +68,13 @@ def removed(names: list[str], size: int) -> None:
     """Folders of the state folder are about to be removed."""
     with audit.locked(home().audit):
         _append(GC, removed=names, bytes=size)
+
+
+def cleared(history: Mapping[str, int]) -> None:
+    """Runs and events were removed from Prefect's database (see prefect_history.clear)."""
+    if any(history.values()):
+        with audit.locked(home().audit):
+            _append(GC, prefect=dict(history))
 
 
 def _append(action: str, **fields: Any) -> None:

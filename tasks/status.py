@@ -40,7 +40,7 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     return {
         "champion": None if champion is None else {
             "version": champion.number,
-            "release_id": releases.manifest(champion.release)["release_id"],
+            **_corpus(champion),
             "since": models.since(champion.number),
         },
         "waiting": [_waits(v) for v in models.waiting()],
@@ -80,9 +80,25 @@ def disk(recent: bool = False) -> dict[str, Any]:
     }
 
 
+def _corpus(champion: Version) -> dict[str, Any]:
+    """{`release_id`, `missing`: what of the version isn't in this state folder, None: nothing}.
+
+    Another machine, or no headrace at all, may have registered it.
+    """
+    try:
+        release, export = champion.release, champion.export
+        release_id = releases.manifest(release)["release_id"]
+    except HeadraceError as error:
+        return {"release_id": champion.tags.get("release_id"), "missing": error.message}
+    lacks = None if export.is_dir() else f"{export}: no such folder"
+    return {"release_id": release_id, "missing": lacks}
+
+
 def _waits(version: Version) -> dict[str, Any]:
     """What a person needs to decide on a version: the gate's page, and its rival (None: none)."""
-    pages = sorted(version.export.parent.glob("gate*.html"), key=lambda p: p.stat().st_mtime)
+    folder = version.export.parent if "export" in version.tags else None
+    found = folder.glob("gate*.html") if folder else ()
+    pages = sorted(found, key=lambda p: p.stat().st_mtime)
     rival = version.tags.get(COMPARED)
     return {
         "version": version.number,

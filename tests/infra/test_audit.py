@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import pwd
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,13 +111,28 @@ def test_a_last_line_without_its_end_blocks_nothing(
 def test_a_torn_line_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.jsonl"
     write(path, 2)
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes() + b'{"number": 3')
     audit.read(path)
     audit.read(path)
     assert [r.getMessage() for r in caplog.records if "never committed" in r.getMessage()] == [
-        f"{path} line 2 lacks its end: that decision was never committed, and counts for nothing; "
+        f"{path} line 3 lacks its end: that decision was never committed, and counts for nothing; "
         "the next decision takes its place"
     ]
+
+
+@pytest.mark.parametrize("bytes_lost", [1, 2])
+def test_a_line_that_was_noted_and_lost_its_end_counts_and_is_completed(
+    tmp_path: Path, bytes_lost: int
+) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-bytes_lost])
+    assert [e["to"] for e in audit.read(path)] == ["0", "1"]
+    said = audit.verify(path)
+    assert said["torn"] and said["lines"] == 2
+    write(path, 1)
+    assert path.read_bytes().startswith(whole) and len(audit.read(path)) == 3
 
 
 def test_a_line_that_could_not_be_written_leaves_nothing(
@@ -247,14 +263,91 @@ def test_a_chain_that_was_written_anew_shows(tmp_path: Path, how: str) -> None:
     assert error.value.code == 4
 
 
-def test_a_forged_line_is_not_acted_upon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [h for h in REWRITES if h != "signed by another's key"])
+def test_a_chain_that_was_written_anew_is_neither_followed_nor_added_to(
+    tmp_path: Path, how: str
+) -> None:
+    """The next line would be noted, and hide what is missing."""
+    path = tmp_path / "a.jsonl"
+    write(path, 4)
+    rewrite(path, REWRITES[how])
+    forged = path.read_bytes()
+    for use in (audit.read, lambda p: write(p, 1), audit.verify):
+        with pytest.raises(ValidationError) as error:
+            use(path)
+        assert error.value.code == 4 and path.read_bytes() == forged
+
+
+@given(st.integers(0, 4), st.sampled_from(["unsigned", "another's key"]), st.integers(0, 2))
+def test_no_line_that_follows_can_be_forged(
+    tmp_path_factory: pytest.TempPathFactory, kept: int, how: str, legacy: int
+) -> None:
+    """Of 4 lines, the first of them of an earlier version, some stay and forged ones follow."""
+    path = tmp_path_factory.mktemp("audit") / "a.jsonl"
+    old_lines(path, legacy)
+    write(path, 4 - legacy)
+
+    def forge(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        line = {**entries[-1], "action": "promote", "to": "7"}
+        bare = without(line, "key", "hmac")
+        return [*entries[:kept], *[bare if how == "unsigned" else resigned(line)] * 5]
+
+    rewrite(path, forge)
+    forged = path.read_bytes()
+    for use in (audit.read, lambda p: write(p, 1)):
+        with pytest.raises(ValidationError):
+            use(path)
+    assert path.read_bytes() == forged
+
+
+def test_a_file_that_is_gone_is_not_begun_anew_in_the_same_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write(path, 3)
+    path.unlink()
+    for use in (audit.read, lambda p: write(p, 1)):
+        with pytest.raises(ValidationError, match="the last 3 lines are missing"):
+            use(path)
+    assert not path.exists()
+
+
+def test_a_folder_begun_anew_at_the_same_path_has_a_chain_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    for number in range(1, 4):
+        folder.mkdir()
+        write(folder / "a.jsonl", number)
+        assert audit.verify(folder / "a.jsonl")["lines"] == number
+        shutil.rmtree(folder)
+    assert audit.read(folder / "a.jsonl") == []
+
+
+def test_a_backup_put_in_the_folders_place_is_used_as_it_is(tmp_path: Path) -> None:
+    folder, backup = tmp_path / "state", tmp_path / "backup"
+    folder.mkdir()
+    write(folder / "a.jsonl", 2)
+    shutil.copytree(folder, backup)
+    write(folder / "a.jsonl", 2)
+    folder.rename(tmp_path / "old")
+    backup.rename(folder)
+    write(folder / "a.jsonl", 1)
+    assert audit.verify(folder / "a.jsonl")["lines"] == 3
+
+
+def test_a_line_that_another_process_adds_meanwhile_is_no_missing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.jsonl"
     write(path, 2)
-    rewrite(path, REWRITES["a line's reason"])
-    with pytest.raises(ValidationError, match="line 2: its signature"):
-        audit.read(path)
-    with pytest.raises(ValidationError):
-        write(path, 1)
+    read = Path.read_bytes
+
+    def slow(self: Path) -> bytes:
+        found = read(self)
+        if self == path:
+            monkeypatch.undo()
+            write(path, 1)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", slow)
+    assert len(audit.read(path)) == 2 and len(audit.read(path)) == 3
 
 
 def test_a_line_says_which_account_wrote_it_whatever_it_was_told(
@@ -266,7 +359,8 @@ def test_a_line_says_which_account_wrote_it_whatever_it_was_told(
     assert made["who"] == "A. Lead"
     assert made["account"] == pwd.getpwuid(os.getuid()).pw_name and made["host"]
     monkeypatch.setattr(os, "getuid", lambda: 4_000_123)
-    assert audit.account() == "4000123"
+    made = audit.append(tmp_path / "a.jsonl", action="promote", to="2")
+    assert made["account"] == "4000123"
 
 
 def old_lines(path: Path, n: int) -> None:
@@ -320,7 +414,7 @@ def test_a_key_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert first["key"] != second["key"] == next(iter(audit_key.keys()))
 
 
-def test_a_folder_that_was_begun_anew_says_what_to_remove(tmp_path: Path) -> None:
+def test_a_file_restored_as_it_was_says_what_to_remove(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write(path, 2)
     path.unlink()

@@ -62,12 +62,17 @@ def test_where_none_can_be_made_there_is_none(file: Path) -> None:
 
 def test_how_far_a_file_came_is_noted_by_its_place(file: Path, tmp_path: Path) -> None:
     one, other = tmp_path / "a" / "audit.jsonl", tmp_path / "b" / "audit.jsonl"
+    one.parent.mkdir()
+    other.parent.mkdir()
     for n in (1, 2):
         audit_key.record(one, Reached(n, f"hash {n}", True))
     assert audit_key.reached(one) == Reached(2, "hash 2", True)
     assert audit_key.reached(other) is None
     assert audit_key.record_file(one).parent == file.parent
     assert os.listdir(file.parent) == [audit_key.record_file(one).name]
+    one.parent.rename(tmp_path / "moved")
+    one.parent.mkdir()
+    assert audit_key.reached(one) is None, "another folder at the same path"
     audit_key.record_file(one).write_text("[]")
     assert audit_key.reached(one) is None
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra import provenance
+from headrace.infra import owner, provenance
 
 
 def test_a_run_says_who_made_it_and_from_what(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/any/bin/headrace", "pretrain", "--set", "key=secret"])
-    monkeypatch.setenv("LOGNAME", "someone")
+    monkeypatch.setenv("LOGNAME", "someone else")
     tags = provenance.tags()
-    assert tags["mlflow.user"] == "someone"
+    assert tags["mlflow.user"] == owner.account() != "someone else"
     assert tags["mlflow.source.name"] == "headrace pretrain"
     assert tags["mlflow.source.type"] == "LOCAL"
     assert tags["headrace.version"]

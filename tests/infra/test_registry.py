@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra import audit
-from headrace.infra.errors import NotPromotedError, UsageError
+from headrace.infra import audit, audit_key
+from headrace.infra.errors import NotPromotedError, UsageError, ValidationError
 from headrace.infra.home import Home
 from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
@@ -65,6 +65,42 @@ def test_the_audit_line_is_the_commit(store: Tracking) -> None:
         store.home.audit, action="promote", model="mended", **{"from": versions[0]}, to=versions[1]
     )
     assert models.champion().number == versions[1]
+
+
+def test_a_forged_file_moves_no_alias_and_takes_no_decision(tmp_path: Path) -> None:
+    store = Tracking(Home(tmp_path))
+    models, v1, v2, _ = two_versions(store, "forged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_key, "make", dict)
+        patch.setattr(audit_key, "record", lambda *_: None)
+        place = tmp_path / "forged" / "audit.jsonl"
+        place.parent.mkdir()
+        for to in (v1, v2):
+            audit.append(place, action="promote", model="forged", **{"from": None}, to=to)
+    place.replace(store.home.audit)
+    for use in (models.champion, models.waiting, lambda: models.decide(v2, True, "A", "b")):
+        with pytest.raises(ValidationError, match=r"another than was recorded|are missing"):
+            use()
+    pointed = store.client.get_model_version_by_alias("forged", "champion")
+    assert str(pointed.version) == v1 and len(store.home.audit.read_bytes().splitlines()) == 2
+
+
+def test_a_version_that_headrace_did_not_register_stops_nothing_but_its_use(
+    store: Tracking,
+) -> None:
+    models, v1, v2, run2 = two_versions(store, "foreign")
+    v3 = str(store.client.create_model_version("foreign", "s", run2).version)
+    store.client.set_model_version_tag("foreign", v3, "waiting", "true")
+    assert models.decide(v3, True, "A", "b")["to"] == v3
+    found = models.champion()
+    assert found.number == v3 and models.waiting() == []
+    for tag in ("export", "release"):
+        with pytest.raises(UsageError, match=f"version {v3} of foreign lacks the tag `{tag}`") as e:
+            getattr(found, tag)
+        assert "set the tag in MLflow" in e.value.hint
+    assert models.of_export(store.home.root / "nowhere") is None
+    assert models.rollback("A", "b")["to"] == v1
+    assert models.decide(v3, False, "A", "b")["action"] == "refuse" and v2 != v3
 
 
 def two_versions(store: Tracking, name: str) -> tuple[Registry, str, str, str]:
@@ -280,7 +316,7 @@ def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from headrace.infra import audit
+from headrace.infra import audit, audit_key
 from headrace.infra.home import Home
 from headrace.infra.registry import DECISIONS, Registry
 from headrace.infra.tracking import Tracking
@@ -376,17 +412,33 @@ def test_a_decision_that_was_carried_out_survives_the_end_of_its_line(
     assert path.read_bytes() == whole and "whole again" in caplog.text
 
 
-def test_a_decision_whose_line_never_ended_was_not_made(store: Tracking) -> None:
+def test_a_decision_whose_line_never_ended_was_not_made(
+    store: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models, v1, v2, _ = two_versions(store, "no-end")
     before = store.home.audit.read_bytes()
-    audit.append(store.home.audit, action="promote", model="no-end", version=v2, who="A", why="b",
-                 run_id="r", **{"from": v1, "to": v2})  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_key, "record", lambda *_: None)  # it was killed before it was noted
+        audit.append(store.home.audit, action="promote", model="no-end", version=v2, who="A",
+                     why="b", run_id="r", **{"from": v1, "to": v2})  # fmt: skip
     line = store.home.audit.read_bytes()
     store.home.audit.write_bytes(line[:-1])
     assert models.champion().number == v1
     models.decide(v2, False, "A", "no")
     assert store.home.audit.read_bytes().startswith(before)
     assert [e["action"] for e in audit.read(store.home.audit)][-1] == "refuse"
+
+
+def test_a_decision_that_was_noted_stands_though_its_line_lost_its_end(store: Tracking) -> None:
+    models, v1, v2, _ = two_versions(store, "lost-end")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_follow", lambda _: None)  # nothing was carried out
+        models.decide(v2, True, "A", "b")
+    line = store.home.audit.read_bytes()
+    store.home.audit.write_bytes(line[:-1])
+    assert models.champion().number == v2 != v1
+    models.decide(v1, False, "A", "no")
+    assert store.home.audit.read_bytes().startswith(line)
 
 
 @pytest.mark.parametrize("moved", ["to another", "deleted"])

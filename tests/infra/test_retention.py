@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra import retention
+from headrace.infra import audit, retention
+from headrace.infra.clock import Stamp
+from headrace.infra.errors import ValidationError
 from headrace.infra.home import Home, home
 from headrace.infra.retention import (
     CHECKPOINTS,
@@ -100,6 +103,115 @@ def test_what_a_process_works_at_is_left_alone() -> None:
     for fd in held:
         os.close(fd)
     assert len(remove(home(), found)) == 2
+
+
+def recorded() -> list[dict[str, Any]]:
+    return [line for line in audit.read(home().audit) if line["action"] == "gc"]
+
+
+def test_whatever_is_removed_is_recorded() -> None:
+    for file, _, days in KINDS:
+        put(file, days + 1)
+    gone = remove(home(), expired(home(), DAYS))
+    (line,) = recorded()
+    assert line["bytes"] == sum(e.bytes for e in gone) and line["by"] == "gc"
+    assert {p for e in line["expired"] for p in e["paths"]} == {p for _, p, _ in KINDS}
+    assert sum(e["items"] for e in line["expired"]) == len(KINDS)
+    remove(home(), expired(home(), DAYS))
+    assert len(recorded()) == 1, "nothing was removed"
+    put(KINDS[0][0], 400)
+    home().audit.write_bytes(b"x\n")
+    with pytest.raises(ValidationError):
+        remove(home(), expired(home(), DAYS))
+    assert (home().root / KINDS[0][1]).exists(), "what can't be recorded is not removed"
+
+
+WORKS = """
+import sys
+from headrace.infra import busy
+from headrace.infra.home import home
+busy.join(home())
+print("at work", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_has_no_lock_of_its_own_stays_while_anything_is_at_work() -> None:
+    for file, _, _ in KINDS:
+        put(file)
+    put(".work/abc/lock")
+    locked = put("runs/ewc-1/checkpoints/step-00000010/x")
+    put("runs/ewc-1/.lock")
+    put("runs/ewc-1/result.json")
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdout.readline() == "at work\n"
+    gone = {home().relative(e.path) for e in retention.tidy(home(), AT_ONCE)}
+    process.communicate("")
+    assert gone == {".work/abc", "runs/ewc-1/checkpoints"} and not locked.exists()
+    assert {home().relative(e.path) for e in retention.tidy(home(), AT_ONCE)} == {
+        p for _, p, _ in KINDS if p != ".work/abc"
+    }
+    assert [line["by"] for line in recorded()] == ["worker", "worker"]
+
+
+class Machine:
+    """A machine whose clock can be set, and which can be off."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.wall, self.up, self.boot = time.time(), 90 * retention.DAY, "b1"
+        patch.setattr(retention.time, "time", lambda: self.wall)
+        patch.setattr(
+            retention.clock, "stamp", lambda: Stamp(host="h", boot=self.boot, uptime=self.up)
+        )
+
+    def run(self, days: float) -> None:
+        self.wall, self.up = self.wall + days * retention.DAY, self.up + days * retention.DAY
+
+    def off(self, days: float, clock_error: float = 0) -> None:
+        self.wall += (days + clock_error) * retention.DAY
+        self.up, self.boot = 60.0, self.boot + "x"
+
+
+@pytest.mark.parametrize("off", [False, True])
+@pytest.mark.parametrize("days", [365, 8, -365])
+def test_a_clock_that_was_set_removes_nothing_at_once(
+    monkeypatch: pytest.MonkeyPatch, days: int, off: bool
+) -> None:
+    machine, file = Machine(monkeypatch), put(".work/abc/x")
+    assert retention.tidy(home(), DAYS) == []
+    if off:
+        machine.off(0, days)
+    else:
+        machine.wall += days * retention.DAY
+    for _ in range(6):
+        assert retention.tidy(home(), DAYS) == [] and file.exists()
+        machine.run(1)
+    machine.wall -= days * retention.DAY  # it was noticed, and set right
+    for _ in range(7):
+        assert retention.tidy(home(), DAYS) == [] and file.exists()
+        machine.run(1)
+    machine.run(14)
+    assert len(retention.tidy(home(), DAYS)) == 1
+
+
+def test_what_was_off_for_a_few_days_or_runs_on_removes_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    retention.tidy(home(), DAYS)
+    put(".work/abc/x", 13)
+    machine.off(6)
+    assert len(retention.tidy(home(), DAYS)) == 1
+    put(".work/abc/x", 0)
+    machine.run(40)
+    assert len(retention.tidy(home(), DAYS)) == 1, "a machine that just ran on"
+    put(".work/abc/x", 0)
+    machine.off(60)
+    assert retention.tidy(home(), DAYS) == [], "off for long: it may as well be its clock"
+    machine.run(8)
+    assert len(retention.tidy(home(), DAYS)) == 1
 
 
 def test_the_code_that_executors_use_stays() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headrace.infra import kept_registry
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import Home
@@ -212,6 +213,30 @@ def test_the_window_of_an_alert_that_waits_stays(home: Path) -> None:
     to_outbox(Home(home), drift_event("headrace", {"window": window, "reference": PARENT}))
     said = litter.collect(0)
     assert f"releases/{OLD}" in said["kept"] and f"releases/{NEW}" in said["removed"]
+
+
+def test_a_shell_that_does_not_name_the_registry_removes_nothing(
+    home: Path, tmp_path: Path
+) -> None:
+    """As a cron job would: to its empty store every folder looks unused."""
+    kept_registry.file(Home(home)).unlink()
+    kept_registry.note(Home(home), "https://mlflow.example", own=False)
+    before = there(home)
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"keeps its models on https://mlflow\.example"):
+            litter.collect(0, dry_run)
+    assert there(home) == before
+
+
+def test_what_a_decision_names_stays_whatever_mlflow_says(home: Path) -> None:
+    models = registry("headrace")
+    models.decide("1", True, "A", "b")
+    models.client.delete_registered_model_alias("headrace", "champion")
+    models.client.delete_model_version("headrace", "1")
+    said = litter.collect(0)
+    chain = {f"releases/{CHILD}", f"releases/{PARENT}", f"tokens/0{HEX[1:]}",
+             *(f"runs/{x}-{HEX}" for x in ("pretrain", "derive", "ppo", "evaluate"))}  # fmt: skip
+    assert chain <= set(said["kept"]) and f"releases/{OLD}" in said["removed"]
 
 
 @pytest.mark.parametrize("verb", ["generate", "validate"])

@@ -5,11 +5,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.infra.errors import HeadraceError
+from headrace.flows.screen import status_screen
+from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.events import drift_event, to_outbox
 from headrace.infra.home import home
 from headrace.infra.servers import Server
 from headrace.infra.settings import Shared
+from headrace.tasks.models import resolve_model
 from headrace.tasks.recording import registry, tracking
 from headrace.tasks.status import status
 from headrace.tasks.windows import judged
@@ -33,6 +35,39 @@ def test_what_waits_names_its_page_and_its_rival(state: Path) -> None:
     assert status(Shared())["waiting"] == [waits]
     (folder / "gate.html").write_text("why")
     assert status(Shared())["waiting"] == [{**waits, "report": str(folder / "gate.html")}]
+
+
+def test_a_champion_of_another_machine_is_shown_with_what_is_missing(state: Path) -> None:
+    models, folder = registry("headrace"), state / "runs" / "one"
+    (folder / "export").mkdir(parents=True)
+    run = tracking().start_run("gate", {})
+    tags = {"release_id": "r"}
+    version = models.register(run, folder / "export", str(state / "releases/r"), tags)
+    models.decide(version, True, "A", "b")
+    said = status(Shared())["champion"]
+    assert said["version"] == version and said["release_id"] == "r" and said["since"]
+    assert said["missing"] == f"{state}/releases/r: no such release"
+    assert f"{state}/releases/r: no such release" in status_screen(status(Shared()))
+    with pytest.raises(InputError, match=f"no export there, which version {version} of headrace"):
+        resolve_model("champion", Shared())
+
+
+def test_a_champion_that_headrace_did_not_register_is_shown(state: Path) -> None:
+    store = tracking()
+    store.client.create_registered_model("headrace")
+    run = store.start_run("theirs", {})
+    store.client.create_model_version("headrace", "s", run, tags={"waiting": "true"})
+    assert [w["version"] for w in status(Shared())["waiting"]] == ["1"]
+    store.client.set_registered_model_alias("headrace", "champion", "1")
+    said = status(Shared())["champion"]
+    assert said == {
+        "version": "1", "release_id": None, "since": None,
+        "missing": "version 1 of headrace lacks the tag `release`: it was not registered by "
+                   "headrace",
+    }  # fmt: skip
+    assert "since none" in status_screen(status(Shared()))
+    with pytest.raises(UsageError, match="lacks the tag `export`"):
+        resolve_model("champion", Shared())
 
 
 def test_the_last_window_and_what_the_state_takes() -> None:
