@@ -27,6 +27,8 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag: runs are what MLflow shows of the experiment."""
 _PROCESS = "headrace.process"
 """Tag of a run at work: host, process id, and when that process began."""
+_PARAMS_AT_ONCE = 100
+"""Parameters that MLflow takes in one request."""
 logger = logging.getLogger(__name__)
 
 
@@ -160,11 +162,22 @@ class Tracking:
                 self.client.set_tag(run, key, str(value))
 
     def log_params(self, run: str, params: Mapping[str, Any]) -> None:
-        """Parameters, nested ones by dotted names."""
+        """Parameters, nested ones by dotted names.
+
+        MLflow never changes a parameter. Where a continued run has another value by now, as of a
+        setting that doesn't decide the result, the new one is the tag `param.NAME`.
+        """
         from mlflow.entities import Param
 
-        flat = _flatten(params)
-        self.client.log_batch(run, params=[Param(k, str(v)[:500]) for k, v in flat.items()])
+        data = self.client.get_run(run).data
+        flat = {name: str(value)[:500] for name, value in _flatten(params).items()}
+        new = [Param(name, value) for name, value in flat.items() if name not in data.params]
+        for at in range(0, len(new), _PARAMS_AT_ONCE):
+            self.client.log_batch(run, params=new[at : at + _PARAMS_AT_ONCE])
+        for name, value in flat.items():
+            shown = data.tags.get(f"param.{name}", data.params.get(name, value))
+            if shown != value:
+                self.tag(run, {f"param.{name}": value})
 
     def last_steps(self, run: str) -> dict[str, int]:
         """{metric: the last step that was logged of it}."""

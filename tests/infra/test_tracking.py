@@ -44,6 +44,26 @@ def test_an_interrupted_run_continues_and_is_one_run(store: Tracking) -> None:
     assert store.client.get_run(killed).info.end_time == 9_000
 
 
+def test_a_continued_run_keeps_its_parameters_and_shows_what_changed(store: Tracking) -> None:
+    run = store.start_run("stage", {"headrace.key": "settings"})
+    store.log_params(run, {"steps": 6, "checkpoint": {"keep": 1}})
+    assert store.start_run("stage", {"headrace.key": "settings"}) == run
+
+    def shown(**given: object) -> tuple[dict[str, str], dict[str, str]]:
+        store.log_params(run, given)
+        data = store.client.get_run(run).data
+        return data.params, {k: v for k, v in data.tags.items() if k.startswith("param.")}
+
+    first = {"steps": "6", "checkpoint.keep": "1"}
+    assert shown(steps=6, checkpoint={"keep": 1}) == (first, {})
+    now = {**first, "processes": "2"}
+    changed = {"param.checkpoint.keep": "3"}
+    assert shown(steps=6, checkpoint={"keep": 3}, processes=2) == (now, changed)
+    assert shown(steps=6, checkpoint={"keep": 1}) == (now, {"param.checkpoint.keep": "1"})
+    many = {f"p{i}": i for i in range(250)}
+    assert len(shown(**many)[0]) == 253, "more than MLflow takes at once"
+
+
 def test_a_run_whose_process_is_gone_ends_as_killed_at_its_last_figure(store: Tracking) -> None:
     code = (
         "import sys; from pathlib import Path\n"
