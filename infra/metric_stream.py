@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import threading
 import time
@@ -211,12 +210,13 @@ class _Curves:
         try:
             record = json.loads(line)
             step = int(record["step"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return
         if self._total:
             record[PROGRESS] = min(1.0, step / self._total)
         for key, value in record.items():
-            if key == "step" or not isinstance(value, int | float) or not math.isfinite(value):
+            # A loss that is NaN is what its reader has to see.
+            if key == "step" or not isinstance(value, int | float):
                 continue
             point = Point(key.replace("=", "_"), float(value), now, step)
             count = self._count[point.name]

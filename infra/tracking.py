@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shutil
 import socket
@@ -120,9 +119,12 @@ class Tracking:
             all_tags["mlflow.parentRunId"] = parent
         key = tags.get("headrace.key")
         if key and (interrupted := self._with_key(key, "status != 'FINISHED'")):
-            self.tag(interrupted[0], all_tags)
-            self.client.update_run(interrupted[0], status="RUNNING")
-            return interrupted[0]
+            run_id = interrupted[0]
+            if "error" in self.client.get_run(run_id).data.tags:  # of the attempt before
+                self.client.delete_tag(run_id, "error")
+            self.tag(run_id, all_tags)
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
         run = self.client.create_run(self.experiment(), began, all_tags, name)
         return str(run.info.run_id)
 
@@ -195,7 +197,7 @@ class Tracking:
             self.client.log_batch(run, metrics=metrics[at : at + 1000])
 
     def log_values(self, run: str, values: Mapping[str, Any]) -> None:
-        """Single figures, nested ones by dotted names; what is not a number is left out.
+        """Single figures, nested ones by dotted names; what is no number is left out, NaN is not.
 
         So is what the run has a curve of, whose last point it is.
         """
@@ -204,7 +206,7 @@ class Tracking:
         points = [
             Point(name.replace("=", "_"), float(value), now, 0)
             for name, value in _flatten(values).items()
-            if isinstance(value, int | float) and math.isfinite(value) and name not in known
+            if isinstance(value, int | float) and name not in known
         ]
         self.log_points(run, points)
 

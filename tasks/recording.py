@@ -12,6 +12,7 @@ from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import DeadlineError, HeadraceError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
 from headrace.infra.metric_stream import EVERY, MetricStream
 from headrace.infra.registry import Registry
 from headrace.infra.tracking import Tracking, milliseconds
@@ -71,6 +72,15 @@ def _close(store: Tracking, run: str, error: BaseException) -> None:
             store.finish(run, "KILLED" if ended else "FAILED")
 
 
+def _close_stage(store: Tracking, stream: MetricStream, error: BaseException) -> None:
+    """End a stage's run with an error and its last figures, though it may not be open yet."""
+    with suppress(Exception):
+        if store.answers():
+            run = stream.rest()
+            if not stream.recorded:
+                _close(store, run, error)
+
+
 def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
     """The chain's figures, decision and page on its parent run; the figures are returned."""
     bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in answer["evaluation"].items()}
@@ -121,7 +131,26 @@ def stage_run(
         variant: which of several of the same stage and folder it is.
         every: seconds between two looks at the figures.
     """
-    store, place, span = tracking(), home().relative(Path(folder)), _Span(Path(folder))
+    folder = Path(folder)
+    # A second command on the same folder opens the run once the first has recorded it.
+    with (
+        exclusive(folder / ".stage.lock", f"waiting for another process that works in {folder}"),
+        _stage_run(stage, folder, settings, tags, parent, variant, every) as record,
+    ):
+        yield record
+
+
+@contextmanager
+def _stage_run(
+    stage: str,
+    folder: Path,
+    settings: dict[str, Any],
+    tags: dict[str, Any],
+    parent: str | None,
+    variant: str | None,
+    every: float,
+) -> Iterator[Callable[[dict[str, Any]], str]]:
+    store, place, span = tracking(), home().relative(folder), _Span(folder)
     key = digest([stage, place, parent, variant])
     all_tags = {"headrace.key": key, "stage": stage, "folder": place, **tags}
     all_tags |= provenance.tags(_source())
@@ -135,8 +164,7 @@ def stage_run(
         store.log_params(run, settings)
         return run, False
 
-    path = Path(folder) / "metrics.jsonl"
-    stream = MetricStream(store, begin, path, every, _steps(settings))
+    stream = MetricStream(store, begin, folder / "metrics.jsonl", every, _steps(settings))
 
     def record(answer: dict[str, Any]) -> str:
         stream.close()
@@ -152,8 +180,8 @@ def stage_run(
     try:
         yield record
     except BaseException as error:
-        if stream.close() and stream.run_id and not stream.recorded:
-            _close(store, stream.run_id, error)
+        if stream.close():
+            _close_stage(store, stream, error)
         raise
 
 

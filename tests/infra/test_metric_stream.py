@@ -1,6 +1,7 @@
 """Figures arrive while a stage trains; whatever is killed, each is logged once."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -54,12 +55,13 @@ def test_figures_arrive_while_the_stage_trains(store: Tracking, tmp_path: Path) 
         f.flush()
         time.sleep(0.5)
         assert steps(store, run) == [1, 2], "half a line is not read"
-        f.write(': 1.5, "heldout=x": 2, "note": "text", "bad": NaN}\n')
+        f.write(': 1.5, "heldout=x": 2, "note": "text", "bad": NaN, "far": -Infinity}\n')
     wait_for(lambda: steps(store, run) == [1, 2, 3])
     assert stream.close() and stream.rest() == run
     found = store.client.get_run(run).data.metrics
     assert found["loss"] == 1.5 and found["heldout_x"] == 2.0
-    assert not {"note", "bad", "step"} & set(found)
+    assert math.isnan(found["bad"]) and found["far"] < -1e300, "divergence is seen"
+    assert not {"note", "step"} & set(found)
     for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes",
                  "disk_usage_percentage"):  # fmt: skip
         logged = steps(store, run, f"system/{name}")
