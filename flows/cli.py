@@ -77,6 +77,15 @@ def _there(value: str) -> str:
     return _uri(value)
 
 
+def _release(value: str) -> str:
+    """The release that a folder is or holds the newest of, refused before any work."""
+    from headrace.infra import releases
+
+    folder = releases.newest(_uri(value))
+    releases.manifest(folder)
+    return folder
+
+
 def _output(value: str) -> str:
     """Where a verb is to write, refused before any work where nothing can be written."""
     return storage.writable_folder(value)
@@ -100,6 +109,11 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
 
     settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
     drifting = _there(window) if window else None
+    from headrace.tasks.beforehand import check_policy, release_to_start_from
+
+    check_policy(settings.gate.policy)
+    if release:
+        release_to_start_from(release)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
@@ -152,10 +166,10 @@ def validate(call: Call, release: str) -> Answer:
     from headrace.tasks.settings import CurateVerb
 
     call.settings(CurateVerb)
-    from headrace.infra import releases
+    folder = _release(release)
     from headrace.tasks.curation import validate_finished
 
-    data = validate_finished(releases.newest(_uri(release)))
+    data = validate_finished(folder)
     return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
 
@@ -169,10 +183,10 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
     from headrace.tasks.settings import TokenizeVerb
 
     settings, place = call.settings(TokenizeVerb), _output(output)
-    from headrace.infra import releases
+    folder = _release(release)
     from headrace.tasks.tokens import tokenize_release
 
-    data = tokenize_release(releases.newest(_uri(release)), place, settings)
+    data = tokenize_release(folder, place, settings)
     said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
     return Answer(data, visible(said))
 
@@ -188,6 +202,11 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 
     settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
     place = _output(output)
+    from headrace.tasks.beforehand import check_fresh, tokens_manifest
+
+    tokens_manifest(_uri(data))
+    if not resume and (folder := storage.local_path(place)):
+        check_fresh(folder)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
     from headrace.tasks.training import pretrain_job
@@ -241,6 +260,11 @@ def align(
     from headrace.tasks.settings import AlignVerb
 
     settings, place = call.settings(AlignVerb), _output(str(output))
+    _there(str(data))
+    from headrace.tasks.beforehand import check_model
+
+    for export in filter(None, (model, reward)):
+        check_model(export, settings)
     start_prefect()
     from headrace.flows.align import align_stage
     from headrace.tasks.training import align_job
@@ -262,6 +286,9 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
     from headrace.infra.settings import Shared
 
     shared = call.settings(Shared)
+    from headrace.tasks.beforehand import check_model
+
+    check_model(model, shared)
     from headrace.tasks.training import generate_text
 
     text = generate_text(model, prompt, max_tokens, temperature, shared)
@@ -278,6 +305,10 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     from headrace.infra.settings import Shared
 
     settings = call.settings(Shared)
+    from headrace.tasks.beforehand import check_model, check_suite
+
+    check_suite(suite)
+    check_model(model, settings)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.screen import metrics_screen
@@ -295,6 +326,11 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
     from headrace.tasks.settings import GateVerb
 
     settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
+    from headrace.tasks.beforehand import check_model, check_policy
+
+    check_policy(settings.policy)
+    for export in (challenger, champion):
+        check_model(export, settings)
     start_prefect()
     from headrace.flows.gate import compare as flow
     from headrace.flows.screen import gate_screen
@@ -318,6 +354,12 @@ def monitor(
 
     settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
     text = _there(window) if window else None
+    from headrace.tasks.beforehand import check_reference
+    from headrace.tasks.windows import check_inbox
+
+    if inbox:
+        check_inbox(_uri(inbox))
+    check_reference(reference, settings)
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
@@ -345,6 +387,10 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
 
     settings = call.settings(RetrainVerb)
     uri = _there(window)
+    from headrace.tasks.beforehand import check_model, check_policy
+
+    check_policy(settings.gate.policy)
+    check_model("champion", settings)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
@@ -436,10 +482,10 @@ def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
     from headrace.infra.settings import Shared
 
-    settings = call.settings(Shared)
+    settings, uri = call.settings(Shared), _there(window)
     from headrace.tasks.alerts import raise_alert
 
-    data = raise_alert(_uri(window), {}, settings)
+    data = raise_alert(uri, {}, settings)
     said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 

@@ -17,6 +17,7 @@ from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
 from headrace.tasks import records
+from headrace.tasks.beforehand import OWN_SUITE, check_suite
 from headrace.tasks.models import lineage_of, resolve_model, run_of, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
@@ -74,8 +75,7 @@ def read_suite(path: str) -> pa.Table:
         InputError: no such file, or a line that is not a JSON object with a text, or whose `lang`
             or `domain` is no text.
     """
-    if not storage.exists(path):
-        raise InputError(f"--suite {path}: no such file", "give a JSONL file with `text`")
+    check_suite(path)
     rows = []
     for number, line in enumerate(storage.read_bytes(path).split(b"\n"), 1):
         if not line.strip():
@@ -113,7 +113,7 @@ def _wrong_in(row: Any) -> str:
 def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
     """The answer of `headrace evaluate`."""
     export = resolve_model(model, shared)
-    if suite in (None, "heldout"):
+    if suite in (None, OWN_SUITE):
         if model == "champion":
             release = registry(shared.model.name).champion().release
         else:

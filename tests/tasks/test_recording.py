@@ -170,8 +170,9 @@ def test_a_second_command_on_a_stage_waits_and_leaves_its_run_alone(state: Path)
     """It has neither the run nor the curves before the first is done, and Ctrl-C there ends it."""
     folder = state / "runs" / "pretrain-1"
     code = (
-        "import sys; from pathlib import Path\n"
+        "import signal, sys; from pathlib import Path\n"
         "from headrace.tasks.recording import stage_run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('begins', flush=True)\n"
         "with stage_run('pretrain', Path(sys.argv[1]), {}, {}, every=0.1) as record:\n"
         "    print(record({'gain': 9.0}))\n"
