@@ -15,6 +15,9 @@ import click
 from click.core import ParameterSource
 
 from headrace.flows.command import (
+    MODEL,
+    PLACE,
+    SUITE,
     TEXT,
     Answer,
     Call,
@@ -92,11 +95,16 @@ def _output(value: str) -> str:
 
 
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
-@click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
 @click.option(
-    "--release", metavar="URI", help="A finished release to start from, in place of text."
+    "--input", "inputs", multiple=True, type=PLACE, metavar="URI", help="Your own text. Repeatable."
 )
-@click.option("--window", metavar="URI", help="Text for the drift round.")
+@click.option(
+    "--release",
+    type=PLACE,
+    metavar="URI",
+    help="A finished release to start from, in place of text.",
+)
+@click.option("--window", type=PLACE, metavar="URI", help="Text for the drift round.")
 def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | None) -> Answer:
     """The whole chain: text in, a gated model out, and a round through drift.
 
@@ -124,9 +132,11 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
 
 
 @verb(cli, "curate", "headrace curate --input corpus/*.jsonl.gz --output curated")
-@click.option("--input", "inputs", multiple=True, required=True, metavar="URI",
+@click.option("--input", "inputs", multiple=True, required=True, type=PLACE, metavar="URI",
               help="Files, folders or globs, also s3://. Repeatable.")  # fmt: skip
-@click.option("--output", required=True, metavar="URI", help="Gets releases/ID and latest.json.")
+@click.option(
+    "--output", required=True, type=PLACE, metavar="URI", help="Gets releases/ID and latest.json."
+)
 @click.option("--max-unreadable", type=click.FloatRange(0, 1), metavar="SHARE",
               help="Publish nothing above this share of unreadable records or bytes (0.05)."
               )  # fmt: skip
@@ -150,8 +160,8 @@ def curate(
 
 
 @verb(cli, "replay", "headrace replay --release R --set semantics.threshold=0.8 --output O")
-@click.option("--release", metavar="URI")
-@click.option("--output", metavar="URI")
+@click.option("--release", type=PLACE, metavar="URI")
+@click.option("--output", type=PLACE, metavar="URI")
 def replay(call: Call, release: str | None, output: str | None) -> Answer:
     """A new release from stored scores (not built yet)."""
     return not_built("replay", "`headrace curate` with the new settings gives the same release")
@@ -159,7 +169,11 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
 @click.option(
-    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+    "--release",
+    required=True,
+    type=PLACE,
+    metavar="URI",
+    help="A release, or an output folder: its newest.",
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
@@ -175,9 +189,13 @@ def validate(call: Call, release: str) -> Answer:
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
 @click.option(
-    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+    "--release",
+    required=True,
+    type=PLACE,
+    metavar="URI",
+    help="A release, or an output folder: its newest.",
 )
-@click.option("--output", required=True, metavar="URI", help="The folder to write.")
+@click.option("--output", required=True, type=PLACE, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
     from headrace.tasks.settings import TokenizeVerb
@@ -192,9 +210,13 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
-@click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
+@click.option(
+    "--data", required=True, type=PLACE, metavar="URI", help="Folder that tokenize wrote."
+)
 @click.option("--preset", metavar="NAME", help="Shape and recipe (local).")
-@click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
+@click.option(
+    "--output", required=True, type=PLACE, metavar="URI", help="Run folder; the same one resumes."
+)
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
@@ -234,10 +256,10 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
 @click.argument("stage", type=click.Choice(["sft", "reward", "ppo", "dpo", "grpo"]))
-@click.option("--model", metavar="URI", help="Export to start from.")
-@click.option("--data", metavar="URI", help="JSONL or Parquet.")
-@click.option("--output", metavar="URI", help="Run folder; the same one resumes.")
-@click.option("--reward", metavar="URI", help="Export of the reward stage (ppo, grpo).")
+@click.option("--model", type=MODEL, metavar="URI|ALIAS", help="Export to start from.")
+@click.option("--data", type=PLACE, metavar="URI", help="JSONL or Parquet.")
+@click.option("--output", type=PLACE, metavar="URI", help="Run folder; the same one resumes.")
+@click.option("--reward", type=PLACE, metavar="URI", help="Export of the reward stage (ppo, grpo).")
 def align(
     call: Call,
     stage: str,
@@ -277,7 +299,7 @@ def align(
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
-@click.option("--model", required=True, metavar="URI|ALIAS")
+@click.option("--model", required=True, type=MODEL, metavar="URI|ALIAS")
 @click.option("--prompt", required=True, type=TEXT, metavar="TEXT")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
@@ -296,8 +318,8 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
 
 
 @verb(cli, "evaluate", "headrace evaluate --model champion --suite heldout.jsonl")
-@click.option("--model", required=True, metavar="URI|ALIAS")
-@click.option("--suite", metavar="NAME|FILE",
+@click.option("--model", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--suite", type=SUITE, metavar="NAME|FILE",
               help="JSONL with `text`, and `lang` and `domain` for figures by language and domain; "
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
@@ -318,9 +340,9 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 
 
 @verb(cli, "gate", "headrace gate --champion champion --challenger runs/x/export --policy p.yaml")
-@click.option("--champion", required=True, metavar="URI|ALIAS")
-@click.option("--challenger", required=True, metavar="URI|ALIAS")
-@click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
+@click.option("--champion", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--challenger", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--policy", type=PLACE, metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
     from headrace.tasks.settings import GateVerb
@@ -340,9 +362,16 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
 
 
 @verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
-@click.option("--reference", metavar="URI", help="Release or raw text; default: the champion's.")
-@click.option("--window", metavar="URI", help="Release or raw text.")
-@click.option("--inbox", metavar="URI", help="Folder or s3:// prefix: its new files make a window.")
+@click.option(
+    "--reference", type=PLACE, metavar="URI", help="Release or raw text; default: the champion's."
+)
+@click.option("--window", type=PLACE, metavar="URI", help="Release or raw text.")
+@click.option(
+    "--inbox",
+    type=PLACE,
+    metavar="URI",
+    help="Folder or s3:// prefix: its new files make a window.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 6 where drift is found.")
 def monitor(
     call: Call, reference: str | None, window: str | None, inbox: str | None, exit_code: bool
@@ -379,7 +408,7 @@ def monitor(
 
 
 @verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
-@click.option("--window", required=True, metavar="URI", help="Release or raw text.")
+@click.option("--window", required=True, type=PLACE, metavar="URI", help="Release or raw text.")
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
@@ -477,7 +506,7 @@ def deploy(call: Call, reset: bool) -> Answer:
 
 
 @verb(cli, "alert", "headrace alert --window news-of-may.jsonl")
-@click.option("--window", required=True, metavar="URI", help="The text that drifted.")
+@click.option("--window", required=True, type=PLACE, metavar="URI", help="The text that drifted.")
 def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
     from headrace.infra.settings import Shared

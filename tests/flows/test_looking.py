@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -171,6 +172,20 @@ def test_a_shell_completes_verbs_options_and_keys() -> None:
     assert "--window" in completed("headrace retrain --w")
     assert completed("headrace curate --set semantics.t") == ["semantics.threshold="]
     assert completed("headrace settings pre") == ["pretrain"]
+
+
+def test_a_shell_completes_paths_wherever_a_place_is_asked_for() -> None:
+    """click's type decides: `file` has bash, zsh and fish list files."""
+    kinds = {"URI", "FILE", "URI|ALIAS", "NAME|FILE"}
+    for name, command in cli.commands.items():
+        context = click.Context(command, info_name=name)
+        for option in command.params:
+            if option.metavar in kinds:
+                items = option.shell_complete(context, "cha")
+                assert "file" in {item.type for item in items}, (name, option.name)
+                names = [item.value for item in items if item.type == "plain"]
+                aliases = ["champion", "challenger"] if option.metavar == "URI|ALIAS" else []
+                assert names == aliases, (name, option.name)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
