@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import step_count
-from headrace.infra.tracking import Point, Tracking, milliseconds
+from headrace.infra.tracking import Point, Tracking, metric_name, milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class _Curves:
             # A loss that is NaN is what its reader has to see.
             if key == "step" or not isinstance(value, int | float):
                 continue
-            point = Point(key.replace("=", "_"), float(value), now, step)
+            point = Point(metric_name(key), float(value), now, step)
             count = self._count[point.name]
             self._count[point.name] += 1
             if count % (1 << (count // DENSE).bit_length()):

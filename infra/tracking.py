@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import time
@@ -204,7 +205,7 @@ class Tracking:
         known = self.client.get_run(run).data.metrics
         now = milliseconds()
         points = [
-            Point(name.replace("=", "_"), float(value), now, 0)
+            Point(metric_name(name), float(value), now, 0)
             for name, value in _flatten(values).items()
             if isinstance(value, int | float) and name not in known
         ]
@@ -331,6 +332,11 @@ class Point:
     time: int
     """When it was recorded (ms since 1970)."""
     step: int
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes of a figure: those of slices hold what is in the data."""
+    return re.sub(r"[^\w\-. :]", "_", name)[:250]
 
 
 def milliseconds() -> int:

@@ -40,14 +40,19 @@ def _source() -> str | None:
     return f"{flow_run.flow_name}/{deployment.name}" if deployment.id else None
 
 
-def open_chain(name: str, identity: Any, tags: dict[str, Any]) -> str:
-    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it."""
+def open_chain(name: str, identity: Any, tags: dict[str, Any], began: int | None = None) -> str:
+    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it.
+
+    `began`: when its work did (ms since 1970), None: now.
+    """
     store = tracking()
     store.close_lost()
     key = digest([name, identity])
     if found := store.find_run(key):
         return found
-    run = store.start_run(name, {"headrace.key": key, **provenance.tags(_source()), **tags})
+    run = store.start_run(
+        name, {"headrace.key": key, **provenance.tags(_source()), **tags}, began=began
+    )
     _log_input(store, run, tags)
     return run
 
@@ -193,10 +198,12 @@ def record_stage(
     tags: dict[str, Any],
     parent: str | None = None,
     variant: str | None = None,
+    began: int | None = None,
 ) -> str:
     """The MLflow run of what is measured by now, without curves; recording it again gives the same.
 
-    `variant`: which of several of the same stage and folder it is.
+    `variant`: which of several of the same stage and folder it is. `began`: when the work did (ms
+    since 1970), None: now.
     """
     store, place = tracking(), home().relative(Path(folder))
     key = digest([stage, place, parent, variant])
@@ -204,7 +211,7 @@ def record_stage(
         return found
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.
     own = {"headrace.key": key, "stage": stage, "folder": place, **provenance.tags(_source())}
-    run = store.start_run(stage, {**own, **tags}, parent)
+    run = store.start_run(stage, {**own, **tags}, parent, began)
     _log_input(store, run, tags)
     store.log_params(run, settings)
     store.log_values(run, answer)

@@ -59,6 +59,21 @@ def test_a_chain_lasts_until_it_is_closed(state: Path) -> None:
     assert open_chain("retrain", "identity", {}) == run
 
 
+def test_a_run_that_is_opened_late_lasts_as_long_as_its_work(state: Path) -> None:
+    """A gate's run is opened when all is scored, a chain's when its text is curated."""
+    gate = record_stage("gate", state / "runs" / "ppo-1", {"gain": 1.0}, {}, {}, began=10_000)
+    chain = open_chain("chain", "identity", {}, began=20_000)
+    close_chain(chain, "promote", "1")
+    assert (info(gate).start_time, info(chain).start_time) == (10_000, 20_000)
+
+
+def test_figures_of_slices_have_names_that_mlflow_takes(state: Path) -> None:
+    figures = {"bits": {"domain=law/tax?": {"value": 1.0}, "lang=中文": {"value": 2.0}}}
+    run = record_stage("evaluate", state / "runs" / "evaluate-1", figures, {}, {})
+    metrics = tracking().client.get_run(run).data.metrics
+    assert metrics == {"bits.domain_law_tax_.value": 1.0, "bits.lang_中文.value": 2.0}
+
+
 def trained(folder: Path, steps: range) -> None:
     """What a stage appends to its curves."""
     folder.mkdir(parents=True, exist_ok=True)
