@@ -515,7 +515,9 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.alerts import raise_alert
 
     data = raise_alert(uri, {}, settings)
-    said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
+    from headrace.flows.screen import waits_in
+
+    said = "sent" if data["sent"] else waits_in(data["outbox"], data["why"])
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
@@ -737,6 +739,9 @@ def main(argv: list[str] | None = None) -> None:
     if not asks:
         # Help needs no log file, and a state folder is not made by looking at it.
         named = cli.commands.get(arguments[0])
+        if isinstance(named, Verb) and named.reads:
+            # MLflow's client would try for minutes to reach a server that is away.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         looks = isinstance(named, Verb) and named.reads and not home().begun()
         try:
             if not looks:

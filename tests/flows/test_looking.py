@@ -199,3 +199,16 @@ def test_output_into_a_pipe_that_closes_is_no_fault(tmp_path: Path) -> None:
     env = {**os.environ, "HEADRACE_HOME": str(tmp_path / "home")}
     done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.startswith("──")
+
+
+def test_a_verb_that_looks_ends_soon_where_mlflow_is_away(tmp_path: Path) -> None:
+    """MLflow's client tries seven times, four minutes a request, unless it is told."""
+    env = {
+        **os.environ,
+        "HEADRACE_HOME": str(tmp_path),
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    env.pop("MLFLOW_HTTP_REQUEST_MAX_RETRIES", None)
+    command = [sys.executable, "-m", "headrace.flows.cli", "status"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert "Traceback" not in done.stderr

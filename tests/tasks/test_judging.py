@@ -1,5 +1,7 @@
 import json
 from collections.abc import Callable
+from hashlib import blake2b
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from headrace.infra import releases
 from headrace.infra.errors import InputError, UsageError, ValidationError
+from headrace.infra.lineage import is_heldout
 from headrace.infra.settings import Shared
 from headrace.infra.tracking import milliseconds
 from headrace.tasks.judging import (
@@ -203,8 +206,13 @@ def test_an_evaluation_is_a_run_with_its_figures_and_text(
     champion: Callable[..., str],
     release: Callable[..., str],
 ) -> None:
-    texts = [f"The court of {i} heard the case and put it off." for i in range(40)]
+    said = (f"The court of {i} heard the case and put it off." for i in count())
+    heldout = (t for t in said if is_heldout(blake2b(t.encode(), digest_size=16).hexdigest()))
+    texts = list(islice(heldout, 3))
     corpus = release("r" * 8, texts)
+    manifest = Path(corpus) / "manifest.json"
+    totals = {"read": 3, "kept": 3}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "totals": totals}))
     champion("ppo-1", corpus, model=True)
     (tmp_path / "suite.jsonl").write_text(json.dumps({"text": texts[0], "lang": "en"}) + "\n")
     before, client = milliseconds(), tracking().client
