@@ -17,6 +17,9 @@ import click
 from click.core import ParameterSource
 
 from headrace.flows.command import (
+    MODEL,
+    PLACE,
+    SUITE,
     TEXT,
     Answer,
     Call,
@@ -80,17 +83,31 @@ def _there(value: str) -> str:
     return _uri(value)
 
 
+def _release(value: str) -> str:
+    """The release that a folder is or holds the newest of, refused before any work."""
+    from headrace.infra import releases
+
+    folder = releases.newest(_uri(value))
+    releases.manifest(folder)
+    return folder
+
+
 def _output(value: str) -> str:
     """Where a verb is to write, refused before any work where nothing can be written."""
     return storage.writable_folder(value)
 
 
 @verb(cli, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
-@click.option("--input", "inputs", multiple=True, metavar="URI", help="Your own text. Repeatable.")
 @click.option(
-    "--release", metavar="URI", help="A finished release to start from, in place of text."
+    "--input", "inputs", multiple=True, type=PLACE, metavar="URI", help="Your own text. Repeatable."
 )
-@click.option("--window", metavar="URI", help="Text for the drift round.")
+@click.option(
+    "--release",
+    type=PLACE,
+    metavar="URI",
+    help="A finished release to start from, in place of text.",
+)
+@click.option("--window", type=PLACE, metavar="URI", help="Text for the drift round.")
 def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | None) -> Answer:
     """The whole chain: text in, a gated model out, and a round through drift.
 
@@ -103,6 +120,11 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
 
     settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
     drifting = _there(window) if window else None
+    from headrace.tasks.beforehand import check_policy, release_to_start_from
+
+    check_policy(settings.gate.policy)
+    if release:
+        release_to_start_from(release)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
     from headrace.flows.screen import run_screen
@@ -113,9 +135,11 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
 
 
 @verb(cli, "curate", "headrace curate --input corpus/*.jsonl.gz --output curated")
-@click.option("--input", "inputs", multiple=True, required=True, metavar="URI",
+@click.option("--input", "inputs", multiple=True, required=True, type=PLACE, metavar="URI",
               help="Files, folders or globs, also s3://. Repeatable.")  # fmt: skip
-@click.option("--output", required=True, metavar="URI", help="Gets releases/ID and latest.json.")
+@click.option(
+    "--output", required=True, type=PLACE, metavar="URI", help="Gets releases/ID and latest.json."
+)
 @click.option("--max-unreadable", type=click.FloatRange(0, 1), metavar="SHARE",
               help="Publish nothing above this share of unreadable records or bytes (0.05)."
               )  # fmt: skip
@@ -139,8 +163,8 @@ def curate(
 
 
 @verb(cli, "replay", "headrace replay --release R --set semantics.threshold=0.8 --output O")
-@click.option("--release", metavar="URI")
-@click.option("--output", metavar="URI")
+@click.option("--release", type=PLACE, metavar="URI")
+@click.option("--output", type=PLACE, metavar="URI")
 def replay(call: Call, release: str | None, output: str | None) -> Answer:
     """A new release from stored scores (not built yet)."""
     return not_built("replay", "`headrace curate` with the new settings gives the same release")
@@ -148,42 +172,54 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 
 @verb(cli, "validate", "headrace validate --release curated/releases/ID")
 @click.option(
-    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+    "--release",
+    required=True,
+    type=PLACE,
+    metavar="URI",
+    help="A release, or an output folder: its newest.",
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
     from headrace.tasks.settings import CurateVerb
 
     call.settings(CurateVerb)
-    from headrace.infra import releases
+    folder = _release(release)
     from headrace.tasks.curation import validate_finished
 
-    data = validate_finished(releases.newest(_uri(release)))
+    data = validate_finished(folder)
     return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
 
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
 @click.option(
-    "--release", required=True, metavar="URI", help="A release, or an output folder: its newest."
+    "--release",
+    required=True,
+    type=PLACE,
+    metavar="URI",
+    help="A release, or an output folder: its newest.",
 )
-@click.option("--output", required=True, metavar="URI", help="The folder to write.")
+@click.option("--output", required=True, type=PLACE, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
     from headrace.tasks.settings import TokenizeVerb
 
     settings, place = call.settings(TokenizeVerb), _output(output)
-    from headrace.infra import releases
+    folder = _release(release)
     from headrace.tasks.tokens import tokenize_release
 
-    data = tokenize_release(releases.newest(_uri(release)), place, settings)
+    data = tokenize_release(folder, place, settings)
     said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
     return Answer(data, visible(said))
 
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
-@click.option("--data", required=True, metavar="URI", help="Folder that tokenize wrote.")
+@click.option(
+    "--data", required=True, type=PLACE, metavar="URI", help="Folder that tokenize wrote."
+)
 @click.option("--preset", metavar="NAME", help="Shape and recipe (local).")
-@click.option("--output", required=True, metavar="URI", help="Run folder; the same one resumes.")
+@click.option(
+    "--output", required=True, type=PLACE, metavar="URI", help="Run folder; the same one resumes."
+)
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
@@ -191,6 +227,11 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 
     settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
     place = _output(output)
+    from headrace.tasks.beforehand import check_fresh, tokens_manifest
+
+    tokens_manifest(_uri(data))
+    if not resume and (folder := storage.local_path(place)):
+        check_fresh(folder)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
     from headrace.tasks.training import pretrain_job
@@ -218,10 +259,10 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
 @click.argument("stage", type=click.Choice(["sft", "reward", "ppo", "dpo", "grpo"]))
-@click.option("--model", metavar="URI", help="Export to start from.")
-@click.option("--data", metavar="URI", help="JSONL or Parquet.")
-@click.option("--output", metavar="URI", help="Run folder; the same one resumes.")
-@click.option("--reward", metavar="URI", help="Export of the reward stage (ppo, grpo).")
+@click.option("--model", type=MODEL, metavar="URI|ALIAS", help="Export to start from.")
+@click.option("--data", type=PLACE, metavar="URI", help="JSONL or Parquet.")
+@click.option("--output", type=PLACE, metavar="URI", help="Run folder; the same one resumes.")
+@click.option("--reward", type=PLACE, metavar="URI", help="Export of the reward stage (ppo, grpo).")
 def align(
     call: Call,
     stage: str,
@@ -244,6 +285,11 @@ def align(
     from headrace.tasks.settings import AlignVerb
 
     settings, place = call.settings(AlignVerb), _output(str(output))
+    _there(str(data))
+    from headrace.tasks.beforehand import check_model
+
+    for export in filter(None, (model, reward)):
+        check_model(export, settings)
     start_prefect()
     from headrace.flows.align import align_stage
     from headrace.tasks.training import align_job
@@ -256,7 +302,7 @@ def align(
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
-@click.option("--model", required=True, metavar="URI|ALIAS")
+@click.option("--model", required=True, type=MODEL, metavar="URI|ALIAS")
 @click.option("--prompt", required=True, type=TEXT, metavar="TEXT")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
@@ -265,6 +311,9 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
     from headrace.infra.settings import Shared
 
     shared = call.settings(Shared)
+    from headrace.tasks.beforehand import check_model
+
+    check_model(model, shared)
     from headrace.tasks.training import generate_text
 
     text = generate_text(model, prompt, max_tokens, temperature, shared)
@@ -272,8 +321,8 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
 
 
 @verb(cli, "evaluate", "headrace evaluate --model champion --suite heldout.jsonl")
-@click.option("--model", required=True, metavar="URI|ALIAS")
-@click.option("--suite", metavar="NAME|FILE",
+@click.option("--model", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--suite", type=SUITE, metavar="NAME|FILE",
               help="JSONL with `text`, and `lang` and `domain` for figures by language and domain; "
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
@@ -281,6 +330,10 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     from headrace.infra.settings import Shared
 
     settings = call.settings(Shared)
+    from headrace.tasks.beforehand import check_model, check_suite
+
+    check_suite(suite)
+    check_model(model, settings)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.screen import metrics_screen
@@ -290,14 +343,19 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 
 
 @verb(cli, "gate", "headrace gate --champion champion --challenger runs/x/export --policy p.yaml")
-@click.option("--champion", required=True, metavar="URI|ALIAS")
-@click.option("--challenger", required=True, metavar="URI|ALIAS")
-@click.option("--policy", metavar="FILE", help="Default: the policy `default`.")
+@click.option("--champion", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--challenger", required=True, type=MODEL, metavar="URI|ALIAS")
+@click.option("--policy", type=PLACE, metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
     from headrace.tasks.settings import GateVerb
 
     settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
+    from headrace.tasks.beforehand import check_model, check_policy
+
+    check_policy(settings.policy)
+    for export in (challenger, champion):
+        check_model(export, settings)
     start_prefect()
     from headrace.flows.gate import compare as flow
     from headrace.flows.screen import gate_screen
@@ -307,9 +365,16 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
 
 
 @verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
-@click.option("--reference", metavar="URI", help="Release or raw text; default: the champion's.")
-@click.option("--window", metavar="URI", help="Release or raw text.")
-@click.option("--inbox", metavar="URI", help="Folder or s3:// prefix: its new files make a window.")
+@click.option(
+    "--reference", type=PLACE, metavar="URI", help="Release or raw text; default: the champion's."
+)
+@click.option("--window", type=PLACE, metavar="URI", help="Release or raw text.")
+@click.option(
+    "--inbox",
+    type=PLACE,
+    metavar="URI",
+    help="Folder or s3:// prefix: its new files make a window.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 6 where drift is found.")
 def monitor(
     call: Call, reference: str | None, window: str | None, inbox: str | None, exit_code: bool
@@ -321,6 +386,12 @@ def monitor(
 
     settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
     text = _there(window) if window else None
+    from headrace.tasks.beforehand import check_reference
+    from headrace.tasks.windows import check_inbox
+
+    if inbox:
+        check_inbox(_uri(inbox))
+    check_reference(reference, settings)
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.screen import drift_screen
@@ -340,7 +411,7 @@ def monitor(
 
 
 @verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
-@click.option("--window", required=True, metavar="URI", help="Release or raw text.")
+@click.option("--window", required=True, type=PLACE, metavar="URI", help="Release or raw text.")
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
@@ -348,6 +419,10 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
 
     settings = call.settings(RetrainVerb)
     uri = _there(window)
+    from headrace.tasks.beforehand import check_model, check_policy
+
+    check_policy(settings.gate.policy)
+    check_model("champion", settings)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
@@ -461,16 +536,18 @@ def deploy(call: Call, reset: bool) -> Answer:
 
 
 @verb(cli, "alert", "headrace alert --window news-of-may.jsonl")
-@click.option("--window", required=True, metavar="URI", help="The text that drifted.")
+@click.option("--window", required=True, type=PLACE, metavar="URI", help="The text that drifted.")
 def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
     from headrace.infra.settings import Shared
 
-    settings = call.settings(Shared)
+    settings, uri = call.settings(Shared), _there(window)
     from headrace.tasks.alerts import raise_alert
 
-    data = raise_alert(_uri(window), {}, settings)
-    said = "sent" if data["sent"] else f"waits in {data['outbox']}: {data['why']}"
+    data = raise_alert(uri, {}, settings)
+    from headrace.flows.screen import waits_in
+
+    said = "sent" if data["sent"] else waits_in(data["outbox"], data["why"])
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
 
 
@@ -734,8 +811,12 @@ def main(argv: list[str] | None = None) -> None:
     if not asks:
         # Help needs no log file, and a state folder is not made by looking at it.
         named = cli.commands.get(arguments[0])
+        reads = isinstance(named, Verb) and named.reads
+        if reads:
+            # MLflow's client would try for minutes to reach a server that is away.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         fresh = not home().begun()
-        looks = fresh and (named is None or (isinstance(named, Verb) and named.reads))
+        looks = fresh and (named is None or reads)
         try:
             if not looks:
                 private.begin(home())

@@ -106,6 +106,25 @@ class Text(click.ParamType[str]):
 TEXT = Text()
 
 
+class Place(click.types.StringParamType):
+    """A path or URI, which a shell completes as a path; or one of a few names."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin so, and what tells the shell to list files."""
+        names = [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")]
+
+
+PLACE = Place()
+MODEL = Place("champion", "challenger")
+SUITE = Place("heldout")
+
+
 class SettingText(Text):
     """KEY=VALUE, whose key a shell can complete."""
 

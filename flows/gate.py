@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from headrace.infra.settings import Shared
+from headrace.infra.tracking import milliseconds
 from headrace.tasks.evidence import beside_base, compare_exports, evidence_of_text, rival_of
 from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
 from headrace.tasks.models import fault_of
@@ -27,6 +28,7 @@ def gate_first(
 
     Either is also held against its own pretrained model: what alignment may cost.
     """
+    began = milliseconds()
     pretrained = score_heldout(base["export"], corpus, shared)
     challenger = score_heldout(aligned["export"], corpus, shared)
     baselines = score_baselines(tokens, corpus, base["tokens"], shared)
@@ -36,7 +38,7 @@ def gate_first(
     rival, ours = beside_base(rival, ours, pretrained)
     decision = decide(rival, ours, aligned["folder"], settings, "first", shared.seed, version)
     moved = promote(
-        aligned["export"], corpus[-1], decision, settings, shared, aligned["tags"], chain
+        aligned["export"], corpus[-1], decision, settings, shared, aligned["tags"], chain, began
     )
     return {
         **moved,

@@ -13,6 +13,7 @@ from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
 from headrace.infra.errors import UsageError
 from headrace.infra.settings import Settings
+from headrace.infra.tracking import milliseconds
 from headrace.tasks.chain import (
     Window,
     begin_chain,
@@ -48,7 +49,7 @@ class LifecycleJob(Settings):
 @flow(name="lifecycle", flow_run_name="lifecycle-{job.settings.pretrain.preset}")
 def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     """Text or a finished release in, a gated model out, and a round through drift."""
-    s = job.settings
+    s, began = job.settings, milliseconds()
     check_beforehand(job.window, s.gate)
     if job.release:
         if job.inputs:
@@ -58,7 +59,7 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     else:
         sources, window, home = chain_sources(job.inputs, job.window)
         release = curate(release_of(sources, home, s.curate, s))
-    chain = begin_chain(release, s)
+    chain = begin_chain(release, s, began)
     with chain_run(chain["run_id"]):
         tokens = tokenize_corpus(release, s.tokenize, s)
         base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])

@@ -11,7 +11,8 @@ from prefect.runtime import deployment
 
 from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
 from headrace.tasks.alerts import emit
-from headrace.tasks.drift import alert_payload, compare_texts, reference_of, release_id
+from headrace.tasks.beforehand import reference_of
+from headrace.tasks.drift import alert_payload, compare_texts, release_id
 from headrace.tasks.settings import DriftSettings, MonitorVerb, component
 from headrace.tasks.windows import check_there, dissolve, judged, next_windows, watching
 

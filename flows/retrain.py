@@ -8,6 +8,7 @@ from prefect import flow
 
 from headrace.flows.curate import curate
 from headrace.infra.settings import Settings
+from headrace.infra.tracking import milliseconds
 from headrace.tasks.chain import check_beforehand
 from headrace.tasks.curation import Source
 from headrace.tasks.drift import compare_texts
@@ -42,7 +43,7 @@ class RetrainJob(Settings):
 @flow(name="retrain", flow_run_name="retrain")
 def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
     """The champion taught a window it did not know, or refused to be."""
-    settings = job.settings
+    settings, began = job.settings, milliseconds()
     check_beforehand(job.window if isinstance(job.window, str) else None, settings.gate)
     champion = starting_point(job.champion, settings)
     verdict = None
@@ -59,11 +60,12 @@ def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
             return no_drift(verdict, champion, settings)
     child = curate(window_job(job.window, champion, settings))
     check_enough(child, settings)
-    parent = chain or begin_round(champion, child, verdict, settings)
+    parent = chain or begin_round(champion, child, verdict, settings, began)
     with chain_run(parent):
         trained = learn_window(champion, child, settings, parent)
+        judged = milliseconds()
         decision = decide_round(champion, child, trained, settings)
-        moved = promote_round(champion, child, trained, decision, settings, parent)
+        moved = promote_round(champion, child, trained, decision, settings, parent, judged)
         answer = round_answer(verdict, child, trained, decision, moved)
         if chain is None:
             end_round(parent, answer)

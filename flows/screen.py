@@ -177,10 +177,15 @@ def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     return [*rows, ("report", verdict["report"])]
 
 
+def waits_in(outbox: str, why: str | None) -> str:
+    """Where an alert waits, and why where that is known."""
+    return f"waits in {outbox}" + (f": {why}" if why else "")
+
+
 def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     """What became of the alert on a window, and what follows."""
     if verdict.get("outbox"):
-        return [("alert", f"raised; it waits in {verdict['outbox']}: {verdict['alert_waits']}")]
+        return [("alert", f"raised; it {waits_in(verdict['outbox'], verdict['alert_waits'])}")]
     return [
         ("alert", "raised, and sent to Prefect"),
         ("what follows", "retrain/on-drift learns the window, and the gate decides: "

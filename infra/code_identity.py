@@ -51,6 +51,7 @@ OPERATING = {
     "infra.shipped": "unpacks the code",
     "infra.spark_auth": "says who may use a cluster",
     "infra.spark_submit": "starts processes",
+    "infra.step_count": "says how far a stage is",
     "infra.visible": "escapes what is shown",
     "spark_jobs.fit": "fits the weights, which count themselves",
     "spark_jobs.language_names": "words a fault of settings",

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headrace.infra.tracking import Point, Tracking, milliseconds
+from headrace.infra import step_count
+from headrace.infra.tracking import Point, Tracking, metric_name, milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class MetricStream(threading.Thread):
         begin: opens the run of the stage: (its id, whether it was recorded before).
         path: the stage's metrics.jsonl, which need not be there yet.
         every: seconds between two looks.
-        total: steps of the whole stage, of which `progress` is the share done; None: not known.
+        total: steps of the whole stage, of which `progress` is the share done; None: what the stage
+            writes down (`step_count`).
     """
 
     def __init__(
@@ -68,18 +70,30 @@ class MetricStream(threading.Thread):
         self._pending: list[Point] = []
         self._last: dict[str, int] = {}
         self._samples = 0
-        self._closed, self._alone = threading.Event(), threading.Lock()
+        self._closed = threading.Event()
+        self._looking, self._sending = threading.Lock(), threading.Lock()
+        self._sender: threading.Thread | None = None
         self._complained = False
 
     def run(self) -> None:
-        """Look, log, wait, until it is closed."""
+        """Look, log, wait, until it is closed.
+
+        Logging has a thread of its own: MLflow's client tries for minutes to reach a server that is
+        away, and what is measured meanwhile belongs to the time when it was.
+        """
         began, wait = time.monotonic(), min(FIRST, self.every)
         while not self._closed.wait(wait) and not self.recorded:
-            try:
-                self.flush()
-            except Exception as error:  # training goes on whatever becomes of its figures
-                self._complain(error)
+            self._look()
+            if self._sender is None or not self._sender.is_alive():
+                self._sender = threading.Thread(target=self._try, daemon=True, name="metric sender")
+                self._sender.start()
             wait = max(self.every, min(AT_MOST, (time.monotonic() - began) / 100))
+
+    def _try(self) -> None:
+        try:
+            self._log()
+        except Exception as error:  # training goes on whatever becomes of its figures
+            self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         if not self._complained:
@@ -89,44 +103,66 @@ class MetricStream(threading.Thread):
 
     def flush(self) -> None:
         """Log what has come since the last time."""
-        with self._alone:
+        self._look()
+        self._log()
+
+    def _look(self) -> None:
+        """Take what is new in the file, and how busy the machine is, with the time of now."""
+        with self._looking:
+            self._pending += [*self._new_points(), *self._load()]
+
+    def _log(self) -> None:
+        with self._sending:
             if (run := self._open()) is None:
                 return
-            if not self._pending:
-                self._pending = [*self._new_points(), *self._load()]
+            with self._looking:
+                points = list(self._pending)
             # The same points with the same times until they are taken: MLflow keeps each once.
-            self.store.log_points(run, self._pending)
-            self._pending = []
+            self.store.log_points(run, points)
+            with self._looking:
+                del self._pending[: len(points)]
 
     def rest(self) -> str:
         """Log what is left when the stage is done, the last point of each curve too; the run."""
-        with self._alone:
-            run = self._open()
-            if run is not None:
-                self._pending += self._new_points()
-                self._pending += self._unseen(self._curves.last())
-                self.store.log_points(run, self._pending)
-                self._pending = []
+        with self._looking:
+            self._pending += self._new_points()
+            self._pending += self._unseen(self._curves.last())
+        self._log()
         assert self.run_id is not None
         return self.run_id
 
     def close(self) -> bool:
         """Stop looking; whether a look that was under way ended within `PATIENCE`."""
         self._closed.set()
+        end = time.monotonic() + PATIENCE
         if self.is_alive():
             self.join(PATIENCE)
-        return not self.is_alive()
+        if self._sender is not None:
+            self._sender.join(max(0.0, end - time.monotonic()))
+        return not (self.is_alive() or (self._sender is not None and self._sender.is_alive()))
 
     def _open(self) -> str | None:
         """The run, which is opened if it isn't yet; None where nothing is to be logged."""
         if self.run_id is None:
             run, self.recorded = self._begin()
             if not self.recorded:
-                self._last = self.store.last_steps(run)
-                machine = [step for name, step in self._last.items() if name.startswith(_MACHINE)]
-                self._samples = 1 + max(machine, default=-1)
+                self._continue(self.store.last_steps(run))
             self.run_id = run
         return None if self.recorded else self.run_id
+
+    def _continue(self, last: dict[str, int]) -> None:
+        """Continue curves after these last steps, with what was taken before they were known."""
+        machine = [step for name, step in last.items() if name.startswith(_MACHINE)]
+        logged = 1 + max(machine, default=-1)
+        with self._looking:
+            self._samples += logged
+            self._pending = [
+                replace(p, step=p.step + logged) if p.name.startswith(_MACHINE) else p
+                for p in self._pending
+                if p.name.startswith(_MACHINE) or p.step > last.get(p.name, -1)
+            ]
+            for name, step in last.items():
+                self._last[name] = max(step, self._last.get(name, -1))
 
     def _new_points(self) -> list[Point]:
         return self._unseen(self._curves.read(self.path))
@@ -198,6 +234,8 @@ class _Curves:
                 block = f.read()
         except OSError:
             return []
+        if self._total is None:
+            self._total = step_count.read(path.parent)
         block = block[: block.rfind(b"\n") + 1]
         self._at += len(block)
         now = milliseconds()
@@ -211,14 +249,15 @@ class _Curves:
         try:
             record = json.loads(line)
             step = int(record["step"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             return
         if self._total:
             record[PROGRESS] = min(1.0, step / self._total)
         for key, value in record.items():
-            if key == "step" or not isinstance(value, int | float) or not math.isfinite(value):
+            # A loss that is NaN is what its reader has to see.
+            if key == "step" or not isinstance(value, int | float):
                 continue
-            point = Point(key.replace("=", "_"), float(value), now, step)
+            point = Point(metric_name(key), float(value), now, step)
             count = self._count[point.name]
             self._count[point.name] += 1
             if count % (1 << (count // DENSE).bit_length()):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
+import re
 import shutil
 import socket
 import time
@@ -26,6 +26,8 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag: runs are what MLflow shows of the experiment."""
 _PROCESS = "headrace.process"
 """Tag of a run at work: host, process id, and when that process began."""
+_PARAMS_AT_ONCE = 100
+"""Parameters that MLflow takes in one request."""
 logger = logging.getLogger(__name__)
 
 
@@ -122,9 +124,12 @@ class Tracking:
             all_tags["mlflow.parentRunId"] = parent
         key = tags.get("headrace.key")
         if key and (interrupted := self._with_key(key, "status != 'FINISHED'")):
-            self.tag(interrupted[0], all_tags)
-            self.client.update_run(interrupted[0], status="RUNNING")
-            return interrupted[0]
+            run_id = interrupted[0]
+            if "error" in self.client.get_run(run_id).data.tags:  # of the attempt before
+                self.client.delete_tag(run_id, "error")
+            self.tag(run_id, all_tags)
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
         run = self.client.create_run(self.experiment(), began, all_tags, name)
         return str(run.info.run_id)
 
@@ -164,11 +169,22 @@ class Tracking:
                 self.client.set_tag(run, key, str(value))
 
     def log_params(self, run: str, params: Mapping[str, Any]) -> None:
-        """Parameters, nested ones by dotted names."""
+        """Parameters, nested ones by dotted names.
+
+        MLflow never changes a parameter. Where a continued run has another value by now, as of a
+        setting that doesn't decide the result, the new one is the tag `param.NAME`.
+        """
         from mlflow.entities import Param
 
-        flat = _flatten(params)
-        self.client.log_batch(run, params=[Param(k, str(v)[:500]) for k, v in flat.items()])
+        data = self.client.get_run(run).data
+        flat = {name: str(value)[:500] for name, value in _flatten(params).items()}
+        new = [Param(name, value) for name, value in flat.items() if name not in data.params]
+        for at in range(0, len(new), _PARAMS_AT_ONCE):
+            self.client.log_batch(run, params=new[at : at + _PARAMS_AT_ONCE])
+        for name, value in flat.items():
+            shown = data.tags.get(f"param.{name}", data.params.get(name, value))
+            if shown != value:
+                self.tag(run, {f"param.{name}": value})
 
     def last_steps(self, run: str) -> dict[str, int]:
         """{metric: the last step that was logged of it}."""
@@ -186,16 +202,16 @@ class Tracking:
             self.client.log_batch(run, metrics=metrics[at : at + 1000])
 
     def log_values(self, run: str, values: Mapping[str, Any]) -> None:
-        """Single figures, nested ones by dotted names; what is not a number is left out.
+        """Single figures, nested ones by dotted names; what is no number is left out, NaN is not.
 
         So is what the run has a curve of, whose last point it is.
         """
         known = self.client.get_run(run).data.metrics
         now = milliseconds()
         points = [
-            Point(name.replace("=", "_"), float(value), now, 0)
+            Point(metric_name(name), float(value), now, 0)
             for name, value in _flatten(values).items()
-            if isinstance(value, int | float) and math.isfinite(value) and name not in known
+            if isinstance(value, int | float) and name not in known
         ]
         self.log_points(run, points)
 
@@ -323,6 +339,11 @@ class Point:
     time: int
     """When it was recorded (ms since 1970)."""
     step: int
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes of a figure: those of slices hold what is in the data."""
+    return re.sub(r"[^\w\-. :]", "_", name)[:250]
 
 
 def milliseconds() -> int:

@@ -49,8 +49,11 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
         check_there(window)
 
 
-def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
-    """{run_id, folder}: the chain's parent run in MLflow and its run folder."""
+def begin_chain(release: dict[str, Any], settings: RunVerb, began: int) -> dict[str, Any]:
+    """{run_id, folder}: the chain's parent run in MLflow and its run folder.
+
+    `began`: when its curation did (ms since 1970).
+    """
     identity = [
         release["release_id"],
         deciding(settings),
@@ -59,7 +62,7 @@ def begin_chain(release: dict[str, Any], settings: RunVerb) -> dict[str, Any]:
     ]
     folder = run_folder("chain", identity)
     tags = {"release_id": release["release_id"], "folder": relative(folder)}
-    run = open_chain("chain", digest(identity), tags)
+    run = open_chain("chain", digest(identity), tags, began)
     return {"run_id": run, "folder": folder}
 
 

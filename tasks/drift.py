@@ -16,7 +16,7 @@ from headrace.expectations import drift, drift_report
 from headrace.expectations.arrival import CREATED, GROUP
 from headrace.expectations.drift import DriftSettings, DriftVerdict, Reference
 from headrace.infra import releases, storage
-from headrace.infra.errors import HeadraceError, UsageError, ValidationError
+from headrace.infra.errors import HeadraceError, ValidationError
 from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.registry import Version
@@ -38,20 +38,6 @@ _COLUMNS = (
     "metadata",
 )  # fmt: skip
 logger = logging.getLogger(__name__)
-
-
-def reference_of(reference: str | None, shared: Shared) -> str:
-    """The reference that is meant: the champion's corpus unless one is given.
-
-    Raises:
-        UsageError: none is given and there is no champion yet.
-    """
-    if reference:
-        return reference
-    try:
-        return registry(shared.model.name).champion().release
-    except UsageError as error:
-        raise UsageError(error.message, f"give --reference URI, or {error.hint}") from None
 
 
 @step("compare with the reference")

@@ -17,6 +17,7 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version
 from headrace.infra.registry import Registry, Version
 from headrace.infra.settings import Shared
+from headrace.infra.tracking import milliseconds
 from headrace.tasks.anchor import Anchor, find_anchor
 from headrace.tasks.judging import (
     decide,
@@ -198,6 +199,7 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
     only the challenger has seen, what a round of retraining held out of its window included; with
     one corpus the challenger must be better on it.
     """
+    began = milliseconds()
     exports = [str(resolve_model(m, settings)) for m in (champion, challenger)]
     lineages = [lineage_of(Path(e)) for e in exports]
     models = registry(settings.model.name)
@@ -247,6 +249,7 @@ def compare_exports(champion: str, challenger: str, settings: GateVerb) -> dict[
         {"difference": _differences(decision)},
         {"policy": policy.name},
         {"gate_decision": decision["decision"]},
+        began=began,
     )
     log_decision(run, decision)
     return {**decision, "run_id": run}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import console, lineage, releases, storage
-from headrace.infra.errors import UsageError, ValidationError
+from headrace.infra.errors import ValidationError
 from headrace.infra.home import home
 from headrace.spark_jobs import release_job
+from headrace.tasks.beforehand import release_to_start_from
 from headrace.tasks.step import step
 
 
@@ -27,28 +28,9 @@ def take_release(release: str) -> dict[str, Any]:
         UsageError: it is a child release.
         ValidationError: it is damaged, or holds no document.
     """
-    began, folder = time.time(), _folder(release)
-    manifest = releases.manifest(folder)
-    if manifest.get("parent"):
-        raise UsageError(
-            f"{folder} is a child release: it holds the records of one window only",
-            "start a chain from a release without parent, or teach the champion this one: "
-            f"`headrace retrain --window {folder}`",
-        )
-    if wrong := releases.damaged(folder, manifest["files"]):
-        raise ValidationError(f"{folder}: {wrong[0]}", "the same `headrace curate` writes it again")
-    if not manifest["totals"]["kept"]:
-        raise ValidationError(
-            f"{folder} keeps no document", f"see {folder}/report.html for the reasons"
-        )
+    began = time.time()
+    folder, manifest = release_to_start_from(release)
     return release_job.answer_of(manifest, _adopted(folder, manifest), began)
-
-
-def _folder(release: str) -> str:
-    own = home().root / "releases" / release
-    if "/" not in release and releases.is_release(str(own)):
-        return str(own)
-    return releases.newest(storage.display(release))
 
 
 def _adopted(folder: str, manifest: dict[str, Any]) -> str:

@@ -16,7 +16,9 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest, sha256
 from headrace.infra.registry import GATE, NOBODY
 from headrace.infra.settings import Shared
+from headrace.infra.tracking import milliseconds
 from headrace.tasks import records
+from headrace.tasks.beforehand import OWN_SUITE, check_suite
 from headrace.tasks.models import lineage_of, resolve_model, run_of, weights_of
 from headrace.tasks.recording import log_plots, record_stage, registry, tracking
 from headrace.tasks.settings import GateSettings
@@ -74,8 +76,7 @@ def read_suite(path: str) -> pa.Table:
         InputError: no such file, or a line that is not a JSON object with a text, or whose `lang`
             or `domain` is no text.
     """
-    if not storage.exists(path):
-        raise InputError(f"--suite {path}: no such file", "give a JSONL file with `text`")
+    check_suite(path)
     rows = []
     for number, line in enumerate(storage.read_bytes(path).split(b"\n"), 1):
         if not line.strip():
@@ -112,17 +113,19 @@ def _wrong_in(row: Any) -> str:
 @step("evaluate")
 def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
     """The answer of `headrace evaluate`."""
-    export = resolve_model(model, shared)
-    if suite in (None, "heldout"):
+    began, export = milliseconds(), resolve_model(model, shared)
+    if suite in (None, OWN_SUITE):
         if model == "champion":
             release = registry(shared.model.name).champion().release
         else:
             release = release_folder(lineage_of(export).get("release_id"))
         corpus = releases.lineage(release)
         table, suite_id = heldout_documents(corpus), str([Path(r).name for r in corpus])
+        tags = {"release_id": Path(release).name}
         settings = EvaluateSettings()
     else:
         table, suite_id = read_suite(str(suite)), sha256(str(suite))
+        tags = {"suite": storage.display(str(suite)), "suite_sha256": suite_id}
         # A suite is scored whole: the caller chose its size.
         settings = EvaluateSettings(documents=table.num_rows)
     identity = [
@@ -139,7 +142,20 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         return {"metrics": found.metrics, OF: run_of(export)}
 
     metrics = once(folder, "metrics.json", make)["metrics"]
-    return {"model": str(export), "metrics": metrics, "file": str(folder / "metrics.json")}
+    run = record_stage(
+        "evaluate",
+        folder,
+        metrics,
+        {"suite": suite or OWN_SUITE, "seed": shared.seed, **settings.model_dump()},
+        {"model": relative(export), **tags},
+        began=began,
+    )
+    return {
+        "model": str(export),
+        "metrics": metrics,
+        "file": str(folder / "metrics.json"),
+        "run_id": run,
+    }
 
 
 @step("evaluate on held-out records")
@@ -262,8 +278,11 @@ def promote(
     shared: Shared,
     tags: dict[str, Any],
     parent: str | None = None,
+    began: int | None = None,
 ) -> dict[str, Any]:
     """The challenger as a version of the model; the alias moves where the gate says promote.
+
+    `began`: when the scoring for the gate did (ms since 1970), None: now.
 
     {`version`, `champion` (the version after), `moved` (that version is the champion now),
     `waiting` (whether it is left to a person), `decided_before` (the verdict is not carried out,
@@ -283,6 +302,7 @@ def promote(
         known,
         parent,
         variant=Path(decision["report"]).stem,
+        began=began,
     )
     log_decision(run, decision)
     version = models.register(run, Path(export), release, known)

@@ -13,7 +13,7 @@ from headrace.infra.lineage import sha256
 from headrace.infra.settings import Shared
 from headrace.tasks.recording import registry
 
-_ALIASES = ("champion", "challenger")
+ALIASES = ("champion", "challenger")
 
 
 def resolve_model(model: str, shared: Shared) -> Path:
@@ -23,7 +23,7 @@ def resolve_model(model: str, shared: Shared) -> Path:
         UsageError: no model has that alias, or it is nearly one.
         InputError: the path, or the folder that the version names, holds no export.
     """
-    if model in _ALIASES and not Path(model).exists():
+    if model in ALIASES and not Path(model).exists():
         models = registry(shared.model.name)
         found = models.champion() if model == "champion" else models.current(model)
         if found is None:
@@ -42,7 +42,7 @@ def resolve_model(model: str, shared: Shared) -> Path:
     for folder in [path, path / "export"] if path else []:
         if (folder / "config.json").exists():
             return folder
-    near = difflib.get_close_matches(model, _ALIASES, 1, 0.7)
+    near = difflib.get_close_matches(model, ALIASES, 1, 0.7)
     if near:
         raise UsageError(f"{model}: no such alias or path", f"did you mean {near[0]}?")
     if path is None:
@@ -50,11 +50,11 @@ def resolve_model(model: str, shared: Shared) -> Path:
     if not path.exists():
         raise InputError(
             f"{model}: no such folder",
-            f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",
+            f"give the `export` that a stage printed, or an alias: {', '.join(ALIASES)}",
         )
     raise InputError(
         f"{model}: no export (config.json, model.safetensors)",
-        f"give the `export` that a stage printed, or an alias: {', '.join(_ALIASES)}",
+        f"give the `export` that a stage printed, or an alias: {', '.join(ALIASES)}",
     )
 
 

@@ -12,6 +12,7 @@ from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import DeadlineError, HeadraceError
 from headrace.infra.home import home
 from headrace.infra.lineage import digest
+from headrace.infra.lock import exclusive
 from headrace.infra.metric_stream import EVERY, MetricStream
 from headrace.infra.registry import Registry
 from headrace.infra.tracking import Tracking, milliseconds
@@ -44,14 +45,19 @@ def _source() -> str | None:
     return f"{flow_run.flow_name}/{deployment.name}" if deployment.id else None
 
 
-def open_chain(name: str, identity: Any, tags: dict[str, Any]) -> str:
-    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it."""
+def open_chain(name: str, identity: Any, tags: dict[str, Any], began: int | None = None) -> str:
+    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it.
+
+    `began`: when its work did (ms since 1970), None: now.
+    """
     store = tracking()
     store.close_lost()
     key = digest([name, identity])
     if found := store.find_run(key):
         return found
-    run = store.start_run(name, {"headrace.key": key, **provenance.tags(_source()), **tags})
+    run = store.start_run(
+        name, {"headrace.key": key, **provenance.tags(_source()), **tags}, began=began
+    )
     _log_input(store, run, tags)
     return run
 
@@ -74,6 +80,15 @@ def _close(store: Tracking, run: str, error: BaseException) -> None:
         if store.answers() and store.client.get_run(run).info.status == "RUNNING":
             store.tag(run, {"error": visible(said or type(error).__name__, 500)})
             store.finish(run, "KILLED" if ended else "FAILED")
+
+
+def _close_stage(store: Tracking, stream: MetricStream, error: BaseException) -> None:
+    """End a stage's run with an error and its last figures, though it may not be open yet."""
+    with suppress(Exception):
+        if store.answers():
+            run = stream.rest()
+            if not stream.recorded:
+                _close(store, run, error)
 
 
 def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +141,26 @@ def stage_run(
         variant: which of several of the same stage and folder it is.
         every: seconds between two looks at the figures.
     """
-    store, place, span = tracking(), home().relative(Path(folder)), _Span(Path(folder))
+    folder = Path(folder)
+    # A second command on the same folder opens the run once the first has recorded it.
+    with (
+        exclusive(folder / ".stage.lock", f"waiting for another process that works in {folder}"),
+        _stage_run(stage, folder, settings, tags, parent, variant, every) as record,
+    ):
+        yield record
+
+
+@contextmanager
+def _stage_run(
+    stage: str,
+    folder: Path,
+    settings: dict[str, Any],
+    tags: dict[str, Any],
+    parent: str | None,
+    variant: str | None,
+    every: float,
+) -> Iterator[Callable[[dict[str, Any]], str]]:
+    store, place, span = tracking(), home().relative(folder), _Span(folder)
     key = digest([stage, place, parent, variant])
     all_tags = {"headrace.key": key, "stage": stage, "folder": place, **tags}
     all_tags |= provenance.tags(_source())
@@ -140,8 +174,7 @@ def stage_run(
         store.log_params(run, settings)
         return run, False
 
-    path = Path(folder) / "metrics.jsonl"
-    stream = MetricStream(store, begin, path, every, _steps(settings))
+    stream = MetricStream(store, begin, folder / "metrics.jsonl", every, _steps(settings))
 
     def record(answer: dict[str, Any]) -> str:
         stream.close()
@@ -157,8 +190,8 @@ def stage_run(
     try:
         yield record
     except BaseException as error:
-        if stream.close() and stream.run_id and not stream.recorded:
-            _close(store, stream.run_id, error)
+        if stream.close():
+            _close_stage(store, stream, error)
         raise
 
 
@@ -170,10 +203,12 @@ def record_stage(
     tags: dict[str, Any],
     parent: str | None = None,
     variant: str | None = None,
+    began: int | None = None,
 ) -> str:
     """The MLflow run of what is measured by now, without curves; recording it again gives the same.
 
-    `variant`: which of several of the same stage and folder it is.
+    `variant`: which of several of the same stage and folder it is. `began`: when the work did (ms
+    since 1970), None: now.
     """
     store, place = tracking(), home().relative(Path(folder))
     key = digest([stage, place, parent, variant])
@@ -181,7 +216,7 @@ def record_stage(
         return found
     # A run that a kill left half written stays unfinished, so it is neither found nor counted.
     own = {"headrace.key": key, "stage": stage, "folder": place, **provenance.tags(_source())}
-    run = store.start_run(stage, {**own, **tags}, parent)
+    run = store.start_run(stage, {**own, **tags}, parent, began)
     _log_input(store, run, tags)
     store.log_params(run, settings)
     store.log_values(run, answer)

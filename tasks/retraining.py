@@ -110,8 +110,12 @@ def begin_round(
     child: dict[str, Any],
     verdict: dict[str, Any] | None,
     settings: RetrainVerb,
+    began: int | None = None,
 ) -> str:
-    """The parent run in MLflow of a round that belongs to no chain."""
+    """The parent run in MLflow of a round that belongs to no chain.
+
+    `began`: when its drift test did (ms since 1970), None: now.
+    """
     identity = [
         run_of(champion["export"]),
         child["release_id"],
@@ -124,7 +128,7 @@ def begin_round(
         "parent_version": champion["version"],
         "drift_report": relative(verdict["report"]) if verdict else None,
     }
-    return open_chain("retrain", identity, tags)
+    return open_chain("retrain", identity, tags, began)
 
 
 def end_round(run: str, answer: dict[str, Any]) -> None:
@@ -242,8 +246,12 @@ def promote_round(
     decision: dict[str, Any],
     settings: RetrainVerb,
     parent: str | None,
+    began: int,
 ) -> dict[str, Any]:
-    """The retrained model as a version; the champion moves where the gate says so."""
+    """The retrained model as a version; the champion moves where the gate says so.
+
+    `began`: when the scoring for the gate did (ms since 1970).
+    """
     tags = {**trained["tags"], "release_id": child["release_id"]}
     return promote(
         trained["export"],
@@ -253,6 +261,7 @@ def promote_round(
         settings,
         tags,
         parent,
+        began,
     )
 
 

@@ -13,6 +13,7 @@ from headrace.infra.home import home
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.process import run_job
 from headrace.infra.settings import Shared
+from headrace.tasks.beforehand import check_fresh, tokens_manifest
 from headrace.tasks.models import lineage_of, resolve_model
 from headrace.tasks.recording import stage_run
 from headrace.tasks.settings import AlignVerb, PretrainVerb, component
@@ -49,8 +50,8 @@ def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -
         UsageError: no fresh start is possible in a folder that holds a run.
     """
     folder = local_folder(output, "--output")
-    if not resume and folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"--no-resume: {folder} is not empty", "give another --output")
+    if not resume:
+        check_fresh(folder)
     return PretrainJob(
         data=storage.display(data),
         output=str(folder),
@@ -78,13 +79,7 @@ def _folder_of(stage: str, identity: Any) -> str:
 
 
 def _tokens_lineage(data: str) -> dict[str, Any]:
-    manifest = storage.join(data, "manifest.json")
-    if not storage.exists(manifest):
-        raise UsageError(
-            f"{storage.display(data)}: no token shards (no manifest.json)",
-            "give the folder that `headrace tokenize` wrote",
-        )
-    value = storage.read_json(manifest)
+    value = tokens_manifest(data)
     return {
         "release_id": value["release_id"],
         "tokenizer": value.get("tokenizer", {}).get("sha256"),

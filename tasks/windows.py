@@ -178,6 +178,19 @@ def watching(inbox: str) -> AbstractContextManager[None]:
     return exclusive(_folder(inbox) / "lock")
 
 
+def check_inbox(inbox: str) -> None:
+    """Nothing, where an inbox is there; a prefix on S3 is, though nothing lies below it yet.
+
+    Raises:
+        InputError: it isn't, or its storage doesn't answer.
+    """
+    if not storage.exists(inbox) and not inbox.startswith("s3://"):
+        raise InputError(
+            f"{inbox}: no such folder",
+            "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
+        )
+
+
 def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
     """The windows of an inbox that have no verdict yet, a new one of what has arrived included.
 
@@ -187,11 +200,7 @@ def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
     Raises:
         InputError: the inbox isn't there, or its storage doesn't answer.
     """
-    if not storage.exists(inbox) and not inbox.startswith("s3://"):
-        raise InputError(
-            f"{inbox}: no such folder",
-            "make it, or give another: --inbox URI (deployed: `headrace deploy --set inbox=URI`)",
-        )
+    check_inbox(inbox)
     folder = _folder(inbox)
     settled = _fold(folder)
     files = [_File(**f) for f in _files_of(settled.values())]

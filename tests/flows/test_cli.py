@@ -127,6 +127,81 @@ def test_a_slip_in_what_comes_last_is_told_first(tmp_path: Path) -> None:
     assert code == 2 and "gone.yaml" in str(said["error"]) and "inventory" not in err
 
 
+SLIPS = {
+    "run --release {gone}": "gone",
+    "run --release {child}": "child release",
+    "run --input {gone}": "gone",
+    "run --input {text} --window {gone}": "gone",
+    "run --input {text} --set gate.policy=gone.yaml": "gone.yaml",
+    "curate --input {gone} --output {out}": "gone",
+    "validate --release {gone}": "gone",
+    "tokenize --release {gone} --output {out}": "gone",
+    "pretrain --data {gone} --output {out}": "no token shards",
+    "pretrain --data {tokens} --output {full} --no-resume": "not empty",
+    "align sft --model champoin --data {text} --output {out}": "no such alias",
+    "align sft --model {export} --data {gone} --output {out}": "gone",
+    "align ppo --model {export} --data {text} --reward {gone} --output {out}": "gone",
+    "generate --model champoin --prompt x": "no such alias",
+    "evaluate --model champoin": "no such alias",
+    "evaluate --model {gone}": "gone",
+    "evaluate --model {full}": "no export",
+    "evaluate --model {export} --suite {gone}": "--suite",
+    "evaluate --model champion": "no champion",
+    "gate --champion champoin --challenger {export}": "no such alias",
+    "gate --champion {export} --challenger {gone}": "gone",
+    "gate --champion {export} --challenger {export} --policy gone.yaml": "gone.yaml",
+    "monitor --window {gone}": "gone",
+    "monitor --reference {gone} --window {text}": "gone",
+    "monitor --window {text}": "no champion",
+    "monitor --inbox {gone}": "no such folder",
+    "retrain --window {gone}": "gone",
+    "retrain --window {text} --set gate.policy=gone.yaml": "gone.yaml",
+    "retrain --window {text}": "no champion",
+    "alert --window {gone}": "gone",
+}
+"""Slips in what a verb is given, and what it says."""
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_in_an_argument_is_told_before_anything_heavy(slip: str, tmp_path: Path) -> None:
+    """Prefect's server and torch take ten CPU seconds and more to start."""
+    places = {k: tmp_path / k for k in ("gone", "out", "full", "export", "tokens", "child")}
+    for name, file in (
+        ("full", "x"), ("export", "config.json"), ("tokens", "manifest.json"),
+        ("child", "manifest.json"),
+    ):  # fmt: skip
+        places[name].mkdir()
+        (places[name] / file).write_text('{"parent": "ab", "files": [], "totals": {"kept": 1}}')
+    places["text"] = tmp_path / "text.jsonl"
+    places["text"].write_text('{"text": "x", "prompt": "x", "response": "y"}\n')
+    code = (
+        "import atexit, sys\n"
+        "heavy = ('prefect', 'torch')\n"
+        "said = open(sys.argv.pop(1), 'w')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=said))\n"
+        "from headrace.flows.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = [word.format(**places) for word in slip.split()]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "loaded"), *arguments, "--json"],
+        capture_output=True, text=True, env={**os.environ, "HEADRACE_HOME": str(tmp_path / "h")},
+    )  # fmt: skip
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert done.returncode in (2, 3) and SLIPS[slip] in error["message"], error
+    assert (tmp_path / "loaded").read_text() == "[]\n"
+
+
+def test_every_argument_that_names_a_place_has_a_slip_in_the_table() -> None:
+    writes = {"output", "config", "textfile"}
+    for name, command in cli.commands.items():
+        for option in command.params:
+            if option.metavar in ("URI", "FILE", "URI|ALIAS", "NAME|FILE") and name != "replay":
+                flag = f"--{'input' if option.name == 'inputs' else option.name}"
+                if option.name not in writes:
+                    assert any(s.startswith(name) and flag in s for s in SLIPS), (name, flag)
+
+
 def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     given = ("--profile", "cluster", "--set", "spark.master=spark://127.0.0.1:1")
     code, said, _ = headrace("doctor", *given, home=tmp_path)

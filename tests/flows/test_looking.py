@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -175,6 +176,20 @@ def test_a_shell_completes_verbs_options_and_keys() -> None:
     assert completed("headrace settings pre") == ["pretrain"]
 
 
+def test_a_shell_completes_paths_wherever_a_place_is_asked_for() -> None:
+    """click's type decides: `file` has bash, zsh and fish list files."""
+    kinds = {"URI", "FILE", "URI|ALIAS", "NAME|FILE"}
+    for name, command in cli.commands.items():
+        context = click.Context(command, info_name=name)
+        for option in command.params:
+            if option.metavar in kinds:
+                items = option.shell_complete(context, "cha")
+                assert "file" in {item.type for item in items}, (name, option.name)
+                names = [item.value for item in items if item.type == "plain"]
+                aliases = ["champion", "challenger"] if option.metavar == "URI|ALIAS" else []
+                assert names == aliases, (name, option.name)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_completion_script_of_each_shell_is_there(shell: str, tmp_path: Path) -> None:
     done = headrace("completion", shell, home=tmp_path / "home")
@@ -186,3 +201,16 @@ def test_output_into_a_pipe_that_closes_is_no_fault(tmp_path: Path) -> None:
     env = {**os.environ, "HEADRACE_HOME": str(tmp_path / "home")}
     done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.startswith("──")
+
+
+def test_a_verb_that_looks_ends_soon_where_mlflow_is_away(tmp_path: Path) -> None:
+    """MLflow's client tries seven times, four minutes a request, unless it is told."""
+    env = {
+        **os.environ,
+        "HEADRACE_HOME": str(tmp_path),
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    env.pop("MLFLOW_HTTP_REQUEST_MAX_RETRIES", None)
+    command = [sys.executable, "-m", "headrace.flows.cli", "status"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert "Traceback" not in done.stderr

@@ -232,6 +232,8 @@ def test_what_is_paused_says_so() -> None:
     monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
                  "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
     assert "it waits in /o.json: no server is up" in drift_screen(monitored)
+    unknown = drift_screen({**monitored, "alert_waits": None})
+    assert "it waits in /o.json" in unknown and "None" not in unknown
 
 
 def test_a_torn_line_is_told_and_explained() -> None:

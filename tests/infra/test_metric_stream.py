@@ -1,10 +1,12 @@
 """Figures arrive while a stage trains; whatever is killed, each is logged once."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra import credentials, metric_stream, servers
+from headrace.infra import credentials, metric_stream, servers, step_count
 from headrace.infra.home import Home
 from headrace.infra.metric_stream import MetricStream, _Curves
 from headrace.infra.ports import free_port
@@ -54,12 +56,13 @@ def test_figures_arrive_while_the_stage_trains(store: Tracking, tmp_path: Path) 
         f.flush()
         time.sleep(0.5)
         assert steps(store, run) == [1, 2], "half a line is not read"
-        f.write(': 1.5, "heldout=x": 2, "note": "text", "bad": NaN}\n')
+        f.write(': 1.5, "heldout=x": 2, "note": "text", "bad": NaN, "far": -Infinity}\n')
     wait_for(lambda: steps(store, run) == [1, 2, 3])
     assert stream.close() and stream.rest() == run
     found = store.client.get_run(run).data.metrics
     assert found["loss"] == 1.5 and found["heldout_x"] == 2.0
-    assert not {"note", "bad", "step"} & set(found)
+    assert math.isnan(found["bad"]) and found["far"] < -1e300, "divergence is seen"
+    assert not {"note", "step"} & set(found)
     for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes",
                  "disk_usage_percentage"):  # fmt: skip
         logged = steps(store, run, f"system/{name}")
@@ -118,6 +121,39 @@ def test_figures_that_a_server_did_not_take_follow_once(
     stream.close()
     said = [r.getMessage() for r in caplog.records if "takes no figures" in r.getMessage()]
     assert said == ["MLflow takes no figures now (refused); they follow when it does"]
+
+
+def test_what_is_measured_in_an_outage_keeps_its_time(store: Tracking, tmp_path: Path) -> None:
+    """MLflow's client holds on for minutes: figures are taken all the same, at their times."""
+    path, back = tmp_path / "metrics.jsonl", threading.Event()
+    run = store.start_run("stage", {})
+
+    def begin() -> tuple[str, bool]:
+        back.wait(60)
+        return run, False
+
+    stream = MetricStream(store, begin, path, every=0.1)
+    stream.start()
+    for step in (1, 2):
+        path.open("a").write(lines(step))
+        time.sleep(0.5)
+    returned = time.time_ns() // 1_000_000
+    back.set()
+    wait_for(lambda: steps(store, run) == [1, 2])
+    assert stream.close()
+    first, second = (m.timestamp for m in store.client.get_metric_history(run, "loss"))
+    assert first < second < returned
+    machine = store.client.get_metric_history(run, "system/cpu_utilization_percentage")
+    assert sum(m.timestamp < returned for m in machine) > 1
+    assert [m.step for m in machine] == list(range(len(machine)))
+
+
+def test_progress_follows_what_the_stage_wrote_down(tmp_path: Path) -> None:
+    path, curves = tmp_path / "metrics.jsonl", _Curves()
+    step_count.write(tmp_path, 4)
+    path.write_text(lines(1, 2))
+    progress = [p.value for p in curves.read(path) if p.name == "progress"]
+    assert progress == [0.25, 0.5]
 
 
 @given(

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,26 @@ def test_an_interrupted_run_continues_and_is_one_run(store: Tracking) -> None:
     assert store.client.get_run(killed).info.end_time == 9_000
 
 
+def test_a_continued_run_keeps_its_parameters_and_shows_what_changed(store: Tracking) -> None:
+    run = store.start_run("stage", {"headrace.key": "settings"})
+    store.log_params(run, {"steps": 6, "checkpoint": {"keep": 1}})
+    assert store.start_run("stage", {"headrace.key": "settings"}) == run
+
+    def shown(**given: object) -> tuple[dict[str, str], dict[str, str]]:
+        store.log_params(run, given)
+        data = store.client.get_run(run).data
+        return data.params, {k: v for k, v in data.tags.items() if k.startswith("param.")}
+
+    first = {"steps": "6", "checkpoint.keep": "1"}
+    assert shown(steps=6, checkpoint={"keep": 1}) == (first, {})
+    now = {**first, "processes": "2"}
+    changed = {"param.checkpoint.keep": "3"}
+    assert shown(steps=6, checkpoint={"keep": 3}, processes=2) == (now, changed)
+    assert shown(steps=6, checkpoint={"keep": 1}) == (now, {"param.checkpoint.keep": "1"})
+    many = {f"p{i}": i for i in range(250)}
+    assert len(shown(**many)[0]) == 253, "more than MLflow takes at once"
+
+
 def test_a_run_whose_process_is_gone_ends_as_killed_at_its_last_figure(store: Tracking) -> None:
     code = (
         "import sys; from pathlib import Path\n"
@@ -72,16 +93,24 @@ def test_a_run_whose_process_is_gone_ends_as_killed_at_its_last_figure(store: Tr
 def test_a_point_that_is_logged_again_stays_one(store: Tracking) -> None:
     run = store.start_run("stage", {})
     points = [Point("loss", 3.0 - i, 1_000 + i, i) for i in range(3)]
+    diverged = [Point("nan", v, 1_000, 0) for v in (float("nan"), float("inf"))]
     for _ in range(2):
-        store.log_points(run, points)
+        store.log_points(run, [*points, *diverged])
+    assert len(store.client.get_metric_history(run, "nan")) == 2
     history = store.client.get_metric_history(run, "loss")
     assert [(m.step, m.value, m.timestamp) for m in history] == [
         (0, 3.0, 1000), (1, 2.0, 1001), (2, 1.0, 1002),
     ]  # fmt: skip
-    assert store.last_steps(run) == {"loss": 2}
+    assert store.last_steps(run) == {"loss": 2, "nan": 0}
     before = time.time_ns() // 1_000_000
-    store.log_values(run, {"gain": 1.0, "loss": 9.0, "bad": float("nan"), "a": {"b=c": 2}})
-    assert store.client.get_run(run).data.metrics == {"loss": 1.0, "gain": 1.0, "a.b_c": 2.0}
+    figures = {"gain": 1.0, "loss": 9.0, "bad": float("nan"), "note": "text", "a": {"b=c": 2}}
+    store.log_values(run, figures)
+    found = store.client.get_run(run).data.metrics
+    assert (
+        math.isnan(found.pop("bad"))
+        and found.pop("nan")
+        and found == {"loss": 1.0, "gain": 1.0, "a.b_c": 2.0}
+    )
     (figure,) = store.client.get_metric_history(run, "gain")
     assert before <= figure.timestamp <= time.time_ns() // 1_000_000
 

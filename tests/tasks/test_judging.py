@@ -1,3 +1,7 @@
+import json
+from collections.abc import Callable
+from hashlib import blake2b
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +11,12 @@ import pytest
 
 from headrace.infra import releases
 from headrace.infra.errors import InputError, UsageError, ValidationError
+from headrace.infra.lineage import is_heldout
 from headrace.infra.settings import Shared
+from headrace.infra.tracking import milliseconds
 from headrace.tasks.judging import (
     decide,
+    evaluate_model,
     heldout_documents,
     promote,
     read_suite,
@@ -191,3 +198,34 @@ def test_the_gates_run_has_its_pages_and_plots(state: Path) -> None:
     assert [f for f in files if f.startswith("plots/") and f.endswith(".svg")]
     tags = client.get_run(made["run_id"]).data.tags
     assert tags["gate_decision"] == "promote" and tags["folder"] == "runs/one"
+
+
+def test_an_evaluation_is_a_run_with_its_figures_and_text(
+    state: Path,
+    tmp_path: Path,
+    champion: Callable[..., str],
+    release: Callable[..., str],
+) -> None:
+    said = (f"The court of {i} heard the case and put it off." for i in count())
+    heldout = (t for t in said if is_heldout(blake2b(t.encode(), digest_size=16).hexdigest()))
+    texts = list(islice(heldout, 3))
+    corpus = release("r" * 8, texts)
+    manifest = Path(corpus) / "manifest.json"
+    totals = {"read": 3, "kept": 3}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "totals": totals}))
+    champion("ppo-1", corpus, model=True)
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"text": texts[0], "lang": "en"}) + "\n")
+    before, client = milliseconds(), tracking().client
+    own = evaluate_model.fn("champion", None, Shared())
+    given = evaluate_model.fn("champion", str(tmp_path / "suite.jsonl"), Shared())
+    assert own["run_id"] != given["run_id"]
+    for answer in (own, given):
+        run = client.get_run(answer["run_id"])
+        figure = answer["metrics"]["bits_per_byte"]["value"]
+        assert run.data.metrics["bits_per_byte.value"] == pytest.approx(figure)
+        assert run.data.tags["stage"] == "evaluate"
+        assert before <= run.info.start_time < run.info.end_time
+    (text,) = client.get_run(own["run_id"]).inputs.dataset_inputs
+    assert text.dataset.digest == "r" * 8
+    assert client.get_run(given["run_id"]).data.tags["suite"].endswith("suite.jsonl")
+    assert evaluate_model.fn("champion", None, Shared())["run_id"] == own["run_id"]

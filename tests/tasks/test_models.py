@@ -4,7 +4,7 @@ import pytest
 
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.settings import Shared
-from headrace.tasks.drift import reference_of
+from headrace.tasks.beforehand import reference_of
 from headrace.tasks.models import lineage_of, resolve_model
 
 

@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +11,7 @@ import pytest
 
 from headrace.infra import storage
 from headrace.infra.errors import DeadlineError, UsageError
+from headrace.infra.tracking import Tracking
 from headrace.tasks.recording import (
     chain_run,
     close_chain,
@@ -52,6 +57,21 @@ def test_a_chain_lasts_until_it_is_closed(state: Path) -> None:
     assert found.info.status == "FINISHED"
     assert found.info.end_time >= found.info.start_time
     assert open_chain("retrain", "identity", {}) == run
+
+
+def test_a_run_that_is_opened_late_lasts_as_long_as_its_work(state: Path) -> None:
+    """A gate's run is opened when all is scored, a chain's when its text is curated."""
+    gate = record_stage("gate", state / "runs" / "ppo-1", {"gain": 1.0}, {}, {}, began=10_000)
+    chain = open_chain("chain", "identity", {}, began=20_000)
+    close_chain(chain, "promote", "1")
+    assert (info(gate).start_time, info(chain).start_time) == (10_000, 20_000)
+
+
+def test_figures_of_slices_have_names_that_mlflow_takes(state: Path) -> None:
+    figures = {"bits": {"domain=law/tax?": {"value": 1.0}, "lang=中文": {"value": 2.0}}}
+    run = record_stage("evaluate", state / "runs" / "evaluate-1", figures, {}, {})
+    metrics = tracking().client.get_run(run).data.metrics
+    assert metrics == {"bits.domain_law_tax_.value": 1.0, "bits.lang_中文.value": 2.0}
 
 
 def trained(folder: Path, steps: range) -> None:
@@ -113,6 +133,83 @@ def test_a_stage_is_seen_while_it_works_and_continues_after_a_fault(state: Path)
     with stage_run("pretrain", folder, settings, tags) as record:
         assert record({"gain": 0.5}) == run, "once recorded it is left alone"
     assert info(run).end_time == done.end_time and only_run("pretrain") == run
+
+
+def test_a_stage_that_resumes_with_another_setting_is_recorded(state: Path) -> None:
+    folder = state / "runs" / "pretrain-1"
+    with (
+        pytest.raises(UsageError),
+        stage_run("pretrain", folder, {"steps": 6, "processes": 1}, {}, every=0.1),
+    ):
+        trained(folder, range(1, 4))
+        raise UsageError("the disk is full", "make room")
+    with stage_run("pretrain", folder, {"steps": 6, "processes": 2}, {}) as record:
+        trained(folder, range(4, 7))
+        run = record({"gain": 0.5})
+    assert info(run).status == "FINISHED" and only_run("pretrain") == run
+    client = tracking().client
+    assert [m.step for m in client.get_metric_history(run, "loss")] == list(range(1, 7))
+    data = client.get_run(run).data
+    assert data.params == {"steps": "6", "processes": "1"}
+    assert data.tags["param.processes"] == "2"
+    assert "error" not in data.tags, "it is no longer true of a run that finished"
+
+
+@pytest.mark.parametrize("figures", [True, False])
+def test_a_stage_that_fails_at_once_leaves_a_run_with_its_last_figures(
+    state: Path, figures: bool
+) -> None:
+    folder = state / "runs" / "pretrain-1"
+    with pytest.raises(UsageError), stage_run("pretrain", folder, {"steps": 6}, {}):
+        if figures:
+            trained(folder, range(1, 4))
+        raise UsageError("the data are damaged", "fix them")
+    run = only_run("pretrain")
+    data = tracking().client.get_run(run).data
+    assert info(run).status == "FAILED" and data.tags["error"] == "the data are damaged"
+    assert (data.metrics.get("loss") == pytest.approx(2.7)) == figures
+
+
+def test_the_end_of_a_failed_stage_waits_for_no_server(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = state / "runs" / "pretrain-1"
+    monkeypatch.setattr(Tracking, "answers", lambda _: False)
+    with pytest.raises(UsageError), stage_run("pretrain", folder, {}, {}):
+        raise UsageError("no", "fix")
+    store = tracking()
+    assert store.client.search_runs([store.experiment()]) == []
+
+
+def test_a_second_command_on_a_stage_waits_and_leaves_its_run_alone(state: Path) -> None:
+    """It has neither the run nor the curves before the first is done, and Ctrl-C there ends it."""
+    folder = state / "runs" / "pretrain-1"
+    code = (
+        "import signal, sys; from pathlib import Path\n"
+        "from headrace.tasks.recording import stage_run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('begins', flush=True)\n"
+        "with stage_run('pretrain', Path(sys.argv[1]), {}, {}, every=0.1) as record:\n"
+        "    print(record({'gain': 9.0}))\n"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    env = {**os.environ, "HEADRACE_HOME": str(state)}
+    with stage_run("pretrain", folder, {}, {}, every=0.1) as record:
+        others = [
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in "ab"
+        ]
+        for other in others:
+            assert other.stdout is not None and other.stdout.readline() == "begins\n"
+        trained(folder, range(1, 4))
+        time.sleep(2)
+        others[0].send_signal(signal.SIGINT)
+        assert others[0].communicate(timeout=120)[0] == ""
+        run = record({"gain": 0.5})
+    assert others[1].communicate(timeout=120)[0].split()[-1] == run == only_run("pretrain")
+    assert info(run).status == "FINISHED"
+    client = tracking().client
+    assert [m.step for m in client.get_metric_history(run, "loss")] == [1, 2, 3]
+    assert client.get_run(run).data.metrics["gain"] == 0.5
 
 
 def test_a_stage_that_was_done_before_keeps_its_duration(state: Path) -> None:

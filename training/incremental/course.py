@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from headrace.infra import console, storage
+from headrace.infra import console, step_count, storage
 from headrace.training import checkpoint
 from headrace.training.engine import Engine
 from headrace.training.incremental.replay import Rows, separate
@@ -146,6 +146,7 @@ class Trainer:
             begin, loss = found.step, float(found.state["loss"])
             checks = tuple(Check(**c) for c in found.state["checks"])
         self._cut_metrics(begin)
+        step_count.write(self.folder, len(batches))
         if validation is not None and not checks:
             checks = (self._check(0, validation),)
         step = begin
