@@ -39,7 +39,7 @@ BUILD_STEP = "headrace.flows.parameters.kept_parameters"
 
 class _Pool(Settings):
     name: str
-    """Work pool of the server."""
+    """Work pool of the server; `spark` and `training` stand for those that `pools` names."""
     work_queue_name: str | None = None
     """Queue of the pool; None: its default."""
     job_variables: dict[str, Any] = Field(default_factory=dict)
@@ -261,6 +261,9 @@ def read_forms(path: Path, kept: dict[str, Any]) -> list[Form]:
         given = file.section("deployments", i, "parameters")
         filled = fill(flow, kept.get(flow.name, {}), given)
         pull = whole.pull if entry.pull is None else entry.pull
+        pool = entry.work_pool
+        named = {"name": kept.get("pools", {}).get(pool.name, pool.name)}
+        entry = entry.model_copy(update={"work_pool": pool.model_copy(update=named)})
         form = Form(entry=entry, flow=flow, parameters=filled, pull=pull)
         at = file.at(("deployments", i, "triggers"))
         for trigger in entry.triggers:

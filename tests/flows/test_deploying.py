@@ -73,7 +73,7 @@ def test_deploy_keeps_what_it_was_told(on_server: str, tmp_path: Path) -> None:
     first = deploy(sets(input=[str(text)], notify={"webhook": TOKEN}, settle_seconds=5))
     assert {c["setting"] for c in first["changed"]} == {"input", "notify.webhook", "settle_seconds"}
     second = deploy(sets(retrain={"cooldown_minutes": 30}))
-    assert second["changed"] == [{"setting": "retrain.cooldown_minutes", "from": 0.0, "to": 30.0}]
+    assert second["changed"] == [{"setting": "retrain.cooldown_minutes", "from": 360.0, "to": 30.0}]
     there = deployments(on_server)
     assert there["curate/daily"]["parameters"]["input"] == [str(text)]
     assert there["monitor/hourly"]["parameters"]["settings"]["inbox"]["settle_seconds"] == 5

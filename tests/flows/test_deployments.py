@@ -69,6 +69,11 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
     assert relative["monitor"]["inbox"] == str(Path("in").absolute())
 
 
+def test_the_pools_of_the_file_are_those_of_the_settings() -> None:
+    kept = {**KEPT, "pools": {"spark": "cpu", "training": "gpu"}}
+    assert {form.entry.work_pool.name for form in read_forms(SHIPPED, kept)} == {"cpu", "gpu"}
+
+
 SCHEDULED = "headrace.flows.scheduled.curate"
 
 
