@@ -32,7 +32,7 @@ class HeadraceError(Exception):
 
 
 class DeadlineError(HeadraceError):
-    """The time that a job was given is over; it can be gone on with."""
+    """The time that a job was given is over; the same command resumes."""
 
 
 class ResourceError(HeadraceError):
@@ -61,7 +61,7 @@ class UnansweredError(InputError):
 
 
 class UnreadableError(InputError):
-    """Too many records are unreadable: it is the text itself, and no second try mends it."""
+    """Too many records are unreadable: it is the text itself, and a second try won't help."""
 
 
 class GoneError(InputError):
@@ -69,7 +69,7 @@ class GoneError(InputError):
 
 
 class ValidationError(HeadraceError):
-    """An expectation failed, or there is too little text to go on."""
+    """An expectation failed, or there is too little text for it."""
 
     code = 4
 
