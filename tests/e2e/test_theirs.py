@@ -186,6 +186,13 @@ def test_runs_and_their_artifacts_go_to_their_mlflow(theirs: Theirs) -> None:
     assert not (theirs.home / "mlflow.db").exists()
 
 
+def test_a_shell_without_their_address_is_refused_by_name(theirs: Theirs) -> None:
+    for verb in (("status",), ("gc", "--keep", "0")):
+        code, said, _ = theirs.run(*verb, MLFLOW_TRACKING_URI="")
+        address = theirs.variables["MLFLOW_TRACKING_URI"]
+        assert code == 2 and f"export MLFLOW_TRACKING_URI={address}" in said["error"]["hint"]
+
+
 def test_env_prints_their_addresses_and_credentials(theirs: Theirs) -> None:
     _, said, _ = theirs.run("env")
     assert theirs.variables.items() <= said.items() and "SPARK_CONF_DIR" in said

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from headrace.flows.cli import cli, spread
 from headrace.flows.command import SECRET, Call, without_values
-from headrace.infra import audit
+from headrace.infra import audit, kept_registry
+from headrace.infra.home import Home
 from headrace.infra.settings import Shared
 from headrace.tasks.settings import PretrainVerb
 
@@ -298,6 +299,26 @@ def test_an_empty_state_folder_has_no_litter(tmp_path: Path) -> None:
     code, said, _ = headrace("gc", "--keep", "0", home=tmp_path)
     nothing = {"removed": [], "kept": [], "expired": [], "prefect": {"runs": 0, "events": 0}}
     assert code == 0 and said == {**nothing, "bytes": 0, "dry_run": False}
+
+
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [("gc --keep 0", 2), ("gc --keep 0 --dry-run", 2), ("status", 2), ("env", 2), ("doctor", 2),
+     ("rollback --by A --why b", 2), ("deploy", 2), ("up", 2), ("alert --window w.jsonl", 2),
+     ("audit verify", 0), ("down", 0)],
+)  # fmt: skip
+def test_a_shell_that_does_not_name_the_folders_registry_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, code: int
+) -> None:
+    kept_registry.note(Home(tmp_path / "h"), "https://mlflow.example", own=False)
+    (tmp_path / "w.jsonl").write_text('{"text": "x"}\n')
+    monkeypatch.chdir(tmp_path)
+    found, said, _ = headrace(*verb.split(), home=tmp_path / "h")
+    assert found == code, said
+    if code:
+        text = json.dumps(said)
+        assert "export MLFLOW_TRACKING_URI=https://mlflow.example" in text, said
+        assert not (tmp_path / "h" / "mlflow.db").exists()
 
 
 @pytest.mark.server
