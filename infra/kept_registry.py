@@ -27,7 +27,7 @@ OWN: None = None
 
 
 def file(home: Home) -> Path:
-    """Where it is kept; whoever moves to another registry on purpose removes it."""
+    """Where it is kept; whoever moves to another registry on purpose writes its address there."""
     return home.root / "registry.json"
 
 
@@ -41,7 +41,8 @@ def check(home: Home, found: Endpoints) -> None:
     used = _place(home, found.mlflow.url, found.mlflow.own)
     if not known or place == used:
         return
-    leave = f"to begin a new registry there, remove {file(home)}"
+    other = json.dumps({"tracking_uri": used})
+    leave = f"to keep to another registry from now on, write {other} into {file(home)}"
     if place is OWN:
         raise UsageError(
             f"{home.root} keeps its models in its own store, and {servers.MLFLOW} names "
@@ -88,8 +89,8 @@ def recorded(home: Home) -> tuple[bool, str | None]:
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"{path}: this doesn't say which registry the state folder keeps to",
-            f"restore it from a backup; or set {servers.MLFLOW} as it was, or unset it for the own "
-            f"store, and remove {path}",
+            'restore it from a backup, or write {"tracking_uri": "http://HOST:PORT"} into it, null '
+            "for the folder's own store",
         ) from None
     up = stack.running(home)
     if up is not None and all(s["name"] != "mlflow" for s in up.services):

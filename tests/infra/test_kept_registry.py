@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,8 +61,15 @@ def test_another_registry_than_the_kept_one_is_refused(
     if noted != "own":
         kept = noted.replace("u:secret@", "")
         assert f"export {servers.MLFLOW}={kept} " in error.value.hint
-    kept_registry.file(home).unlink()  # as the hint says, on purpose
+    as_it_says(home, error.value)
     kept_registry.check(home, endpoints(home))
+
+
+def as_it_says(home: Home, error: UsageError) -> None:
+    """Move to the other registry on purpose."""
+    found = re.search(r"write (\{.*\}) into (\S+)", error.hint)
+    assert found is not None and found[2] == str(kept_registry.file(home))
+    kept_registry.file(home).write_text(found[1])
 
 
 def test_no_password_is_noted_and_the_first_note_stays(tmp_path: Path) -> None:
@@ -98,8 +106,10 @@ def test_a_folder_of_an_earlier_version_keeps_to_its_own_store_once_it_has_a_mod
     store.client.create_registered_model("m")
     run = store.start_run("r", {})
     store.client.create_model_version("m", "s", run)
-    with pytest.raises(UsageError, match="in its own store"):
+    with pytest.raises(UsageError, match="in its own store") as error:
         kept_registry.check(home, endpoints(home))
+    as_it_says(home, error.value)
+    kept_registry.check(home, endpoints(home))
 
 
 @pytest.fixture
@@ -143,8 +153,12 @@ def test_the_own_stack_up_and_down_is_one_registry_however_it_is_named(
 
 def test_a_stack_that_is_up_for_another_server_counts_before_anything_is_noted(up: Any) -> None:
     home = up(A, "prefect")
-    with pytest.raises(UsageError, match=f"keeps its models on {A}, and {servers.MLFLOW} names no"):
+    with pytest.raises(
+        UsageError, match=f"keeps its models on {A}, and {servers.MLFLOW} names no"
+    ) as error:
         kept_registry.check(home, endpoints(home))
+    as_it_says(home, error.value)
+    kept_registry.check(home, endpoints(home))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"tracking_uri": 1}', b"\xff"])
