@@ -24,13 +24,13 @@ from pydantic import BaseModel
 
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
-from headrace.infra import pools, stack, storage
+from headrace.infra import model_owner, pools, stack, storage
 from headrace.infra.config_file import Config
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.home import home
 from headrace.infra.lock import exclusive
-from headrace.infra.prefect_api import pages
+from headrace.infra.prefect_api import pages, request
 from headrace.infra.profiles import LOCAL, profile_settings
 from headrace.infra.walk import expand
 from headrace.tasks import kept_settings, notices, records
@@ -38,6 +38,9 @@ from headrace.tasks.alerts import send_outbox
 from headrace.tasks.judging import policy_of
 from headrace.tasks.kept_settings import Kept
 from headrace.tasks.settings import DeployVerb
+
+_WHOSE = "headrace_deployments"
+"""Variable of a Prefect server of others: which state folder each deployment is of."""
 
 
 def deploy(given: list[Config], profile: str | None = None, reset: bool = False) -> dict[str, Any]:
@@ -67,12 +70,15 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
         with _server() as client:
             pools.make(prefect.url, new.pools, prefect.own)
             _check_pools(client, forms)
+            there = {form.name: _found(client, form.name) for form in forms}
+            if not prefect.own:
+                _claim(prefect.url, [name for name, found in there.items() if found], forms)
             # Before anything is registered: whatever comes between, the next `deploy` knows it.
             kept_settings.keep(kept, given, profile, new)
             left = kept_settings.left()
             registered, edited = [], []
             for form in forms:
-                found = _found(client, form.name)
+                found = there[form.name]
                 if found is not None and form.name in left:
                     edited += _edited(form, found.parameters, left[form.name])
                 left[form.name] = form.parameters
@@ -202,6 +208,34 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _leaves(inner, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", inner
+
+
+def _claim(api: str, there: list[str], forms: list[Form]) -> None:
+    """Note on a server of others whose deployments these are.
+
+    Args:
+        api: of the server.
+        there: names of those that are registered already.
+        forms: what this state folder registers.
+
+    Raises:
+        UsageError: one that is there is another state folder's.
+    """
+    place = model_owner.place(home())
+    found = request(api, "POST", "/variables/filter", {"variables": {"name": {"any_": [_WHOSE]}}})
+    whose: dict[str, Any] = dict(found[0]["value"]) if found else {}
+    for name in there:
+        if (other := whose.get(name, place)) != place:
+            raise UsageError(
+                f"the deployment {name} is that of the state folder {other}",
+                "deploy it there; give yours names of their own in a file (--set file=FILE); or, "
+                f"where that folder is no more, `prefect deployment delete {name}`",
+            )
+    new = {**whose, **{form.name: place for form in forms}}
+    if not found:
+        request(api, "POST", "/variables/", {"name": _WHOSE, "value": new})
+    elif new != whose:
+        request(api, "PATCH", f"/variables/name/{_WHOSE}", {"value": new})
 
 
 def register(

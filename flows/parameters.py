@@ -25,7 +25,7 @@ from headrace.tasks.settings import (
 
 
 def kept_parameters() -> dict[str, Any]:
-    """{flow: its parameters}, `model` and `pools`, of the settings that `headrace deploy` keeps.
+    """{flow: its parameters}, `model` and `pools`, of the settings that `deploy` keeps.
 
     Raises:
         UsageError: `deploy.json` is damaged.

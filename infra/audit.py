@@ -119,6 +119,15 @@ def _signature_holds(entry: dict[str, Any], known: dict[str, bytes]) -> bool:
     return hmac.compare_digest(str(entry.get(_SIGNATURE)), audit_key.sign(key, content))
 
 
+def first_hash(path: Path) -> str | None:
+    """The hash of a file's first line, by which copies of it know each other; None without one."""
+    try:
+        with path.open("rb") as lines:
+            return str(json.loads(lines.readline())["hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def verify(path: Path) -> dict[str, Any]:
     """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`, `unsigned`}.
 

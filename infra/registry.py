@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import audit, kept_registry
+from headrace.infra import audit, kept_registry, model_owner
 from headrace.infra.errors import NotPromotedError, UsageError
 from headrace.infra.home import Home
 from headrace.infra.tracking import Tracking, found_or_none
@@ -169,7 +169,7 @@ class Registry:
             # Sending it takes its time, and nobody's decision waits for it.
             source = self.tracking.log_model(run, export, self.name)
         with audit.locked(home.audit):
-            self._repair()
+            self._begin_decision()
             if found := self._found(run, export):
                 number = found.number
                 self._tag_again(number, tags)
@@ -240,7 +240,7 @@ class Registry:
         """
         self.version(number)
         with audit.locked(self.tracking.home.audit):
-            self._repair()
+            self._begin_decision()
             if not self._settled(number, expected, run_id):
                 self._decide(PROMOTE, number, expected, number, who, why, run_id, **evidence)
 
@@ -264,7 +264,7 @@ class Registry:
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
-            self._repair()
+            self._begin_decision()
             found, now = self.version(number), self._alias(CHAMPION)
             if found.number == now:
                 hint = (
@@ -303,7 +303,7 @@ class Registry:
         """
         who, why = _said("--by", who), _said("--why", why)
         with audit.locked(self.tracking.home.audit):
-            self._repair()
+            self._begin_decision()
             stack = self._champions()
             now = stack.pop() if stack else None
             skipped = []
@@ -375,7 +375,7 @@ class Registry:
             NotPromotedError: another champion has come in since the comparison.
         """
         with audit.locked(self.tracking.home.audit):
-            self._repair()
+            self._begin_decision()
             if self._settled(number, expected, run_id):
                 return False
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
@@ -403,7 +403,25 @@ class Registry:
         with audit.locked(self.tracking.home.audit):
             self._repair()
 
+    def _begin_decision(self) -> None:
+        """Repair, before this folder decides on the model; inside the audit file's lock.
+
+        Raises:
+            UsageError: another state folder decides on it.
+        """
+        if decided_at := self._other():
+            raise model_owner.refuse(self.name, decided_at)
+        self._repair()
+
+    def _other(self) -> str | None:
+        """Where another state folder decides on this model, on a server that both use."""
+        if not self.tracking.shared:
+            return None
+        return found_or_none(lambda: model_owner.other(self.client, self.name, self.tracking.home))
+
     def _repair(self) -> None:
+        if self._other():
+            return
         torn = audit.unfinished(self.tracking.home.audit)
         if torn and torn.get("model") == self.name and self._carried_out(torn):
             audit.finish(self.tracking.home.audit, torn)
@@ -483,6 +501,8 @@ class Registry:
             **{place: tags.get(place) for place in PLACES},
             **evidence,
         )
+        if self.tracking.shared:
+            model_owner.claim(self.client, self.name, self.tracking.home)
         self._follow(made)
         return made
 

@@ -20,6 +20,7 @@ import psutil
 
 from headrace.infra import mlflow_artifacts, mlflow_model, releases, servers, storage
 from headrace.infra.home import Home
+from headrace.infra.lineage import digest
 from headrace.infra.supervisor import answers
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -55,6 +56,17 @@ class Tracking:
         if own and not self._served:
             _adopt(self.uri, home)
         self.client: Any = MlflowClient(self.uri, self.uri)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other state folders may use the store too."""
+        return self.artifacts is None
+
+    def _own_key(self, key: str) -> str:
+        """A lineage key as the store has it: folders that share one do the same work apart."""
+        if not self.shared:
+            return key
+        return f"{key}-{digest([socket.gethostname(), str(self.home.root)])[:12]}"
 
     @property
     def _served(self) -> bool:
@@ -99,7 +111,7 @@ class Tracking:
 
     def _with_key(self, key: str, condition: str) -> list[str]:
         found = self.client.search_runs(
-            [self.experiment()], f"tags.`headrace.key` = '{key}' and {condition}"
+            [self.experiment()], f"tags.`headrace.key` = '{self._own_key(key)}' and {condition}"
         )
         return [str(run.info.run_id) for run in found]
 
@@ -123,6 +135,8 @@ class Tracking:
         if parent:
             all_tags["mlflow.parentRunId"] = parent
         key = tags.get("headrace.key")
+        if key:
+            all_tags["headrace.key"] = self._own_key(key)
         if key and (interrupted := self._with_key(key, "status != 'FINISHED'")):
             run_id = interrupted[0]
             if "error" in self.client.get_run(run_id).data.tags:  # of the attempt before

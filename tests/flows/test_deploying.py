@@ -282,6 +282,17 @@ def test_on_a_busy_server_the_status_shows_what_is_headraces(
     assert any("work pool spark" in p for p in said["paused"])
 
 
+def test_deployments_of_another_state_folder_are_not_overwritten(
+    on_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy([])
+    before, whose = deployments(on_server), home().root
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "another"))
+    with pytest.raises(UsageError, match=f"is that of the state folder .*{whose}"):
+        deploy(sets(settle_seconds=9))
+    assert deployments(on_server) == before and not kept_settings.path().exists()
+
+
 def test_a_release_starts_what_follows_it_once(on_server: str) -> None:
     deploy([])
     release = {"release": "/r/releases/abc", "release_id": "abc"}

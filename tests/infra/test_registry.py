@@ -463,3 +463,42 @@ def test_an_alias_edit_in_mlflow_is_reported_where_it_is_undone(
     assert decisions(models) == decisions_before, "it decides nothing"
     models.decide(v2, True, "A", "better")
     assert models.rollback("A", "b")["to"] == v1
+
+
+def test_two_folders_on_one_server_do_not_undo_each_others_decisions(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'theirs.db'}"
+    first, second = (Tracking(Home(tmp_path / name), uri, own=False) for name in ("a", "b"))
+    models, others = Registry(first, "m"), Registry(second, "m")
+    run, folder = export(first, "one")
+    version = models.register(run, folder, str(first.home.root / "releases" / "r"), {})
+    models.move_champion(version, None, "gate", "better", run)
+
+    run, folder = export(second, "one")
+    with pytest.raises(UsageError, match=f"is decided on by .*{first.home.root}"):
+        others.register(run, folder, str(second.home.root / "releases" / "r"), {})
+    with pytest.raises(UsageError, match="is decided on by"):
+        others.decide(version, False, "A", "no")
+    audit.append(second.home.audit, action="promote", model="m", **{"from": None}, to="7")
+    others.repair()
+    seen = others.current()
+    assert others.waiting() == [] and seen is not None and seen.number == version
+    assert models.champion().number == version
+    actions = [[e["action"] for e in audit.read(s.home.audit)] for s in (first, second)]
+    assert actions == [["promote"], ["promote"]], "nothing was set back"
+
+    # A backup of the folder that decides is the same folder.
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "audit.jsonl").write_bytes(first.home.audit.read_bytes())
+    restored = Registry(Tracking(Home(tmp_path / "c"), uri, own=False), "m")
+    with pytest.raises(UsageError, match="is the champion already"):
+        restored.decide(version, True, "A", "again")
+
+
+def test_two_folders_on_one_server_have_runs_of_their_own(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'theirs.db'}"
+    first, second = (Tracking(Home(tmp_path / name), uri, own=False) for name in ("a", "b"))
+    one = first.start_run("stage", {"headrace.key": "k"})
+    assert second.start_run("stage", {"headrace.key": "k"}) != one
+    assert first.start_run("stage", {"headrace.key": "k"}) == one, "it continues"
+    first.finish(one)
+    assert first.find_run("k") == one and second.find_run("k") is None
