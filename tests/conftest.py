@@ -43,17 +43,20 @@ _NOT_THEIRS = (
 """What names a server, and what a test's own process may have joined (servers.join)."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_audit_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One audit key for all tests, which is not the user's; what a session shares needs it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        file = tmp_path_factory.getbasetemp() / "audit-key" / "audit.key"
+        patch.setenv("HEADRACE_AUDIT_KEY_FILE", str(file))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HEADRACE_PROGRESS_FD", "AWS_ENDPOINT_URL", *_NOT_THEIRS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setenv("HEADRACE_AUDIT_KEY_FILE", str(_key_file(tmp_path_factory)))
-
-
-def _key_file(folders: pytest.TempPathFactory) -> Path:
-    """One audit key for all tests, which is not the user's."""
-    return folders.getbasetemp() / "audit-key" / "audit.key"
 
 
 @pytest.fixture
