@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -242,6 +243,9 @@ def serve(pool: str, kind: str, ended: Ended, guard: Callable[[], object], every
         beside.append((keep_tidy, (home(), keep)))
     for target, args in beside:
         threading.Thread(target=target, args=args, daemon=True).start()
+    # Prefect's worker ends on SIGTERM by sending itself a SIGINT, which is ignored in what a shell
+    # starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = ["prefect", "worker", "start", "--pool", pool, "--type", kind]
     sys.argv = [*worker, "--name", f"headrace-{pool}", "--limit", "1"]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -265,7 +266,10 @@ def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone
     deployment = request(api, "POST", "/deployments/", body)["id"]
     log = tmp_path / "worker.log"
     with open(log, "wb") as out:
+        # As a shell starts what it puts into the background: SIGINT is ignored.
+        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
         worker = subprocess.Popen(command("p"), env=env, stdout=out, stderr=out)
+        signal.signal(signal.SIGINT, ignored)
     try:
         end = time.monotonic() + 200
         while not any(
@@ -292,5 +296,5 @@ def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone
             time.sleep(1)
     finally:
         worker.terminate()
-        worker.wait(180)
+        worker.wait(60)
     assert worker.returncode == 0, "as Prefect's own worker ends"
