@@ -815,7 +815,7 @@ def main(argv: list[str] | None = None) -> None:
         if reads:
             # MLflow's client would try for minutes to reach a server that is away.
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        fresh = not home().begun()
+        fresh, made = not home().begun(), not home().root.exists()
         looks = fresh and (named is None or reads)
         try:
             if not looks:
@@ -824,7 +824,7 @@ def main(argv: list[str] | None = None) -> None:
         except (OSError, UsageError) as error:
             finish(as_json, functools.partial(_refuse_state, error))
         if fresh and not looks:
-            atexit.register(_leave_nothing, home().root)
+            atexit.register(_leave_nothing, home().root, made)
         signal.signal(signal.SIGTERM, _stop)
         log.info("headrace %s (HEADRACE_HOME %s)", " ".join(without_values(arguments)), home().root)
     try:
@@ -839,10 +839,11 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(143)
 
 
-def _leave_nothing(root: Path) -> None:
-    """Remove a state folder that this command has made, where only its log came to be there.
+def _leave_nothing(root: Path, made: bool) -> None:
+    """Remove the log of a call that was refused, where nothing else came to be in a state folder.
 
-    That of a call that was refused; with a trace of an unexpected fault the log stays.
+    The folder too, where this command has `made` it; with a trace of an unexpected fault the log
+    stays.
     """
     log = root / "logs" / "headrace.log"
     with contextlib.suppress(OSError):
@@ -850,7 +851,8 @@ def _leave_nothing(root: Path) -> None:
         if alone and b"ends with 1:" not in log.read_bytes():
             log.unlink()
             log.parent.rmdir()
-            root.rmdir()
+            if made:
+                root.rmdir()
 
 
 def _refuse_state(error: OSError | UsageError) -> Answer:

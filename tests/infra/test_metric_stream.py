@@ -204,7 +204,7 @@ def test_an_outage_of_the_server_holds_up_no_stage_and_loses_no_figure(tmp_path:
         "HEADRACE_MLFLOW_STORE": f"sqlite:///{home / 'mlflow.db'}",
         "HEADRACE_MLFLOW_ARTIFACTS": (home / "mlartifacts").as_uri(),
     }
-    home.mkdir()
+    home.mkdir(mode=0o700)
     url = f"http://127.0.0.1:{port}"
     login = servers.own_mlflow(url, credentials.make(Home(home)).mlflow_password).variables
     command = [sys.executable, "-m", "headrace.infra.mlflow_server", str(port)]

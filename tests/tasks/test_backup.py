@@ -203,7 +203,7 @@ def test_a_killed_backup_does_not_look_whole_and_the_next_one_is(
     assert tree(brought_back(target, tmp_path / "new", monkeypatch)) == FILES
 
 
-def test_an_older_backup_at_the_same_place_is_reported_by_verify(
+def test_an_older_backup_in_the_folders_place_is_taken_as_it_is(
     champion: Callable[..., str], release: Callable[..., str], state: Path, tmp_path: Path
 ) -> None:
     one = release("one", ["text"])
@@ -215,9 +215,6 @@ def test_an_older_backup_at_the_same_place_is_reported_by_verify(
     assert answer["missing_keys"] == [] and answer["audit_lines"] == 1
     last = audit.read(state / "audit.jsonl")[-1]
     assert last["to"] == "1"
-    with pytest.raises(Exception, match="the last line is missing, of 2 recorded") as error:
-        audit.verify(state / "audit.jsonl")
-    Path(str(error.value.hint).rpartition("remove ")[2]).unlink()  # type: ignore[attr-defined]
     assert audit.verify(state / "audit.jsonl")["lines"] == 1
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.expectations.drift import DriftSettings
+from headrace.infra.home import home
 from headrace.infra.settings import Shared
 from headrace.tasks import drift
 from headrace.tasks.drift import alert_payload, compare_texts, content_hashes, still_drifts
@@ -150,14 +151,15 @@ def test_an_alert_ends_where_the_champion_has_learned_the_shift_meanwhile(
     window = window_file(tmp_path / "sea.jsonl", texts("sea", 60, 3))
     settings = RetrainVerb.model_validate({"monitor": FEW.model_dump()})
     assert still_drifts(window, settings), "raw text has no verdict: its alert stands"
-    inbox = tmp_path / f"000001{WINDOW}"
+    inbox = home().windows / f"000001{WINDOW}"
+    inbox.parent.mkdir(parents=True, exist_ok=True)
     state = Path(window).stat()
     from headrace.infra.lineage import sha256
 
     file = {"uri": window, "bytes": state.st_size, "changed": state.st_mtime_ns,
             "sha256": sha256(window)}  # fmt: skip
     inbox.write_text(json.dumps({"inbox": str(tmp_path), "files": [file]}))
-    verdict = tmp_path / f"000001{VERDICT}"
+    verdict = inbox.with_name(f"000001{VERDICT}")
 
     def judged(drifted: bool, reference: str | None) -> None:
         verdict.write_text(json.dumps({"drift": drifted, "reference": reference}))
