@@ -158,11 +158,21 @@ def test_an_alert_ends_where_the_champion_has_learned_the_shift_meanwhile(
 
     file = {"uri": window, "bytes": state.st_size, "changed": state.st_mtime_ns,
             "sha256": sha256(window)}  # fmt: skip
-    inbox.write_text(json.dumps({"inbox": str(tmp_path), "files": [file]}))
+    made = {"number": 1, "made": "2026-11-27T00:00:00+00:00"}
+    inbox.write_text(json.dumps({"inbox": str(tmp_path), "files": [file], **made}))
     verdict = inbox.with_name(f"000001{VERDICT}")
 
     def judged(drifted: bool, reference: str | None) -> None:
-        verdict.write_text(json.dumps({"drift": drifted, "reference": reference}))
+        verdict.write_text(
+            json.dumps(
+                {
+                    "window": str(inbox),
+                    "judged": made["made"],
+                    "drift": drifted,
+                    "reference": reference,
+                }
+            )
+        )
 
     judged(True, "w1")
     assert still_drifts(str(inbox), settings), "judged against the champion of today"

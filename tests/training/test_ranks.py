@@ -3,12 +3,13 @@
 Ranks are tested by this file as a job: each runs `work`.
 """
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch.distributed as dist
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
-from headrace.infra.process import MEETING, job_main, run_job
+from headrace.infra.process import MEETING, job_main
 from headrace.infra.settings import Settings
 from headrace.training.engine import Engine
 from headrace.training.optimizer import build_optimizer
@@ -87,16 +88,17 @@ def test_ranks_open_no_port_but_on_loopback_and_take_nothing_from_strangers(
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")
     (shared / "f").mkdir()
     (shared / "f").chmod(0o755)
-    answers: list[dict[str, Any]] = []
-
-    def run() -> None:
-        answers.append(run_job(MODULE, Job(folder=str(tmp_path)), shared / "f", size))
-
-    runner = threading.Thread(target=run)
-    runner.start()
+    # By a process of its own, as a command is, and not by a thread of this one.
+    code = (
+        "import json, sys; from pathlib import Path; from headrace.infra.process import run_job; "
+        f"from {MODULE} import Job; folder, run, size = sys.argv[1:]; "
+        f"print(json.dumps(run_job('{MODULE}', Job(folder=folder), Path(run), int(size))))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(shared / "f"), str(size)]
+    runner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     said = [tmp_path / f"rank-{r}.json" for r in range(size)]
     try:
-        while not all(f.exists() for f in said) and runner.is_alive():
+        while not all(f.exists() for f in said) and runner.poll() is None:
             time.sleep(0.1)
         doors = [door for f in said for door in storage.read_json(f)]
         assert {ip for ip, _ in doors} <= {"127.0.0.1"}
@@ -107,8 +109,8 @@ def test_ranks_open_no_port_but_on_loopback_and_take_nothing_from_strangers(
             _another_account_is_kept_from(shared / "f" / ".ranks" / "store")
     finally:
         (tmp_path / "go").touch()
-        runner.join()
-    (answer,) = answers
+        out, _ = runner.communicate(timeout=300)
+    answer = json.loads(out.splitlines()[-1])
     assert answer["added"] == sum(i * (r + 1) for i in range(ROUNDS) for r in range(size))
     assert "TCP" not in answer["store"]
     assert not (tmp_path / "ran").exists()
