@@ -26,7 +26,8 @@ _OWN = (
 """What headrace has left in state folders before they were closed."""
 _DATA = frozenset(
     ("inbox", "outbox", "windows", "releases", "tokens", "runs", "mlflow.db", "mlartifacts",
-     "audit.jsonl", "deploy.json", "latest.json")
+     "audit.jsonl", "deploy.json", "deployed.json", "registry.json", "alerts.jsonl",
+     "quarantine", "latest.json")
 )  # fmt: skip
 """What a person may have put into a state folder before headrace worked in it."""
 _MARKS = ("logs/headrace.log", "stack/id")
