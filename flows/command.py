@@ -260,7 +260,7 @@ def found_servers() -> Endpoints:
 
 
 def start_prefect() -> None:
-    """A Prefect server for the flows of this command: another's, the stack's, or one of its own.
+    """A Prefect server for the flows of this command: another's, the stack's, or its own.
 
     Its own boots while the flows are imported.
 

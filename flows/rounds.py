@@ -80,7 +80,7 @@ def on_alert(alert: dict[str, Any], settings: RetrainVerb) -> State[Any]:
 def _trusted(
     payloads: list[dict[str, Any]], settings: RetrainVerb
 ) -> tuple[list[dict[str, Any]], str]:
-    """The alerts that name text which they may name, and why the others don't; of those it is told.
+    """The alerts that name text which they may name; the others are reported with the reason.
 
     See trusted.py.
     """

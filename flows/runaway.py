@@ -1,6 +1,6 @@
 """A limit on what automations do: one that starts runs without bound is paused, and it is reported.
 
-`headrace deploy` makes none that fires on the events of its own runs, but Prefect's pages do: one
+`headrace deploy` makes none that fires on events of the runs it starts, but Prefect's pages do: one
 without `expect` fires on every event, and each of its runs makes more of them. Workers look for
 such automations beside the run that they have at work, which may last for days.
 """

@@ -1,7 +1,7 @@
 """How long ago something was, whatever was done to the machine's clock meanwhile.
 
 The clock of the day can be set back or ahead by years (a flat battery, a wrong time server). The
-kernel also counts the seconds since it started, which nobody can set, but they mean nothing after
+kernel also counts the seconds since it started, which no one can set, but they mean nothing after
 the next start or on another machine. A stamp has both.
 """
 

@@ -132,7 +132,7 @@ def _is_large(log: Path) -> bool:
 
 
 def _keep_small() -> None:
-    """Have a long command's log begin anew; what its children write goes on in the old one."""
+    """Have a long command's log begin anew; what its children write stays in the old one."""
     if _log_path is not None and os.fstat(1).st_size >= LOG_BYTES:
         with suppress(OSError):  # a full disk: it is tried again
             _write_to(_log_path)

@@ -1,7 +1,7 @@
 """Where Prefect and MLflow keep what they know: SQLite files, or PostgreSQL.
 
 The address of a server may name an existing database, in which each state folder has two schemas of
-its own; without one each state folder has two databases of its own, which are made. So several
+its own; without one each state folder has its own two databases, which are made. So several
 folders may use one server.
 """
 
@@ -314,7 +314,7 @@ def _make(cursor: Any, server: Server) -> None:
         return
     for name in server.names:
         cursor.execute(f'create schema if not exists "{name}"')
-    # In one of its own: beside the tables of one folder another folder would see those.
+    # In its own schema: beside the tables of one folder another folder would see those.
     cursor.execute("select 1 from pg_extension where extname = %s", (_TRIGRAMS,))
     if not cursor.fetchone():
         cursor.execute(f"create schema if not exists {_EXTENSIONS}")

@@ -2,7 +2,7 @@
 
 A server on loopback is reached by every account of the machine, and by every web page that is open
 in a browser on it. So each request has to
-- name this machine as the host that it is for, or a page could come in under a name of its own that
+- name this machine as the host that it is for, or a page could come in under its own name that
   leads here (DNS rebinding);
 - come from a page of the server itself, if it comes from a page (Origin, Sec-Fetch-Site);
 - show the password (HTTP Basic, which browsers ask for and keep for this very address);

@@ -78,7 +78,7 @@ class MetricStream(threading.Thread):
     def run(self) -> None:
         """Look, log, wait, until it is closed.
 
-        Logging has a thread of its own: MLflow's client tries for minutes to reach a server that is
+        Logging has its own thread: MLflow's client tries for minutes to reach a server that is
         away, and what is measured meanwhile belongs to the time when it was.
         """
         began, wait = time.monotonic(), min(FIRST, self.every)
@@ -92,7 +92,7 @@ class MetricStream(threading.Thread):
     def _try(self) -> None:
         try:
             self._log()
-        except Exception as error:  # training goes on whatever becomes of its figures
+        except Exception as error:  # training continues whatever becomes of its figures
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:

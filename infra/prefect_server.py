@@ -168,7 +168,7 @@ class _SignedIn:
 def locked_app(port: int, password: str) -> App:
     """Prefect's application behind its own lock and ours.
 
-    Its own asks WebSockets too, and CSRF tokens of pages; programs have none, and nobody can make
+    Its own asks WebSockets too, and CSRF tokens of pages; programs have none, and no one can make
     them send what they don't want.
     """
     site = f"http://{HOST}:{port}"

@@ -2,7 +2,7 @@
 
 A power cut, a full disk or a person can leave any bytes in a small record. What can't be read is
 moved to `quarantine/` in the state folder, under the path that it had, and a warning names it; the
-command goes on as if the file weren't there.
+command continues as if the file weren't there.
 """
 
 from __future__ import annotations

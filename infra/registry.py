@@ -166,7 +166,7 @@ class Registry:
                 raise
         source = ""
         if self._found(run, export) is None:
-            # Sending it takes its time, and nobody's decision waits for it.
+            # Before the lock is taken: sending it is slow.
             source = self.tracking.log_model(run, export, self.name)
         with audit.locked(home.audit):
             self._begin_decision()

@@ -3,7 +3,7 @@
 Each finder knows one kind of thing that only grows: checkpoints of stages that have finished (their
 export holds the weights), what a curation that failed or was refused has on disk, Spark's event
 logs and step folders, damaged files that were set aside. What a process works at is left alone:
-where it has a lock of its own by that, all else by removing it only while nothing is at work in the
+where it has its own lock by that, all else by removing it only while nothing is at work in the
 state folder (busy.py). What is removed is renamed into the trash first, so that a kill leaves
 nothing by halves, and recorded in audit.jsonl. Prefect's runs and events are in its database, which
 its server clears.
@@ -68,7 +68,7 @@ class RetentionSettings(Settings):
 
 
 def prefect_environment(settings: RetentionSettings) -> dict[str, str]:
-    """What Prefect's server is told of it."""
+    """What Prefect's server gets of it."""
     return {
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(settings.runs_days * 86400),
@@ -166,7 +166,7 @@ def _ended(checkpoints: Expired) -> float:
 def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired]:
     """Remove what no process works at, and record it; returns what was removed.
 
-    What has no lock of its own is removed whatever works at it: call it inside `busy.alone`.
+    What lacks its own lock is removed whatever works at it: call it inside `busy.alone`.
 
     Args:
         home: the state folder.
@@ -253,7 +253,7 @@ def keep_tidy(home: Home, settings: RetentionSettings, every: float = DAY) -> No
 def tidy(home: Home, settings: RetentionSettings) -> list[Expired]:
     """Remove what has expired and what nothing works at; returns what was removed.
 
-    While something is at work in the state folder only what has a lock of its own goes. After the
+    While something is at work in the state folder only what has its own lock goes. After the
     clock has jumped nothing does, until it has been steady for a while.
 
     Raises:

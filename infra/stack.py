@@ -249,7 +249,7 @@ def running(home: Home) -> Stack | None:
 
 
 def _refuse_moved(home: Home, said: dict[str, Any]) -> None:
-    """Raise where the folder was moved under a stack, which goes on looking for it there.
+    """Raise where the folder was moved under a stack, which still looks for it there.
 
     Raises:
         UsageError: it was.

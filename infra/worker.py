@@ -94,7 +94,7 @@ class Watch:
             else only those that were seen as such are looked after, by this worker or by one
             before it: the state folder keeps their ids.
         now: a clock.
-        ended: is told of each run that is ended here, of which Prefect calls no hook.
+        ended: called for each run that is ended here, since Prefect calls no hook for it.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ def _end_or_begin_again(
         api: of the server.
         run: its id.
         state: type of the state that it has.
-        ended: is told, where it is ended.
+        ended: called where it is ended.
         crashed: end it, since it was started again often enough.
     """
     if state == "CANCELLING":
@@ -224,7 +224,7 @@ def serve(pool: str, kind: str, ended: Ended, guard: Callable[[], object], every
     Args:
         pool: its name.
         kind: its type.
-        ended: is told of each run that is ended here, of which Prefect calls no hook.
+        ended: called for each run that is ended here, since Prefect calls no hook for it.
         guard: is called beside the worker.
         every: seconds between two calls of it.
     """

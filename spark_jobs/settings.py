@@ -141,7 +141,7 @@ class TokenizeSettings(Settings):
     vocabulary: int = Field(default=2048, ge=LEAST_VOCABULARY)
     """Tokens of the tokenizer, 5 special ones and 256 bytes included."""
     sequence_length: int = Field(default=256, ge=8)
-    """Tokens a row."""
+    """Tokens per row."""
     sample_bytes: int = Field(default=12_000_000, ge=1)
     """Text that the tokenizer is trained on, in bytes, balanced over languages and domains."""
     shard_bytes: int = Field(default=64_000_000, ge=1)

@@ -64,7 +64,7 @@ def _file() -> Path:
 def _history() -> list[tuple[float, _Ended]]:
     """(Seconds since it ended, what it used) of each, the oldest first.
 
-    A torn last line was never finished; any other that is damaged is told.
+    A torn last line was never finished; any other that is damaged is reported.
     """
     try:
         lines = _file().read_bytes().split(b"\n")[:-1]

@@ -101,7 +101,7 @@ def _through(name: str, said: dict[str, Any]) -> bool:
     except UsageError as error:
         logger.warning("no notice can be sent: %s", error.message)
         return False
-    except Exception as error:  # each kind of block raises errors of its own
+    except Exception as error:  # each kind of block raises its own errors
         # The error may quote an address that holds a token, so it is not logged.
         logger.warning("%s did not take the notice: %s", name, type(error).__name__)
         return False

@@ -1,7 +1,7 @@
 """What Prefect's database keeps of the past: counted, and cleared by Prefect's own vacuum.
 
 While the stack is up its server clears it every hour. For a state folder whose commands bring their
-own server, which lives for seconds, `headrace gc` does, in a process of its own:
+own server, which lives for seconds, `headrace gc` does, in its own process:
 
     python -m headrace.tasks.prefect_history count|clear
 """

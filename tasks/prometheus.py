@@ -70,7 +70,7 @@ def _exposition(found: dict[str, Any] | None, shared: Shared) -> bytes:
             _log(name, error)
             gauge("fault", fault, 1, part=name)
 
-    fault = "Whether metrics are missing, by part: 1; a part that isn't named has all of its own."
+    fault = "Whether metrics are missing, by part: 1; a part that isn't named lacks none."
     gauge("fault", fault, float(found is None), part="status")
     if found is not None:
         part("champion", lambda: _champion(gauge, found, shared.model.name))

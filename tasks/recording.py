@@ -130,7 +130,7 @@ def stage_run(
 
     Yields a function that records the stage's answer and returns the run's id; call it last. A
     stage that was interrupted continues its run, and one that was recorded keeps it. MLflow is
-    needed at the end only: while it doesn't answer, the stage goes on.
+    needed at the end only: while it doesn't answer, the stage continues.
 
     Args:
         stage: name of the run.

@@ -27,7 +27,7 @@ POOLS = ("--set", "pools.training.name=gpu")
 
 @dataclass
 class Theirs:
-    """Their servers, and a state folder that is told of them."""
+    """Their servers, and a state folder that knows them."""
 
     home: Path
     variables: dict[str, str]

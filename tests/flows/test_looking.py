@@ -204,7 +204,7 @@ def test_output_into_a_pipe_that_closes_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_verb_that_looks_ends_soon_where_mlflow_is_away(tmp_path: Path) -> None:
-    """MLflow's client tries seven times, four minutes a request, unless it is told."""
+    """MLflow's client tries seven times, four minutes a request, unless it is limited."""
     env = {
         **os.environ,
         "HEADRACE_HOME": str(tmp_path),

@@ -1,4 +1,4 @@
-"""The receiver of webhooks as a process of its own, spoken to over HTTP."""
+"""The receiver of webhooks in its own process, spoken to over HTTP."""
 
 import base64
 import json
@@ -72,7 +72,7 @@ def token_of(home: Path) -> str:
     return str(json.loads(path.read_text())["token"])
 
 
-def test_nobody_without_the_token_is_heard(listening: tuple[str, Path]) -> None:
+def test_without_the_token_no_request_is_heard(listening: tuple[str, Path]) -> None:
     url, home = listening
     word = token_of(home)
     for path in ("/alertmanager", "/evidently"):
