@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from another_account import AS_ANOTHER, POSSIBLE
 
 from headrace.infra import spark_submit
 from headrace.infra.process import job_main
@@ -397,13 +398,12 @@ def test_another_account_reads_nothing_of_the_state_folder(locked: Locked) -> No
         if not p.is_symlink() and p.stat().st_mode & (0o077 if p.is_dir() else 0o066)
     ]
     assert open_to_others == [], "if the folder were opened, they would be read"
-    if os.getuid() != 0 or shutil.which("setpriv") is None:
+    if not POSSIBLE:
         pytest.skip("only root can be another account")
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    found = subprocess.run([*as_nobody, "find", locked.home, "-readable"], capture_output=True,
+    found = subprocess.run([*AS_ANOTHER, "find", locked.home, "-readable"], capture_output=True,
                            text=True)  # fmt: skip
     assert found.stdout == "" and "Permission denied" in found.stderr
-    listed = subprocess.run([*as_nobody, "ls", locked.home.parent], capture_output=True, text=True)
+    listed = subprocess.run([*AS_ANOTHER, "ls", locked.home.parent], capture_output=True, text=True)
     assert listed.stdout == "home\n", "the folder above is open"
 
 

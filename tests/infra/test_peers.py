@@ -1,13 +1,12 @@
 """Whose the other ends of accepted connections are."""
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+from another_account import AS_ANOTHER, UID, needs_another
 
 from headrace.infra.peers import strangers
 
@@ -30,20 +29,20 @@ def test_this_account_is_no_stranger(door: socket.socket) -> None:
         assert strangers() == set()
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
-)
+@needs_another
 def test_another_account_is_one_only_where_it_has_connected_to_this_process(
     door: socket.socket,
 ) -> None:
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
     port = str(door.getsockname()[1])
     with subprocess.Popen(
-        [*as_nobody, "-c", CONNECT, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        [*AS_ANOTHER, sys.executable, "-c", CONNECT, port],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == b"connected\n"
         with door.accept()[0]:
-            assert strangers() == {65534}
+            assert strangers() == {UID}
         other.communicate(b"")
     assert strangers() == set()
 
@@ -57,13 +56,13 @@ with socket.create_server(("127.0.0.1", 0)) as s:
 """
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
-)
+@needs_another
 def test_a_server_of_another_account_that_this_process_uses_is_none(door: socket.socket) -> None:
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
     with subprocess.Popen(
-        [*as_nobody, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        [*AS_ANOTHER, sys.executable, "-c", SERVE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
     ) as other:
         assert other.stdout is not None
         with socket.create_connection(("127.0.0.1", int(other.stdout.readline()))):

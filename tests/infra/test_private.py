@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from another_account import UID
 
 from headrace.infra import private, storage
 from headrace.infra.errors import UsageError
@@ -120,8 +121,8 @@ def test_not_even_root_works_in_the_folder_of_another_account(
 ) -> None:
     mark(tmp_path)
     tmp_path.chmod(folder_mode)
-    os.chown(tmp_path, 65534, 65534)
-    with pytest.raises(UsageError, match=r"belongs to \w+ \(uid 65534\)"):
+    os.chown(tmp_path, UID, UID)
+    with pytest.raises(UsageError, match=rf"belongs to \w+ \(uid {UID}\)"):
         private.begin(Home(tmp_path))
     assert mode(tmp_path) == folder_mode
 

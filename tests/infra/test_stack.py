@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from another_account import AS_ANOTHER, needs_another
 
 from headrace.infra import owner, stack
 from headrace.infra.endpoints import endpoints
@@ -19,8 +20,6 @@ from headrace.infra.home import Home, home
 from headrace.infra.ports import free_port
 from headrace.infra.services import MARK
 from headrace.infra.stack import StackSettings
-
-NOBODY = 65534
 
 
 def write(place: Home, **changed: Any) -> dict[str, Any]:
@@ -237,7 +236,7 @@ def test_a_copy_on_another_host_works_while_the_original_is_up(tmp_path: Path) -
     assert stack.running(copy) is None and stack.down(copy) == []
 
 
-AS_NOBODY = """
+ASKS = """
 import os, sys
 from headrace.infra import stack
 from headrace.infra.errors import HeadraceError
@@ -251,9 +250,7 @@ for call in (stack.running, stack.down, lambda h: stack.up(h, stack.StackSetting
 """
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
-)
+@needs_another
 @pytest.mark.parametrize("mode", [0o600, 0o644])
 @pytest.mark.parametrize("seen", [True, False])
 def test_another_account_is_told_who_runs_it_and_harms_nothing(mode: int, seen: bool) -> None:
@@ -268,8 +265,7 @@ def test_another_account_is_told_who_runs_it_and_harms_nothing(mode: int, seen: 
                 path.chmod(0o777)
             record(place).chmod(mode)
             done = subprocess.run(
-                ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-                 sys.executable, "-c", AS_NOBODY],
+                [*AS_ANOTHER, sys.executable, "-c", ASKS],
                 env={"PATH": os.environ["PATH"], "HOME": "/tmp", "HEADRACE_HOME": str(folder)},
                 capture_output=True, text=True, cwd="/",
             )  # fmt: skip
@@ -281,9 +277,7 @@ def test_another_account_is_told_who_runs_it_and_harms_nothing(mode: int, seen: 
         shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv"
-)
+@needs_another
 @pytest.mark.parametrize("verb", ["up", "down", "status"])
 def test_another_account_is_told_whose_a_closed_folder_is(verb: str) -> None:
     folder = Path("/tmp") / f"headrace-closed-{os.getpid()}-{verb}"
@@ -291,8 +285,7 @@ def test_another_account_is_told_whose_a_closed_folder_is(verb: str) -> None:
         write(Home(folder))
         folder.chmod(0o700)
         done = subprocess.run(
-            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-             sys.executable, "-m", "headrace.flows.cli", verb, "--json"],
+            [*AS_ANOTHER, sys.executable, "-m", "headrace.flows.cli", verb, "--json"],
             env={"PATH": os.environ["PATH"], "HOME": "/tmp", "HEADRACE_HOME": str(folder)},
             capture_output=True, text=True, cwd="/",
         )  # fmt: skip

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_process import prefect_process
 
 from headrace.infra import servers
 from headrace.infra.home import home
-from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
-from headrace.infra.supervisor import answers
 from headrace.infra.worker import (
     ENGINE,
     RUN_ID,
@@ -235,24 +234,12 @@ def test_a_server_that_does_not_answer_ends_no_watch(
 @pytest.fixture
 def prefect(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """A real Prefect server: (its API, the environment of its workers)."""
-    port = free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    env = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": api,
-           servers.OWN: json.dumps([api]),
-           "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    env = {**os.environ, "PREFECT_WORKER_QUERY_SECONDS": "2",
            "PREFECT_SERVER_DATABASE_CONNECTION_URL":
            f"sqlite+aiosqlite:///{tmp_path}/p.db"}  # fmt: skip
-    command = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port"]
-    server = subprocess.Popen([sys.executable, *command, str(port)], env=env, stderr=-3)
-    try:
-        end = time.monotonic() + 300
-        while not answers(f"{api}/health"):
-            assert time.monotonic() < end and server.poll() is None
-            time.sleep(0.5)
-        yield api, env
-    finally:
-        server.terminate()
-        server.wait(30)
+    with prefect_process(tmp_path, env) as (api, _):
+        yield api, {**env, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": api,
+                    servers.OWN: json.dumps([api])}  # fmt: skip
 
 
 @pytest.mark.server
@@ -278,7 +265,7 @@ def test_a_real_worker_notices_within_a_minute_that_the_process_of_a_run_is_gone
         ):
             assert time.monotonic() < end and worker.poll() is None, log.read_text()[-2000:]
             time.sleep(0.5)
-        # Its process has died, and the worker could tell nobody.
+        # Its process has died, and the worker could not report it.
         start = {"state": {"type": "RUNNING"}}
         path = f"/deployments/{deployment}/create_flow_run"
         run = request(api, "POST", path, {"state": {"type": "PENDING"}})["id"]

@@ -11,13 +11,12 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect_process import prefect_process
 
+from headrace.infra import servers
 from headrace.infra.home import home
-from headrace.infra.ports import free_port
 from headrace.infra.prefect_api import request
 from headrace.infra.retention import RetentionSettings, prefect_environment
-from headrace.infra.stack import Stack
-from headrace.infra.supervisor import answers
 from headrace.tasks import prefect_history
 
 YEAR = """
@@ -121,19 +120,9 @@ def _answers_quickly(path: Path) -> None:
     """A year of 10,000 runs: what pages and `status` ask takes the server under 3 CPU seconds."""
     from headrace.tasks import status
 
-    port = free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    env = {**os.environ, "PREFECT_HOME": str(path.parent),
-           "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-           "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}",
-           **prefect_environment(RetentionSettings())}  # fmt: skip
-    command = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--port"]
-    server = subprocess.Popen([sys.executable, *command, str(port)], env=env, stderr=-3)
-    try:
-        end = time.monotonic() + 300
-        while not answers(f"{api}/health"):
-            assert time.monotonic() < end and server.poll() is None
-            time.sleep(0.5)
+    env = {**os.environ, **prefect_environment(RetentionSettings()),
+           "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}  # fmt: skip
+    with prefect_process(path.parent, env) as (api, server):
         time.sleep(5)
         process = psutil.Process(server.pid)
         pages: dict[str, Any] = {
@@ -149,12 +138,11 @@ def _answers_quickly(path: Path) -> None:
             said = request(api, "POST", page, body)
             assert said and spent(process) - before < 3, page
         before, own = spent(process), time.process_time()
-        status._asked(Stack(api, "", "", "", ()))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_API_URL", api)
+            status._asked(servers.own_prefect(api, None))
         assert spent(process) - before < 3
         assert time.process_time() - own < 6, "with the import of Prefect's client"
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 def test_what_prefects_server_is_told_is_what_it_reads() -> None:
