@@ -84,7 +84,8 @@ def test_ranks_open_no_port_but_on_loopback_and_take_nothing_from_strangers(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     (tmp_path / f"{MODULE}.py").write_text(Path(__file__).read_text())
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    helpers = Path(__file__).parents[1] / "helpers"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, helpers))))
     # A shell for another kind of run names the machine's other addresses.
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")
     (shared / "f").mkdir()
