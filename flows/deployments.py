@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
-from headrace.infra import model_owner, pools, stack, storage
+from headrace.infra import owner, pools, stack, storage
 from headrace.infra.config_file import Config
 from headrace.infra.endpoints import endpoints
 from headrace.infra.errors import HeadraceError, InputError, UsageError
@@ -221,7 +221,7 @@ def _claim(api: str, there: list[str], forms: list[Form]) -> None:
     Raises:
         UsageError: one that is there is another state folder's.
     """
-    place = model_owner.place(home())
+    place = owner.place(home())
     found = request(api, "POST", "/variables/filter", {"variables": {"name": {"any_": [_WHOSE]}}})
     whose: dict[str, Any] = dict(found[0]["value"]) if found else {}
     for name in there:

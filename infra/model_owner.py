@@ -8,20 +8,14 @@ decides on the model nor sets anything back.
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from headrace.infra import audit
 from headrace.infra.errors import UsageError
 from headrace.infra.home import Home
-from headrace.infra.owner import account
+from headrace.infra.owner import place
 
 DECIDED_BY, DECIDED_AT = "headrace.decided_by", "headrace.decided_at"
-
-
-def place(home: Home) -> str:
-    """A state folder as people of another machine know it: `account@host:/path`."""
-    return f"{account()}@{socket.gethostname()}:{home.root}"
 
 
 def other(client: Any, name: str, home: Home) -> str | None:

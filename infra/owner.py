@@ -67,6 +67,11 @@ def here() -> Owner:
     )
 
 
+def place(home: Home) -> str:
+    """A state folder as another machine knows it: `account@host:/path`."""
+    return f"{account()}@{socket.gethostname()}:{home.root}"
+
+
 def account(uid: int | None = None) -> str:
     """The name of an account, its number where it has none; None: that of this process.
 

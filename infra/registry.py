@@ -401,7 +401,8 @@ class Registry:
     def repair(self) -> None:
         """Make alias and tags what the last line of the audit file says (after a kill between)."""
         with audit.locked(self.tracking.home.audit):
-            self._repair()
+            if self._other() is None:
+                self._repair()
 
     def _begin_decision(self) -> None:
         """Repair, before this folder decides on the model; inside the audit file's lock.
@@ -420,8 +421,6 @@ class Registry:
         return found_or_none(lambda: model_owner.other(self.client, self.name, self.tracking.home))
 
     def _repair(self) -> None:
-        if self._other():
-            return
         torn = audit.unfinished(self.tracking.home.audit)
         if torn and torn.get("model") == self.name and self._carried_out(torn):
             audit.finish(self.tracking.home.audit, torn)

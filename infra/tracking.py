@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import psutil
 
-from headrace.infra import mlflow_artifacts, mlflow_model, releases, servers, storage
+from headrace.infra import mlflow_artifacts, mlflow_model, owner, releases, servers, storage
 from headrace.infra.home import Home
 from headrace.infra.lineage import digest
 from headrace.infra.supervisor import answers
@@ -66,7 +66,7 @@ class Tracking:
         """A lineage key as the store has it: folders that share one do the same work apart."""
         if not self.shared:
             return key
-        return f"{key}-{digest([socket.gethostname(), str(self.home.root)])[:12]}"
+        return f"{key}-{digest(owner.place(self.home))[:12]}"
 
     @property
     def _served(self) -> bool:

@@ -19,14 +19,7 @@ from headrace.tasks.step import step
 def take_release(release: str) -> dict[str, Any]:
     """What `curate` answered for a release, which lies in the state folder from now on.
 
-    Args:
-        release: its folder, an output folder (its newest release is meant), or its id in the state
-            folder.
-
-    Raises:
-        InputError: there is no such release.
-        UsageError: it is a child release.
-        ValidationError: it is damaged, or holds no document.
+    Args and Raises: as of `beforehand.release_to_start_from`.
     """
     began = time.time()
     folder, manifest = release_to_start_from(release)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra import audit, model_owner
+from headrace.infra import audit, model_owner, owner
 from headrace.infra.home import Home
 from headrace.infra.tracking import Tracking
 
@@ -31,13 +31,13 @@ def test_who_decides_first_owns_it_wherever_its_folder_lies(
     audit.append(first.audit, action="promote", model="m", to="1")
     model_owner.claim(store.client, "m", first)
     assert model_owner.other(store.client, "m", first) is None
-    assert model_owner.other(store.client, "m", second) == model_owner.place(first)
-    assert str(first.root) in model_owner.place(first)
+    assert model_owner.other(store.client, "m", second) == owner.place(first)
+    assert str(first.root) in owner.place(first)
 
     moved = Home(first.root.rename(tmp_path / "moved"))
     assert model_owner.other(store.client, "m", moved) is None
     model_owner.claim(store.client, "m", moved)
-    assert model_owner.other(store.client, "m", second) == model_owner.place(moved)
+    assert model_owner.other(store.client, "m", second) == owner.place(moved)
 
 
 def test_the_refusal_says_where_and_what_to_do() -> None:
