@@ -159,7 +159,8 @@ def at_work(locked: Locked, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     module, master = folder / "at_work.py", locked.services["spark-master"]["address"]
     module.write_text(Path(__file__).read_text())
     env = {**os.environ, **locked.variables, "HEADRACE_HOME": str(locked.home)}
-    env |= {"PYTHONPATH": str(folder), "LOCKED_MASTER": master}
+    helpers = Path(__file__).parents[1] / "helpers"
+    env |= {"PYTHONPATH": os.pathsep.join(map(str, (folder, helpers))), "LOCKED_MASTER": master}
     command = [sys.executable, "-c", RUN]
     with open(folder / "log", "wb") as log:
         runs = [
