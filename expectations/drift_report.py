@@ -16,8 +16,8 @@ from headrace.expectations.drift import (
     TestResult,
 )
 from headrace.expectations.losses import LOSS
-from headrace.infra import pages, storage
-from headrace.infra.pages import Section
+from headrace.infra import html, storage
+from headrace.infra.html import Section
 
 _MEANT = {
     NEIGHBOURS: "text: documents whose nearest neighbors are of their own side",
@@ -127,7 +127,7 @@ def render(verdict: DriftVerdict, window: str) -> str:
     """
     title = "Drift found" if verdict.drift else "No drift"
     references = " and ".join(c.reference for c in verdict.comparisons)
-    return pages.page(title, f"{window} against {references}", sections(verdict))
+    return html.page(title, f"{window} against {references}", sections(verdict))
 
 
 def sections(verdict: DriftVerdict) -> list[Section]:
@@ -137,21 +137,21 @@ def sections(verdict: DriftVerdict) -> list[Section]:
     out = [
         Section(
             "Verdict",
-            pages.paragraph(sentence(verdict), kind),
-            pages.tiles(
+            html.paragraph(sentence(verdict), kind),
+            html.tiles(
                 [
                     ("drift", verdict.drift, ", ".join(verdict.drifted) or "nothing drifted"),
                     ("p-value", verdict.p_value, "of all tests together"),
                     ("effect", verdict.effect, "share of the window that differs at least"),
                 ]
             ),
-            pages.table(
+            html.table(
                 ["reference", "documents", "p-value", "effect", "loss", "drifted", "verdict"],
                 [_summary(c) for c in verdict.comparisons],
                 "A window has drifted where it differs from every reference. The loss is the "
                 "champion's on the window, less that on held-out text, in bits per byte.",
             ),
-            pages.paragraph(_units(first), "muted"),
+            html.paragraph(_units(first), "muted"),
         )
     ]
     for comparison in verdict.comparisons:
@@ -159,14 +159,14 @@ def sections(verdict: DriftVerdict) -> list[Section]:
     out.append(_loss(verdict))
     if first.unusual:
         parts: list[Markup] = [
-            pages.paragraph(
+            html.paragraph(
                 "Documents whose nearest neighbors lie most in the window itself.", "muted"
             )
         ]
         for u in first.unusual:
             about = f"{u.lang or '?'}, {u.domain or '?'}: {u.neighbours_in_window:.0%} of its "
-            parts += [pages.paragraph(about + "neighbors are of the window", "muted")]
-            parts += [pages.excerpt(u.text)]
+            parts += [html.paragraph(about + "neighbors are of the window", "muted")]
+            parts += [html.excerpt(u.text)]
         out.append(Section("The most unusual documents of the window", *parts))
     return out
 
@@ -206,7 +206,7 @@ def _against(comparison: Comparison) -> Section:
     )
     return Section(
         f"Against {comparison.reference}",
-        pages.table(
+        html.table(
             ["test", "compares", "p-value", "effect", "verdict"],
             [_row(t) for t in comparison.tests],
             rules,
@@ -225,7 +225,7 @@ def _loss(verdict: DriftVerdict) -> Section:
     measured = [c for c in verdict.comparisons if c.loss]
     if not measured:
         why = verdict.without_loss or "the reference is not a champion's corpus"
-        return Section(title, pages.paragraph(f"It was not measured: {why}.", "muted"))
+        return Section(title, html.paragraph(f"It was not measured: {why}.", "muted"))
     rows = [
         [c.reference, s.name, s.window_documents, s.heldout_documents, s.window, s.heldout]
         for c in measured
@@ -233,7 +233,7 @@ def _loss(verdict: DriftVerdict) -> Section:
     ]
     return Section(
         title,
-        pages.table(
+        html.table(
             ["reference", "text", "window", "held out", "loss of the window", "of held-out text"],
             rows,
             "Numbers of documents, and bits per byte. Documents of one language and domain are "
@@ -259,7 +259,7 @@ def _plot(d: Distribution) -> Markup:
                     [*edges, edges[-1] + step],
                     fill=True,
                     alpha=0.45,
-                    color=pages.colour(colour),
+                    color=html.colour(colour),
                     label=name,
                 )
             if d.name == LENGTH:
@@ -269,8 +269,8 @@ def _plot(d: Distribution) -> Markup:
                 axes.set_xlabel(d.name)
                 axes.set_yscale("symlog", linthresh=0.01)
         else:
-            axes.bar(at - 0.2, d.reference, 0.4, color=pages.colour("blue"), label="reference")
-            axes.bar(at + 0.2, d.window, 0.4, color=pages.colour("amber"), label="window")
+            axes.bar(at - 0.2, d.reference, 0.4, color=html.colour("blue"), label="reference")
+            axes.bar(at + 0.2, d.window, 0.4, color=html.colour("amber"), label="window")
             many = len(at) > 6
             axes.set_xticks(
                 at, d.labels, rotation=30 if many else 0, ha="right" if many else "center"
@@ -278,10 +278,10 @@ def _plot(d: Distribution) -> Markup:
         axes.set_ylabel("share of documents")
         axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
-    return pages.plot(draw, f"{d.name}: {_MEANT.get(d.name, d.name)}.")
+    return html.plot(draw, f"{d.name}: {_MEANT.get(d.name, d.name)}.")
 
 
 def dump_sections(verdict: DriftVerdict, uri: str) -> str:
     """Write the sections to a JSON file, for a page that is made later; returns its URI."""
-    storage.write_bytes(uri, pages.dump_sections(sections(verdict)).encode())
+    storage.write_bytes(uri, html.dump_sections(sections(verdict)).encode())
     return uri

@@ -6,8 +6,8 @@ import math
 
 from pydantic import Field, model_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings
 
 
 class DriftSettings(Settings):

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headrace.infra import pages, storage
+from headrace.infra import html, storage
 
 SHOWN = 3
 """Values that a sentence quotes at most."""
@@ -209,15 +209,15 @@ def docs(result: ValidationResult, title: str) -> str:
     """The data docs of a validation: one page of HTML."""
     wrong = len(result.failed)
     sections = [
-        pages.Section(
+        html.Section(
             "Result",
-            pages.tiles(
+            html.tiles(
                 [
                     ("expectations", result.evaluated, "evaluated"),
                     ("failed", wrong, "must be 0"),
                 ]
             ),
-            *[pages.paragraph(sentence, "bad") for sentence in result.failed],
+            *[html.paragraph(sentence, "bad") for sentence in result.failed],
         )
     ]
     for suite in dict.fromkeys(h.suite for h in result.held):
@@ -235,6 +235,6 @@ def docs(result: ValidationResult, title: str) -> str:
             if h.suite == suite
         ]
         columns = ["", "what must hold", "column", "observed", "expectation"]
-        sections.append(pages.Section(suite, pages.table(columns, rows)))
+        sections.append(html.Section(suite, html.table(columns, rows)))
     verdict = "all hold" if result.success else f"{wrong} fail"
-    return pages.page("Validation", f"{title}: {verdict}", sections)
+    return html.page("Validation", f"{title}: {verdict}", sections)

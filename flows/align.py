@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.settings import Shared
-from headrace.tasks.alignment import aligned_model, derive_data
-from headrace.tasks.settings import AlignSettings
-from headrace.tasks.training import AlignJob, align_of, run_alignment, validate_examples
+from headrace.infra.configuration.settings import Shared
+from headrace.tasks.configuration.settings import AlignSettings
+from headrace.tasks.models.alignment import aligned_model, derive_data
+from headrace.tasks.models.training import AlignJob, align_of, run_alignment, validate_examples
 
 
 @flow(name="align-stage", flow_run_name="align-{stage}")

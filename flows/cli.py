@@ -16,7 +16,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from headrace.flows.command import (
+from headrace.flows.cli_runtime import (
     MODEL,
     PLACE,
     SUITE,
@@ -34,14 +34,16 @@ from headrace.flows.command import (
     verb,
     without_values,
 )
-from headrace.infra import console, faults, private, stack, storage
-from headrace.infra.config_file import Config
+from headrace.infra import console, faults, storage
+from headrace.infra.configuration.config_file import Config
+from headrace.infra.configuration.setting_tree import laid
+from headrace.infra.configuration.settings import layered
 from headrace.infra.errors import UsageError
-from headrace.infra.home import home
-from headrace.infra.owner import other_owner
-from headrace.infra.profiles import profile_settings
-from headrace.infra.setting_tree import laid
-from headrace.infra.settings import layered
+from headrace.infra.stack import stack
+from headrace.infra.stack.profiles import profile_settings
+from headrace.infra.state import private
+from headrace.infra.state.owner import other_owner
+from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
 
 
@@ -77,7 +79,7 @@ def _uri(value: str) -> str:
 
 def _there(value: str) -> str:
     """A URI of text, refused before any work where nothing is there."""
-    from headrace.infra.walk import expand
+    from headrace.infra.files.walk import expand
 
     expand(value)
     return _uri(value)
@@ -116,18 +118,18 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
     """
     if inputs and release:
         raise UsageError("run takes --input or --release", "give one of the two")
-    from headrace.tasks.settings import RunVerb
+    from headrace.tasks.configuration.settings import RunVerb
 
     settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
     drifting = _there(window) if window else None
-    from headrace.tasks.beforehand import check_policy, release_to_start_from
+    from headrace.tasks.input_checks import check_policy, release_to_start_from
 
     check_policy(settings.gate.policy)
     if release:
         release_to_start_from(release)
     start_prefect()
     from headrace.flows.lifecycle import LifecycleJob, lifecycle
-    from headrace.flows.screen import run_screen
+    from headrace.flows.summaries import run_screen
 
     job = LifecycleJob(inputs=sources, release=release, window=drifting, settings=settings)
     data: dict[str, Any] = lifecycle(job)
@@ -147,15 +149,15 @@ def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
-    from headrace.tasks.settings import CurateVerb
+    from headrace.tasks.configuration.settings import CurateVerb
 
     given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
     settings, sources = call.settings(CurateVerb, **given), list(map(_there, inputs))
     place = _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
-    from headrace.flows.screen import release_screen
-    from headrace.tasks.curation import curate_job
+    from headrace.flows.summaries import release_screen
+    from headrace.tasks.corpus.curation import curate_job
 
     job = curate_job(settings, sources, place)
     data: dict[str, Any] = flow(job)
@@ -180,11 +182,11 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
-    from headrace.tasks.settings import CurateVerb
+    from headrace.tasks.configuration.settings import CurateVerb
 
     call.settings(CurateVerb)
     folder = _release(release)
-    from headrace.tasks.curation import validate_finished
+    from headrace.tasks.corpus.curation import validate_finished
 
     data = validate_finished(folder)
     return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
@@ -201,11 +203,11 @@ def validate(call: Call, release: str) -> Answer:
 @click.option("--output", required=True, type=PLACE, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
-    from headrace.tasks.settings import TokenizeVerb
+    from headrace.tasks.configuration.settings import TokenizeVerb
 
     settings, place = call.settings(TokenizeVerb), _output(output)
     folder = _release(release)
-    from headrace.tasks.tokens import tokenize_release
+    from headrace.tasks.corpus.tokens import tokenize_release
 
     data = tokenize_release(folder, place, settings)
     said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
@@ -223,18 +225,18 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 @click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
-    from headrace.tasks.settings import PretrainVerb
+    from headrace.tasks.configuration.settings import PretrainVerb
 
     settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
     place = _output(output)
-    from headrace.tasks.beforehand import check_fresh, tokens_manifest
+    from headrace.tasks.input_checks import check_fresh, tokens_manifest
 
     tokens_manifest(_uri(data))
     if not resume and (folder := storage.local_path(place)):
         check_fresh(folder)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
-    from headrace.tasks.training import pretrain_job
+    from headrace.tasks.models.training import pretrain_job
 
     result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), place, resume))
     said = f"loss {result['loss']:.4f} after {result['steps']} steps: {result['export']}"
@@ -247,11 +249,11 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     """Memory a device, speed and cost of a preset before you rent anything."""
-    from headrace.tasks.settings import PretrainVerb
+    from headrace.tasks.configuration.settings import PretrainVerb
 
     settings = call.settings(PretrainVerb, preset=preset)
-    from headrace.flows.screen import plan_screen
-    from headrace.tasks.training import plan_preset
+    from headrace.flows.summaries import plan_screen
+    from headrace.tasks.models.training import plan_preset
 
     data = plan_preset(settings, gpus, gpu)
     return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
@@ -282,17 +284,17 @@ def align(
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
     if stage == "ppo" and not reward:
         raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
-    from headrace.tasks.settings import AlignVerb
+    from headrace.tasks.configuration.settings import AlignVerb
 
     settings, place = call.settings(AlignVerb), _output(str(output))
     _there(str(data))
-    from headrace.tasks.beforehand import check_model
+    from headrace.tasks.input_checks import check_model
 
     for export in filter(None, (model, reward)):
         check_model(export, settings)
     start_prefect()
     from headrace.flows.align import align_stage
-    from headrace.tasks.training import align_job
+    from headrace.tasks.models.training import align_job
 
     job = align_job(stage, settings, str(model), str(data), place, reward)
     result: dict[str, Any] = align_stage(stage, job)
@@ -308,13 +310,13 @@ def align(
 @click.option("--temperature", type=click.FloatRange(0, 5), default=0.8, show_default=True)
 def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: float) -> Answer:
     """Answer a prompt by an aligned model, or continue it by a pretrained one."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     shared = call.settings(Shared)
-    from headrace.tasks.beforehand import check_model
+    from headrace.tasks.input_checks import check_model
 
     check_model(model, shared)
-    from headrace.tasks.training import generate_text
+    from headrace.tasks.models.training import generate_text
 
     text = generate_text(model, prompt, max_tokens, temperature, shared)
     return Answer({"model": model, "prompt": prompt, "text": text}, text)
@@ -327,16 +329,16 @@ def generate(call: Call, model: str, prompt: str, max_tokens: int, temperature: 
               "default: held-out records of its corpus.")  # fmt: skip
 def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     """Metrics with confidence intervals, by domain and language."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.tasks.beforehand import check_model, check_suite
+    from headrace.tasks.input_checks import check_model, check_suite
 
     check_suite(suite)
     check_model(model, settings)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
-    from headrace.flows.screen import metrics_screen
+    from headrace.flows.summaries import metrics_screen
 
     data: dict[str, Any] = flow(model, suite, settings)
     return Answer(data, metrics_screen(data))
@@ -348,17 +350,17 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", type=PLACE, metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
-    from headrace.tasks.settings import GateVerb
+    from headrace.tasks.configuration.settings import GateVerb
 
     settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
-    from headrace.tasks.beforehand import check_model, check_policy
+    from headrace.tasks.input_checks import check_model, check_policy
 
     check_policy(settings.policy)
     for export in (challenger, champion):
         check_model(export, settings)
     start_prefect()
     from headrace.flows.gate import compare as flow
-    from headrace.flows.screen import gate_screen
+    from headrace.flows.summaries import gate_screen
 
     data: dict[str, Any] = flow(champion, challenger, settings)
     return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
@@ -382,20 +384,20 @@ def monitor(
     """Whether a window of text has drifted; emits the event on an alert."""
     if bool(inbox) == bool(window):
         raise UsageError("monitor takes --window or --inbox", "give one of them")
-    from headrace.tasks.settings import MonitorVerb
+    from headrace.tasks.configuration.settings import MonitorVerb
 
     settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
     text = _there(window) if window else None
-    from headrace.tasks.beforehand import check_reference
-    from headrace.tasks.windows import check_inbox
+    from headrace.tasks.input_checks import check_reference
+    from headrace.tasks.retraining.windows import check_inbox
 
     if inbox:
         check_inbox(_uri(inbox))
     check_reference(reference, settings)
     start_prefect()
     from headrace.flows import monitor as flows
-    from headrace.flows.screen import drift_screen
-    from headrace.tasks.alerts import send_outbox, why_they_wait
+    from headrace.flows.summaries import drift_screen
+    from headrace.tasks.retraining.alerts import send_outbox, why_they_wait
 
     send_outbox()
     data: dict[str, Any] = (
@@ -415,19 +417,19 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
-    from headrace.tasks.settings import RetrainVerb
+    from headrace.tasks.configuration.settings import RetrainVerb
 
     settings = call.settings(RetrainVerb)
     uri = _there(window)
-    from headrace.tasks.beforehand import check_model, check_policy
+    from headrace.tasks.input_checks import check_model, check_policy
 
     check_policy(settings.gate.policy)
     check_model("champion", settings)
     start_prefect()
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
-    from headrace.flows.screen import round_screen
-    from headrace.tasks.beginning import one_round
+    from headrace.flows.summaries import round_screen
+    from headrace.tasks.retraining.round_start import one_round
 
     with one_round([uri], settings) as version:
         job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
@@ -448,10 +450,10 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     work pools are those that `headrace deploy` keeps. Alerts that waited are sent.
     Where PREFECT_API_URL or MLFLOW_TRACKING_URI name a server of others, that one is used.
     """
-    from headrace.infra import database, pools
-    from headrace.infra.settings import parse_sets
-    from headrace.tasks import kept_settings
-    from headrace.tasks.settings import UpVerb, component
+    from headrace.infra.configuration.settings import parse_sets
+    from headrace.infra.stack import database, pools
+    from headrace.tasks.configuration import kept_settings
+    from headrace.tasks.configuration.settings import UpVerb, component
 
     for given in parse_sets(call.sets):
         database.refuse_password(given.data.get("database"))
@@ -464,11 +466,11 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     made = kept_settings.of_up(kept, profile, sources)
     settings = component(made, stack.StackSettings)
     asked = layered(UpVerb, sources).ports
-    from headrace.flows.screen import stack_screen
-    from headrace.infra import kept_registry
-    from headrace.infra.endpoints import endpoints
-    from headrace.infra.ways_in import ways_in
-    from headrace.tasks.alerts import send_outbox
+    from headrace.flows.summaries import stack_screen
+    from headrace.infra.registry import kept_registry
+    from headrace.infra.stack.endpoints import endpoints
+    from headrace.infra.stack.ways_in import ways_in
+    from headrace.tasks.retraining.alerts import send_outbox
 
     if stack.running(home()) is None:  # one that runs says by itself what it was started for
         found_servers()
@@ -492,7 +494,7 @@ def env(call: Call) -> Answer:
 
     They hold passwords: of `headrace up`'s servers, or of those that the environment names.
     """
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
     data = found_servers().environment()
@@ -502,7 +504,7 @@ def env(call: Call) -> Answer:
 @verb(cli, "down", "headrace down", reads=True)
 def down(call: Call) -> Answer:
     """Stop the local stack; a flow that runs goes on where it was when it is started again."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
     stopped = stack.down(home())
@@ -519,15 +521,15 @@ def deploy(call: Call, reset: bool) -> Answer:
 
     Settings are kept: deploying again changes only what it is given, and shows each change.
     """
-    from headrace.tasks.settings import DeployVerb
+    from headrace.tasks.configuration.settings import DeployVerb
 
     given = call.given(DeployVerb)
     source = click.get_current_context().get_parameter_source("profile")
     profile = call.profile if source is ParameterSource.COMMANDLINE else None
     mlflow = join_prefect().mlflow
     from headrace.flows.deployments import deploy as register
-    from headrace.flows.screen import deployments_screen
-    from headrace.infra import kept_registry
+    from headrace.flows.summaries import deployments_screen
+    from headrace.infra.registry import kept_registry
 
     data = register(given, profile, reset)
     if not mlflow.own:
@@ -539,13 +541,13 @@ def deploy(call: Call, reset: bool) -> Answer:
 @click.option("--window", required=True, type=PLACE, metavar="URI", help="The text that drifted.")
 def alert(call: Call, window: str) -> Answer:
     """Emit the drift event for an alert that another monitor raised; it starts a retraining."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings, uri = call.settings(Shared), _there(window)
-    from headrace.tasks.alerts import raise_alert
+    from headrace.tasks.retraining.alerts import raise_alert
 
     data = raise_alert(uri, {}, settings)
-    from headrace.flows.screen import waits_in
+    from headrace.flows.summaries import waits_in
 
     said = "sent" if data["sent"] else waits_in(data["outbox"], data["why"])
     return Answer(data, visible(f"alert for {data['window']}: {said}"))
@@ -560,7 +562,7 @@ def receive(call: Call, port: int) -> Answer:
     POST to /alertmanager or /evidently, with ?window=URI for alerts that name none; GET /metrics
     for Prometheus. All want the token; it prints where that is.
     """
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
     from headrace.flows.receiver import serve
@@ -579,17 +581,17 @@ def status(call: Call, textfile: Path | None) -> Answer:
 
     Under --json also the runs that alerts made, as `alert_runs`.
     """
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.screen import status_screen
+    from headrace.flows.summaries import status_screen
 
     if textfile is not None:
-        from headrace.tasks.prometheus import write_textfile
+        from headrace.tasks.reporting.prometheus import write_textfile
 
         data = write_textfile(textfile, settings)
     else:
-        from headrace.tasks.status import status as look
+        from headrace.tasks.operations.status import status as look
 
         data = look(settings)
     return Answer(data, status_screen(data))
@@ -615,11 +617,11 @@ def decide(
         raise UsageError("decide needs one of --promote and --refuse", "say which of the two")
     if stale and refuse:
         raise UsageError("--stale goes with --promote", "a refusal needs no fresh comparison")
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.screen import decision_screen
-    from headrace.tasks.decisions import decide_version
+    from headrace.flows.summaries import decision_screen
+    from headrace.tasks.gate.decisions import decide_version
 
     data = decide_version(version, promote, by, why, settings, stale)
     return Answer(data, decision_screen(data))
@@ -630,11 +632,11 @@ def decide(
 @click.option("--why", required=True, type=TEXT, metavar="TEXT", help="The reason, for the record.")
 def rollback(call: Call, by: str, why: str) -> Answer:
     """Back to the champion before; a second rollback goes one further back."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.screen import decision_screen
-    from headrace.tasks.decisions import roll_back
+    from headrace.flows.summaries import decision_screen
+    from headrace.tasks.gate.decisions import roll_back
 
     data = roll_back(by, why, settings)
     return Answer(data, decision_screen(data))
@@ -656,11 +658,11 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
     Spark's event logs, damaged files, Prefect's runs and events.
     """
-    from headrace.tasks.settings import GcVerb
+    from headrace.tasks.configuration.settings import GcVerb
 
     settings = call.settings(GcVerb)
-    from headrace.flows.screen import litter_screen
-    from headrace.tasks.litter import collect
+    from headrace.flows.summaries import litter_screen
+    from headrace.tasks.operations.garbage import collect
 
     data = collect(keep, dry_run, settings.retention)
     return Answer(data, litter_screen(data))
@@ -674,11 +676,11 @@ def backup(call: Call, target: Path) -> Answer:
     Passwords, logs and unfinished curations are not copied; nor is the key of the audit file, which
     lies outside the state folder.
     """
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.screen import backup_screen
-    from headrace.tasks.backup import make
+    from headrace.flows.summaries import backup_screen
+    from headrace.tasks.operations.backup import make
 
     data = make(target.absolute())
     return Answer(data, backup_screen(data))
@@ -693,11 +695,11 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     HEADRACE_HOME names the folder, which must be empty or not be there; it appears whole or not at
     all.
     """
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.screen import restore_screen
-    from headrace.tasks import restore as work
+    from headrace.flows.summaries import restore_screen
+    from headrace.tasks.operations import restore as work
 
     place = source.absolute()
     data = work.check(place) if check else work.restore(place)
@@ -708,11 +710,11 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
 @click.argument("action", type=click.Choice(["verify", "show"]))
 def audit(call: Call, action: str) -> Answer:
     """Check the chain of recorded decisions, or show them; exit 4 on any edit, gap or reorder."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.screen import audit_screen, decisions_screen
-    from headrace.tasks.decisions import recorded_decisions, verify_decisions
+    from headrace.flows.summaries import audit_screen, decisions_screen
+    from headrace.tasks.gate.decisions import recorded_decisions, verify_decisions
 
     if action == "show":
         data = recorded_decisions()
@@ -729,8 +731,8 @@ def settings_(call: Call, name: str | None) -> Answer:
     Effective is what applies with --config, --set and --profile; for `deploy` and `up` also what
     they keep.
     """
-    from headrace.tasks import kept_settings
-    from headrace.tasks.listed_settings import check_verb, listed
+    from headrace.tasks.configuration import kept_settings
+    from headrace.tasks.configuration.listed_settings import check_verb, listed
 
     check_verb(name, list(cli.commands))
 
@@ -746,7 +748,7 @@ def settings_(call: Call, name: str | None) -> Answer:
         return layered(model, [*base, *given])
 
     data = listed(name, effective)
-    from headrace.flows.screen import settings_screen
+    from headrace.flows.summaries import settings_screen
 
     return Answer(data, settings_screen(data))
 
@@ -770,10 +772,10 @@ def completion(call: Call, shell: str) -> Answer:
 @verb(cli, "doctor", "headrace doctor")
 def doctor(call: Call) -> Answer:
     """Check what headrace needs, and say how to fix it."""
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.infra.doctor import examine
+    from headrace.infra.stack.doctor import examine
 
     data = examine(home(), settings)
     lines = [

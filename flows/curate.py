@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.tasks.curation import (
+from headrace.tasks.corpus.curation import (
     CurateJob,
     find_duplicates,
     finished_release,

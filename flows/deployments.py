@@ -24,20 +24,24 @@ from pydantic import BaseModel
 
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
-from headrace.infra import owner, pools, stack, storage
-from headrace.infra.config_file import Config
-from headrace.infra.endpoints import endpoints
+from headrace.infra import storage
+from headrace.infra.configuration.config_file import Config
 from headrace.infra.errors import HeadraceError, InputError, UsageError
-from headrace.infra.home import home
-from headrace.infra.lock import exclusive
-from headrace.infra.prefect_api import pages, request
-from headrace.infra.profiles import LOCAL, profile_settings
-from headrace.infra.walk import expand
-from headrace.tasks import kept_settings, notices, records
-from headrace.tasks.alerts import send_outbox
-from headrace.tasks.judging import policy_of
-from headrace.tasks.kept_settings import Kept
-from headrace.tasks.settings import DeployVerb
+from headrace.infra.files.walk import expand
+from headrace.infra.stack import pools, stack
+from headrace.infra.stack.endpoints import endpoints
+from headrace.infra.stack.prefect_api import pages, request
+from headrace.infra.stack.profiles import LOCAL, profile_settings
+from headrace.infra.state import owner
+from headrace.infra.state.lock import exclusive
+from headrace.infra.state.state_dir import home
+from headrace.tasks import audit_records
+from headrace.tasks.configuration import kept_settings
+from headrace.tasks.configuration.kept_settings import Kept
+from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.gate.evaluation import policy_of
+from headrace.tasks.reporting import webhooks
+from headrace.tasks.retraining.alerts import send_outbox
 
 _WHOSE = "headrace_deployments"
 """Variable of a Prefect server of others: which state folder each deployment is of."""
@@ -64,7 +68,7 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
         check_places(new)
         forms = _forms(new)
         _check_after_release(new, forms)
-        notices.check_blocks(new.notify.blocks)
+        webhooks.check_blocks(new.notify.blocks)
         prefect = endpoints(home()).prefect
         assert prefect is not None, "join_prefect has looked"
         with _server() as client:
@@ -84,7 +88,7 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
                 left[form.name] = form.parameters
                 kept_settings.leave(left)
                 registered.append(register(client, form, found))
-            records.deployed({form.name: form.parameters for form in forms}, new.model.name)
+            audit_records.deployed({form.name: form.parameters for form in forms}, new.model.name)
     used = {form.entry.work_pool.name for form in forms}
     return {
         "deployments": registered,

@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.settings import Shared
-from headrace.tasks.judging import evaluate_model
+from headrace.infra.configuration.settings import Shared
+from headrace.tasks.gate.evaluation import evaluate_model
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{model}")

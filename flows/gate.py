@@ -6,12 +6,12 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.infra.settings import Shared
-from headrace.infra.tracking import milliseconds
-from headrace.tasks.evidence import beside_base, compare_exports, evidence_of_text, rival_of
-from headrace.tasks.judging import decide, promote, score_baselines, score_heldout
-from headrace.tasks.models import fault_of
-from headrace.tasks.settings import GateSettings, GateVerb
+from headrace.infra.configuration.settings import Shared
+from headrace.infra.tracking.runs import milliseconds
+from headrace.tasks.configuration.settings import GateSettings, GateVerb
+from headrace.tasks.gate.evaluation import decide, promote, score_baselines, score_heldout
+from headrace.tasks.gate.evidence import beside_base, compare_exports, evidence_of_text, rival_of
+from headrace.tasks.model_refs import fault_of
 
 
 @flow(name="gate-first", flow_run_name="gate-first")

@@ -11,10 +11,14 @@ from headrace.flows.curate import curate
 from headrace.flows.gate import gate_first
 from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
+from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings
-from headrace.infra.tracking import milliseconds
-from headrace.tasks.chain import (
+from headrace.infra.tracking.runs import milliseconds
+from headrace.tasks.configuration.settings import RunVerb
+from headrace.tasks.corpus.curation import release_of
+from headrace.tasks.corpus.given_release import take_release
+from headrace.tasks.corpus.tokens import tokenize_corpus
+from headrace.tasks.lifecycle import (
     Window,
     begin_chain,
     chain_answer,
@@ -24,14 +28,10 @@ from headrace.tasks.chain import (
     round_settings,
     window_key,
 )
-from headrace.tasks.chain_report import write_report
-from headrace.tasks.curation import release_of
-from headrace.tasks.given_release import take_release
-from headrace.tasks.recording import chain_run, record_chain
-from headrace.tasks.settings import RunVerb
-from headrace.tasks.step import once
-from headrace.tasks.tokens import tokenize_corpus
-from headrace.tasks.training import pretrain_of
+from headrace.tasks.mlflow_log import chain_run, record_chain
+from headrace.tasks.models.training import pretrain_of
+from headrace.tasks.reporting.chain_report import write_report
+from headrace.tasks.task import once
 
 
 class LifecycleJob(Settings):

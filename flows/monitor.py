@@ -10,11 +10,11 @@ from prefect import flow
 from prefect.runtime import deployment
 
 from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
-from headrace.tasks.alerts import emit
-from headrace.tasks.beforehand import reference_of
-from headrace.tasks.drift import alert_payload, compare_texts, release_id
-from headrace.tasks.settings import DriftSettings, MonitorVerb, component
-from headrace.tasks.windows import check_there, dissolve, judged, next_windows, watching
+from headrace.tasks.configuration.settings import DriftSettings, MonitorVerb, component
+from headrace.tasks.input_checks import reference_of
+from headrace.tasks.retraining.alerts import emit
+from headrace.tasks.retraining.drift import alert_payload, compare_texts, release_id
+from headrace.tasks.retraining.windows import check_there, dissolve, judged, next_windows, watching
 
 _NOTHING: Mapping[str, Any] = MappingProxyType(
     {"drift": False, "p_value": None, "effect": None, "drifted": (), "report": None}

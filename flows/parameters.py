@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.infra import storage
-from headrace.infra.endpoints import endpoints
-from headrace.infra.home import home
-from headrace.infra.settings import NotifySettings, Settings, Shared
-from headrace.tasks import kept_settings
-from headrace.tasks.chain import round_settings
-from headrace.tasks.settings import (
+from headrace.infra.configuration.settings import NotifySettings, Settings, Shared
+from headrace.infra.stack.endpoints import endpoints
+from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration import kept_settings
+from headrace.tasks.configuration.settings import (
     CurateVerb,
     DeployVerb,
     InboxSettings,
@@ -22,6 +21,7 @@ from headrace.tasks.settings import (
     RetrainVerb,
     RunVerb,
 )
+from headrace.tasks.lifecycle import round_settings
 
 
 def kept_parameters() -> dict[str, Any]:

@@ -23,11 +23,11 @@ from prefect.flows import Flow
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import Field, ValidationError, create_model, model_validator
 
-from headrace.infra.config_file import Config, KeyPath, read_config
+from headrace.infra.configuration.config_file import Config, KeyPath, read_config
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.setting_tree import laid
+from headrace.infra.configuration.settings import Settings, build
 from headrace.infra.errors import UsageError
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.setting_tree import laid
-from headrace.infra.settings import Settings, build
 
 SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.yaml"
 SLOW_SECONDS = 10.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from headrace.tasks.training import PretrainJob, pretrain_model
+from headrace.tasks.models.training import PretrainJob, pretrain_model
 
 
 @flow(name="pretrain", flow_run_name="pretrain-{job.settings.preset}")

@@ -24,13 +24,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from headrace.infra import console, faults, storage
+from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, InputError, UnansweredError, UsageError
-from headrace.infra.home import home
-from headrace.infra.ports import HOST
-from headrace.infra.settings import Shared
+from headrace.infra.net.ports import HOST
+from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
-from headrace.tasks.prometheus import exposition
-from headrace.tasks.received import RECEIVED, receive
+from headrace.tasks.reporting.prometheus import exposition
+from headrace.tasks.retraining.foreign_alerts import RECEIVED, receive
 
 TOKEN = "HEADRACE_RECEIVER_TOKEN"  # nosec B105 # the name of a variable
 """Variable with the token; with `_FILE` behind it, a file that holds it. None: one is made."""

@@ -7,13 +7,14 @@ from typing import Any
 from prefect import flow
 
 from headrace.flows.curate import curate
-from headrace.infra.settings import Settings
-from headrace.infra.tracking import milliseconds
-from headrace.tasks.chain import check_beforehand
-from headrace.tasks.curation import Source
-from headrace.tasks.drift import compare_texts
-from headrace.tasks.recording import chain_run
-from headrace.tasks.retraining import (
+from headrace.infra.configuration.settings import Settings
+from headrace.infra.tracking.runs import milliseconds
+from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.corpus.curation import Source
+from headrace.tasks.lifecycle import check_beforehand
+from headrace.tasks.mlflow_log import chain_run
+from headrace.tasks.retraining.drift import compare_texts
+from headrace.tasks.retraining.round import (
     begin_round,
     check_enough,
     decide_round,
@@ -25,7 +26,6 @@ from headrace.tasks.retraining import (
     starting_point,
     window_job,
 )
-from headrace.tasks.settings import RetrainVerb
 
 
 class RetrainJob(Settings):

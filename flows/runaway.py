@@ -27,10 +27,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
-from headrace.infra import servers
-from headrace.infra.prefect_api import pages
-from headrace.infra.settings import NotifySettings
-from headrace.tasks.notices import notify
+from headrace.infra.configuration.settings import NotifySettings
+from headrace.infra.net import servers
+from headrace.infra.stack.prefect_api import pages
+from headrace.tasks.reporting.webhooks import notify
 
 PERIOD = timedelta(minutes=10)
 MOST_RUNS = 90
@@ -46,7 +46,7 @@ def pause_runaways(pool: str) -> list[str]:
     On another's server only headrace's own count, by their tag.
 
     All of their runs that still wait are cancelled, however old, unless they carry an alert: the
-    next round takes these over (tasks/alerts.py).
+    next round takes these over (tasks/retraining/alerts.py).
 
     Returns:
         The names of those that were paused now.

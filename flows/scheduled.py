@@ -16,15 +16,16 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 
-from headrace.flows import notices
-from headrace.flows.notices import ended
+from headrace.flows import run_states
 from headrace.flows.parameters import kept_parameters
-from headrace.infra import stack, storage
-from headrace.infra.home import home
-from headrace.infra.ports import HOST
-from headrace.infra.setting_tree import laid
-from headrace.infra.settings import Settings, Shared, build
-from headrace.tasks.settings import (
+from headrace.flows.run_states import ended
+from headrace.infra import storage
+from headrace.infra.configuration.setting_tree import laid
+from headrace.infra.configuration.settings import Settings, Shared, build
+from headrace.infra.net.ports import HOST
+from headrace.infra.stack import stack
+from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration.settings import (
     CurateSettings,
     CurateVerb,
     MonitorVerb,
@@ -36,9 +37,9 @@ from headrace.tasks.settings import (
 HOUR = 3600
 S = TypeVar("S", bound=Shared)
 _TOLD: dict[str, Any] = {
-    "on_failure": [notices.failed],
-    "on_crashed": [notices.failed],
-    "on_cancellation": [notices.failed],
+    "on_failure": [run_states.failed],
+    "on_crashed": [run_states.failed],
+    "on_cancellation": [run_states.failed],
 }
 
 
@@ -118,27 +119,27 @@ def curate(
         settings: As `headrace curate` takes them by --config and --set.
     """
     from headrace.flows.curate import curate as chain
-    from headrace.tasks import run_page
-    from headrace.tasks.chain import chain_sources
-    from headrace.tasks.curation import release_of
-    from headrace.tasks.following import start_once
+    from headrace.tasks.corpus.curation import release_of
+    from headrace.tasks.lifecycle import chain_sources
+    from headrace.tasks.operations.following import start_once
+    from headrace.tasks.reporting import run_artifacts
 
     began, settings = time.time(), _whole(settings, "curate")
-    with run_page.live():
+    with run_artifacts.live():
         sources, _, folder = chain_sources(tuple(input or ()), None)
         chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
         release = chain.fn(release_of(sources, output or folder, chosen, shared))
-        run_page.rename(f"curate-{release['release_id'][:12]}")
-        run_page.show_ledger(release)
+        run_artifacts.rename(f"curate-{release['release_id'][:12]}")
+        run_artifacts.show_ledger(release)
         links: dict[str, str | None] = {"report": f"{release['release']}/report.html"}
         then = ""
         if after_release and release["kept"]:
             run = start_once(after_release, release)
-            links["after_release"] = notices.page_of(run["id"])
+            links["after_release"] = run_states.page_of(run["id"])
             then = f"; {after_release} runs on it: {run['name']}"
-        run_page.show_links(links)
+        run_artifacts.show_links(links)
     name = release["release_id"][:12]
-    if run_page.older(f"{release['release']}/manifest.json", began):
+    if run_artifacts.older(f"{release['release']}/manifest.json", began):
         return ended("Cached", f"release {name} was there already: nothing was read{then}")
     kept = f"{release['kept']} of {release['read']} kept"
     return ended("Completed", f"release {name}: {kept}{then}")
@@ -162,10 +163,11 @@ def monitor(
     """
     from headrace.flows.monitor import monitor as judge
     from headrace.flows.monitor import monitor_inbox
-    from headrace.tasks import alerts, run_page
+    from headrace.tasks.reporting import run_artifacts
+    from headrace.tasks.retraining import alerts
 
     waits, settings = None, _whole(settings, "monitor")
-    with run_page.live():
+    with run_artifacts.live():
         alerts.send_outbox()
         if window:
             verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
@@ -173,10 +175,10 @@ def monitor(
             place = storage.display(inbox or str(home().inbox))
             watched = monitor_inbox.fn(reference, place, settings)
             verdicts, waits = watched["windows"], watched.get("waits")
-        run_page.show_verdicts(verdicts)
+        run_artifacts.show_verdicts(verdicts)
     bad = [v for v in verdicts if v["drift"] is None]
     for verdict in bad:
-        notices.tell(settings, "monitor", "Unreadable", verdict["why"], notices.again())
+        run_states.tell(settings, "monitor", "Unreadable", verdict["why"], run_states.again())
     if waits and not verdicts:
         return ended("Waits", waits)
     if not verdicts:
@@ -206,14 +208,14 @@ def retrain(
         alert: The drift event's payload: the alert is trusted as `force` is.
         settings: As `headrace retrain` takes them by --config and --set.
     """
-    from headrace.flows import rounds
-    from headrace.tasks import run_page
+    from headrace.flows import retrain_triggers
+    from headrace.tasks.reporting import run_artifacts
 
     settings = _whole(settings, "retrain")
-    with run_page.live():
+    with run_artifacts.live():
         if alert is not None:
-            return rounds.on_alert(alert.model_dump(), settings)
-        return rounds.on_window(window, force, settings)
+            return retrain_triggers.on_alert(alert.model_dump(), settings)
+        return retrain_triggers.on_window(window, force, settings)
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{model}", timeout_seconds=12 * HOUR, **_TOLD)
@@ -228,15 +230,15 @@ def evaluate(
         settings: As `headrace evaluate` takes them by --config and --set.
     """
     from headrace.flows.evaluate import evaluate as chain
-    from headrace.tasks import run_page
+    from headrace.tasks.reporting import run_artifacts
 
     began, settings = time.time(), _whole(settings, "evaluate")
-    with run_page.live():
+    with run_artifacts.live():
         answer = chain.fn(model, suite, settings)
-        run_page.show_metrics(answer["metrics"])
+        run_artifacts.show_metrics(answer["metrics"])
     value = answer["metrics"]["bits_per_byte"]["value"]
     bits = "no finite number of" if value is None else f"{value:.3f}"
-    if run_page.older(answer["file"], began):
+    if run_artifacts.older(answer["file"], began):
         return ended("Cached", f"measured before: {bits} bits per byte")
     return ended("Completed", f"{bits} bits per byte")
 
@@ -260,26 +262,26 @@ def lifecycle(
     """
     from headrace.flows.lifecycle import LifecycleJob
     from headrace.flows.lifecycle import lifecycle as chain
-    from headrace.tasks import run_page
+    from headrace.tasks.reporting import run_artifacts
 
     began, settings = time.time(), _whole(settings, "lifecycle")
-    with run_page.live():
+    with run_artifacts.live():
         inputs = tuple(input or ())
         job = LifecycleJob(inputs=inputs, release=release, window=window, settings=settings)
         answer = chain.fn(job)
-        run_page.rename(f"lifecycle-{answer['release_id'][:12]}")
-        run_page.show_ledger(answer)
-        run_page.show_decision({**answer, "metrics": {}})
-        run_page.show_links({"report": answer["report"]})
+        run_artifacts.rename(f"lifecycle-{answer['release_id'][:12]}")
+        run_artifacts.show_ledger(answer)
+        run_artifacts.show_decision({**answer, "metrics": {}})
+        run_artifacts.show_links({"report": answer["report"]})
     for gated in filter(None, (answer, answer["round"])):
-        notices.tell_of_gate(settings, "lifecycle", gated)
+        run_states.tell_of_gate(settings, "lifecycle", gated)
     reason = "; ".join(answer["reasons"])
     if answer["overtaken"]:
-        return ended(notices.OVERTAKEN, reason)
+        return ended(run_states.OVERTAKEN, reason)
     if answer["decision"] != "promote":
         return ended("Refused", reason)
     if answer.get("waiting"):
         return ended("Waiting", f"version {answer['version']} waits for a person")
-    if run_page.older(answer["report"], began):
+    if run_artifacts.older(answer["report"], began):
         return ended("Cached", f"all was there already: {answer['report']}")
     return ended("Completed", reason)

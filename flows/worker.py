@@ -10,11 +10,12 @@ import logging
 import os
 import sys
 
-from headrace.flows import notices
+from headrace.flows import run_states
 from headrace.flows.runaway import EVERY, pause_runaways
-from headrace.infra import servers, worker
 from headrace.infra.errors import HeadraceError
-from headrace.infra.prefect_api import request
+from headrace.infra.net import servers
+from headrace.infra.stack import worker
+from headrace.infra.stack.prefect_api import request
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def report(run: str, state: str, why: str) -> None:
     except HeadraceError as error:  # what was done to the run is done all the same
         logger.warning("no notice of run %s can be sent: %s", run, error.message)
         return
-    notices.tell_of_end(flow, run, said.get("parameters") or {}, state.capitalize(), why)
+    run_states.tell_of_end(flow, run, said.get("parameters") or {}, state.capitalize(), why)
 
 
 def main(pool: str, kind: str = "process") -> None:

@@ -21,9 +21,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from headrace.infra import private
 from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.faults import naming
+from headrace.infra.state import private
 
 if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
     import pyarrow.fs as pafs
@@ -199,7 +199,7 @@ def list_files(uri: str | Path) -> list[str]:
     Raises:
         InputError: nothing is there.
     """
-    from headrace.infra.walk import expand, is_folder
+    from headrace.infra.files.walk import expand, is_folder
 
     found = []
     for place in expand(uri):
@@ -289,7 +289,7 @@ def listing(uri: str | Path) -> list[tuple[str, int, int]]:
     Raises:
         InputError: the storage doesn't answer.
     """
-    from headrace.infra.walk import walk
+    from headrace.infra.files.walk import walk
 
     return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
 

@@ -6,8 +6,8 @@ import difflib
 
 from pydantic import Field, field_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings
 
 PIVOT = 0.7
 """The semantic score of the calibrated point."""

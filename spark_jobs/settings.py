@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings, SparkSettings
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings, SparkSettings
 from headrace.spark_jobs.language_codes import KNOWN
 from headrace.spark_jobs.level_settings import (
     BiasSettings,

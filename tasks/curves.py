@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headrace.infra import pages
-from headrace.infra.pages import Section
+from headrace.infra import html
+from headrace.infra.html import Section
 
 Lines = list[dict[str, Any]]
 
@@ -96,7 +96,7 @@ def stage_drawings(stage: str, folder: str | Path) -> dict[str, str]:
     """{file name: SVG} of the same plots."""
     curves = CURVES.get(stage, ())
     plots = stage_plots(stage, folder)
-    return pages.drawings(Section(c.title, p) for c, p in zip(curves, plots, strict=True))
+    return html.drawings(Section(c.title, p) for c, p in zip(curves, plots, strict=True))
 
 
 def _plot(lines: Lines, curve: Curve, caption: str) -> Markup:
@@ -112,4 +112,4 @@ def _plot(lines: Lines, curve: Curve, caption: str) -> Markup:
         if axes.lines:
             axes.legend(frameon=False, fontsize=8.5)
 
-    return pages.plot(draw, caption)
+    return html.plot(draw, caption)

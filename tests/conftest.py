@@ -24,8 +24,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from headrace.infra import standalone
-from headrace.infra.ports import free_port
+from headrace.infra.net.ports import free_port
+from headrace.infra.spark import cluster as standalone
 
 # The machine is shared and slow at times: a deadline would fail tests that are right.
 # The same examples each time, so that a run can be repeated; `make test-all` looks for others.
@@ -111,7 +111,7 @@ def json_server() -> Callable[..., Any]:
 
 
 class FakeClock(contextlib.ExitStack):
-    """What headrace.infra.clock reads, in a test's hands while it is entered."""
+    """What headrace.infra.state.clock reads, in a test's hands while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class FakeClock(contextlib.ExitStack):
             "now": lambda: self.day, "uptime": lambda: self.up,
             "boot_id": lambda: f"start {self._starts}", "host": lambda: self.host,
         }.items():  # fmt: skip
-            self.enter_context(mock.patch(f"headrace.infra.clock.{name}", value))
+            self.enter_context(mock.patch(f"headrace.infra.state.clock.{name}", value))
         return self
 
 

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from headrace.flows.cli import cli
-from headrace.infra.home import Home
-from headrace.infra.services import DEFAULT_PORTS, all_services
+from headrace.infra.stack.services import DEFAULT_PORTS, all_services
+from headrace.infra.state.state_dir import Home
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -15,18 +15,19 @@ import click
 import pytest
 
 from headrace.flows.cli import cli
-from headrace.infra import errors, events, releases, storage
+from headrace.infra import errors, releases, storage
+from headrace.infra.configuration.setting_tree import leaves
+from headrace.infra.configuration.settings import Shared
 from headrace.infra.corpora.base import _what_to_do
 from headrace.infra.errors import HeadraceError, UsageError
-from headrace.infra.home import Home, home
-from headrace.infra.setting_tree import leaves
-from headrace.infra.settings import Shared
-from headrace.infra.spark import check_master
-from headrace.tasks import settings as verbs
-from headrace.tasks.judging import release_folder
-from headrace.tasks.models import resolve_model
-from headrace.tasks.recording import registry, tracking
-from headrace.tasks.retraining import check_enough
+from headrace.infra.spark.session import check_master
+from headrace.infra.stack import events
+from headrace.infra.state.state_dir import Home, home
+from headrace.tasks.configuration import settings as verbs
+from headrace.tasks.gate.evaluation import release_folder
+from headrace.tasks.mlflow_log import registry, tracking
+from headrace.tasks.model_refs import resolve_model
+from headrace.tasks.retraining.round import check_enough
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "spark_jobs", "training", "expectations", "infra")
@@ -186,7 +187,7 @@ def test_an_alert_that_waits_says_why(
     json_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
     answer: Any, alert: dict[str, Any], said: str | None,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("headrace.infra.prefect_api.BUSY", 0)
+    monkeypatch.setattr("headrace.infra.stack.prefect_api.BUSY", 0)
     storage.write_json(home().outbox / "a.json", alert)
     status, body = (answer, None) if isinstance(answer, int) else (200, answer)
     with json_server(lambda *_: (status, body)) as (url, _):

@@ -42,10 +42,10 @@ def test_imports_go_down(path: Path) -> None:
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_jobs_know_nothing_of_the_scheduler(path: Path) -> None:
-    """Only flows and tasks import Prefect, but for infra/prefect_server.py, which starts it."""
+    """Only flows and tasks import Prefect, but for the module that starts its server."""
     tops = {n.split(".")[0] for n in imported(path.read_text())}
     layer = path.relative_to(ROOT).parts[0]
-    assert "prefect" not in tops or path == ROOT / "infra" / "prefect_server.py"
+    assert "prefect" not in tops or path == ROOT / "infra" / "stack" / "prefect_server.py"
     if layer == "spark_jobs":
         assert "torch" not in tops
     if layer == "training":
@@ -53,14 +53,16 @@ def test_jobs_know_nothing_of_the_scheduler(path: Path) -> None:
 
 
 def test_a_command_starts_without_what_is_slow_to_import() -> None:
-    code = "import sys, headrace.flows.cli, headrace.tasks.settings; print(*sys.modules)"
+    code = (
+        "import sys, headrace.flows.cli, headrace.tasks.configuration.settings; print(*sys.modules)"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     slow = {"torch", "pyspark", "deepspeed", "mlflow", "prefect", "transformers", "matplotlib"}
     assert not slow & set(said.stdout.split())
 
 
 def test_a_seeded_fault_is_seen() -> None:
-    fault = "def f():\n    from headrace.spark_jobs.scan_job import scan\n"
+    fault = "def f():\n    from headrace.spark_jobs.curate.scan_job import scan\n"
     assert upward(fault, "training") == {"spark_jobs"}
     assert upward("import headrace.flows.cli", "infra") == {"flows"}
     assert not upward("from headrace.infra import storage", "training")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.training.ranks import ONE, Ranks, divided
+from headrace.training.distributed import ONE, Ranks, divided
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from headrace.infra.errors import HeadraceError
+from headrace.training.distributed import ONE, Ranks, divided
 from headrace.training.optimizer import MuonAdamW
-from headrace.training.ranks import ONE, Ranks, divided
 
 MAX_THREADS = 8
 """More threads than this slow a model down whose matrices are a few hundred wide."""

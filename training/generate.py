@@ -17,7 +17,7 @@ from headrace.infra.errors import UsageError
 from headrace.training.moe.attention import Cache
 from headrace.training.moe.export import ChatFormat
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat import END, Chat
+from headrace.training.rlhf.chat_template import END, Chat
 from headrace.training.scoring import nll
 
 

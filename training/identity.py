@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.settings import Settings
 from headrace.training.incremental.settings import MaterialSettings
 from headrace.training.rlhf.settings import PPOSettings
 from headrace.training.settings import CheckpointSettings, EvaluateSettings, PretrainSettings

@@ -22,10 +22,10 @@ import torch
 from pydantic import Field
 
 from headrace.infra import lineage, storage
+from headrace.infra.configuration.settings import Settings
 from headrace.infra.console import Progress
 from headrace.infra.errors import UsageError
-from headrace.infra.process import job_main
-from headrace.infra.settings import Settings
+from headrace.infra.subprocess_jobs import job_main
 from headrace.training import checkpoint
 from headrace.training.callbacks.base import Callback, Step
 from headrace.training.callbacks.checkpoints import Checkpoints
@@ -36,6 +36,7 @@ from headrace.training.callbacks.speed import Speed
 from headrace.training.checkpoint import Checkpoint
 from headrace.training.data.batches import batch
 from headrace.training.data.shards import Shards
+from headrace.training.distributed import Ranks
 from headrace.training.engine import Engine, prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.moe.config import MoEConfig
@@ -43,7 +44,6 @@ from headrace.training.moe.export import Card, load, save
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
 from headrace.training.moe.presets import Recipe, count, preset
 from headrace.training.optimizer import MuonAdamW, build_optimizer, set_rate
-from headrace.training.ranks import Ranks
 from headrace.training.settings import OptimizerSettings, PretrainSettings
 
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings
 
 PRESETS = ("local", "test", "moe-175b")
 """Names of training/moe/presets.py."""

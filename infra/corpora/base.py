@@ -19,8 +19,8 @@ from typing import Any
 
 from headrace.infra import console, storage
 from headrace.infra.errors import HeadraceError
-from headrace.infra.home import Home
 from headrace.infra.lineage import code_version, digest, sha256
+from headrace.infra.state.state_dir import Home
 
 Record = dict[str, Any]
 

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from headrace.infra.unpack import DamagedError
+from headrace.infra.files.unpack import DamagedError
 
 _DEPTH, _STRING, _ESCAPE, _FILLED, _WHOLE, _CLOSED = range(6)
 """The state between blocks: open brackets, in a string, after a backslash, whether the element has

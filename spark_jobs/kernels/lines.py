@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headrace.infra.unpack import DamagedError
+from headrace.infra.files.unpack import DamagedError
 
 WINDOW_BYTES = 16 << 20
 """Whole lines are handed on in blocks of about this size, so memory doesn't grow with the file."""

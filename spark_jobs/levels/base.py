@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.settings import Settings
 from headrace.spark_jobs.kernels.folding import Table
 
 OTHER, ZH, EN = 0, 1, 2

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.spark_jobs.curate.level_runner import decide
 from headrace.spark_jobs.levels.base import ZH, Texts
-from headrace.spark_jobs.scoring import decide
 from headrace.spark_jobs.settings import CurateSettings
 
 pytestmark = pytest.mark.bench

@@ -28,7 +28,7 @@ from pydoc_data.topics import topics
 import pytest
 from lxml import html as lxml_html
 
-from headrace.spark_jobs import main_text, markup
+from headrace.spark_jobs.reading import main_text, markup
 
 pytestmark = pytest.mark.bench
 MOST_PAGES = 40

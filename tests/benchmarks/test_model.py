@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headrace.infra.home import home
+from headrace.infra.state.state_dir import home
 from headrace.training.data.shards import Shards
 from headrace.training.pretrain import PretrainJob, pretrain
 from headrace.training.scoring.baselines import Bigram, Unigram, read_rows

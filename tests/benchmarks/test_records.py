@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.spark_jobs import inventory_job, reader
+from headrace.spark_jobs.curate import inventory_job
 from headrace.spark_jobs.kernels.lines import Block
-from headrace.spark_jobs.records import from_lines
+from headrace.spark_jobs.reading import reader
+from headrace.spark_jobs.reading.records import from_lines
 from headrace.spark_jobs.settings import InputSettings, Source
 
 pytestmark = pytest.mark.bench

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from headrace.spark_jobs import inventory_job, scan_job
+from headrace.spark_jobs.curate import inventory_job, scan_job
+from headrace.spark_jobs.curate.level_runner import decide, level_settings
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.minhash import signatures
 from headrace.spark_jobs.levels import LEVELS
 from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.scoring import decide, level_settings
 from headrace.spark_jobs.settings import CurateJob, Source
 
 pytestmark = pytest.mark.bench

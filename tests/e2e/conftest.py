@@ -19,8 +19,8 @@ import pytest
 from headrace.infra.corpora import bbc_news, china_laws, hpo, peoples_daily, wiki_leads
 from headrace.infra.corpora.base import as_jsonl
 from headrace.infra.errors import HeadraceError
-from headrace.infra.home import Home
-from headrace.infra.prefect_api import request
+from headrace.infra.stack.prefect_api import request
+from headrace.infra.state.state_dir import Home
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from headrace.infra.home import Home
-from headrace.infra.registry import Registry
-from headrace.infra.tracking import Tracking
+from headrace.infra.registry.versions import Registry
+from headrace.infra.state.state_dir import Home
+from headrace.infra.tracking.runs import Tracking
 from headrace.training.moe import export as exports
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from headrace.infra.services import MARK
+from headrace.infra.stack.services import MARK
 
 NAMES = ["prefect", "worker-spark", "worker-training", "mlflow", "spark-master", "spark-worker-1",
          "spark-worker-2", "spark-history"]  # fmt: skip

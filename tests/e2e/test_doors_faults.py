@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from headrace.infra.worker import RUN_ID
+from headrace.infra.stack.worker import RUN_ID
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(2400)]

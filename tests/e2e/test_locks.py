@@ -26,10 +26,10 @@ import psutil
 import pytest
 from another_account import AS_ANOTHER, POSSIBLE
 
-from headrace.infra import spark_submit
-from headrace.infra.process import job_main
-from headrace.infra.servers import Server
-from headrace.infra.settings import Settings, SparkSettings
+from headrace.infra.configuration.settings import Settings, SparkSettings
+from headrace.infra.net.servers import Server
+from headrace.infra.spark import submit
+from headrace.infra.subprocess_jobs import job_main
 
 pytestmark = [pytest.mark.server, pytest.mark.spark]
 
@@ -96,7 +96,7 @@ def _work_until_told(folder: Path, name: str) -> None:
 
 def drive(job: Job) -> dict[str, Any]:
     """A driver with two executors that compute and have shuffled."""
-    from headrace.infra import spark
+    from headrace.infra.spark import session as spark
 
     folder = job.folder
     small = {"driver_memory": "512m", "executor_memory": "512m"}
@@ -120,9 +120,9 @@ def train(job: Job) -> dict[str, Any]:
     """A rank that has exchanged tensors with the other."""
     import torch
 
+    from headrace.training.distributed import Ranks
     from headrace.training.engine import Engine
     from headrace.training.optimizer import build_optimizer
-    from headrace.training.ranks import Ranks
     from headrace.training.settings import OptimizerSettings
 
     ranks, model = Ranks.current(), torch.nn.Linear(3, 1)
@@ -138,9 +138,9 @@ RUN = """
 import sys
 from pathlib import Path
 from headrace.infra import private, spark_submit
-from headrace.infra.home import home
-from headrace.infra.process import run_job
-from headrace.infra.settings import SparkSettings
+from headrace.infra.state.state_dir import home
+from headrace.infra.subprocess_jobs import run_job
+from headrace.infra.configuration.settings import SparkSettings
 from at_work import Job
 private.begin(home())
 what, module, folder, master = sys.argv[1:]
@@ -319,9 +319,9 @@ def test_the_owners_run_takes_no_command_and_no_environment(locked: Locked) -> N
 
 
 def test_sparks_pages_want_the_password(locked: Locked) -> None:
-    from headrace.infra import credentials
-    from headrace.infra.home import Home
-    from headrace.infra.servers import encoded
+    from headrace.infra.net import credentials
+    from headrace.infra.net.servers import encoded
+    from headrace.infra.state.state_dir import Home
 
     made = credentials.known(Home(locked.home))
     assert made is not None
@@ -363,7 +363,7 @@ print("RAN", s.sparkContext.parallelize([1], 1).map(lambda x: x + 1).collect())
 def test_sparks_master_runs_only_the_owners_job(
     locked: Locked, tmp_path: Path, secret: bool
 ) -> None:
-    from headrace.infra import spark
+    from headrace.infra.spark import session as spark
 
     (tmp_path / "job.py").write_text(JOB)
     conf = {"SPARK_CONF_DIR": locked.variables["SPARK_CONF_DIR"]} if secret else {}
@@ -421,8 +421,8 @@ def test_no_process_shows_a_secret_to_other_accounts(locked: Locked, at_work: se
 
 
 def test_the_supervisors_socket_is_the_owners(locked: Locked) -> None:
-    from headrace.infra.home import Home
-    from headrace.infra.supervisor import socket_path
+    from headrace.infra.stack.supervisor import socket_path
+    from headrace.infra.state.state_dir import Home
 
     path = socket_path(Home(locked.home))
     assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
@@ -443,6 +443,6 @@ def test_the_services_find_no_token_of_the_shell(locked: Locked) -> None:
 if __name__ == "__main__":
     # Spark runs this file itself; a rank runs it as a module.
     if "LOCKED_MASTER" in os.environ and "RANK" not in os.environ:
-        spark_submit.submitted(Job, drive)
+        submit.submitted(Job, drive)
     else:
         job_main(Job, train)

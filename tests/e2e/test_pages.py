@@ -24,9 +24,9 @@ import yaml
 from pyarrow import dataset
 
 from headrace.flows.cli import cli, spread
-from headrace.infra.config_file import read_config
-from headrace.infra.settings import load
-from headrace.tasks import settings as verbs
+from headrace.infra.configuration.config_file import read_config
+from headrace.infra.configuration.settings import load
+from headrace.tasks.configuration import settings as verbs
 from headrace.training.scoring.policy import read_policy
 
 ROOT = Path(__file__).parents[2]

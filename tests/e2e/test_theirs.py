@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 import pytest
 
-from headrace.infra.pools import TEMPLATE
-from headrace.infra.ports import free_port
-from headrace.infra.prefect_api import request
-from headrace.infra.supervisor import answers
+from headrace.infra.net.ports import free_port
+from headrace.infra.stack.pools import TEMPLATE
+from headrace.infra.stack.prefect_api import request
+from headrace.infra.stack.supervisor import answers
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -165,7 +165,7 @@ def test_an_alert_makes_a_run_there(theirs: Theirs, tmp_path: Path) -> None:
 
 RECORD = """
 import sys
-from headrace.tasks.recording import registry, tracking
+from headrace.tasks.mlflow_log import registry, tracking
 store = tracking()
 run = store.start_run("stage", {"headrace.key": "k"})
 store.log_text(run, "figures", "page.html")

@@ -9,7 +9,7 @@ import pytest
 from headrace.expectations import drift_report
 from headrace.expectations.drift import DriftVerdict, Reference, judge
 from headrace.expectations.settings import DriftSettings
-from headrace.infra import pages
+from headrace.infra import html
 
 FEW = DriftSettings(permutations=399)
 WORDS = {
@@ -71,7 +71,7 @@ def test_page_is_escaped_whole_and_the_same_every_time(shifted: DriftVerdict) ->
 
 def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
     uri = drift_report.dump_sections(shifted, str(tmp_path / "sections.json"))
-    assert pages.load_sections(Path(uri).read_bytes()) == drift_report.sections(shifted)
+    assert html.load_sections(Path(uri).read_bytes()) == drift_report.sections(shifted)
 
 
 def test_no_drift_says_so() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from prefect_process import prefect_process
 
-from headrace.infra.pools import ROLES as POOLS
-from headrace.infra.prefect_api import request
+from headrace.infra.stack.pools import ROLES as POOLS
+from headrace.infra.stack.prefect_api import request
 
 
 @pytest.fixture(scope="session")

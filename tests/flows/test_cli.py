@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from headrace.flows.cli import cli, spread
-from headrace.flows.command import SECRET, Call, without_values
-from headrace.infra import audit, kept_registry
-from headrace.infra.home import Home
-from headrace.infra.settings import Shared
-from headrace.tasks.settings import PretrainVerb
+from headrace.flows.cli_runtime import SECRET, Call, without_values
+from headrace.infra.configuration.settings import Shared
+from headrace.infra.registry import audit, kept_registry
+from headrace.infra.state.state_dir import Home
+from headrace.tasks.configuration.settings import PretrainVerb
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",

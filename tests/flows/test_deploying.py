@@ -20,17 +20,18 @@ from headrace.flows import deployments as deployments_
 from headrace.flows import runaway
 from headrace.flows.deployments import deploy
 from headrace.flows.prefect_file import SHIPPED
-from headrace.flows.screen import deployments_screen
-from headrace.infra import prefect_api
-from headrace.infra.config_file import Config
+from headrace.flows.summaries import deployments_screen
+from headrace.infra.configuration.config_file import Config
+from headrace.infra.configuration.settings import NotifySettings
 from headrace.infra.errors import HeadraceError, InputError, UsageError
-from headrace.infra.home import home
-from headrace.infra.prefect_api import every, request
-from headrace.infra.servers import Server
-from headrace.infra.settings import NotifySettings
-from headrace.tasks import kept_settings, notices
-from headrace.tasks import status as status_module
-from headrace.tasks.following import start_once
+from headrace.infra.net.servers import Server
+from headrace.infra.stack import prefect_api
+from headrace.infra.stack.prefect_api import every, request
+from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration import kept_settings
+from headrace.tasks.operations import status as status_module
+from headrace.tasks.operations.following import start_once
+from headrace.tasks.reporting import webhooks
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900), pytest.mark.usefixtures("on_server")]
 TOKEN = "http://127.0.0.1:9/t0ken"
@@ -317,7 +318,7 @@ def test_notices_go_through_prefects_blocks(json_server: Any) -> None:
         ).save("ops", overwrite=True)  # type: ignore[call-arg]
         Secret(value="x").save("mute", overwrite=True)
         deploy(sets(notify={"blocks": ["mattermost-webhook/ops"]}))
-        assert notices.notify(NotifySettings(), "retrain", "Failed", "no space", "headrace x",
+        assert webhooks.notify(NotifySettings(), "retrain", "Failed", "no space", "headrace x",
                               {"run": "http://p/1"})  # fmt: skip
     (posted,) = got
     assert "no space" in json.dumps(posted) and "next: headrace x" in json.dumps(posted)

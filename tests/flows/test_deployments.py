@@ -12,10 +12,10 @@ from headrace.flows import parameters as parameters_
 from headrace.flows.deployments import check_places
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Entry, flow_of, read_forms
-from headrace.infra.endpoints import Cluster
 from headrace.infra.errors import UsageError
-from headrace.infra.pools import ROLES
-from headrace.tasks.settings import DeployVerb
+from headrace.infra.stack.endpoints import Cluster
+from headrace.infra.stack.pools import ROLES
+from headrace.tasks.configuration.settings import DeployVerb
 
 UP = Cluster("spark://127.0.0.1:7099", "/e", {})
 KEPT = parameters(DeployVerb())

@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from headrace.flows.cli import cli
-from headrace.flows.command import Verb
-from headrace.infra.config_file import Config
-from headrace.infra.setting_tree import leaves
-from headrace.tasks import kept_settings
-from headrace.tasks import settings as verbs
-from headrace.tasks.kept_settings import Kept
-from headrace.tasks.listed_settings import MODELS, model_of
-from headrace.tasks.settings import DeployVerb
+from headrace.flows.cli_runtime import Verb
+from headrace.infra.configuration.config_file import Config
+from headrace.infra.configuration.setting_tree import leaves
+from headrace.tasks.configuration import kept_settings
+from headrace.tasks.configuration import settings as verbs
+from headrace.tasks.configuration.kept_settings import Kept
+from headrace.tasks.configuration.listed_settings import MODELS, model_of
+from headrace.tasks.configuration.settings import DeployVerb
 
 HEAVY = ("mlflow", "numba", "numpy", "pandas", "prefect", "pyarrow", "pyspark", "scipy", "torch")
 ASKED = """

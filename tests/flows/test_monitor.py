@@ -9,10 +9,10 @@ import pytest
 
 from headrace.flows import monitor as module
 from headrace.flows.monitor import monitor_inbox
-from headrace.flows.screen import drift_screen
+from headrace.flows.summaries import drift_screen
 from headrace.infra.errors import InputError, UnreadableError, ValidationError
-from headrace.tasks.settings import MonitorVerb
-from headrace.tasks.windows import VERDICT, WINDOW, judged, next_windows
+from headrace.tasks.configuration.settings import MonitorVerb
+from headrace.tasks.retraining.windows import VERDICT, WINDOW, judged, next_windows
 
 NOW = MonitorVerb.model_validate({"inbox": {"settle_seconds": 0}})
 

@@ -16,8 +16,8 @@ import pytest
 
 from headrace.flows import receiver
 from headrace.infra.errors import UnansweredError, UsageError
-from headrace.infra.ports import free_port
-from headrace.infra.process import die_with_parent
+from headrace.infra.net.ports import free_port
+from headrace.infra.subprocess_jobs import die_with_parent
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_a_token_may_come_from_the_environment_or_a_file(
 
 
 def test_a_taken_port_is_named(listening: tuple[str, Path]) -> None:
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     port = int(listening[0].rsplit(":", 1)[1])
     with pytest.raises(UsageError, match=f"port {port} is taken"):
@@ -150,7 +150,7 @@ def test_a_taken_port_is_named(listening: tuple[str, Path]) -> None:
 def test_what_alertmanager_should_send_again_ends_in_5xx(monkeypatch: pytest.MonkeyPatch) -> None:
     from starlette.testclient import TestClient
 
-    from headrace.infra.settings import Shared
+    from headrace.infra.configuration.settings import Shared
 
     def away(*_: Any) -> None:
         raise UnansweredError("s3://b/w: no answer", "check the network")

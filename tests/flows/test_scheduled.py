@@ -10,12 +10,12 @@ import pytest
 
 from headrace.flows import scheduled
 from headrace.flows.scheduled import Alert, _on_todays_cluster, _whole
-from headrace.infra import stack
+from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import UsageError
-from headrace.infra.home import Home
-from headrace.infra.settings import SparkSettings
-from headrace.infra.stack import Stack
-from headrace.tasks.settings import CurateVerb, RetrainVerb
+from headrace.infra.stack import stack
+from headrace.infra.stack.stack import Stack
+from headrace.infra.state.state_dir import Home
+from headrace.tasks.configuration.settings import CurateVerb, RetrainVerb
 
 
 def test_an_alert_of_any_monitor_is_understood() -> None:

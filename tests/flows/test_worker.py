@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from headrace.flows import notices, worker
+from headrace.flows import run_states, worker
 from headrace.infra.errors import HeadraceError
 
 ODD = {"settings": {"seed": "odd"}}
@@ -25,7 +25,7 @@ def test_a_run_that_the_worker_ended_is_reported(
     }
     monkeypatch.setenv("PREFECT_API_URL", "http://p/api")
     monkeypatch.setattr(worker, "request", lambda api, method, path, body: answers[path])
-    monkeypatch.setattr(notices, "notify", lambda *a: told.append(a))
+    monkeypatch.setattr(run_states, "notify", lambda *a: told.append(a))
     worker.report(run, state, "its process was gone 4 times")
     ((settings, flow, name, reason, command, links),) = told
     assert (flow, name) == ("retrain", state.capitalize()) and "4 times" in reason

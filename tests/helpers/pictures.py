@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra.endpoints import endpoints
-from headrace.infra.home import home
-from headrace.infra.prefect_api import request
+from headrace.infra.stack.endpoints import endpoints
+from headrace.infra.stack.prefect_api import request
+from headrace.infra.state.state_dir import home
 
 PATIENCE = 60.0
 SETTLE = 3.0

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.infra.ports import free_port
-from headrace.infra.process import die_with_parent
-from headrace.infra.supervisor import answers
+from headrace.infra.net.ports import free_port
+from headrace.infra.stack.supervisor import answers
+from headrace.infra.subprocess_jobs import die_with_parent
 
 
 @contextmanager

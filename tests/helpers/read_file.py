@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from headrace.spark_jobs import inventory_job, reader
-from headrace.spark_jobs.records import LOST, RECORD
+from headrace.spark_jobs.curate import inventory_job
+from headrace.spark_jobs.reading import reader
+from headrace.spark_jobs.reading.records import LOST, RECORD
 from headrace.spark_jobs.settings import InputSettings, Source
 
 SMALL = InputSettings(max_record_bytes=2000)

@@ -24,7 +24,7 @@ from headrace.infra.code_identity import (
 )
 
 ROOT = Path(__file__).parents[2]
-CURATION = "spark_jobs.steps"
+CURATION = "spark_jobs.curate.steps"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,13 @@ def edited(tree: Path, name: str, entry: str = CURATION) -> bool:
     "name",
     [
         "infra/deploy/prefect.yaml", "infra/configs/gate/default.yaml", "infra/constraints.txt",
-        "infra/doctor.py", "infra/console.py", "infra/stack.py", "infra/services.py",
-        "infra/settings.py", "infra/config_file.py", "infra/spark_submit.py", "infra/home.py",
-        "infra/registry.py", "infra/a_new_module.py", "infra/corpora/base.py",
-        "spark_jobs/report.py", "spark_jobs/fit/semantics.py", "spark_jobs/tokenizer.py",
+        "infra/stack/doctor.py", "infra/console.py", "infra/stack/stack.py",
+        "infra/stack/services.py",
+        "infra/configuration/settings.py", "infra/configuration/config_file.py",
+        "infra/spark/submit.py", "infra/state/state_dir.py",
+        "infra/registry/versions.py", "infra/a_new_module.py", "infra/corpora/base.py",
+        "spark_jobs/curate/release_report.py", "spark_jobs/fit/semantics.py",
+        "spark_jobs/tokens/tokenizer.py",
         "spark_jobs/levels/data/l2_semantics.md", "training/pretrain.py",
     ],
 )  # fmt: skip
@@ -66,12 +69,14 @@ def test_what_operates_leaves_the_id_of_a_release(tree: Path, name: str) -> None
 @pytest.mark.parametrize(
     "name",
     [
-        "spark_jobs/kernels/minhash.py", "spark_jobs/kernels/__init__.py", "spark_jobs/reader.py",
-        "spark_jobs/web_archive.py", "spark_jobs/records.py", "spark_jobs/facts/dates.py",
+        "spark_jobs/kernels/minhash.py", "spark_jobs/kernels/__init__.py",
+        "spark_jobs/reading/reader.py",
+        "spark_jobs/reading/web_archive.py", "spark_jobs/reading/records.py",
+        "spark_jobs/facts/dates.py",
         "spark_jobs/levels/l4_bias.py", "spark_jobs/levels/__init__.py",
         "spark_jobs/levels/data/l2_semantics.npz", "spark_jobs/levels/data/l4_groups.json",
-        "spark_jobs/levels/data/a_new_table.json", "spark_jobs/release_writer.py",
-        "spark_jobs/settings.py", "infra/storage.py", "infra/schemas.py", "infra/spark.py",
+        "spark_jobs/levels/data/a_new_table.json", "spark_jobs/curate/release_writer.py",
+        "spark_jobs/settings.py", "infra/storage.py", "infra/schemas.py", "infra/spark/session.py",
         "infra/lineage.py",
     ],
 )  # fmt: skip
@@ -80,12 +85,12 @@ def test_what_computes_changes_the_id_of_a_release(tree: Path, name: str) -> Non
 
 
 def test_a_step_has_an_identity_of_its_own(tree: Path) -> None:
-    assert edited(tree, "spark_jobs/tokenizer.py", "spark_jobs.tokenize_job")
-    assert not edited(tree, "spark_jobs/levels/l4_bias.py", "spark_jobs.tokenize_job")
+    assert edited(tree, "spark_jobs/tokens/tokenizer.py", "spark_jobs.tokens.tokenize_job")
+    assert not edited(tree, "spark_jobs/levels/l4_bias.py", "spark_jobs.tokens.tokenize_job")
     assert edited(tree, "training/moe/router.py", "training")
     assert not edited(tree, "training/plan.py", "training")
-    assert not edited(tree, "infra/doctor.py", "training")
-    assert not edited(tree, "spark_jobs/reader.py", "training")
+    assert not edited(tree, "infra/stack/doctor.py", "training")
+    assert not edited(tree, "spark_jobs/reading/reader.py", "training")
     assert len({code_version(x) for x in (CURATION, "spark_jobs", "training", "expectations")}) == 4
 
 
@@ -206,7 +211,7 @@ sys.addaudithook(watch)
 CURATE = """
 import json, sys
 from headrace.infra import spark
-from headrace.infra.settings import SparkSettings
+from headrace.infra.configuration.settings import SparkSettings
 from headrace.spark_jobs import inventory_job, release_job, steps
 from headrace.spark_jobs.settings import CurateJob
 job = CurateJob.model_validate(json.loads(sys.argv[1]))
@@ -248,7 +253,11 @@ def test_all_that_a_curation_imports_and_reads_counts_or_operates(tmp_path: Path
     found = closure(CURATION)
     imported = {name.removeprefix("headrace.") for kind, name in lines if kind == "import"}
     modules = {m for m in imported if code_identity._module(ROOT, m) is not None}
-    assert {"spark_jobs.scan_job", "spark_jobs.levels.l4_bias", "spark_jobs.web_archive"} <= modules
+    assert {
+        "spark_jobs.curate.scan_job",
+        "spark_jobs.levels.l4_bias",
+        "spark_jobs.reading.web_archive",
+    } <= modules
     assert sorted(m for m in modules - set(found.sources) if not operates(m)) == []
     code = {".py", ".pyc", ".nbi", ".nbc"}
     opened = {

@@ -23,8 +23,8 @@ from headrace.infra.corpora import (
     wiki_leads,
 )
 from headrace.infra.corpora.base import as_jsonl, sections
-from headrace.infra.home import Home
 from headrace.infra.lineage import sha256
+from headrace.infra.state.state_dir import Home
 
 
 def wheel(path: Path, files: dict[str, bytes]) -> Path:

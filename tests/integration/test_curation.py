@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.infra import releases
+from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
-from headrace.infra.settings import SparkSettings
-from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
-from headrace.tasks.curation import validate_finished
+from headrace.tasks.corpus.curation import validate_finished
 
 pytestmark = pytest.mark.spark
 
@@ -50,7 +50,7 @@ STRICT = {**OPEN, "input": {"max_unreadable": 0.01}}
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from headrace.infra import spark as sessions
+    from headrace.infra.spark import session as sessions
 
     os.environ["HEADRACE_HOME"] = str(tmp_path_factory.mktemp("spark-home"))
     yield sessions.session(SparkSettings())

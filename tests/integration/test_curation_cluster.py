@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from headrace.infra import code_archive
 from headrace.infra.lineage import sha256
-from headrace.spark_jobs import inventory_job, steps
+from headrace.infra.spark import code_archive
+from headrace.spark_jobs.curate import inventory_job, steps
 
 pytestmark = [pytest.mark.spark, pytest.mark.server, pytest.mark.slow]
 
@@ -176,10 +176,11 @@ def test_tokens_of_a_cluster_are_those_of_local(
 ASK = """
 import json, sys
 from headrace.infra import spark
-from headrace.infra.settings import SparkSettings
+from headrace.infra.configuration.settings import SparkSettings
 
 def ask(batches):
-    import pyarrow as pa, headrace.spark_jobs.stage as stage, headrace.spark_jobs.marker as marker
+    import pyarrow as pa
+    import headrace.spark_jobs.curate.parallel as stage, headrace.spark_jobs.marker as marker
     for batch in batches:
         yield pa.RecordBatch.from_pydict({"said": [marker.SAYS], "file": [stage.__file__]})
 
@@ -202,5 +203,5 @@ def test_executors_import_what_is_shipped_to_them(cluster: Any, state: Path) -> 
         check=True,
     )
     unpacked = state / "spark" / "code" / archive.stem / "headrace"
-    file = str(unpacked / "spark_jobs" / "stage.py")
+    file = str(unpacked / "spark_jobs" / "curate" / "parallel.py")
     assert json.loads(said.stdout) == [["from the zip", file]] * 4

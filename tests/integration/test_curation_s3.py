@@ -11,7 +11,7 @@ import pytest
 
 from headrace.infra import releases, storage
 from headrace.infra.errors import InputError
-from headrace.spark_jobs import inventory_job, release_job
+from headrace.spark_jobs.curate import inventory_job, release_job
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
 
 pytestmark = [pytest.mark.spark, pytest.mark.server]

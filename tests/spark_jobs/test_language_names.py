@@ -2,8 +2,8 @@
 
 import pytest
 
+from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import build
 from headrace.spark_jobs.language_codes import KNOWN
 from headrace.spark_jobs.language_names import code_meant
 from headrace.spark_jobs.settings import CurateSettings

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import build
 from headrace.spark_jobs.settings import CurateJob, CurateSettings
 
 

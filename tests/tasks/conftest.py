@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.infra.schemas import DOCUMENTS_FILE
-from headrace.tasks.recording import registry, tracking
+from headrace.tasks.mlflow_log import registry, tracking
 
 
 def write_release(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.settings import Settings
 from headrace.training.identity import deciding_result, deciding_weights
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.rlhf.settings import PPOSettings, RewardSettings, SFTSettings

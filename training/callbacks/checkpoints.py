@@ -7,9 +7,9 @@ from pathlib import Path
 from headrace.training import checkpoint
 from headrace.training.callbacks.base import Callback, Step
 from headrace.training.callbacks.metrics import Metrics
+from headrace.training.distributed import Ranks
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import MuonAdamW
-from headrace.training.ranks import Ranks
 from headrace.training.settings import CheckpointSettings
 
 

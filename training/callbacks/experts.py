@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.training.callbacks.base import Callback, Step
+from headrace.training.distributed import ONE, Ranks
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.ranks import ONE, Ranks
 
 
 class Balance(Callback):

@@ -29,18 +29,18 @@ from torch import Tensor
 
 from headrace.infra import lineage, releases, storage
 from headrace.infra.errors import UsageError
-from headrace.infra.process import job_main
+from headrace.infra.subprocess_jobs import job_main
 from headrace.training import engine
 from headrace.training.identity import deciding_weights
-from headrace.training.incremental import dialogues, fisher, replay
-from headrace.training.incremental.course import Trainer
-from headrace.training.incremental.material import Material, prepare
+from headrace.training.incremental import answer_replay, fisher, old_text
+from headrace.training.incremental.ewc_trainer import Trainer
 from headrace.training.incremental.penalty import penalty
+from headrace.training.incremental.round_data import Material, prepare
 from headrace.training.incremental.settings import EWCJob
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat import Chat
-from headrace.training.scoring import evaluate, nll, order
+from headrace.training.rlhf.chat_template import Chat
+from headrace.training.scoring import evaluate, nll, order_gain
 
 SIDES = {"plain": "after plain fine-tuning (for comparison)"}
 """Columns of the figures as the model card calls them."""
@@ -134,9 +134,9 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     if job.prompts:
         # Exports from before they had a template get it here.
         chat = chat or Chat.of(tokenizer, nll.context_of(model)).format
-        asked, count = dialogues.read_prompts(job.prompts), settings.material.prompts
+        asked, count = answer_replay.read_prompts(job.prompts), settings.material.prompts
         cache = folder / "dialogues.json"
-        said = dialogues.sample(model, tokenizer, asked, count, job.seed, cache)
+        said = answer_replay.sample(model, tokenizer, asked, count, job.seed, cache)
     length = nll.context_of(model)
     material = prepare(job.new, job.old, tokenizer, length, settings.material, job.seed, said)
     figures = {"before": _evaluate("before", model, tokenizer, material, scores)}
@@ -146,7 +146,9 @@ def ewc(job: EWCJob) -> dict[str, Any]:
     else:
         trained = _train(job, own, folder, model, tokenizer, material)
     figures["after"] = _evaluate("after", model, tokenizer, material, scores)
-    gain = order.order_gain(model, tokenizer, material.heldout["new"]["text"].to_pylist(), job.seed)
+    gain = order_gain.order_gain(
+        model, tokenizer, material.heldout["new"]["text"].to_pylist(), job.seed
+    )
     if job.compare_plain:
         plain = export.load(job.model)
         Trainer(plain, tokenizer, folder / "plain", own, settings.course).train(
@@ -201,8 +203,8 @@ def _train(
         cost = settings.strength * penalty(model, trainer.anchor, important)
         if spoken:
             ids = ids[-spoken:]
-            taught = champion(ids, mask=replay.separate(ids, eos))
-            cost = cost + settings.answers * dialogues.divergence(logits[-spoken:], taught)
+            taught = champion(ids, mask=old_text.separate(ids, eos))
+            cost = cost + settings.answers * answer_replay.divergence(logits[-spoken:], taught)
         return cost
 
     old = material.batches.shape[1] - material.fresh - spoken

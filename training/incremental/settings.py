@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.settings import Settings
 from headrace.training.settings import CheckpointSettings, EvaluateSettings, OptimizerSettings
 
 

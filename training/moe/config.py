@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.settings import Settings
 
 
 class MoEConfig(Settings):

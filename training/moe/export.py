@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 from headrace.infra import storage
+from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import InputError
-from headrace.infra.settings import Settings
 from headrace.training.moe import hf_config
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM

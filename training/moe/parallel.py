@@ -19,10 +19,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from headrace.training.distributed import Ranks
 from headrace.training.engine import load_deepspeed
 from headrace.training.moe.experts import Dispatch, Experts, MoELayer, inverse
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.ranks import Ranks
 
 _deepspeed = load_deepspeed()
 _MoE: Any = _deepspeed.moe.layer.MoE

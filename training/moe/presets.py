@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from pydantic import Field
 
+from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import Settings
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
 

@@ -7,7 +7,7 @@ the policy has moved too far, with pretraining rows mixed in (PPO-ptx). The pena
 steered to a target (Ziegler et al. 2019). An answer that was cut off is scored as if it ended
 there, so that the reward model sees an unfinished sentence.
 
-The gain is told by the gold rule (gold.py), which nothing here optimises.
+The gain is told by the gold rule (rule_reward.py), which nothing here optimises.
 
 Run: python -m headrace.training.rlhf.ppo job.json (a PPOJob).
 """
@@ -24,24 +24,25 @@ from torch import Tensor
 
 from headrace.infra import console
 from headrace.infra.errors import UsageError
-from headrace.infra.process import job_main
+from headrace.infra.subprocess_jobs import job_main
 from headrace.training.engine import Engine, prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import set_rate
-from headrace.training.rlhf import advantages, examples, kl, losses, rollout
-from headrace.training.rlhf.chat import Chat
+from headrace.training.rlhf import advantages, kl, losses, rollout
+from headrace.training.rlhf.alignment_run import Stage, identity, local_folder, paired
+from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
+from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.jobs import PPOJob
-from headrace.training.rlhf.judgement import Judgement, judge
-from headrace.training.rlhf.replay import Replay
-from headrace.training.rlhf.reward import load_reward, padded
+from headrace.training.rlhf.policy_eval import Judgement, judge
+from headrace.training.rlhf.pretraining_mix import Replay
+from headrace.training.rlhf.reward_model import ScalarModel
+from headrace.training.rlhf.reward_trainer import load_reward, padded
 from headrace.training.rlhf.rollout import Answers
-from headrace.training.rlhf.scalar import ScalarModel
 from headrace.training.rlhf.settings import PPOSettings
 from headrace.training.rlhf.sft import HELDOUT_ROWS, LEAST_ROWS
-from headrace.training.rlhf.stage import Stage, identity, local_folder, paired
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from headrace.training.generate import rollout
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat import Chat, Dialogue
+from headrace.training.rlhf.chat_template import Chat, Dialogue
 from headrace.training.rlhf.losses import token_logprobs
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings
 from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
 

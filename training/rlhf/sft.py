@@ -16,23 +16,24 @@ import numpy.typing as npt
 import torch
 
 from headrace.infra import console
-from headrace.infra.process import job_main
+from headrace.infra.subprocess_jobs import job_main
 from headrace.training.engine import Engine, prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer, set_rate
-from headrace.training.rlhf import examples, losses
-from headrace.training.rlhf.chat import Chat, Dialogue, batch
-from headrace.training.rlhf.jobs import SFTJob
-from headrace.training.rlhf.replay import Replay
-from headrace.training.rlhf.stage import (
+from headrace.training.rlhf import losses
+from headrace.training.rlhf.alignment_run import (
     Batches,
     Stage,
     identity,
     local_folder,
     paired_ratio,
 )
+from headrace.training.rlhf.chat_template import Chat, Dialogue, batch
+from headrace.training.rlhf.data import examples
+from headrace.training.rlhf.jobs import SFTJob
+from headrace.training.rlhf.pretraining_mix import Replay
 
 Floats = npt.NDArray[np.float64]
 LEAST_ROWS = 16

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from headrace.infra import pages
+from headrace.infra import html
 
 _SAID = {
     "promote": "Promote: the challenger meets every rule of the policy.",
@@ -84,12 +84,12 @@ def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | No
     def draw(axes: Any) -> None:
         for at, (_, entry) in enumerate(rows):
             gain, low, high = _gain(entry)
-            tone = pages.colour(_COLOUR[entry["verdict"]])
+            tone = html.colour(_COLOUR[entry["verdict"]])
             axes.plot([low, high], [at, at], color=tone, linewidth=3, solid_capstyle="round")
             axes.plot([gain], [at], "o", color=tone, markersize=7)
-        axes.axvline(0, color=pages.colour("grey"), linewidth=1)
+        axes.axvline(0, color=html.colour("grey"), linewidth=1)
         if margin is not None:
-            axes.axvline(margin, color=pages.colour("red"), linewidth=1.2, linestyle="--")
+            axes.axvline(margin, color=html.colour("red"), linewidth=1.2, linestyle="--")
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x", color="#eef1f4")
@@ -98,22 +98,22 @@ def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | No
         axes.set_xlabel(f"improvement, {unit} (right is better)", fontsize=8.5)
 
     line = "" if margin is None else f" Dashed: what the policy asks for ({margin:+.3g})."
-    return pages.plot(
+    return html.plot(
         draw,
         f"Dot: estimate; bar: its interval; grey line: no change.{line}",
         height=0.9 + 0.33 * len(rows),
     )
 
 
-def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
+def _metric(name: str, decision: Mapping[str, Any]) -> html.Section:
     entry = decision["metrics"][name]
     things = "prompts" if name == "reward" else "documents"
     against = entry["against"]
     rival = "champion" if against == decision["champion"] else against
     tone = {"better": "good", "worse": "bad"}.get(entry["verdict"], "")
-    parts = [pages.paragraph(_sentence(entry, decision["confidence"], things), tone)]
+    parts = [html.paragraph(_sentence(entry, decision["confidence"], things), tone)]
     if rival != "champion":
-        parts.append(pages.paragraph(f"Compared with {rival}, not with the champion.", "muted"))
+        parts.append(html.paragraph(f"Compared with {rival}, not with the champion.", "muted"))
     slices = decision["slices"].get(name, {})
     rows = [
         (label, {**entry, **part})
@@ -124,7 +124,7 @@ def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
         margin = entry["margin"] if entry["require"] == "better" else -entry["margin"]
         parts.append(_intervals(rows, margin))
         parts.append(
-            pages.table(
+            html.table(
                 (things, "n", rival, "challenger", "improvement", "from", "to", "p"),
                 [
                     (label, e["n"], e["champion"], e["challenger"], *_gain(e), _p(e["p"]))
@@ -135,7 +135,7 @@ def _metric(name: str, decision: Mapping[str, Any]) -> pages.Section:
                 "skewness; the larger of the two).",
             )
         )
-    return pages.Section(entry["label"], *parts)
+    return html.Section(entry["label"], *parts)
 
 
 def _p(value: float) -> str:
@@ -143,7 +143,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:
+def _guards(decision: Mapping[str, Any]) -> list[html.Section]:
     if not decision["guards"]:
         return []
     rows = []
@@ -152,12 +152,12 @@ def _guards(decision: Mapping[str, Any]) -> list[pages.Section]:
         ends += [f"at most {g['high']:g}"] if g["high"] is not None else []
         said = {True: "holds", False: "broken", None: g.get("note", "not measured")}[g["ok"]]
         rows.append((g["label"] or name, g["value"], " and ".join(ends), said))
-    return [pages.Section("Guards", pages.table(("guard", "value", "bound", "verdict"), rows))]
+    return [html.Section("Guards", html.table(("guard", "value", "bound", "verdict"), rows))]
 
 
 def render(decision: Mapping[str, Any]) -> str:
     """The page of a decision (`gate.decide`), self-contained HTML."""
-    return pages.page(
+    return html.page(
         f"Gate: {decision['decision']}",
         f"{decision['challenger']} against {decision['champion']}",
         sections(decision),
@@ -176,7 +176,7 @@ def _power(decision: Mapping[str, Any]) -> Markup:
         )
         for entry in decision["metrics"].values()
     ]
-    return pages.table(
+    return html.table(
         ("smallest difference that could have been shown", "as", "size", "unit", "n"),
         rows,
         "A true difference of this size would be distinguished from none by four in five "
@@ -184,12 +184,12 @@ def _power(decision: Mapping[str, Any]) -> Markup:
     )
 
 
-def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
+def sections(decision: Mapping[str, Any]) -> list[html.Section]:
     """The parts of that page, for one that holds more than this."""
     kind = "good" if decision["decision"] == "promote" else "bad"
     head = [
-        pages.paragraph(_SAID[decision["decision"]], kind),
-        pages.tiles(
+        html.paragraph(_SAID[decision["decision"]], kind),
+        html.tiles(
             (
                 entry["label"],
                 "-" if entry["interval"] is None else f"{_gain(entry)[0]:+.3f}",
@@ -197,10 +197,10 @@ def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
             )
             for entry in decision["metrics"].values()
         ),
-        pages.paragraph("Why: " + "; ".join(decision["reasons"]) + "."),
+        html.paragraph("Why: " + "; ".join(decision["reasons"]) + "."),
     ]
     if decision["notes"]:
-        head.append(pages.paragraph("Notes: " + "; ".join(decision["notes"]) + ".", "muted"))
+        head.append(html.paragraph("Notes: " + "; ".join(decision["notes"]) + ".", "muted"))
     head.append(_power(decision))
     facts = [
         ("champion", decision["champion"]),
@@ -212,8 +212,8 @@ def sections(decision: Mapping[str, Any]) -> list[pages.Section]:
         *((f"data: {k}", v) for k, v in decision["data"].items()),
     ]
     return [
-        pages.Section("Decision", *head),
+        html.Section("Decision", *head),
         *(_metric(name, decision) for name in decision["metrics"]),
         *_guards(decision),
-        pages.Section("What was compared", pages.table(("", ""), facts)),
+        html.Section("What was compared", html.table(("", ""), facts)),
     ]

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headrace.infra.config_file import read_config
+from headrace.infra.configuration.config_file import read_config
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings, build
 from headrace.infra.errors import UsageError
-from headrace.infra.setting_faults import SettingError
-from headrace.infra.settings import Settings, build
 
 POLICIES = Path(__file__).resolve().parents[2] / "infra" / "configs" / "gate"
 """Folder of the policies that headrace ships."""

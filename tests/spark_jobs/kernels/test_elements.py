@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra.unpack import DamagedError
+from headrace.infra.files.unpack import DamagedError
 from headrace.spark_jobs.kernels.elements import elements
 
 VALUES = st.recursive(

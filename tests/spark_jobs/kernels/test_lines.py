@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra.unpack import DamagedError
+from headrace.infra.files.unpack import DamagedError
 from headrace.spark_jobs.kernels import lines
 from headrace.spark_jobs.kernels.lines import Block, Cutter, Lost, line_starts
 

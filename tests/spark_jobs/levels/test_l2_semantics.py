@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import build
 from headrace.spark_jobs.fit import damage
 from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.levels.l2_semantics import REPEATED, SEMANTICS, SemanticsSettings

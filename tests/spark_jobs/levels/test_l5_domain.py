@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import build
 from headrace.spark_jobs.levels.base import Texts, Verdict
 from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
 

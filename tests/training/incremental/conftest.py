@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from headrace.infra.releases import read_documents
-from headrace.training.incremental import replay
+from headrace.training.incremental import old_text
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
@@ -98,13 +98,13 @@ def trained(
         tokenizer, read_documents(corpora["old"], heldout=False)["text"].to_pylist()
     )
     steps, batch = 250, 16
-    rows = replay.pack(documents, 32, steps * batch, 100, seed=1)
+    rows = old_text.pack(documents, 32, steps * batch, 100, seed=1)
     model = export.load(champion).train()
     optimizer = build_optimizer(model, OptimizerSettings(muon_lr=0.02, adamw_lr=5e-3))
     for step in range(steps):
         ids = torch.from_numpy(rows[step * batch : (step + 1) * batch])
         set_rate(optimizer, step, steps)
-        mask = replay.separate(ids, tokenizer.eos_token_id)
+        mask = old_text.separate(ids, tokenizer.eos_token_id)
         next_token_loss(model(ids, mask=mask), ids).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -16,9 +16,9 @@ from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
-from headrace.training.incremental.course import Trainer
 from headrace.training.incremental.ewc import ewc, identity
-from headrace.training.incremental.material import prepare
+from headrace.training.incremental.ewc_trainer import Trainer
+from headrace.training.incremental.round_data import prepare
 from headrace.training.incremental.settings import (
     CourseSettings,
     EWCJob,

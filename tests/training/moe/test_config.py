@@ -1,7 +1,7 @@
 import pytest
 
+from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.infra.settings import build
 from headrace.training.moe.config import MoEConfig
 
 

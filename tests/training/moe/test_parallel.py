@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 from headrace.infra import storage
+from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import UsageError
-from headrace.infra.process import job_main, run_job
-from headrace.infra.settings import Settings
+from headrace.infra.subprocess_jobs import job_main, run_job
 from headrace.training.callbacks.metrics import read
+from headrace.training.distributed import Ranks
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.experts import Experts
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import MuonAdamW
 from headrace.training.pretrain import PretrainJob, pretrain
-from headrace.training.ranks import Ranks
 from headrace.training.settings import OptimizerSettings, PretrainSettings
 
 STEPS = 20
@@ -227,7 +227,7 @@ RUN = """
 import sys
 from pathlib import Path
 from headrace.infra.errors import HeadraceError
-from headrace.infra.process import run_job
+from headrace.infra.subprocess_jobs import run_job
 from headrace.training.pretrain import PretrainJob
 job = PretrainJob.model_validate_json(sys.argv[1])
 try:

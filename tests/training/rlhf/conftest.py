@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from headrace.training.moe import export
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat import Chat
+from headrace.training.rlhf.chat_template import Chat
 
 SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
 SUBJECTS = ["The river", "A farmer", "Our city", "The old law", "One doctor", "The market"]

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from headrace.training.generate import sample
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat import MARKS, TEMPLATE, Chat
+from headrace.training.rlhf.chat_template import MARKS, TEMPLATE, Chat
 
 TEXTS = (
     "The river", " keeps\n\nthe valley. ", "", "  ", "{{ messages }} {% raw %}", "法院 判决 🌊",

@@ -17,12 +17,12 @@ from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
 from headrace.training.rlhf import ppo as module
-from headrace.training.rlhf import scalar
-from headrace.training.rlhf.chat import Chat
+from headrace.training.rlhf import reward_model
+from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.ppo import Trainer, ppo
-from headrace.training.rlhf.scalar import ScalarModel
+from headrace.training.rlhf.reward_model import ScalarModel
 from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
 from headrace.training.rlhf.sft import HELDOUT_ROWS
 
@@ -37,7 +37,7 @@ def judge(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = ScalarModel(export.load(world.base))
     torch.manual_seed(1)
     torch.nn.init.normal_(model.head.weight)
-    return scalar.save(model, tmp_path_factory.mktemp("judge") / "export", world.base, {}, {})
+    return reward_model.save(model, tmp_path_factory.mktemp("judge") / "export", world.base, {}, {})
 
 
 def job(world: Any, judge: Path, output: Path) -> PPOJob:
@@ -151,7 +151,7 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
 def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
     prepare(1)
     policy, reference = export.load(world.base), export.load(world.base)
-    reward = scalar.load(judge)
+    reward = reward_model.load(judge)
     s = SETTINGS.model_copy(update={"stop_kl": 0.0, "replay_rows": 0})
     chat = Chat.of(export.load_tokenizer(world.base), 64)
     trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)

@@ -6,7 +6,7 @@ import torch
 
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import rollout
-from headrace.training.rlhf.chat import Chat, Dialogue
+from headrace.training.rlhf.chat_template import Chat, Dialogue
 from headrace.training.rlhf.rollout import Answers
 
 PROMPTS = ["The river", "A farmer keeps the valley and more", "Our"]

@@ -1,0 +1,125 @@
+"""How flow runs end: in a state that says what came of it, and told by webhook where it is bad."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.states import Completed
+from pydantic import ValidationError
+
+from headrace.infra import faults
+from headrace.infra.configuration.settings import NotifySettings, Shared
+from headrace.infra.net import servers
+from headrace.infra.state.state_dir import home
+from headrace.infra.visible import visible
+from headrace.tasks.reporting.webhooks import notify
+
+OVERTAKEN = "Overtaken"
+"""State of a round whose rival is champion no more."""
+
+
+def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+    """Tell of a run that failed, crashed or was cancelled."""
+    name = state.name or state.type.value
+    tell_of_end(flow.name, str(run.id), run.parameters, name, _reason(state))
+
+
+def tell_of_end(flow: str, run: str, parameters: dict[str, Any], state: str, reason: str) -> None:
+    """Notify the owner of a run, not this one, that has failed, crashed or been cancelled.
+
+    Args:
+        flow: name of its flow.
+        run: its id.
+        parameters: its own.
+        state: name of its state.
+        reason: one sentence.
+    """
+    try:
+        settings = Shared.model_validate(_shared(parameters)).notify
+    except ValidationError:  # what is wrong with the run may be its parameters
+        settings = NotifySettings()
+    links = {"run": page_of(run), "log": str(home().logs / "flows.log")}
+    notify(settings, flow, state, reason, again(run), links)
+
+
+def ended(name: str, message: str) -> State[Any]:
+    """A finished run whose state says what came of it."""
+    return Completed(name=name, message=visible(" ".join(message.split()), 400))
+
+
+def tell(
+    settings: Shared,
+    flow: str,
+    state: str,
+    reason: str,
+    command: str,
+    links: dict[str, str | None] | None = None,
+) -> None:
+    """Tell of a run that is finished, and of which somebody should know."""
+    from prefect.runtime import flow_run
+
+    pages = {"run": page_of(str(flow_run.id)), **(links or {})}
+    notify(settings.notify, flow, state, reason, command, pages)
+
+
+def tell_of_gate(settings: Shared, flow: str, answer: dict[str, Any]) -> None:
+    """Tell of a promotion that was refused, overtaken, or waits for a person; of others nothing."""
+    if answer.get("drift") is False:
+        return
+    reason, links = "; ".join(answer["reasons"]), {"gate report": answer["gate"].get("report")}
+    said = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
+    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} {said}"
+    if answer.get("overtaken"):
+        tell(settings, flow, OVERTAKEN, reason, again(), links)
+    elif answer["decision"] != "promote":
+        tell(settings, flow, "Refused", reason, said, links)
+    elif answer.get("waiting"):
+        tell(settings, flow, "Waiting", f"the gate says promote: {reason}", said, links)
+
+
+def again(run: str | None = None) -> str:
+    """The command that has a run (this one) begin again; what is finished of it is reused.
+
+    It holds no password: `headrace env` gives it to whoever may read the state folder.
+    """
+    from prefect.runtime import flow_run
+
+    api = os.environ.get(servers.PREFECT, "")
+    prefect, own = (
+        shlex.quote(str(Path(sys.executable).with_name(n))) for n in ("prefect", "headrace")
+    )
+    login = f"{servers.PREFECT}={api} "
+    if api in servers.own_addresses(os.environ):
+        login = f'eval "$(HEADRACE_HOME={shlex.quote(str(home().root))} {own} env)"; '
+    return f"{login}{prefect} flow-run retry {run or flow_run.id}"
+
+
+def _shared(parameters: dict[str, Any]) -> dict[str, Any]:
+    settings = parameters.get("settings") or {}
+    given = settings if isinstance(settings, dict) else settings.model_dump()
+    return {k: v for k, v in given.items() if k in Shared.model_fields}
+
+
+def _reason(state: State[Any]) -> str:
+    """One sentence: the error's own where it is one of headrace's."""
+    if state.is_crashed():
+        return "the process of the run was ended"
+    try:
+        state.result()
+    except Exception as error:
+        return faults.explained(error).message
+    except BaseException as error:
+        return visible(str(error)) or type(error).__name__
+    return state.message or "no reason is known"
+
+
+def page_of(run: str) -> str | None:
+    """The page of a flow run in Prefect, None where the site isn't known."""
+    site = os.environ.get("PREFECT_UI_URL")
+    return f"{site}/runs/flow-run/{run}" if site else None

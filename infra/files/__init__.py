@@ -1,0 +1,1 @@
+"""Files and folders as they come in: walked, opened and unpacked safely."""

@@ -1,0 +1,1 @@
+"""Addresses, ports, passwords and what stands between a server and its callers."""

@@ -1,0 +1,1 @@
+"""Model versions, the decisions on them and the audit file."""

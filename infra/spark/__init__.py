@@ -1,0 +1,1 @@
+"""Spark sessions, clusters and the code that executors get."""

@@ -1,0 +1,1 @@
+"""The local stack: its services, their supervisor and how clients reach them."""

@@ -1,0 +1,123 @@
+"""Prefect's HTTP API where importing Prefect's client would cost seconds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from headrace.infra.errors import HeadraceError
+from headrace.infra.net import servers
+from headrace.infra.net.addresses import shown
+from headrace.infra.state.state_dir import home
+
+T = TypeVar("T")
+BUSY = 503
+PAGE = 200
+"""Rows that the server gives at once."""
+_SECONDS = 90.0
+"""On a busy machine a write to SQLite waits for others for up to a minute."""
+
+
+class StatusError(HeadraceError):
+    """The server answers with a status that says no; `status` is its number."""
+
+    def __init__(
+        self, message: str, hint: str, counts: dict[str, Any] | None = None, status: int = 0
+    ) -> None:
+        super().__init__(message, hint, counts)
+        self.status = status
+
+
+def _log() -> Path:
+    return home().logs / "stack" / "prefect.log"
+
+
+def _see_log(server: servers.Server) -> str:
+    if not server.own:
+        return f"check {servers.PREFECT}; its own log says more"
+    return f"`headrace up` starts what has died; its log is {_log()}"
+
+
+def request(
+    api: str, method: str, path: str, body: Any, allow: tuple[int, ...] = (), tries: int = 20
+) -> Any:
+    """What the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
+
+    It is shown the credentials that this process's environment has for it (servers.join). A server
+    that is busy (503: its database was locked, and nothing was done) is asked again.
+
+    Raises:
+        StatusError: it refuses.
+        HeadraceError: it doesn't answer.
+    """
+    server = servers.joined_prefect(os.environ, api)
+    call = urllib.request.Request(
+        api + path,
+        None if body is None else json.dumps(body).encode(),
+        {"content-type": "application/json", **server.headers},
+        method=method,
+    )
+    try:
+        with server.open(call, _SECONDS) as answer:
+            said = answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code in allow:
+            return None
+        if error.code == BUSY and tries > 1:
+            time.sleep(1)
+            return request(api, method, path, body, allow, tries - 1)
+        if error.code in (401, 403):
+            raise StatusError(
+                f"Prefect at {shown(api)} refuses the credentials ({error.code})",
+                servers.prefect_login(server),
+                status=error.code,
+            ) from None
+        raise StatusError(
+            f"Prefect answers {error.code} to {method} {path}", _see_log(server), status=error.code
+        ) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HeadraceError(
+            f"Prefect at {shown(api)} does not answer: {servers.why(error)}", _see_log(server)
+        ) from None
+    try:
+        return json.loads(said) if said else None
+    except ValueError:
+        raise HeadraceError(
+            f"Prefect at {shown(api)} answers with a page, not as its API does", _see_log(server)
+        ) from None
+
+
+def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
+    """Return all rows that `read` gives, a page at a time.
+
+    Args:
+        read: takes `limit`, `offset` and what is wanted, as the methods of Prefect's client do.
+        wanted: what is wanted; a sort order that doesn't change meanwhile, too, where rows do.
+    """
+    offset = 0
+    while True:
+        page = read(**wanted, limit=PAGE, offset=offset)
+        yield from page
+        offset += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def every(api: str, path: str, body: dict[str, Any]) -> list[Any]:
+    """Return all rows that a POST to `path` (…/filter) gives, however many.
+
+    Raises:
+        HeadraceError: as of `request`.
+    """
+
+    def read(**page: int) -> list[Any]:
+        return list(request(api, "POST", path, {**body, **page}) or ())
+
+    return list(pages(read))

@@ -1,0 +1,145 @@
+"""Whose a stack is: the machine and account that started it, and the folder that it serves.
+
+A state folder can be reached by several paths (links, bind mounts), accounts, containers and hosts,
+and it can be copied, records included. Processes can be seen by some of these only, and a process
+id means nothing elsewhere: where a process can't be seen it isn't known to be dead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import secrets
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from headrace.infra import storage
+from headrace.infra.state.clock import boot_id
+from headrace.infra.state.state_dir import Home
+
+Sight = Literal["visible", "rebooted", "container", "account", "host"]
+"""How an owner's processes stand to this one: visible to it, ended by a restart of the machine, in
+another process namespace of it, another account's, or on another host."""
+LOCK_FD = 3
+"""Descriptor of `alive_lock` in the supervisor, which closes all above 4."""
+
+
+class Owner(BaseModel):
+    """A machine and an account on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    boot: str
+    """The kernel's name for the time since it started; empty where it gives none."""
+    namespace: str
+    """In which process ids have their meaning: a container has its own."""
+    uid: int
+    user: str
+
+    def __str__(self) -> str:
+        return f"{self.user} (uid {self.uid}) on {self.host}"
+
+    def sight(self, own: Owner) -> Sight:
+        """How this owner's processes stand to a process of `own`."""
+        if self.boot != own.boot or not self.boot:
+            if self.host != own.host:
+                return "host"
+            if self.boot:
+                return "rebooted"
+        if self.namespace != own.namespace:
+            return "container"
+        return "visible" if own.uid in (0, self.uid) else "account"
+
+
+def here() -> Owner:
+    """This process's machine and account."""
+    return Owner(
+        host=socket.gethostname(),
+        boot=boot_id(),
+        namespace=_namespace(),
+        uid=os.getuid(),
+        user=account(),
+    )
+
+
+def place(home: Home) -> str:
+    """A state folder as another machine knows it: `account@host:/path`."""
+    return f"{account()}@{socket.gethostname()}:{home.root}"
+
+
+def account(uid: int | None = None) -> str:
+    """The name of an account, its number where it has none; None: that of this process.
+
+    It is asked of the system: what the environment says (USER) can be set by anybody.
+    """
+    uid = os.getuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def other_owner(*places: Path) -> str | None:
+    """Whose the first of some places is that can be seen; None where that is this account's."""
+    for place in places:
+        try:
+            uid = place.stat().st_uid
+        except OSError:
+            continue
+        return f"{account(uid)} (uid {uid})" if uid != os.getuid() else None
+    return None
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def folder_id(home: Home, make: bool = False) -> str | None:
+    """What tells a state folder from every other, its copies included; None where it has none yet.
+
+    It is the same by every path, from every host, and after the folder was moved on its disk: the
+    content of a file, which a copy has too, with the number that the disk gave the file's folder,
+    which a copy has not.
+
+    Args:
+        home: the state folder.
+        make: give it one.
+    """
+    path = home.stack / "id"
+    if make and not path.exists():
+        storage.write_bytes(path, secrets.token_hex(8).encode())
+    try:
+        return f"{path.read_bytes()[:64].hex()}-{os.stat(home.stack).st_ino}"
+    except OSError:
+        return None
+
+
+def alive_lock(home: Home) -> Path:
+    """The file that a supervisor holds locked as long as it lives."""
+    return home.stack / "alive.lock"
+
+
+def is_locked(home: Home) -> bool:
+    """Whether a supervisor lives on this machine, in whatever container; True where it can't be
+    known."""
+    try:
+        fd = os.open(alive_lock(home), os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

@@ -1,0 +1,108 @@
+"""Whether an input is fit to make a release of: enough of it can be read, and it holds text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headrace.infra.errors import NoTextError, UnreadableError, ValidationError
+from headrace.spark_jobs.curate.inventory_job import NAMED, InputFile, more
+from headrace.spark_jobs.reading.fields import fields_of, suggestion
+from headrace.spark_jobs.settings import CurateJob
+
+LOST_NAMED = 5
+"""Unreadable records that a message names."""
+_COUNTS = ("read", "kept", "rejected", "unreadable")
+_FIELDS, _NAME = 12, 60
+"""Fields that a message names, and the characters of a name that it shows."""
+
+
+def check_readable(
+    counts: Mapping[str, Any],
+    job: CurateJob,
+    files: Sequence[InputFile] = (),
+    lost: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+) -> None:
+    """Raise unless little enough of the input is unreadable, by records and by bytes.
+
+    A file that can't be read at all is one record, however much it holds: so bytes count as well.
+
+    Args:
+        counts: of the scan (`scan_job.counted`).
+        job: says how much may be unreadable.
+        files: of the input; those that can't be read, or are not what their names say, are named.
+        lost: gives `source`, `position`, `error` of some unreadable records, which are named
+            too; called only where too much is unreadable.
+
+    Raises:
+        UnreadableError: too much of it is; the error carries the counts.
+    """
+    most = job.settings.input.max_unreadable
+    bad, read = counts["unreadable"], counts["read"]
+    bad_bytes, size = counts.get("unreadable_bytes", 0), counts.get("bytes", 0)
+    if bad <= most * read and bad_bytes <= most * size:
+        return
+    some = lost()
+    whole = {f.source for f in files if f.error}
+    named = [f"{f.source}: {f.error}" for f in files if f.error]
+    noted = [f"{f.source}: {f.note}" for f in files if f.note and not f.error]
+    lines = [f"{x['source']}:{x['position']}: {x['error']}" for x in some]
+    lines = [line for line, x in zip(lines, some, strict=True) if x["source"] not in whole]
+    said = [
+        f"{bad:,} of {read:,} records ({bad / read:.1%}) and {_mb(bad_bytes)} of {_mb(size)} "
+        f"({bad_bytes / max(1, size):.1%}) can't be read, allowed are {most:.1%} of either",
+        *_some(named),
+        *([f"the first lines: {'; '.join(lines)}"] if lines else []),
+        *([f"to note: {'; '.join(_some(noted))}"] if noted else []),
+    ]
+    raise UnreadableError(
+        "; ".join(said),
+        "fix the input, or allow more: `curate --max-unreadable SHARE`, in other verbs "
+        "--set curate.input.max_unreadable=SHARE; nothing was published",
+        {
+            **{k: counts[k] for k in _COUNTS},
+            "bytes": size,
+            "unreadable_bytes": bad_bytes,
+            "unreadable_examples": list(some),
+        },
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+
+
+def _some(items: Sequence[str]) -> list[str]:
+    """The first of several, the last with how many more there are."""
+    shown = list(items[:NAMED])
+    if shown:
+        shown[-1] += more(len(items))
+    return shown
+
+
+def check_usable(counts: Mapping[str, Any], job: CurateJob, files: Sequence[InputFile]) -> None:
+    """Raise unless a record has text; where no record could be read, that is another matter.
+
+    Raises:
+        NoTextError: no record has; the message says which fields they have instead.
+        ValidationError: there is no record at all.
+    """
+    known = {k: counts[k] for k in _COUNTS}
+    if not counts["read"]:
+        raise ValidationError("the input holds no records", "give files that hold some", known)
+    records = counts["read"] - counts["unreadable"]
+    if counts["usable"] or not records:
+        return
+    wanted = job.settings.input.fields.get("text", "text")
+    fields = fields_of(files)
+    names = [f"`{f.name[:_NAME]}` ({f.records:,})" for f in fields[:_FIELDS]]
+    left = f" and {len(fields) - _FIELDS:,} more" if len(fields) > _FIELDS else ""
+    there = any(f.name == wanted for f in fields)
+    raise NoTextError(
+        f"none of the {records:,} records has text in the field `{wanted}`"
+        + (", which is there but holds none" if there else "")
+        + f"; the fields of the first records: {', '.join(names) or 'none'}{left}",
+        f'say which field holds the text: --set "input.fields={{text: {suggestion(fields)}}}" (in '
+        "run, retrain and monitor it is curate.input.fields); nothing was published",
+        known,
+    )

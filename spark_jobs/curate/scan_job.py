@@ -1,0 +1,325 @@
+"""The one scan: reads every record, scores it by all levels, decides, and signs what passes.
+
+Spark hands out numbers of units; each worker reads its byte ranges itself, so that text never
+crosses into the JVM. The result of a unit is three files and, last, a marker with its counts:
+a unit whose marker is there is not read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headrace.infra import storage
+from headrace.infra.faults import during, naming
+from headrace.infra.schemas import SCORED, VERDICT
+from headrace.spark_jobs.curate import inventory_job, parallel
+from headrace.spark_jobs.curate.atomic import written
+from headrace.spark_jobs.curate.input_checks import LOST_NAMED, check_readable, check_usable
+from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile, Inventory
+from headrace.spark_jobs.curate.level_runner import codes_of, decide
+from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
+from headrace.spark_jobs.kernels.minhash import BINS, signatures
+from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.reading import reader
+from headrace.spark_jobs.reading.records import LOST, RECORD, Window
+from headrace.spark_jobs.settings import CurateJob
+
+RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
+"""A record after the scan: all scores, the level that rejects it (null where none does), and how
+many places of it were repaired when it was read."""
+
+KEYS = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("id", pa.string()),
+        ("content_hash", pa.string()),
+        ("passed", pa.bool_()),
+        ("score", pa.float32()),
+        ("length", pa.int32()),
+        ("bands", pa.list_(pa.int64())),
+        ("signature", pa.binary()),
+    ]
+)
+"""What deduplication needs of a record; signature and bands only where it passed all levels."""
+
+
+@dataclass(frozen=True)
+class UnitFiles:
+    """Where the results of a unit are."""
+
+    work: str
+    unit: int
+
+    def _file(self, ending: str) -> str:
+        return storage.join(self.work, "scan", f"{self.unit:07d}.{ending}")
+
+    @property
+    def records(self) -> str:
+        """Arrow IPC of RESULT."""
+        return self._file("records.arrow")
+
+    @property
+    def lost(self) -> str:
+        """Arrow IPC of what could not be read."""
+        return self._file("lost.arrow")
+
+    @property
+    def keys(self) -> str:
+        """Parquet of KEYS."""
+        return self._file("keys.parquet")
+
+    @property
+    def marker(self) -> str:
+        """JSON with the unit's counts; written last."""
+        return self._file("json")
+
+
+def _keys(table: pa.Table, first: int, sign: bool) -> pa.Table:
+    """KEYS of RESULT rows of which the first is row `first` of its unit."""
+    passed = pc.is_null(table["level"]).combine_chunks()
+    n = table.num_rows
+    bands = pa.nulls(n, pa.list_(pa.int64()))
+    packed = pa.nulls(n, pa.binary())
+    if sign and pc.any(passed).as_py():
+        some = table.filter(passed)
+        lang = codes_of(some["lang"].combine_chunks())
+        signature, band = signatures(Texts(some["text"].combine_chunks(), lang))
+        at = np.flatnonzero(passed.to_numpy(zero_copy_only=False))
+        where = np.full(n, -1, np.int64)
+        where[at] = np.arange(at.size)
+        take = pa.array(where, mask=where < 0)
+        offsets = np.arange(at.size + 1, dtype=np.int32)
+        bands = pa.ListArray.from_arrays(
+            pa.array(offsets * band.shape[1]), pa.array(band.ravel())
+        ).take(take)
+        packed = pa.Array.from_buffers(
+            pa.binary(),
+            at.size,
+            [None, pa.py_buffer(offsets * (BINS * 2)), pa.py_buffer(signature)],
+        ).take(take)
+    return pa.table(
+        {
+            "row": pa.array(np.arange(first, first + n, dtype=np.int32)),
+            "id": table["id"],
+            "content_hash": table["content_hash"],
+            "passed": passed,
+            "score": pc.fill_null(table["semantic_score"], -1),
+            "length": pc.fill_null(pc.binary_length(table["text"]), 0),
+            "bands": bands,
+            "signature": packed,
+        },
+        schema=KEYS,
+    )
+
+
+def read_unit(
+    files: Sequence[InputFile],
+    unit: Sequence[Chunk],
+    job: CurateJob,
+    tally: reader.Tally | None = None,
+) -> Iterator[Window]:
+    """The windows of a unit; those of small files are put together.
+
+    `tally` is complete once all windows are taken.
+    """
+    held: list[Window] = []
+    size = 0
+
+    def together() -> Window:
+        return Window(
+            pa.concat_tables([w.records for w in held]).combine_chunks(),
+            pa.concat_tables([w.lost for w in held]).combine_chunks(),
+        )
+
+    for chunk in unit:
+        file = files[chunk.file]
+        windows = reader.read(file, chunk, job.settings.input, tally)
+        while (window := _next(windows, file)) is not None:
+            held.append(window)
+            size += window.records.nbytes
+            if size >= WINDOW_BYTES:
+                yield together()
+                held, size = [], 0
+    if held:
+        yield together()
+
+
+def _next(windows: Iterator[Window], file: InputFile) -> Window | None:
+    """The next window of a file; whatever goes wrong says which file it was."""
+    with during(f"reading {file.source}"), naming(file.uri):
+        return next(windows, None)
+
+
+def scan_unit(number: int, work: str, job: CurateJob) -> None:
+    """Read, score and sign one unit; its files appear whole, the marker last."""
+    inventory = _inventory(work)
+    at = UnitFiles(work, number)
+    counts: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    tally = reader.Tally()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    first = 0
+    scratch = storage.join(work, "scratch")
+    with (
+        written(at.records, scratch) as records,
+        written(at.lost, scratch) as lost,
+        written(at.keys, scratch) as keys,
+        pa.ipc.new_stream(records, RESULT, options=options) as records_out,
+        pa.ipc.new_stream(lost, LOST, options=options) as lost_out,
+        pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
+    ):
+        for window in read_unit(inventory.files, inventory.units[number], job, tally):
+            table = _decided(window, job)
+            records_out.write_table(table)
+            lost_out.write_table(window.lost)
+            keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
+            first += table.num_rows
+            counts["records"] += table.num_rows
+            counts["usable"] += usable(table)
+            counts["unreadable"] += window.lost.num_rows
+            counts["repaired"] += repaired(table)
+            levels = pc.value_counts(table["level"].drop_null())
+            rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
+    counts |= {"bytes": tally.bytes, "unreadable_bytes": tally.lost}
+    storage.write_json(at.marker, {**counts, "rejected": dict(rejected)})
+
+
+def usable(table: pa.Table) -> int:
+    """How many records of RESULT have text that the levels can judge."""
+    without = pc.is_in(table["reason"], pa.array(["format.no_text", "format.empty"]))
+    return int(table.num_rows - (pc.sum(without).as_py() or 0))
+
+
+def repaired(table: pa.Table) -> int:
+    """How many records of RESULT were read after repairs."""
+    return int(pc.sum(pc.greater(table["repairs"], 0)).as_py() or 0)
+
+
+@cache
+def _inventory(work: str) -> Inventory:
+    return inventory_job.load(work)
+
+
+def _decided(window: Window, job: CurateJob) -> pa.Table:
+    """RESULT of the records of a window; whatever goes wrong says on which records."""
+    records = window.records
+    first = records.select(["source", "position"]).slice(0, 1).to_pylist()
+    where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
+    with during(f"scoring {records.num_rows} records from {where} on"):
+        table = decide(records, job.settings, job.seed)
+    return table.append_column(RESULT.field("repairs"), records["repairs"])
+
+
+def finished_units(work: str) -> set[int]:
+    """Numbers of the units whose marker is there."""
+    folder = storage.join(work, "scan")
+    if not storage.exists(folder):
+        return set()
+    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_files(folder))
+    return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
+
+
+def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
+    """Scan what is not scanned yet; the counts so far, as `counted` has them.
+
+    Raises:
+        InputError: too much is unreadable, or an input changed meanwhile.
+        ValidationError: no record has usable text.
+    """
+    work = inventory.work
+    done = finished_units(work)
+    parallel.run(
+        spark,
+        "scan",
+        [n for n in range(len(inventory.units)) if n not in done],
+        partial(scan_unit, work=work, job=job),
+        job.spark.partitions,
+        lambda: len(finished_units(work)),
+        "pieces",
+        parallel.WORKER_BYTES + 16 * job.settings.input.max_record_bytes,
+    )
+    counts = counted(inventory)
+    check_readable(counts, job, inventory.files, lambda: first_lost(inventory, LOST_NAMED))
+    check_usable(counts, job, inventory.files)
+    return counts
+
+
+def first_lost(inventory: Inventory, most: int) -> list[dict[str, Any]]:
+    """The first unreadable records of a finished scan: `source`, `position`, `error` of each."""
+    found: list[dict[str, Any]] = []
+    for n in range(len(inventory.units)):
+        if len(found) >= most:
+            break
+        with storage.open_input(UnitFiles(inventory.work, n).lost) as f:
+            found += _named(pa.ipc.open_stream(f).read_all())
+    return found[:most]
+
+
+def _named(lost: pa.Table) -> list[dict[str, Any]]:
+    return list(lost.select(["source", "position", "error"]).to_pylist())
+
+
+def counted(inventory: Inventory) -> dict[str, Any]:
+    """The counts of all units of a finished scan."""
+    sums: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    for n in range(len(inventory.units)):
+        marker = json.loads(storage.read_bytes(UnitFiles(inventory.work, n).marker))
+        rejected.update(marker.pop("rejected"))
+        sums.update(marker)
+    return counts_of(sums, rejected)
+
+
+def counts_of(sums: Mapping[str, int], rejected: Counter[str]) -> dict[str, Any]:
+    """The counts of a scan, as `input_checks` take them."""
+    records, unreadable = sums.get("records", 0), sums.get("unreadable", 0)
+    return {
+        "read": records + unreadable,
+        "kept": records - rejected.total(),
+        "rejected": dict(sorted(rejected.items())),
+        "unreadable": unreadable,
+        "repaired": sums.get("repaired", 0),
+        "usable": sums.get("usable", 0),
+        "bytes": sums.get("bytes", 0),
+        "unreadable_bytes": sums.get("unreadable_bytes", 0),
+    }
+
+
+def scan_here(job: CurateJob) -> pa.Table:
+    """RESULT of all records of small inputs, read and scored in this process, without Spark.
+
+    Raises:
+        InputError: an input is missing, or too much is unreadable.
+        ValidationError: no record has usable text.
+    """
+    files, chunks = inventory_job.survey_all(inventory_job.list_inputs(job.inputs))
+    tables = [RESULT.empty_table()]
+    lost: list[dict[str, Any]] = []
+    tally = reader.Tally()
+    for unit in inventory_job.pack(chunks):
+        for window in read_unit(files, unit, job, tally):
+            tables.append(_decided(window, job))
+            lost += _named(window.lost)
+    table = pa.concat_tables(tables).combine_chunks()
+    sums = {
+        "records": table.num_rows,
+        "usable": usable(table),
+        "unreadable": len(lost),
+        "repaired": repaired(table),
+        "bytes": tally.bytes,
+        "unreadable_bytes": tally.lost,
+    }
+    counts = counts_of(sums, Counter(table["level"].drop_null().to_pylist()))
+    check_readable(counts, job, files, lambda: lost[:LOST_NAMED])
+    check_usable(counts, job, files)
+    return table

@@ -1,0 +1,49 @@
+"""The Spark steps of a curation by name: called here, or the main that spark-submit runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from headrace.infra.configuration.settings import Settings
+from headrace.infra.spark import session as spark
+from headrace.infra.spark.submit import submitted
+from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs.curate.inventory_job import Inventory
+from headrace.spark_jobs.settings import CurateJob
+
+
+def _write(session: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
+    draft = release_job.write(session, job, inventory)
+    return {k: v for k, v in vars(draft).items() if k != "inventory"}
+
+
+StepName = Literal["scan", "deduplicate", "write"]
+STEPS: dict[StepName, Callable[[Any, CurateJob, Inventory], dict[str, Any]]] = {
+    "scan": scan_job.scan,
+    "deduplicate": dedup_job.deduplicate,
+    "write": _write,
+}
+"""Each takes (session, job, inventory); the answer is fit for JSON (a draft without inventory)."""
+
+
+class Step(Settings):
+    """A step as it is submitted."""
+
+    name: StepName
+    job: CurateJob
+    work: str
+    """Folder in which its inventory is."""
+
+
+def run(step: Step) -> dict[str, Any]:
+    """A step in a session of its own."""
+    session = spark.session(step.job.spark)
+    try:
+        return STEPS[step.name](session, step.job, inventory_job.load(step.work))
+    finally:
+        session.stop()
+
+
+if __name__ == "__main__":
+    submitted(Step, run)

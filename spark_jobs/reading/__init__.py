@@ -1,0 +1,1 @@
+"""Records out of files of every format, one reader per format."""

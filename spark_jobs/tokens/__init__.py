@@ -1,0 +1,1 @@
+"""The tokenizer and the packed token shards of a release."""

@@ -1,0 +1,1 @@
+"""Settings of every verb: defaults, kept values and the list of them."""

@@ -1,0 +1,106 @@
+"""Every setting of a verb with its effective default and its meaning: `headrace settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace.infra.configuration.setting_faults import takes, written
+from headrace.infra.configuration.setting_tree import leaves
+from headrace.infra.configuration.settings import Shared
+from headrace.infra.errors import UsageError
+from headrace.tasks.configuration.settings import (
+    AlignVerb,
+    CurateVerb,
+    DeployVerb,
+    GateVerb,
+    GcVerb,
+    MonitorVerb,
+    PretrainVerb,
+    RetrainVerb,
+    RunVerb,
+    TokenizeVerb,
+    UpVerb,
+)
+
+MODELS: dict[str, type[Shared]] = {
+    "run": RunVerb,
+    "deploy": DeployVerb,
+    "up": UpVerb,
+    "curate": CurateVerb,
+    "validate": CurateVerb,
+    "tokenize": TokenizeVerb,
+    "pretrain": PretrainVerb,
+    "plan": PretrainVerb,
+    "align": AlignVerb,
+    "gate": GateVerb,
+    "monitor": MonitorVerb,
+    "retrain": RetrainVerb,
+    "gc": GcVerb,
+}
+"""Verbs with settings of their own; all others take those that every verb shares."""
+_ALL = ("run", "deploy", "up")
+"""Verbs that have every setting between them."""
+SECRET = "…"  # nosec B105 # shown instead of one
+
+
+def model_of(verb: str) -> type[Shared]:
+    """The settings that a verb takes."""
+    return MODELS.get(verb, Shared)
+
+
+def listed(verb: str | None, effective: Callable[[str, type[Shared]], Shared]) -> dict[str, Any]:
+    """The answer of `headrace settings`.
+
+    {`verb`, `settings`: [{`verb`, `key`, `value`, `default`, `kind`, `meaning`}]}. `value` is what
+    applies, `default` what applies where nothing is given.
+
+    Args:
+        verb: whose settings; None: every setting, each once, under the first verb that has it.
+        effective: settings of a verb, by its name and model.
+
+    Raises:
+        UsageError: a setting is wrong.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in _ALL if verb is None else (verb,):
+        known = {row["key"] for row in rows}
+        model = model_of(name)
+        applies = effective(name, model)
+        for key, field, default in leaves(model):
+            if key in known:
+                continue
+            value: Any = applies
+            for part in key.split("."):
+                value = getattr(value, part)
+            secret = value is not None and not field.repr
+            rows.append(
+                {
+                    "verb": name,
+                    "key": key,
+                    "value": SECRET if secret else _plain(value),
+                    "default": _plain(default),
+                    "kind": takes(field),
+                    "meaning": " ".join((field.description or "").split()),
+                }
+            )
+    return {"verb": verb, "settings": rows}
+
+
+def check_verb(verb: str | None, known: list[str]) -> None:
+    """Check the name of a verb.
+
+    Raises:
+        UsageError: there is no such verb.
+    """
+    if verb is not None and verb not in known:
+        raise UsageError(f"{verb}: no such verb", f"verbs: {', '.join(known)}")
+
+
+def shown(value: Any) -> str:
+    """A value as `--set` takes it."""
+    return value if value == SECRET else written(value)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""From raw text to a release and its tokens."""

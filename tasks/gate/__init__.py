@@ -1,0 +1,1 @@
+"""Evidence, decision and promotion of a model."""

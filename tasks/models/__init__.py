@@ -1,0 +1,1 @@
+"""Training in the chain: the stages, and which export a user means."""

@@ -1,0 +1,1 @@
+"""Looking after a state folder: status, backup, restore, garbage."""

@@ -1,0 +1,151 @@
+"""A backup made into a state folder again: the work of `headrace restore`."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from headrace.infra import console, storage
+from headrace.infra.errors import UsageError
+from headrace.infra.registry import audit_key
+from headrace.infra.stack import database, database_copy
+from headrace.infra.state import backups, private
+from headrace.infra.state.backups import POSTGRESQL, STATE, Manifest
+from headrace.infra.state.state_dir import Home, home
+
+_STAGED = ".restoring-"
+"""In the name of a folder that is being filled."""
+
+
+def check(source: Path) -> dict[str, Any]:
+    """The answer of `headrace restore --check`: as `restore`'s, without `home`.
+
+    Raises:
+        InputError: there is no backup.
+        ValidationError: a file of it is missing or damaged.
+    """
+    folder = backups.newest(source)
+    manifest = backups.of(folder)
+    total = sum(file.bytes for file in manifest.files)
+    with console.Progress("restore: check", max(1, total), "bytes") as progress:
+        for file in manifest.files:
+            backups.check(folder, file)
+            progress.advance(file.bytes)
+    return _answer(folder, manifest)
+
+
+def restore(source: Path) -> dict[str, Any]:
+    """The answer of `headrace restore`.
+
+    {`home` (None where it was only checked), `backup`, `id`, `made`, `files`, `bytes`,
+    `audit_lines`, `missing_keys`, `left_out`, `outside`}. `missing_keys` names the audit keys that
+    this account lacks: without them the signatures can't be checked.
+
+    The folder appears whole or not at all: it is filled under another name beside its place.
+
+    Raises:
+        UsageError: the state folder is not empty, or PostgreSQL can't be used.
+        InputError: there is no backup.
+        ValidationError: a file of it is missing or damaged.
+        ResourceError: the disk is too small.
+    """
+    here = home()
+    if here.begun():
+        raise UsageError(
+            f"{here.root} is not empty, and a backup is restored into an empty folder only",
+            "set HEADRACE_HOME to a folder that doesn't exist yet, or move this one away",
+        )
+    folder = backups.newest(source)
+    manifest = backups.of(folder)
+    if here.root.is_mount():
+        raise UsageError(
+            f"{here.root} is a disk of its own, which a finished folder can't take the place of",
+            "set HEADRACE_HOME to a folder on it",
+        )
+    private.begin(here)
+    here.root.parent.mkdir(parents=True, exist_ok=True)
+    _remove_killed(here)
+    staged = here.root.with_name(f".{here.root.name}{_STAGED}{uuid.uuid4().hex[:8]}")
+    staged.mkdir(mode=0o700)
+    held = os.open(staged, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _fill(staged, folder, manifest)
+        if manifest.postgresql:
+            dumps = folder / POSTGRESQL
+            database_copy.restore(Home(staged), dumps, manifest.postgresql, manifest.schemas)
+            database.rename(Home(staged), here)
+        storage.sync_folder(staged)
+        os.rename(staged, here.root)  # also onto an empty folder
+        storage.sync_folder(here.root.parent)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+    finally:
+        os.close(held)
+    return {**_answer(folder, manifest), "home": str(here.root)}
+
+
+def _remove_killed(here: Home) -> None:
+    """Remove what restores that were killed have left beside the state folder's place."""
+    for old in here.root.parent.glob(f".{glob.escape(here.root.name)}{_STAGED}*"):
+        fd = os.open(old, os.O_RDONLY)
+        with contextlib.suppress(BlockingIOError):  # that one is at work
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+        os.close(fd)
+
+
+def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:
+    """Copy the files of a backup, each held against its hash."""
+    total = sum(file.bytes for file in manifest.files)
+    backups.refuse_small(staged, total)
+    with console.Progress("restore: copy", max(1, total), "bytes") as progress:
+        for file in manifest.files:
+            top, _, path = file.path.partition("/")
+            if top == POSTGRESQL:
+                backups.check(folder, file)
+            elif top == STATE:
+                (staged / path).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    _, _, digest = backups.copy(folder / file.path, staged / path)
+                except FileNotFoundError:
+                    raise backups.damaged(folder, file, "it is missing") from None
+                if digest != file.sha256:
+                    raise backups.damaged(folder, file, backups.OTHER)
+            progress.advance(file.bytes)
+    for name in manifest.empty:
+        (staged / name.partition("/")[2]).mkdir(parents=True, exist_ok=True)
+    _date(staged)
+
+
+def _date(folder: Path) -> float:
+    """Give folders the time of the newest file in them, by which `gc` tells the newest work."""
+    inside = list(folder.iterdir())
+    newest = 0.0 if inside else folder.stat().st_mtime
+    for path in inside:
+        newest = max(newest, _date(path) if path.is_dir() else path.stat().st_mtime)
+    os.utime(folder, (newest, newest))
+    return newest
+
+
+def _answer(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    known = audit_key.keys()
+    return {
+        "home": None,
+        "backup": str(folder),
+        "id": manifest.id,
+        "made": manifest.made,
+        "files": len(manifest.files),
+        "bytes": sum(file.bytes for file in manifest.files),
+        "audit_lines": manifest.audit_lines,
+        "missing_keys": [key for key in manifest.audit_keys if key not in known],
+        "left_out": list(manifest.left_out),
+        "outside": list(manifest.outside),
+    }

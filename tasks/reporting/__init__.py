@@ -1,0 +1,1 @@
+"""Pages, notices and figures about the work for the people who watch it."""

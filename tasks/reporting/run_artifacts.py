@@ -1,0 +1,200 @@
+"""What the page of a flow run shows while it runs and at its end.
+
+Everything that a command would print as progress (the trainers' and Spark's processes included)
+goes to the run's log; the newest line of each stage stands in the artifact `progress`, with a bar
+where the amount of work is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.runtime import flow_run
+
+from headrace.infra import console, storage
+from headrace.infra.state.state_dir import home
+from headrace.infra.visible import markdown, markdown_code, visible
+from headrace.tasks.mlflow_log import tracking
+
+_STAGE = re.compile(r"^([^:]{3,60}): (.+)$")
+_AMOUNT = re.compile(r"([\d,]+) of ([\d,]+)")
+_EVERY = 3.0
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def live() -> Iterator[None]:
+    """While it is open, progress goes to the page of this flow run."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    os.environ[console.PROGRESS_FD] = str(write)
+    # From here on descriptors 1 and 2 are the log file: a worker that is killed takes the pipe
+    # that it had given along, and writing there would kill the run as well.
+    console.open_console(home().logs / "flows.log")
+    page = _Page(get_run_logger())
+    thread = threading.Thread(target=page.follow, args=(read,), daemon=True)
+    thread.start()
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        console.say(page.done if done else page.ended)
+        thread.join(30)
+
+
+class _Page:
+    """The log and the progress artifacts of a run."""
+
+    def __init__(self, log: Any) -> None:
+        self.log, self.stages = log, dict[str, str]()
+        # Lines that nothing else can say: they end the page.
+        self.done, self.ended = secrets.token_hex(16), secrets.token_hex(16)
+        self.run, self.client = UUID(str(flow_run.id)), get_client(sync_client=True)
+        self.table: UUID | None = None
+        self.bar: UUID | None = None
+        self.said = 0.0
+
+    def follow(self, descriptor: int) -> None:
+        """Read progress lines until the end of the run."""
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                line = line.rstrip("\n")
+                if line in (self.done, self.ended):
+                    break
+                self.log.info(line)
+                if found := _STAGE.match(line):
+                    self.stages.pop(found[1], None)
+                    self.stages[found[1]] = found[2]
+                    self._show()
+        self._show(last=line == self.done)
+
+    def _show(self, last: bool = False) -> None:
+        now = time.monotonic()
+        if not self.stages or (not last and now - self.said < _EVERY):
+            return
+        self.said = now
+        try:
+            self._write(last)
+        except Exception:  # the page is a convenience: it must not fail the run
+            logger.debug("progress artifact", exc_info=True)
+
+    def _write(self, last: bool) -> None:
+        stage, newest = next(reversed(self.stages.items()))
+        rows = "\n".join(
+            f"| {markdown(k)} | {markdown(v)} |" for k, v in reversed(self.stages.items())
+        )
+        text = f"| stage | now |\n|---|---|\n{rows}"
+        share = 100.0 if last else _share(newest)
+        self.table = self._put(self.table, "progress", "markdown", text, f"Now: {stage}")
+        if share is not None:
+            self.bar = self._put(self.bar, None, "progress", share, f"{stage}: {newest}")
+
+    def _put(self, known: UUID | None, key: str | None, kind: str, data: Any, about: str) -> UUID:
+        if known is not None:
+            self.client.update_artifact(known, ArtifactUpdate(data=data, description=about))
+            return known
+        made = self.client.create_artifact(
+            ArtifactCreate(key=key, type=kind, data=data, description=about, flow_run_id=self.run)
+        )
+        return UUID(str(made.id))
+
+
+def _share(text: str) -> float | None:
+    """Percent done that a progress line tells, None where the whole isn't known."""
+    found = _AMOUNT.search(text)
+    if not found:
+        return None
+    done, whole = (float(x.replace(",", "")) for x in found.groups())
+    return min(100.0, 100.0 * done / whole) if whole else None
+
+
+def show_ledger(release: dict[str, Any]) -> None:
+    """The ledger of a release as a table."""
+    rows = [{"outcome": "kept", "level": "", "records": release["kept"]}]
+    rows += [
+        {"outcome": "rejected", "level": level, "records": n}
+        for level, n in release["rejected"].items()
+    ]
+    rows += [
+        {"outcome": "unreadable", "level": "", "records": release["unreadable"]},
+        {"outcome": "read", "level": "", "records": release["read"]},
+    ]
+    create_table_artifact(rows, key="ledger", description="What became of every record read")
+
+
+def show_verdicts(verdicts: list[dict[str, Any]]) -> None:
+    """What a monitor found, a row a window."""
+    rows = [
+        {
+            "window": visible(v["window"]),
+            "drift": {None: "unreadable"}.get(v["drift"], "yes" if v["drift"] else "no"),
+            "p": v["p_value"],
+            "effect": v["effect"],
+            "what shifted": visible(", ".join(v["drifted"])),
+            "report": v["report"] and visible(v["report"]),
+        }
+        for v in verdicts
+    ]
+    if rows:
+        create_table_artifact(rows, key="windows", description="Each window against the reference")
+
+
+def show_metrics(metrics: dict[str, Any]) -> None:
+    """Metrics with their intervals."""
+    rows = [{"metric": name, **values} for name, values in metrics.items()]
+    create_table_artifact(rows, key="metrics", description="Held-out metrics, 95 % intervals")
+
+
+def show_decision(answer: dict[str, Any]) -> None:
+    """The gate's decision, what it stands on, and where to look."""
+    moved = "the champion moved" if answer["moved"] else "the champion stays"
+    lines = [f"**{answer['decision'].capitalize()}**: {moved}, version {answer['champion']}.", ""]
+    lines += [f"- {markdown(reason)}" for reason in answer["reasons"]]
+    for side, m in answer["metrics"].items():
+        lines.append(f"- {side} text: {m['before']:.3f} → {m['after']:.3f} bits per byte")
+    show_text("decision", "\n".join(lines), "The gate's decision")
+    gate = answer["gate"]
+    show_links({"gate report": gate.get("report"), "MLflow run": _run_page(answer.get("run_id"))})
+
+
+def _run_page(run: str | None) -> str | None:
+    return tracking().run_url(run) if run else None
+
+
+def show_links(links: dict[str, str | None]) -> None:
+    """Where to look: pages as links, files by their path."""
+    lines = [
+        f"- {name}: [{url}]({url})" if url.startswith("http") else f"- {name}: {markdown_code(url)}"
+        for name, url in links.items()
+        if url
+    ]
+    show_text("links", "\n".join(lines), "Where to look")
+
+
+def show_text(key: str, text: str, about: str) -> None:
+    """Make a Markdown artifact of text whose foreign parts went through `visible.markdown`."""
+    create_markdown_artifact(text, key=key, description=about)
+
+
+def rename(name: str) -> None:
+    """Give this run a name that tells what it made."""
+    get_client(sync_client=True).update_flow_run(UUID(str(flow_run.id)), name=name)
+
+
+def older(path: str, moment: float) -> bool:
+    """Whether a file was there before a moment (seconds since 1970)."""
+    return storage.changed(path) < moment

@@ -1,0 +1,138 @@
+"""Notices for the owner: what failed, was refused, or waits for a person.
+
+They go to a webhook of one's own as JSON, and through notification blocks of the Prefect server
+(Slack, Microsoft Teams, PagerDuty, e-mail), which hold their tokens there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import inspect
+import json
+import logging
+import os
+import urllib.request
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from headrace.infra.configuration.settings import NotifySettings
+from headrace.infra.errors import UsageError
+from headrace.infra.visible import visible
+from headrace.tasks.configuration import kept_settings
+
+if TYPE_CHECKING:
+    from prefect.blocks.abstract import NotificationBlock
+
+logger = logging.getLogger(__name__)
+
+
+def notify(
+    settings: NotifySettings,
+    flow: str,
+    state: str,
+    reason: str,
+    command: str,
+    links: dict[str, str | None],
+) -> bool:
+    """Send {flow, state, reason, command, links}; whether all that should get it took it.
+
+    Args:
+        settings: what it leaves out is that of `headrace deploy`; without either nothing is sent.
+        flow: name of the flow.
+        state: Failed, Crashed, Cancelled, Refused, Waiting or Paused.
+        reason: one sentence.
+        command: what resumes the work, or what decides.
+        links: name -> URL of pages to look at.
+
+    A receiver that doesn't answer is logged: a notice must not fail what it reports.
+    """
+    kept = kept_settings.notify()
+    webhook, blocks = settings.webhook or kept.webhook, settings.blocks or kept.blocks
+    said: dict[str, Any] = {
+        "flow": flow,
+        "state": state,
+        "reason": " ".join(reason.split()),
+        "command": command,
+        "links": {k: v for k, v in links.items() if v},
+    }
+    taken = [_through(name, said) for name in blocks]
+    if webhook:
+        taken.append(_post(webhook, said))
+    return bool(taken) and all(taken)
+
+
+def check_blocks(names: Iterable[str]) -> None:
+    """Load the notification blocks that settings name.
+
+    Raises:
+        UsageError: the server has no such block, or it can't notify.
+    """
+    for name in names:
+        _block(name)
+
+
+def _post(webhook: str, said: dict[str, Any]) -> bool:
+    request = urllib.request.Request(
+        webhook,
+        json.dumps(said, ensure_ascii=False).encode(),
+        {"content-type": "application/json"},
+    )
+    try:
+        urllib.request.urlopen(  # nosec B310 # the setting takes http(s) only
+            request, timeout=10
+        ).close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # The address may hold a token, so it is not logged.
+        logger.warning("the webhook did not take the notice: %s", type(error).__name__)
+        return False
+    return True
+
+
+def _through(name: str, said: dict[str, Any]) -> bool:
+    try:
+        block = _block(name)
+        with block.raise_on_failure():
+            sent: Any = block.notify(
+                _body(said), subject=f"headrace: {said['flow']} {said['state']}"
+            )
+            if inspect.isawaitable(sent):  # a block that is only asynchronous
+                asyncio.run(_done(sent))
+    except UsageError as error:
+        logger.warning("no notice can be sent: %s", error.message)
+        return False
+    except Exception as error:  # each kind of block raises its own errors
+        # The error may quote an address that holds a token, so it is not logged.
+        logger.warning("%s did not take the notice: %s", name, type(error).__name__)
+        return False
+    return True
+
+
+async def _done(sent: Awaitable[Any]) -> None:
+    await sent
+
+
+def _body(said: dict[str, Any]) -> str:
+    rows = [said["reason"], f"next: {said['command']}"]
+    return "\n".join(visible(row) for row in rows + [f"{k}: {v}" for k, v in said["links"].items()])
+
+
+def _block(name: str) -> NotificationBlock:
+    """A notification block of the server that this process uses, by `TYPE/NAME`."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise UsageError(
+            f"notify.blocks: {name} lies on a Prefect server, and none is up",
+            "start it: `headrace up`",
+        )
+    from prefect.blocks.abstract import NotificationBlock
+    from prefect.blocks.core import Block
+
+    hint = "make it in Prefect's pages under Blocks, or see `prefect block ls`"
+    try:
+        found: Any = Block.load(name, _sync=True)  # type: ignore[call-arg]
+    except ValueError:
+        raise UsageError(f"notify.blocks: the server has no block {name}", hint) from None
+    if not isinstance(found, NotificationBlock):
+        kinds = "slack-webhook, ms-teams-webhook, pager-duty-webhook, sendgrid-email"
+        raise UsageError(f"notify.blocks: {name} can't notify", f"kinds that can: {kinds}, …")
+    return found

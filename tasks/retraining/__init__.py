@@ -1,0 +1,1 @@
+"""From an alert on windows of new text to a round of retraining."""

@@ -1,0 +1,109 @@
+"""What every task shares: retries for what may pass by itself, never for a user's mistake."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from headrace.infra import faults, storage
+from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
+from headrace.infra.lineage import digest
+from headrace.infra.state import busy, quarantine
+from headrace.infra.state.state_dir import home
+
+
+class Held(Protocol):
+    """What a validation gives (expectations.validation.ValidationResult)."""
+
+    @property
+    def success(self) -> bool:
+        """Whether every expectation held."""
+
+    @property
+    def failed(self) -> list[str]:
+        """A sentence for each that didn't."""
+
+
+OF = "of"
+"""Key in the answer of a measurement: name of the run folder that it measures, and lives as long
+as."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except HeadraceError as error:
+        lasting = isinstance(error, DeadlineError | ResourceError)
+        return error.code == HeadraceError.code and not lasting
+    except Exception:
+        return True
+    return False
+
+
+def step(name: str, retries: int = 2) -> Callable[[F], F]:
+    """A Prefect task of this name; its process counts as at work in the state folder.
+
+    Its cache is storage, not Prefect: each job below finds its own finished output by the hash of
+    what decides it, so a second run is a no-op with or without a server that remembers.
+    """
+
+    def wrap(function: F) -> F:
+        @functools.wraps(function)
+        def work(*args: Any, **kwargs: Any) -> Any:
+            try:
+                busy.join(home())
+                return function(*args, **kwargs)
+            except HeadraceError:
+                raise
+            except Exception as error:  # what Prefect shows of a task is this sentence
+                raise faults.explained(error) from error
+
+        made: Any = task(
+            name=name,
+            cache_policy=NO_CACHE,
+            retries=retries,
+            retry_delay_seconds=[1.0, 10.0][:retries],
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_may_pass,
+            log_prints=False,
+        )(work)
+        wrapped: F = made
+        return wrapped
+
+    return wrap
+
+
+def refuse_failed(held: Held, what: str, hint: str = "fix the input or the settings") -> None:
+    """Raise what an unsuccessful validation says first.
+
+    Raises:
+        ValidationError: an expectation on `what` failed.
+    """
+    if not held.success:
+        more = f" (and {len(held.failed) - 1} more)" if len(held.failed) > 1 else ""
+        raise ValidationError(f"{what}: {held.failed[0]}{more}", hint)
+
+
+def run_folder(stage: str, identity: Any) -> Path:
+    """The run folder of a stage: the same work has the same folder."""
+    return home().runs / f"{stage}-{digest(identity)[:12]}"
+
+
+def once(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer stored as `folder/name`; made and stored (last) where it isn't there yet."""
+    path = folder / name
+    if quarantine.read(path, quarantine.as_object) is None:
+        storage.write_json(path, make())
+    value: dict[str, Any] = storage.read_json(path)
+    return value
+
+
+def relative(path: str | Path) -> str:
+    """A path as it is stored: relative to the state folder where it lies inside."""
+    return home().relative(Path(path))

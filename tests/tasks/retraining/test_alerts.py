@@ -1,0 +1,39 @@
+"""Alerts without a server wait; the rest is in tests/e2e/test_doors.py."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from headrace.infra.configuration.settings import Shared
+from headrace.infra.errors import InputError
+from headrace.infra.state.state_dir import home
+from headrace.tasks.retraining.alerts import emit, raise_alert, send_outbox
+
+
+def test_an_alert_waits_for_the_server(tmp_path: Path) -> None:
+    window = tmp_path / "w.jsonl"
+    window.write_text('{"text": "t"}\n')
+    said = raise_alert(str(window), {"p_value": 0.01}, Shared())
+    assert said["window"] == str(window) and not said["sent"]
+    event = json.loads(Path(said["outbox"]).read_text())
+    assert event["event"] == "headrace.drift.detected"
+    assert event["payload"] == {
+        "window": str(window), "reference": None, "p_value": 0.01, "effect": None,
+        "drifted": None, "report": None,
+    }  # fmt: skip
+    assert send_outbox() == 0 and Path(said["outbox"]).exists()
+
+
+def test_an_alert_on_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none"):
+        raise_alert(str(tmp_path / "none.jsonl"), {}, Shared())
+    assert not home().outbox.exists()
+
+
+def test_an_alert_that_is_put_off_says_until_when() -> None:
+    until = datetime.now(UTC) + timedelta(hours=1)
+    path = emit({"window": "/w"}, Shared(), until)
+    assert path is not None
+    assert json.loads(Path(path).read_text())["not_before"] == until.isoformat()

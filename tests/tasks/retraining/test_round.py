@@ -1,0 +1,87 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.infra.errors import ValidationError
+from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.mlflow_log import tracking
+from headrace.tasks.retraining.round import (
+    begin_round,
+    check_enough,
+    end_round,
+    window_job,
+)
+
+
+def child(kept: int, read: int) -> dict[str, Any]:
+    return {
+        "kept": kept, "read": read, "rejected": {"semantics": read - kept}, "unreadable": 0,
+        "release": "/r", "release_id": "x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kept", "read"), [(20, 20), (20, 200), (500, 5000)])
+def test_enough_is_enough(kept: int, read: int) -> None:
+    check_enough(child(kept, read), RetrainVerb())
+
+
+@pytest.mark.parametrize(("kept", "read"), [(19, 20), (20, 201), (0, 150), (499, 5000)])
+def test_a_damaged_window_is_refused_with_its_counts(kept: int, read: int) -> None:
+    with pytest.raises(ValidationError, match=f"keeps {kept} of {read}") as e:
+        check_enough(child(kept, read), RetrainVerb())
+    assert e.value.code == 4 and e.value.counts["kept"] == kept and "semantics" in e.value.message
+
+
+def test_a_window_that_is_known_is_not_called_damaged() -> None:
+    known = {**child(5, 400), "rejected": {"semantics": 4, "duplicate": 391}}
+    with pytest.raises(ValidationError, match="391 of them the champion's corpus holds") as e:
+        check_enough(known, RetrainVerb())
+    assert "doesn't know yet" in e.value.hint
+
+
+def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
+    champion = {"release": str(tmp_path / "releases" / "p")}
+    job = window_job("w.jsonl", champion, RetrainVerb())
+    assert job.output == str(tmp_path) and job.parent == champion["release"]
+
+
+def test_an_edited_policy_makes_another_round(state: Path) -> None:
+    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    policy = state / "policy.yaml"
+    state.mkdir()
+    text = "name: p\nmetrics:\n  - {{name: old.bits_per_byte, require: not_worse, margin: {}}}\n"
+    settings = RetrainVerb.model_validate({"gate": {"policy": str(policy)}})
+    runs = []
+    for margin in (1, 2, 1):
+        policy.write_text(text.format(margin))
+        runs.append(begin_round(champion, child(30, 30), None, settings))
+    assert runs[0] == runs[2] != runs[1]
+
+
+def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
+    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    verdict = {"report": str(state / "runs" / "monitor-1" / "report.html")}
+    window, settings = child(30, 30), RetrainVerb()
+    run = begin_round(champion, window, verdict, settings)
+    assert begin_round(champion, window, None, settings) == run, "the same round again"
+    assert begin_round(champion, {**window, "release_id": "y"}, verdict, settings) != run
+    page = state / "gate.html"
+    page.write_text("why")
+    sides = {side: {"before": 2.0, "after": 1.5} for side in ("new", "old")}
+    answer = {"metrics": sides, "gate": {"report": str(page)}, "decision": "reject",
+              "champion": "3", "version": "4", "folder": str(state)}  # fmt: skip
+    end_round(run, answer)
+    ended = tracking().client.get_run(run).info.end_time
+    end_round(run, answer)
+    found = tracking().client.get_run(run)
+    assert found.info.end_time == ended, "the same round again ended when it did"
+    of_all = ("headrace.", "mlflow.source.", "mlflow.user")
+    tags = {k: v for k, v in found.data.tags.items() if not k.startswith(of_all)}
+    assert tags == {
+        "mlflow.runName": "retrain", "release_id": "x", "parent_version": "3",
+        "drift_report": "runs/monitor-1/report.html", "decision": "reject", "champion": "3",
+        "version": "4",
+    }  # fmt: skip
+    assert found.data.metrics["bits_per_byte.new.after"] == 1.5
+    assert [f.path for f in tracking().client.list_artifacts(run)] == ["gate.html"]

@@ -1,0 +1,35 @@
+"""A policy judged twice is judged the same; against itself it has not moved."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.rlhf.chat_template import Chat
+from headrace.training.rlhf.policy_eval import Judgement, judge
+from headrace.training.rlhf.reward_model import ScalarModel
+
+PROMPTS = ["Go on: The river", "Go on: A farmer keeps", "Go on: Our city"]
+
+
+def test_a_policy_against_itself(model: MoEForCausalLM, chat: Chat) -> None:
+    def run() -> Judgement:
+        return judge(
+            model,
+            model,
+            ScalarModel(model),
+            chat,
+            PROMPTS,
+            samples=2,
+            max_new_tokens=10,
+            temperature=1.0,
+        )
+
+    first = run()
+    assert first.figures["kl"] == pytest.approx(0, abs=1e-5)
+    assert first.figures["score"] == 0
+    assert 1 <= first.figures["length"] <= 10
+    assert first.passed.shape == (3,)
+    again = Judgement.from_json(run().to_json())
+    assert again.passed.tolist() == first.passed.tolist()
+    assert again.figures == first.figures

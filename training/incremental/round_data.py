@@ -1,0 +1,128 @@
+"""What a round works with: batches to train on, and documents to judge by, from release folders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from headrace.infra import releases
+from headrace.infra.errors import ValidationError
+from headrace.training.incremental import old_text
+from headrace.training.incremental.settings import MaterialSettings
+from headrace.training.incremental.split import split_validation, split_window
+from headrace.training.scoring import evaluate
+
+COLUMNS = ("text", "content_hash")
+FEWEST_DOCUMENTS = 8
+"""Training documents below which a round is refused; the flow asks for more (20 kept records)."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a round reads, made from the releases by seed."""
+
+    batches: old_text.Rows
+    """(steps, rows, T) ids; in each batch the new rows come first."""
+    fresh: int
+    """New rows of a batch."""
+    spoken: int
+    """Rows of a batch that are the champion's answers, the last ones."""
+    fisher: list[torch.Tensor]
+    """Batches (B, T) of old text."""
+    validation: dict[str, pa.Table]
+    """`new` and `old` documents that choose among states (`evaluate.sample`)."""
+    heldout: dict[str, pa.Table]
+    """`new` and `old` documents that judge (`evaluate.sample`)."""
+
+
+def _read(folders: Sequence[str], heldout: bool | None) -> pa.Table:
+    return pa.concat_tables([releases.read_documents(f, COLUMNS, heldout) for f in folders])
+
+
+def prepare(
+    new: Sequence[str],
+    old: Sequence[str],
+    tokenizer: Any,
+    length: int,
+    settings: MaterialSettings,
+    seed: int,
+    dialogues: Sequence[Sequence[int]] = (),
+) -> Material:
+    """The material of a round; the same for the same releases, tokenizer, settings and seed.
+
+    Args:
+        new: folders of the window's releases.
+        old: folders of the champion's corpus.
+        tokenizer: the champion's.
+        length: tokens of a row, the champion's context.
+        settings: how much of all.
+        seed: of samples and orders.
+        dialogues: ids of the champion's answers to prompts, replayed beside old text.
+
+    Raises:
+        ValidationError: the window is too small to be split, or there is no old held-out text.
+    """
+    window = _read(new, None)
+    train, held = split_window(window)
+    train, valid = split_validation(train, settings.validation_share, settings.validation.documents)
+    if len(train) < FEWEST_DOCUMENTS:
+        raise ValidationError(
+            f"the window has only {window.num_rows} documents: too few to learn from",
+            "give a window with at least 20 kept records",
+        )
+    past_held = _read(old, True)
+    if len(past_held) == 0:
+        raise ValidationError(
+            "the champion's corpus has no held-out documents",
+            "old text can't be judged: curate a larger corpus",
+        )
+    aged = round(settings.replay * settings.rows)
+    talk = round(settings.dialogues * settings.rows) if dialogues else 0
+    fresh = max(1, settings.rows - aged - talk)
+    rows = old_text.pack(
+        old_text.encode(tokenizer, train["text"].to_pylist(), settings.document_tokens),
+        length,
+        max(fresh, settings.tokens // (settings.rows * length) * fresh),
+        settings.passes,
+        seed,
+    )
+    # Old documents for everything at once, in one random order: first those that validate, then
+    # those that are replayed, whose first part also gives the Fisher information.
+    pool = _read(old, False)
+    past = old_text.choose(pool, settings.validation.documents + 4000, seed)
+    past_valid = past.slice(0, min(settings.validation.documents, len(past) // 2))
+    past_train = past.slice(len(past_valid))
+    steps = max(1, math.ceil(len(rows) / fresh))
+    fisher_rows = max(1, settings.fisher_tokens // length)
+    wanted = max(steps * aged, fisher_rows)
+    documents: list[list[int]] = []
+    filled, texts = 0, past_train["text"].to_pylist()
+    for at in range(0, len(texts), 256):  # no more of the sample is encoded than is used
+        if filled >= wanted * length:
+            break
+        more = old_text.encode(tokenizer, texts[at : at + 256], settings.document_tokens)
+        documents += more
+        filled += sum(map(len, more))
+    old_rows = old_text.pack(documents, length, wanted, 1, seed + 1)
+    said = old_text.pack(dialogues, length, max(steps * talk, fisher_rows), 8, seed + 2)
+    # What is replayed is what the Fisher information is of, in the same proportion.
+    share = fisher_rows * talk // max(1, aged + talk)
+    fisher = np.concatenate([old_rows[: fisher_rows - share], said[:share]])
+    return Material(
+        old_text.mix([(rows, fresh), (old_rows, aged), (said, talk)]),
+        fresh,
+        talk,
+        list(torch.from_numpy(fisher).split(settings.fisher_rows)),
+        {k: evaluate.sample(t, settings.validation) for k, t in _named(valid, past_valid)},
+        {k: evaluate.sample(t, settings.heldout) for k, t in _named(held, past_held)},
+    )
+
+
+def _named(new: pa.Table, old: pa.Table) -> list[tuple[str, pa.Table]]:
+    return [("new", new), ("old", old)]

@@ -1,0 +1,1 @@
+"""Prompts, pairs and preferences derived from a release."""
