@@ -465,7 +465,10 @@ def test_an_alias_edit_in_mlflow_is_reported_where_it_is_undone(
     assert models.rollback("A", "b")["to"] == v1
 
 
-def test_two_folders_on_one_server_do_not_undo_each_others_decisions(tmp_path: Path) -> None:
+def test_two_folders_on_one_server_do_not_undo_each_others_decisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # MLflow keeps artifacts of such a store in the working directory
     uri = f"sqlite:///{tmp_path / 'theirs.db'}"
     first, second = (Tracking(Home(tmp_path / name), uri, own=False) for name in ("a", "b"))
     models, others = Registry(first, "m"), Registry(second, "m")
@@ -494,7 +497,10 @@ def test_two_folders_on_one_server_do_not_undo_each_others_decisions(tmp_path: P
         restored.decide(version, True, "A", "again")
 
 
-def test_two_folders_on_one_server_have_runs_of_their_own(tmp_path: Path) -> None:
+def test_two_folders_on_one_server_have_runs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # MLflow keeps artifacts of such a store in the working directory
     uri = f"sqlite:///{tmp_path / 'theirs.db'}"
     first, second = (Tracking(Home(tmp_path / name), uri, own=False) for name in ("a", "b"))
     one = first.start_run("stage", {"headrace.key": "k"})
