@@ -316,7 +316,7 @@ def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from headrace.infra import audit, audit_key
+from headrace.infra.registry import audit, audit_key
 from headrace.infra.state.state_dir import Home
 from headrace.infra.registry.versions import DECISIONS, Registry
 from headrace.infra.tracking.runs import Tracking

@@ -129,7 +129,7 @@ def test_whatever_is_removed_is_recorded() -> None:
 
 WORKS = """
 import sys
-from headrace.infra import busy
+from headrace.infra.state import busy
 from headrace.infra.state.state_dir import home
 busy.join(home())
 print("at work", flush=True)

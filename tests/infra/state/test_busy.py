@@ -11,7 +11,7 @@ from headrace.infra.state.state_dir import Home
 WORK = """
 import os, sys, time
 from pathlib import Path
-from headrace.infra import busy
+from headrace.infra.state import busy
 from headrace.infra.state.state_dir import Home
 busy.join(Home(Path(sys.argv[1])))
 print("at work", flush=True)

@@ -166,8 +166,8 @@ def test_nothing_in_a_restored_registry_points_to_something_missing(
 BACKUP = """
 import os, sys, time
 from pathlib import Path
-from headrace.infra import backups
-from headrace.tasks import backup
+from headrace.infra.state import backups
+from headrace.tasks.operations import backup
 real, number = backups.copy, [0]
 def slow(*given):
     number[0] += 1

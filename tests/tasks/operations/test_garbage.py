@@ -139,14 +139,14 @@ def test_links_are_neither_followed_nor_removed(home: Path, tmp_path: Path) -> N
 
 KILLED = """
 import os, shutil
-from headrace.tasks import litter
+from headrace.tasks.operations import garbage
 seen = []
 def half(path, **_):
     seen.append(path)
     if len(seen) == 1:
         os._exit(9)
 shutil.rmtree = half
-litter.collect(0)
+garbage.collect(0)
 """
 
 

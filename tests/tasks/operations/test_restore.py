@@ -68,8 +68,8 @@ def test_a_place_without_a_backup(tmp_path: Path, state: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from headrace.infra import backups
-from headrace.tasks import restore
+from headrace.infra.state import backups
+from headrace.tasks.operations import restore
 def stuck(*given):
     print("half", flush=True)
     time.sleep(600)
