@@ -420,7 +420,7 @@ def test_an_output_inside_the_input_is_no_input(spark: Any, tmp_path: Path) -> N
 
 DRIVER = """
 import sys
-from headrace.infra import spark
+from headrace.infra.spark import session as spark
 from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob
 inventory_job.SMALLEST_UNIT = 6000
