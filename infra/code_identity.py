@@ -26,7 +26,6 @@ PACKAGE = "headrace"
 
 OPERATING = {
     "infra.net.addresses": "reads and shows addresses",
-    "infra.state.busy": "waits for others at work",
     "infra.state.clock": "tells how old records are",
     "infra.spark.code_archive": "ships the code",
     "infra.code_identity": "names the code",
@@ -55,7 +54,6 @@ OPERATING = {
     "infra.visible": "escapes what is shown",
     "spark_jobs.fit": "fits the weights, which count themselves",
     "spark_jobs.language_names": "words a fault of settings",
-    "spark_jobs.curate.lock": "waits for others at work",
     "spark_jobs.curate.release_report": "draws a page of the release",
     "training.plan": "says what a preset would cost",
 }

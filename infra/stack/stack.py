@@ -47,8 +47,8 @@ from headrace.infra.stack.services import (
 )
 from headrace.infra.stack.supervisor import Supervisor, answers, forget, launch, listens
 from headrace.infra.state import quarantine
-from headrace.infra.state.lock import exclusive
-from headrace.infra.state.owner import Owner, folder_id, here, is_locked, other_owner
+from headrace.infra.state.lock import exclusive, is_held
+from headrace.infra.state.owner import Owner, alive_lock, folder_id, here, other_owner
 from headrace.infra.state.state_dir import Home
 
 _CHECKS = {"prefect": servers.check_prefect, "mlflow": servers.check_mlflow}
@@ -167,7 +167,7 @@ def _read(home: Home) -> dict[str, Any] | None:
         return said if _is_own(home, said) or _lost(said) else None
     if not _is_own(home, said) or sight == "rebooted":
         return None
-    if sight == "container" and not is_locked(home):
+    if sight == "container" and not is_held(alive_lock(home)):
         return None  # the container has ended, and all in it
     place = ", in another container" if sight == "container" else ""
     raise UsageError(

@@ -7,7 +7,6 @@ id means nothing elsewhere: where a process can't be seen it isn't known to be d
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
 import secrets
@@ -123,23 +122,5 @@ def folder_id(home: Home, make: bool = False) -> str | None:
 
 
 def alive_lock(home: Home) -> Path:
-    """The file that a supervisor holds locked as long as it lives."""
+    """The file that a supervisor keeps locked as long as it lives, in whatever container."""
     return home.stack / "alive.lock"
-
-
-def is_locked(home: Home) -> bool:
-    """Whether a supervisor lives on this machine, in whatever container; True where it can't be
-    known."""
-    try:
-        fd = os.open(alive_lock(home), os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False

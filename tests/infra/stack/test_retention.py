@@ -129,9 +129,9 @@ def test_whatever_is_removed_is_recorded() -> None:
 
 WORKS = """
 import sys
-from headrace.infra import busy
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
-busy.join(home())
+lock.work_in(home())
 print("at work", flush=True)
 sys.stdin.read()
 """

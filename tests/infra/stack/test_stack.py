@@ -239,7 +239,7 @@ def test_a_copy_on_another_host_works_while_the_original_is_up(tmp_path: Path) -
 
 ASKS = """
 import os, sys
-from headrace.infra import stack
+from headrace.infra.stack import stack
 from headrace.infra.errors import HeadraceError
 from headrace.infra.state.state_dir import home
 for call in (stack.running, stack.down, lambda h: stack.up(h, stack.StackSettings())):
