@@ -775,7 +775,7 @@ def doctor(call: Call) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.infra.stack.doctor import examine
+    from headrace.infra.doctor import examine
 
     data = examine(home(), settings)
     lines = [

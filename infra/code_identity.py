@@ -32,7 +32,7 @@ OPERATING = {
     "infra.configuration.config_file": "reads settings, which are in the identity of the work",
     "infra.console": "prints progress",
     "infra.net.credentials": "keeps passwords",
-    "infra.stack.doctor": "looks at the machine",
+    "infra.doctor": "looks at the machine",
     "infra.errors": "names faults and their exit codes",
     "infra.faults": "words faults",
     "infra.state.state_dir": "says where things lie",

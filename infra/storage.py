@@ -191,22 +191,6 @@ def read_json(uri: str | Path) -> Any:
     return json.loads(read_bytes(uri))
 
 
-def list_files(uri: str | Path) -> list[str]:
-    """All files below a folder, sorted, without hidden ones (`.`, `_` first); a file gives itself.
-
-    Globs (`*`, `?`, `[`) of local paths are expanded.
-
-    Raises:
-        InputError: nothing is there.
-    """
-    from headrace.infra.files.walk import expand, is_folder
-
-    found = []
-    for place in expand(uri):
-        found += sorted(f for f, _, _ in listing(place)) if is_folder(place) else [place]
-    return found
-
-
 def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
     """What S3 says of a URI, or of `what` there."""
     fs, at = filesystem(uri)
@@ -278,20 +262,6 @@ def stat(uri: str | Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return (info.st_size if modes.S_ISREG(info.st_mode) else 0), info.st_mtime_ns
-
-
-def listing(uri: str | Path) -> list[tuple[str, int, int]]:
-    """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
-
-    Hidden ones (`.`, `_` first) are left out, and what is no regular file; a folder that isn't
-    there holds none.
-
-    Raises:
-        InputError: the storage doesn't answer.
-    """
-    from headrace.infra.files.walk import walk
-
-    return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
 
 
 def writable_folder(uri: str | Path) -> str:

@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 
 from headrace.infra import faults, storage
 from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
+from headrace.infra.files import quarantine
 from headrace.infra.lineage import digest
-from headrace.infra.state import lock, quarantine
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 
 

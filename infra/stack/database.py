@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.infra.state.owner import folder_id
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.state.state_dir import Home
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Server:
     home: str
     """The state folder."""
     folder: str | None = None
-    """See owner.folder_id; None where an older version wrote it."""
+    """See folder_id.py; None where an older version wrote it."""
 
     @property
     def address(self) -> Address:
@@ -224,7 +224,7 @@ def adopt(home: Home) -> None:
             "into the same databases",
             f"use it, or remove it first: `rm -r {server.home}`",
         )
-    adopted = replace(server, home=str(home.root), folder=folder_id(home, make=True))
+    adopted = replace(server, home=str(home.root), folder=make_folder_id(home))
     if adopted != server:
         storage.write_private(path, asdict(adopted))
 
@@ -295,7 +295,7 @@ def choose(home: Home, asked: str | None) -> Server | None:
                 f"leave `database` and {VARIABLE} out, or begin with a new HEADRACE_HOME",
             )
         else:
-            server = Server(asked, secrets.token_hex(4), str(home.root), folder_id(home, make=True))
+            server = Server(asked, secrets.token_hex(4), str(home.root), make_folder_id(home))
     if server is not None:
         with connected(server) as cursor:
             # Named before they are made, so that a kill leaves none that no folder knows of.

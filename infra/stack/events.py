@@ -15,11 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
+from headrace.infra.files import quarantine
+from headrace.infra.files.quarantine import Instant
 from headrace.infra.lineage import digest
 from headrace.infra.stack.prefect_api import StatusError, every, request
-from headrace.infra.state import clock, quarantine
+from headrace.infra.state import clock
 from headrace.infra.state.lock import exclusive
-from headrace.infra.state.quarantine import Instant
 from headrace.infra.state.state_dir import Home
 
 logger = logging.getLogger(__name__)

@@ -28,11 +28,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.infra import storage
+from headrace.infra import audit, storage
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import AtWorkError, HeadraceError
-from headrace.infra.registry import audit
-from headrace.infra.state import clock, lock, quarantine
+from headrace.infra.files import quarantine
+from headrace.infra.state import clock, lock
 from headrace.infra.state.state_dir import Home
 
 logger = logging.getLogger(__name__)

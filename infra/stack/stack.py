@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.infra import console, storage
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import HeadraceError, UsageError
+from headrace.infra.files import quarantine
 from headrace.infra.net import credentials, servers
 from headrace.infra.net.addresses import shown
 from headrace.infra.net.credentials import Credentials
@@ -34,6 +35,7 @@ from headrace.infra.net.ports import HOST, alone_choosing, choose_ports
 from headrace.infra.net.servers import Server
 from headrace.infra.spark import auth
 from headrace.infra.stack import database, pools
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.stack.pools import PoolsSettings
 from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.stack.services import (
@@ -46,9 +48,8 @@ from headrace.infra.stack.services import (
     master_of,
 )
 from headrace.infra.stack.supervisor import Supervisor, answers, forget, launch, listens
-from headrace.infra.state import quarantine
 from headrace.infra.state.lock import exclusive, is_held
-from headrace.infra.state.owner import Owner, alive_lock, folder_id, here, other_owner
+from headrace.infra.state.owner import Owner, alive_lock, here, other_owner
 from headrace.infra.state.state_dir import Home
 
 _CHECKS = {"prefect": servers.check_prefect, "mlflow": servers.check_mlflow}
@@ -120,7 +121,7 @@ class _Record(BaseModel):
     ready: bool
     owner: Owner | None = None
     folder: str | None = None
-    """See owner.folder_id."""
+    """See folder_id.py."""
     pid: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     ports: dict[str, int] = Field(default_factory=dict)
     prefect_api: str = ""
@@ -408,7 +409,7 @@ def _launch(home: Home, settings: StackSettings, usual: Mapping[str, int]) -> di
     mark = secrets.token_hex(8)
     of = {
         "home": str(home.root),
-        "folder": folder_id(home, make=True),
+        "folder": make_folder_id(home),
         "owner": here().model_dump(),
         "mark": mark,
         "ready": False,

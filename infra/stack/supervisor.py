@@ -23,8 +23,9 @@ from headrace.infra import storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.lineage import digest
 from headrace.infra.net import proxies
+from headrace.infra.stack.folder_id import make_folder_id
 from headrace.infra.stack.services import Service
-from headrace.infra.state.owner import LOCK_FD, alive_lock, folder_id
+from headrace.infra.state.owner import LOCK_FD, alive_lock
 from headrace.infra.state.state_dir import Home
 
 
@@ -36,7 +37,7 @@ def socket_path(home: Home) -> Path:
     path = home.stack / "supervisor.sock"
     if len(os.fsencode(path)) <= 100:
         return path
-    of = digest(folder_id(home, make=True))[:12]
+    of = digest(make_folder_id(home))[:12]
     return Path(tempfile.gettempdir()) / f"headrace-{of}.sock"
 
 

@@ -25,12 +25,13 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
+from headrace.infra.files import quarantine
 from headrace.infra.lineage import digest
 from headrace.infra.net import servers
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.stack.prefect_api import every, request
 from headrace.infra.stack.retention import from_variable, keep_tidy
-from headrace.infra.state import private, quarantine
-from headrace.infra.state.owner import folder_id
+from headrace.infra.state import private
 from headrace.infra.state.state_dir import home
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class Watch:
 
     def _keep(self, runs: set[str]) -> None:
         if runs != self._seen and not self._own:
-            here = folder_id(home(), make=True) or ""
+            here = make_folder_id(home()) or ""
             storage.write_json(self._file, _Seen(folder=here, runs=sorted(runs)).model_dump())
         self._seen = runs
 

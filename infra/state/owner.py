@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
 import socket
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from headrace.infra import storage
 from headrace.infra.state.clock import boot_id
 from headrace.infra.state.state_dir import Home
 
@@ -99,26 +97,6 @@ def _namespace() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
-
-
-def folder_id(home: Home, make: bool = False) -> str | None:
-    """What tells a state folder from every other, its copies included; None where it has none yet.
-
-    It is the same by every path, from every host, and after the folder was moved on its disk: the
-    content of a file, which a copy has too, with the number that the disk gave the file's folder,
-    which a copy has not.
-
-    Args:
-        home: the state folder.
-        make: give it one.
-    """
-    path = home.stack / "id"
-    if make and not path.exists():
-        storage.write_bytes(path, secrets.token_hex(8).encode())
-    try:
-        return f"{path.read_bytes()[:64].hex()}-{os.stat(home.stack).st_ino}"
-    except OSError:
-        return None
 
 
 def alive_lock(home: Home) -> Path:

@@ -22,12 +22,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import console
+from headrace.infra import audit, audit_key, console
 from headrace.infra.errors import HeadraceError, InputError, UsageError
-from headrace.infra.registry import audit, audit_key
+from headrace.infra.files import backups
+from headrace.infra.files.backups import POSTGRESQL, STATE, Copied, Manifest
 from headrace.infra.stack import database, database_copy
-from headrace.infra.state import backups, lock
-from headrace.infra.state.backups import POSTGRESQL, STATE, Copied, Manifest
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import Home, home
 from headrace.infra.visible import visible
 

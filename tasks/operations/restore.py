@@ -10,12 +10,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import console, storage
+from headrace.infra import audit_key, console, storage
 from headrace.infra.errors import UsageError
-from headrace.infra.registry import audit_key
+from headrace.infra.files import backups
+from headrace.infra.files.backups import POSTGRESQL, STATE, Manifest
 from headrace.infra.stack import database, database_copy
-from headrace.infra.state import backups, lock, private
-from headrace.infra.state.backups import POSTGRESQL, STATE, Manifest
+from headrace.infra.state import lock, private
 from headrace.infra.state.state_dir import Home, home
 
 _STAGED = ".restoring-"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import audit
 from headrace.infra.errors import ValidationError
-from headrace.infra.registry import audit
 from headrace.infra.stack import retention
 from headrace.infra.stack.retention import (
     CHECKPOINTS,

@@ -17,6 +17,7 @@ from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.net.ports import free_port
 from headrace.infra.stack import stack
 from headrace.infra.stack.endpoints import endpoints
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.stack.services import MARK
 from headrace.infra.stack.stack import StackSettings
 from headrace.infra.state import owner
@@ -25,7 +26,7 @@ from headrace.infra.state.state_dir import Home, home
 
 def write(place: Home, **changed: Any) -> dict[str, Any]:
     said = {
-        "home": str(place.root), "folder": owner.folder_id(place, make=True),
+        "home": str(place.root), "folder": make_folder_id(place),
         "owner": owner.here().model_dump(), "pid": os.getpid(), "ready": True,
         "mark": "m", "prefect_api": "http://p/api", "tracking_uri": "http://m",
         "spark_master": "spark://s", "event_log": "/e", "services": [], "ports": {}, **changed,
@@ -122,7 +123,7 @@ def test_a_bind_mount_leads_to_the_one_stack(tmp_path: Path) -> None:
         with marked("m", folder) as supervisor:
             write(Home(folder), pid=supervisor.pid)
             assert stack.running(Home(second)) is not None
-            assert owner.folder_id(Home(folder)) == owner.folder_id(Home(second))
+            assert folder_id(Home(folder)) == folder_id(Home(second))
         assert stack.down(Home(second)) == [] and not record(Home(folder)).exists()
     finally:
         subprocess.run(["umount", second], check=True)

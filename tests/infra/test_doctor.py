@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.stack.doctor import examine
+from headrace.infra.doctor import examine
 from headrace.infra.state.state_dir import home
 
 
