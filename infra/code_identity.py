@@ -40,6 +40,7 @@ OPERATING = {
     "infra.state.lock": "waits for others at work",
     "infra.html": "draws pages",
     "infra.state.owner": "says whose a folder is",
+    "infra.net.http_client": "asks servers",
     "infra.net.peers": "looks at the processes at the other ends of connections",
     "infra.net.ports": "chooses ports",
     "infra.state.private": "says who may read files",

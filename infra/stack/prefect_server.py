@@ -12,12 +12,11 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.error
 from typing import Any
 
 from headrace.infra import console
 from headrace.infra.errors import HeadraceError
-from headrace.infra.net import credentials, proxies, servers
+from headrace.infra.net import credentials, http_client, servers
 from headrace.infra.net.locked_app import (
     App,
     Locked,
@@ -94,11 +93,9 @@ class OwnServer:
         with console.Progress("prefect: start"):
             end = time.monotonic() + BOOT_SECONDS
             while time.monotonic() < end and self._process.poll() is None:
-                try:
-                    with proxies.open_url(f"{self.server.url}/health", 2):
-                        return
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.1)
+                if http_client.answers(f"{self.server.url}/health", 2):
+                    return
+                time.sleep(0.1)
         raise HeadraceError("Prefect's server did not start", f"see the log {console.log_path()}")
 
     def _close(self) -> None:

@@ -31,6 +31,7 @@ from headrace.infra.files import quarantine
 from headrace.infra.net import credentials, servers
 from headrace.infra.net.addresses import shown
 from headrace.infra.net.credentials import Credentials
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import HOST, alone_choosing, choose_ports
 from headrace.infra.net.servers import Server
 from headrace.infra.spark import auth
@@ -47,7 +48,7 @@ from headrace.infra.stack.services import (
     event_log,
     master_of,
 )
-from headrace.infra.stack.supervisor import Supervisor, answers, forget, launch, listens
+from headrace.infra.stack.supervisor import Supervisor, forget, launch, listens
 from headrace.infra.state.lock import exclusive, is_held
 from headrace.infra.state.owner import Owner, alive_lock, here, other_owner
 from headrace.infra.state.state_dir import Home

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import xmlrpc.client  # nosec B411 # own supervisor, by a socket of the owner
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ import psutil
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.lineage import digest
-from headrace.infra.net import proxies
 from headrace.infra.stack.folder_id import make_folder_id
 from headrace.infra.stack.services import Service
 from headrace.infra.state.owner import LOCK_FD, alive_lock
@@ -174,17 +170,6 @@ class Supervisor:
     def shutdown(self) -> None:
         """End everything, this supervisor last; returns before that is done."""
         self._rpc.supervisor.shutdown()
-
-
-def answers(url: str, seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> bool:
-    """Whether a server answers at a URL, with whatever status; `tls`: see Server.tls."""
-    try:
-        proxies.open_url(url, seconds, tls).close()
-    except urllib.error.HTTPError as error:
-        return error.code < 500
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
-    return True
 
 
 def listens(pid: int, url: str) -> bool:
