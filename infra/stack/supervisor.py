@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client  # nosec B411 # own supervisor, by a socket of the owner
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -141,6 +142,15 @@ def forget(home: Home) -> None:
     socket_path(home).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class ProcessState:
+    """How a process is, as supervisord has it."""
+
+    pid: int
+    state: str
+    """Of supervisord's: RUNNING, STARTING, BACKOFF, …"""
+
+
 class Supervisor:
     """The running supervisord of a state folder."""
 
@@ -153,9 +163,12 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{place}")
         self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
-    def processes(self) -> dict[str, dict[str, Any]]:
-        """What the supervisor says of each process."""
-        return {p["name"]: p for p in self._rpc.supervisor.getAllProcessInfo()}
+    def processes(self) -> dict[str, ProcessState]:
+        """Return the state of each process by its name."""
+        return {
+            info["name"]: ProcessState(info["pid"], info["statename"])
+            for info in self._rpc.supervisor.getAllProcessInfo()
+        }
 
     def start(self, name: str) -> None:
         """Start a process that isn't running."""

@@ -10,7 +10,7 @@ from headrace.infra.state.state_dir import home
 
 
 def checks() -> dict[str, tuple[bool, str]]:
-    return {c["name"]: (c["ok"], c["mend"]) for c in examine(home(), Shared())["checks"]}
+    return {c.name: (c.ok, c.mend) for c in examine(home(), Shared()).checks}
 
 
 def test_an_active_profile_of_prefect_is_named(
