@@ -244,14 +244,8 @@ _SAME = "the same as {}, which is read"
 
 
 def _on_s3(uri: str, rule: Rule) -> Found:
-    from pyarrow.fs import FileSelector
-
     _, at = storage.filesystem(uri)
-    below = [
-        f
-        for f in storage.ask(uri, FileSelector(at, allow_not_found=True, recursive=True))
-        if f.type.name == "File"
-    ]
+    below = [f for f in storage.ask_below(uri) if f.type.name == "File"]
     names: dict[str, set[str]] = {}
     for f in below:
         path = f.path

@@ -337,7 +337,7 @@ def _recall(home: Home, api: str) -> None:
         ago = clock.age(at, event.sent)
         # By the clock as it stands: one that was set back calls the runs since then earlier.
         sent = min(at, clock.now() - timedelta(seconds=ago))
-        wanted = {
+        wanted: dict[str, JsonValue] = {
             "flow_runs": {"expected_start_time": {"after_": sent.isoformat()}},
             "flows": {"name": {"any_": ["retrain"]}},
             "sort": "ID_DESC",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import JsonValue
 
 from headrace.infra.errors import HeadraceError
 from headrace.infra.net import servers
@@ -25,10 +27,8 @@ _SECONDS = 90.0
 class StatusError(HeadraceError):
     """The server answers with a status that says no; `status` is its number."""
 
-    def __init__(
-        self, message: str, hint: str, counts: dict[str, Any] | None = None, status: int = 0
-    ) -> None:
-        super().__init__(message, hint, counts)
+    def __init__(self, message: str, hint: str, status: int) -> None:
+        super().__init__(message, hint)
         self.status = status
 
 
@@ -86,7 +86,7 @@ def request(
         ) from None
 
 
-def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
+def pages(read: Callable[..., Sequence[T]], **wanted: object) -> Iterator[T]:
     """Return all rows that `read` gives, a page at a time.
 
     Args:
@@ -102,7 +102,7 @@ def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
             return
 
 
-def every(api: str, path: str, body: dict[str, Any]) -> list[Any]:
+def every(api: str, path: str, body: Mapping[str, JsonValue]) -> list[Any]:
     """Return all rows that a POST to `path` (…/filter) gives, however many.
 
     Raises:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -189,8 +189,18 @@ def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired
     return gone
 
 
-def _summary(home: Home, gone: Iterable[Expired]) -> list[dict[str, Any]]:
-    """[{`kind`, `items`, `bytes`, `paths`: the first of them}] for the record."""
+class _Removed(TypedDict):
+    """What the record says of a kind that was removed."""
+
+    kind: str
+    items: int
+    bytes: int
+    paths: list[str]
+    """The first of them."""
+
+
+def _summary(home: Home, gone: Iterable[Expired]) -> list[_Removed]:
+    """Return what was removed, by kind, for the record."""
     kinds: dict[str, list[Expired]] = {}
     for one in gone:
         kinds.setdefault(one.kind, []).append(one)

@@ -18,10 +18,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
@@ -174,7 +174,7 @@ def keep_looking(look: Callable[[], object], every: float = WATCH_SECONDS) -> No
 
 def _unfinished(api: str, pool: str) -> dict[str, str]:
     """The runs of a pool that should have a process, or soon will: id -> type of state."""
-    wanted = {
+    wanted: dict[str, JsonValue] = {
         "flow_runs": {"state": {"type": {"any_": list(PATIENCE)}}},
         "work_pools": {"name": {"any_": [pool]}},
         "sort": "ID_DESC",
@@ -202,7 +202,7 @@ def _end_or_begin_again(
         new = {"type": "CRASHED", "message": why}
     else:
         new = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    body: dict[str, Any] = {"state": new, "force": True}
+    body = {"state": new, "force": True}
     request(api, "POST", f"/flow_runs/{run}/set_state", body)
     if "message" in new:
         ended(run, new["type"], new["message"])
@@ -239,13 +239,13 @@ def serve(pool: str, kind: str, ended: Ended, guard: Callable[[], object], every
     ours = api in servers.own_addresses(os.environ)
     while on_machine and ours and take_up(api, pool, ended):
         time.sleep(LOOK_SECONDS)
-    beside: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(keep_looking, (guard, every))]
+    beside: list[Callable[[], None]] = [partial(keep_looking, guard, every)]
     if on_machine:
-        beside.append((keep_looking, (Watch(api, pool, ours, ended=ended).look,)))
+        beside.append(partial(keep_looking, Watch(api, pool, ours, ended=ended).look))
     if (keep := from_variable()) is not None:
-        beside.append((keep_tidy, (home(), keep)))
-    for target, args in beside:
-        threading.Thread(target=target, args=args, daemon=True).start()
+        beside.append(partial(keep_tidy, home(), keep))
+    for target in beside:
+        threading.Thread(target=target, daemon=True).start()
     # Prefect's worker ends on SIGTERM by sending itself a SIGINT, which is ignored in what a shell
     # starts in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
