@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import lineage, storage
 from headrace.infra.errors import ValidationError
+from headrace.infra.files import walk
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def shards(folder: str, part: str) -> list[Shard]:
     if not storage.exists(root):
         return []
     out = []
-    for uri in storage.list_files(root):
+    for uri in walk.list_files(root):
         if uri.endswith(".parquet"):
             with readable(uri) as file:
                 rows, schema = file.metadata.num_rows, file.schema_arrow

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import layered
 from headrace.infra.errors import UsageError
-from headrace.infra.stack import stack
+from headrace.infra.stack import record, stack
 from headrace.infra.stack.profiles import profile_settings
 from headrace.infra.state import private
 from headrace.infra.state.owner import other_owner
@@ -472,7 +473,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     from headrace.infra.stack.ways_in import ways_in
     from headrace.tasks.retraining.alerts import send_outbox
 
-    if stack.running(home()) is None:  # one that runs says by itself what it was started for
+    if record.running(home()) is None:  # one that runs says by itself what it was started for
         found_servers()
     services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
     kept_settings.keep_up(kept, sources, made)
@@ -484,8 +485,14 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     if found.prefect is not None:
         used = pools.of_deployments(found.prefect.url, kept_settings.left())
         lacking = pools.without_worker(found.prefect.url, used - stack.served(home()))
-    data = {"services": services, "alerts_sent": sent, "without_worker": lacking}
-    return Answer(shown := {**data, **ways_in(found, services)}, stack_screen(shown))
+    ways = ways_in(found, {service.name: service.address for service in services})
+    data = {
+        "services": [asdict(service) for service in services],
+        "alerts_sent": sent,
+        "without_worker": lacking,
+        **asdict(ways),
+    }
+    return Answer(data, stack_screen(data))
 
 
 @verb(cli, "env", 'eval "$(headrace env)"', reads=True)
@@ -775,13 +782,11 @@ def doctor(call: Call) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.infra.stack.doctor import examine
+    from headrace.infra.doctor import examine
 
-    data = examine(home(), settings)
-    lines = [
-        visible(f"{'ok  ' if c['ok'] else 'FAIL'} {c['name']}: {c['mend']}") for c in data["checks"]
-    ]
-    return Answer(data, "\n".join(lines), 0 if data["ok"] else 2)
+    found = examine(home(), settings)
+    lines = [visible(f"{'ok  ' if c.ok else 'FAIL'} {c.name}: {c.mend}") for c in found.checks]
+    return Answer(asdict(found), "\n".join(lines), 0 if found.ok else 2)
 
 
 def spread(arguments: Sequence[str], option: str = "--input") -> list[str]:

@@ -213,7 +213,7 @@ def finish(
         log.info("the trace of what follows", exc_info=True)
         fault = faults.explained(error)
         _tell(settings(), "Failed", fault.message)
-        _refuse(as_json, fault.code, fault.message, fault.hint, fault.counts)
+        _refuse(as_json, fault.code, fault.message, fault.hint, dict(fault.counts))
 
 
 def _tell(settings: Shared | None, state: str, reason: str) -> None:

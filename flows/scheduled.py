@@ -23,7 +23,7 @@ from headrace.infra import storage
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import Settings, Shared, build
 from headrace.infra.net.ports import HOST
-from headrace.infra.stack import stack
+from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import (
     CurateSettings,
@@ -95,7 +95,7 @@ def _whole(settings: S, name: str) -> S:
 
 def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
     """The stack's own cluster, which may have moved to another port since `deploy`."""
-    up = stack.running(home())
+    up = record.running(home())
     if up is None or not settings.spark.master.startswith(f"spark://{HOST}:"):
         return settings
     spark = settings.spark.model_copy(update={"master": up.spark_master})

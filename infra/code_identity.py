@@ -26,14 +26,13 @@ PACKAGE = "headrace"
 
 OPERATING = {
     "infra.net.addresses": "reads and shows addresses",
-    "infra.state.busy": "waits for others at work",
     "infra.state.clock": "tells how old records are",
     "infra.spark.code_archive": "ships the code",
     "infra.code_identity": "names the code",
     "infra.configuration.config_file": "reads settings, which are in the identity of the work",
     "infra.console": "prints progress",
     "infra.net.credentials": "keeps passwords",
-    "infra.stack.doctor": "looks at the machine",
+    "infra.doctor": "looks at the machine",
     "infra.errors": "names faults and their exit codes",
     "infra.faults": "words faults",
     "infra.state.state_dir": "says where things lie",
@@ -41,6 +40,7 @@ OPERATING = {
     "infra.state.lock": "waits for others at work",
     "infra.html": "draws pages",
     "infra.state.owner": "says whose a folder is",
+    "infra.net.http_client": "asks servers",
     "infra.net.peers": "looks at the processes at the other ends of connections",
     "infra.net.ports": "chooses ports",
     "infra.state.private": "says who may read files",
@@ -55,7 +55,6 @@ OPERATING = {
     "infra.visible": "escapes what is shown",
     "spark_jobs.fit": "fits the weights, which count themselves",
     "spark_jobs.language_names": "words a fault of settings",
-    "spark_jobs.curate.lock": "waits for others at work",
     "spark_jobs.curate.release_report": "draws a page of the release",
     "training.plan": "says what a preset would cost",
 }

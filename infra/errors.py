@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypedDict
 
 from headrace.infra.visible import visible
+
+if TYPE_CHECKING:  # the errors are imported everywhere, and pydantic takes its time
+    from pydantic import JsonValue
+
+
+class Fault(TypedDict):
+    """An error as it crosses a process border."""
+
+    kind: str
+    code: int
+    message: str
+    hint: str
+    counts: Mapping[str, JsonValue]
 
 
 class HeadraceError(Exception):
@@ -16,12 +30,14 @@ class HeadraceError(Exception):
 
     code = 1
 
-    def __init__(self, message: str, hint: str = "", counts: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", counts: Mapping[str, JsonValue] | None = None
+    ) -> None:
         self.message, self.hint, self.counts = visible(message), visible(hint), counts or {}
         super().__init__(self.message)
 
-    def as_json(self) -> dict[str, Any]:
-        """The fault as it crosses a process border; `of_json` is the inverse."""
+    def as_json(self) -> Fault:
+        """Return the error as it crosses a process border; `of_json` is the inverse."""
         return {
             "kind": type(self).__name__,
             "code": self.code,
@@ -88,10 +104,10 @@ class NotPromotedError(HeadraceError):
     code = 5
 
 
-def of_json(said: dict[str, Any]) -> HeadraceError:
-    """The fault that `as_json` wrote down, of the same class."""
-    kind = _KINDS.get(said["kind"], HeadraceError)
-    return kind(said["message"], said["hint"], said["counts"])
+def of_json(fault: Fault) -> HeadraceError:
+    """Return the error that `as_json` wrote down, of the same class."""
+    kind = _KINDS.get(fault["kind"], HeadraceError)
+    return kind(fault["message"], fault["hint"], fault["counts"])
 
 
 _KINDS: dict[str, type[HeadraceError]] = {

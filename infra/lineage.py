@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import storage
 from headrace.infra.code_identity import code_version as code_version
@@ -14,7 +13,7 @@ HELDOUT_MODULUS = 50
 """A record is held out where its content hash, read as a number, is divisible by this."""
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """128-bit hash of a JSON value as 32 hex digits; the order of keys doesn't matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.files import walk
 from headrace.infra.lineage import is_heldout
 
 
@@ -72,7 +73,7 @@ def damaged(folder: str, files: Iterable[Mapping[str, Any]]) -> list[str]:
         files: entries with `path` and `bytes`.
     """
     root = storage.display(folder)
-    there = {uri[len(root) :].strip("/"): size for uri, size, _ in storage.listing(folder)}
+    there = {uri[len(root) :].strip("/"): size for uri, size, _ in walk.listing(folder)}
     return [
         f"{f['path']} is missing"
         if f["path"] not in there

@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.faults import naming
 from headrace.infra.state import private
 
 if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
+    import pyarrow as pa
     import pyarrow.fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
@@ -96,17 +97,17 @@ def _endpoint() -> str | None:
 
 @cache
 def _s3() -> pafs.FileSystem:
-    endpoint = _endpoint()
-    options: dict[str, Any] = {"region": os.environ.get("AWS_REGION", "us-east-1")}
-    if endpoint:
-        split = urllib.parse.urlsplit(endpoint)
-        options |= {
-            "endpoint_override": split.netloc or split.path,
-            "scheme": split.scheme or "https",
-        }
     from pyarrow.fs import S3FileSystem
 
-    return S3FileSystem(**options)
+    region, endpoint = os.environ.get("AWS_REGION", "us-east-1"), _endpoint()
+    if not endpoint:
+        return S3FileSystem(region=region)
+    split = urllib.parse.urlsplit(endpoint)
+    return S3FileSystem(
+        region=region,
+        endpoint_override=split.netloc or split.path,
+        scheme="http" if split.scheme == "http" else "https",
+    )
 
 
 def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
@@ -140,8 +141,8 @@ def changed(uri: str | Path) -> float:
     return stat(uri)[1] / 1e9
 
 
-def open_input(uri: str | Path) -> Any:
-    """A file for random reads (pyarrow NativeFile).
+def open_input(uri: str | Path) -> pa.NativeFile:
+    """Open a file for random reads.
 
     Raises:
         OSError: it isn't there, or is no regular file: opening a pipe would wait for its writer.
@@ -154,7 +155,8 @@ def open_input(uri: str | Path) -> Any:
         raise OSError(errno.EINVAL, why)
     from pyarrow import OSFile
 
-    return OSFile(os.fsencode(path))
+    # Its name in bytes may be no UTF-8; the stubs know text alone.
+    return OSFile(cast(str, os.fsencode(path)), "r")
 
 
 _ODD = {
@@ -191,27 +193,30 @@ def read_json(uri: str | Path) -> Any:
     return json.loads(read_bytes(uri))
 
 
-def list_files(uri: str | Path) -> list[str]:
-    """All files below a folder, sorted, without hidden ones (`.`, `_` first); a file gives itself.
-
-    Globs (`*`, `?`, `[`) of local paths are expanded.
+def ask(uri: str | Path) -> pafs.FileInfo:
+    """Return what the storage says of a URI.
 
     Raises:
-        InputError: nothing is there.
+        InputError: it doesn't answer.
     """
-    from headrace.infra.files.walk import expand, is_folder
-
-    found = []
-    for place in expand(uri):
-        found += sorted(f for f, _, _ in listing(place)) if is_folder(place) else [place]
-    return found
-
-
-def ask(uri: str | Path, what: pafs.FileSelector | None = None) -> Any:
-    """What S3 says of a URI, or of `what` there."""
     fs, at = filesystem(uri)
     try:
-        return fs.get_file_info(what or at)
+        return fs.get_file_info(at)
+    except OSError as error:
+        raise unreadable(uri, error) from None
+
+
+def ask_below(uri: str | Path) -> list[pafs.FileInfo]:
+    """Return what the storage says of everything below a URI; nothing where nothing is there.
+
+    Raises:
+        InputError: it doesn't answer.
+    """
+    from pyarrow.fs import FileSelector
+
+    fs, at = filesystem(uri)
+    try:
+        return fs.get_file_info(FileSelector(at, allow_not_found=True, recursive=True))
     except OSError as error:
         raise unreadable(uri, error) from None
 
@@ -271,27 +276,13 @@ def stat(uri: str | Path) -> tuple[int, int]:
     """
     path = local_path(uri)
     if path is None:
-        info = ask(uri)
-        return int(info.size or 0), int(info.mtime_ns or 0)
+        known = ask(uri)
+        return int(known.size or 0), int(known.mtime_ns or 0)
     try:
         info = path.stat()
     except OSError:
         return 0, 0
     return (info.st_size if modes.S_ISREG(info.st_mode) else 0), info.st_mtime_ns
-
-
-def listing(uri: str | Path) -> list[tuple[str, int, int]]:
-    """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
-
-    Hidden ones (`.`, `_` first) are left out, and what is no regular file; a folder that isn't
-    there holds none.
-
-    Raises:
-        InputError: the storage doesn't answer.
-    """
-    from headrace.infra.files.walk import walk
-
-    return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
 
 
 def writable_folder(uri: str | Path) -> str:
@@ -314,7 +305,7 @@ def writable_folder(uri: str | Path) -> str:
     return display(uri)
 
 
-def write_private(path: Path, value: Any) -> None:
+def write_private(path: Path, value: object) -> None:
     """Write a JSON value into a local file that only its owner can read, from the beginning."""
     write_private_text(path, json.dumps(value))
 
@@ -387,7 +378,7 @@ def append_line(path: Path, line: bytes) -> None:
         sync_folder(path.parent)
 
 
-def write_json(uri: str | Path, value: Any) -> None:
+def write_json(uri: str | Path, value: object) -> None:
     """Write a JSON value atomically, keys in order, one line an item of the outermost level."""
     write_bytes(uri, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 

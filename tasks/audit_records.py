@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from headrace.infra import audit
 from headrace.infra.lineage import digest
-from headrace.infra.registry import audit
 from headrace.infra.stack.retention import GC
 from headrace.infra.state.state_dir import home
 

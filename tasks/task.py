@@ -12,8 +12,9 @@ from prefect.cache_policies import NO_CACHE
 
 from headrace.infra import faults, storage
 from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
+from headrace.infra.files import quarantine
 from headrace.infra.lineage import digest
-from headrace.infra.state import busy, quarantine
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 
 
@@ -57,7 +58,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
         @functools.wraps(function)
         def work(*args: Any, **kwargs: Any) -> Any:
             try:
-                busy.join(home())
+                lock.work_in(home())
                 return function(*args, **kwargs)
             except HeadraceError:
                 raise

@@ -151,7 +151,7 @@ def test_a_fault_of_s3_gets_the_hint_of_its_cause(said: str, hint: str) -> None:
 
 
 def event(**more: Any) -> dict[str, Any]:
-    return {**events.drift_event("m", {"window": "/w"}), **more}
+    return {**events.drift_event("m", events.Payload(window="/w")).as_sent(), **more}
 
 
 def automation(**changed: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,81 @@ def test_jobs_know_nothing_of_the_scheduler(path: Path) -> None:
         assert "pyspark" not in tops
 
 
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+}
+KNOWN_CIRCLES = (
+    {"spark_jobs.facts", "spark_jobs.kernels", "spark_jobs.levels"},
+    {"spark_jobs.curate", "spark_jobs.reading"},
+    {"training.generate", "training.identity", "training.incremental", "training.rlhf",
+     "training.rlhf.data"},
+)  # fmt: skip
+"""Packages that still import each other; no new one comes here."""
+
+
+def unit(module: str) -> str:
+    """The package of a module; one beside the packages of its layer stands for itself."""
+    parts = MODULES[module].relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 2 else parts)
+
+
+def arrows(modules: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which units each unit imports, by the sources of all modules."""
+    out: dict[str, set[str]] = {}
+    for module, source in modules.items():
+        for name in imported(source):
+            name = name.removeprefix("headrace.")
+            while name not in modules and "." in name:
+                name = name.rpartition(".")[0]
+            if name in modules and unit(name) != unit(module):
+                out.setdefault(unit(module), set()).add(unit(name))
+    return out
+
+
+def circles(out: Mapping[str, set[str]]) -> list[set[str]]:
+    """The sets of units that lead to each other."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            new = out.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    below = {name: reached(name) for name in out}
+    found: list[set[str]] = []
+    for name in out:
+        if name in below[name] and not any(name in circle for circle in found):
+            found.append({other for other in below[name] if name in below.get(other, ())})
+    return found
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    sources = {name: path.read_text() for name, path in MODULES.items()}
+    new = [c for c in circles(arrows(sources)) if not any(c <= known for known in KNOWN_CIRCLES)]
+    assert new == []
+    sources["infra.state.clock"] += "\ndef f():\n    from headrace.infra.net import ports\n"
+    assert any({"infra.state", "infra.net"} <= circle for circle in circles(arrows(sources)))
+
+
 def test_a_command_starts_without_what_is_slow_to_import() -> None:
     code = (
         "import sys, headrace.flows.cli, headrace.tasks.configuration.settings; print(*sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    slow = {"torch", "pyspark", "deepspeed", "mlflow", "prefect", "transformers", "matplotlib"}
+    slow = {
+        "torch",
+        "pyspark",
+        "deepspeed",
+        "mlflow",
+        "prefect",
+        "transformers",
+        "matplotlib",
+        "httpx",
+    }
     assert not slow & set(said.stdout.split())
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 BLOCK = 1 << 20
 """Most bytes that are handed on at a time."""
@@ -16,6 +19,19 @@ _PIECE = 1 << 14
 _SMALL_PIECE = 1024
 """The same of zstd, which knows no limit of what comes out: a kilobyte grows to at most 32 MB."""
 _READ = 1 << 18
+
+
+class Source(Protocol):
+    """What compressed bytes are read from: a file of Python or of pyarrow."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most `size`."""
+
+    def seek(self, offset: int, whence: int, /) -> int:
+        """Go to another place."""
+
+    def tell(self) -> int:
+        """Return the place."""
 
 
 class DamagedError(Exception):
@@ -38,7 +54,7 @@ def codec_of(head: bytes) -> str:
     return "zstd" if skipped or head.startswith(b"\x28\xb5\x2f\xfd") else ""
 
 
-def unpacked(file: Any, codec: str) -> Iterator[bytes]:
+def unpacked(file: Source, codec: str) -> Iterator[bytes]:
     """The content of a file in blocks of at most `BLOCK` bytes.
 
     Args:
@@ -51,7 +67,7 @@ def unpacked(file: Any, codec: str) -> Iterator[bytes]:
     return {"gzip": _gunzip, "zstd": _unzstd}[codec](file)
 
 
-def _pieces(file: Any, size: int) -> Iterator[tuple[bytes, int]]:
+def _pieces(file: Source, size: int) -> Iterator[tuple[bytes, int]]:
     """(Compressed bytes, how many of the file there are after them)."""
     at = 0
     while block := file.read(_READ):
@@ -60,13 +76,13 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[bytes, int]]:
         at += len(block)
 
 
-def _left(file: Any, used: int) -> int:
+def _left(file: Source, used: int) -> int:
     """How many bytes of a file come after the first `used`."""
     file.seek(0, 2)
     return max(0, int(file.tell()) - used)
 
 
-def _gunzip(file: Any) -> Iterator[bytes]:
+def _gunzip(file: Source) -> Iterator[bytes]:
     """All members of a gzip file one after another."""
     member, fresh, used = zlib.decompressobj(31), True, 0
     for piece, at in _pieces(file, _PIECE):
@@ -97,7 +113,7 @@ def _gunzip(file: Any) -> Iterator[bytes]:
         raise DamagedError("truncated gzip: the file ends before its data does")
 
 
-def _last_good(member: Any, packed: bytes) -> tuple[bytes, int]:
+def _last_good(member: zlib._Decompress, packed: bytes) -> tuple[bytes, int]:
     """What comes out before the damage, and how many of the compressed bytes that takes."""
     out = bytearray()
     for k in range(len(packed)):
@@ -108,7 +124,7 @@ def _last_good(member: Any, packed: bytes) -> tuple[bytes, int]:
     return bytes(out), len(packed)
 
 
-def _unzstd(file: Any) -> Iterator[bytes]:
+def _unzstd(file: Source) -> Iterator[bytes]:
     """All frames of a zstd file one after another."""
     import zstandard
 
@@ -157,7 +173,7 @@ class Reader(io.RawIOBase):
         self._ahead = memoryview(b"".join(parts))
         return bytes(self._ahead[:size])
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer as far as a block goes; 0 at the end.
 
         Raises:
@@ -170,7 +186,8 @@ class Reader(io.RawIOBase):
             if block is None:
                 return 0
             self._ahead = memoryview(block)
-        n = min(len(buffer), len(self._ahead))
-        buffer[:n] = self._ahead[:n]
+        room = memoryview(buffer).cast("B")
+        n = min(len(room), len(self._ahead))
+        room[:n] = self._ahead[:n]
         self._ahead = self._ahead[n:]
         return n

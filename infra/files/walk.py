@@ -104,6 +104,32 @@ def walk(uri: str | Path, rule: Rule = everything) -> Found:
     return found
 
 
+def list_files(uri: str | Path) -> list[str]:
+    """All files below a folder, sorted, without hidden ones (`.`, `_` first); a file gives itself.
+
+    Globs (`*`, `?`, `[`) of local paths are expanded.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    found = []
+    for place in expand(uri):
+        found += sorted(f for f, _, _ in listing(place)) if is_folder(place) else [place]
+    return found
+
+
+def listing(uri: str | Path) -> list[tuple[str, int, int]]:
+    """(URI, bytes, time of the last change in ns since 1970) of all files below a folder.
+
+    Hidden ones (`.`, `_` first) are left out, and what is no regular file; a folder that isn't
+    there holds none.
+
+    Raises:
+        InputError: the storage doesn't answer.
+    """
+    return [(e.uri, e.bytes, e.changed) for e in walk(uri).files if not e.error]
+
+
 def _hidden(name: str) -> bool:
     return name[:1] in (".", "_")
 
@@ -218,14 +244,8 @@ _SAME = "the same as {}, which is read"
 
 
 def _on_s3(uri: str, rule: Rule) -> Found:
-    from pyarrow.fs import FileSelector
-
     _, at = storage.filesystem(uri)
-    below = [
-        f
-        for f in storage.ask(uri, FileSelector(at, allow_not_found=True, recursive=True))
-        if f.type.name == "File"
-    ]
+    below = [f for f in storage.ask_below(uri) if f.type.name == "File"]
     names: dict[str, set[str]] = {}
     for f in below:
         path = f.path

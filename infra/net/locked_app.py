@@ -14,16 +14,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from headrace.infra.net.credentials import USER
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from headrace.infra.net.credentials import USER
 
 _HERE = {"127.0.0.1", "localhost", "::1"}
 _SIMPLE = {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"}
@@ -36,7 +32,7 @@ class Locked:
 
     def __init__(
         self,
-        app: App,
+        app: ASGIApp,
         password: str,
         realm: str,
         unlocked: Collection[str] = (),
@@ -137,7 +133,7 @@ _GUARDS = [(b"x-frame-options", b"SAMEORIGIN"), (b"cross-origin-resource-policy"
 def _guarded(send: Send) -> Send:
     """A `send` whose answers no page of another address can show or load."""
 
-    async def guarded(message: MutableMapping[str, Any]) -> None:
+    async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             names = {name.lower() for name, _ in message.get("headers", ())}
             more = [guard for guard in _GUARDS if guard[0] not in names]

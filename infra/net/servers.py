@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 import configparser
-import http.client
 import json
 import os
 import ssl
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPResponse
 from importlib import metadata
 
 from headrace.infra.errors import UsageError
-from headrace.infra.net import credentials, proxies
+from headrace.infra.net import credentials, http_client, proxies
 from headrace.infra.net.addresses import of_http, shown
 from headrace.infra.net.credentials import USER
+from headrace.infra.net.http_client import REFUSED, Answer, NoAnswerError
 from headrace.infra.state.state_dir import home
 
 OWN = "HEADRACE_OWN_SERVERS"
@@ -118,14 +115,17 @@ class Server:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
 
-    def open(self, ask: urllib.request.Request, seconds: float) -> HTTPResponse:
-        """What it answers; no proxy comes between headrace and a server on this machine.
+    def ask(
+        self, url: str, seconds: float = _SECONDS, *, method: str = "GET", body: object = None
+    ) -> Answer:
+        """Return what it answers to a request with its credentials (see http_client.ask).
 
         Raises:
-            HTTPError: it answers with a status of a failure.
-            OSError: it doesn't answer.
+            NoAnswerError: it doesn't answer.
         """
-        return proxies.open_url(ask, seconds, self.tls)
+        return http_client.ask(
+            url, seconds, method=method, body=body, headers=self.headers, tls=self.tls
+        )
 
 
 def encoded(word: str) -> str:
@@ -354,14 +354,10 @@ def runs_page(server: Server, experiment: str) -> str | None:
     if server.page is None:
         return None
     name = urllib.parse.quote(experiment, safe="")
-    ask = urllib.request.Request(
-        f"{server.page}/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}",
-        headers=server.headers,
-    )
+    url = f"{server.page}/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}"
     try:
-        with server.open(ask, _SECONDS) as answer:
-            number = json.load(answer)["experiment"]["experiment_id"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        number = server.ask(url).json()["experiment"]["experiment_id"]
+    except (NoAnswerError, ValueError, KeyError, TypeError):
         return f"{server.page}/#/experiments"
     return f"{server.page}/#/experiments/{number}/runs?workflowType=machine_learning"
 
@@ -415,11 +411,7 @@ def check_prefect(server: Server) -> None:
     """
     _check(
         server,
-        urllib.request.Request(
-            f"{server.url}/flows/filter",
-            b'{"limit": 1}',
-            {"content-type": "application/json", **server.headers},
-        ),
+        lambda: server.ask(f"{server.url}/flows/filter", method="POST", body={"limit": 1}),
         f"Prefect at {shown(server.url)}",
         prefect_login(server),
         f"check {PREFECT} (http://HOST:PORT/api) and the network",
@@ -440,10 +432,7 @@ def check_mlflow(server: Server) -> None:
         return
     _check(
         server,
-        urllib.request.Request(
-            f"{server.page}/api/2.0/mlflow/experiments/search?max_results=1",
-            headers=server.headers,
-        ),
+        lambda: server.ask(f"{server.page}/api/2.0/mlflow/experiments/search?max_results=1"),
         f"MLflow at {shown(server.url)}",
         own_login("mlflow_password")
         if server.own
@@ -472,26 +461,18 @@ def own_login(name: str) -> str:
     )
 
 
-def _check(server: Server, ask: urllib.request.Request, what: str, login: str, hint: str) -> None:
+def _check(server: Server, ask: Callable[[], Answer], what: str, login: str, hint: str) -> None:
     if server.own:
         hint = "`headrace up` starts what has died"
     try:
-        with server.open(ask, _SECONDS) as answer:
-            body = answer.read()
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            raise UsageError(f"{what} refuses the credentials ({error.code})", login) from None
-        raise UsageError(f"{what} answers {error.code}", hint) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UsageError(f"{what} does not answer: {why(error)}", hint) from None
+        answer = ask()
+    except NoAnswerError as error:
+        raise UsageError(f"{what} does not answer: {error}", hint) from None
+    if answer.status in REFUSED:
+        raise UsageError(f"{what} refuses the credentials ({answer.status})", login)
+    if not answer.ok:
+        raise UsageError(f"{what} answers {answer.status}", hint)
     try:
-        json.loads(body)
+        json.loads(answer.body)
     except ValueError:
         raise UsageError(f"{what} answers with a page, not as its API does", hint) from None
-
-
-def why(error: Exception) -> str:
-    """What kept a server from answering."""
-    if isinstance(error, http.client.HTTPException):
-        return f"what it sends is not HTTP ({type(error).__name__})"
-    return str(getattr(error, "reason", None) or error)

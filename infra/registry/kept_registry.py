@@ -20,7 +20,7 @@ from headrace.infra import storage
 from headrace.infra.errors import UsageError
 from headrace.infra.net import servers
 from headrace.infra.net.addresses import shown
-from headrace.infra.stack import database, stack
+from headrace.infra.stack import database, record
 from headrace.infra.stack.endpoints import Endpoints
 from headrace.infra.state.state_dir import Home
 
@@ -94,8 +94,8 @@ def recorded(home: Home) -> tuple[bool, str | None]:
             'restore it from a backup, or write {"tracking_uri": "http://HOST:PORT"} into it, null '
             "for the folder's own store",
         ) from None
-    up = stack.running(home)
-    if up is not None and all(s["name"] != "mlflow" for s in up.services):
+    up = record.running(home)
+    if up is not None and not up.serves("mlflow"):
         return True, _plain(up.tracking_uri)
     return _has_versions(Path(home.mlflow_uri.removeprefix("sqlite:///"))), OWN
 
@@ -104,9 +104,8 @@ def _place(home: Home, url: str, own: bool) -> str | None:
     """A tracking URI as it is kept: None for the own store, however it is named; no password."""
     if own or url == database.stores(home, database.kept(home))[1]:
         return OWN
-    up = stack.running(home)
-    serves = up is not None and any(s["name"] == "mlflow" for s in up.services)
-    if up is not None and serves and _plain(url) == _plain(up.tracking_uri):
+    up = record.running(home)
+    if up is not None and up.serves("mlflow") and _plain(url) == _plain(up.tracking_uri):
         return OWN
     return _plain(url)
 

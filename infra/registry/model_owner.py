@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.infra import audit
 from headrace.infra.errors import UsageError
-from headrace.infra.registry import audit
 from headrace.infra.state.owner import place
 from headrace.infra.state.state_dir import Home
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace.infra import audit
 from headrace.infra.errors import NotPromotedError, UsageError
-from headrace.infra.registry import audit, kept_registry, model_owner
+from headrace.infra.registry import kept_registry, model_owner
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Tracking, found_or_none
 

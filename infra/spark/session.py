@@ -8,7 +8,7 @@ import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headrace.infra import console
 from headrace.infra.configuration.settings import SparkSettings
@@ -18,6 +18,9 @@ from headrace.infra.spark.executor_code import FOLDER
 from headrace.infra.spark.java import java_home
 from headrace.infra.state import private
 from headrace.infra.state.state_dir import home
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 EVENT_LOG = "HEADRACE_SPARK_EVENTS"
 """Environment variable: the event log's folder where the settings name none."""
@@ -114,7 +117,7 @@ def _executors(settings: SparkSettings, code: Path) -> dict[str, str]:
     }
 
 
-def session(settings: SparkSettings) -> Any:
+def session(settings: SparkSettings) -> SparkSession:
     """The Spark session of this process (pyspark.sql.SparkSession), started at the first call.
 
     The executors of a cluster import the code that is shipped to them, not what is installed there.

@@ -15,13 +15,16 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.infra.state.owner import folder_id
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.state.state_dir import Home
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as cursor_type
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class Server:
     home: str
     """The state folder."""
     folder: str | None = None
-    """See owner.folder_id; None where an older version wrote it."""
+    """See folder_id.py; None where an older version wrote it."""
 
     @property
     def address(self) -> Address:
@@ -224,7 +227,7 @@ def adopt(home: Home) -> None:
             "into the same databases",
             f"use it, or remove it first: `rm -r {server.home}`",
         )
-    adopted = replace(server, home=str(home.root), folder=folder_id(home, make=True))
+    adopted = replace(server, home=str(home.root), folder=make_folder_id(home))
     if adopted != server:
         storage.write_private(path, asdict(adopted))
 
@@ -258,15 +261,21 @@ def prefect_environment(server: Server | None) -> dict[str, str]:
     return found
 
 
-def _search_path(cursor: Any, schema: str) -> str:
+def _search_path(cursor: cursor_type, schema: str) -> str:
     """Where Prefect looks for its tables and for the extension that it needs."""
     cursor.execute(
         "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace "
         "where extname = %s",
         (_TRIGRAMS,),
     )
-    (place,) = cursor.fetchone()
-    return f"{schema}, {place}"
+    return f"{schema}, {_first(cursor)}"
+
+
+def _first(cursor: cursor_type) -> object:
+    """Return the first column of the only row that a query gives."""
+    row = cursor.fetchone()
+    assert row is not None, "the query gives one row"
+    return row[0]
 
 
 def choose(home: Home, asked: str | None) -> Server | None:
@@ -295,7 +304,7 @@ def choose(home: Home, asked: str | None) -> Server | None:
                 f"leave `database` and {VARIABLE} out, or begin with a new HEADRACE_HOME",
             )
         else:
-            server = Server(asked, secrets.token_hex(4), str(home.root), folder_id(home, make=True))
+            server = Server(asked, secrets.token_hex(4), str(home.root), make_folder_id(home))
     if server is not None:
         with connected(server) as cursor:
             # Named before they are made, so that a kill leaves none that no folder knows of.
@@ -304,7 +313,7 @@ def choose(home: Home, asked: str | None) -> Server | None:
     return server
 
 
-def _make(cursor: Any, server: Server) -> None:
+def _make(cursor: cursor_type, server: Server) -> None:
     """Databases, or schemas in the database that is given."""
     if not server.address.name:
         for name in server.names:
@@ -322,7 +331,7 @@ def _make(cursor: Any, server: Server) -> None:
     place = _search_path(cursor, server.names[0]).split(", ")[1]
     # Whatever else lies beside the extension Prefect would see as well.
     cursor.execute("select to_regclass(%s)", (f'"{place}".alembic_version',))
-    if cursor.fetchone()[0]:
+    if _first(cursor):
         raise UsageError(
             f"PostgreSQL at {server.address.place}: the extension {_TRIGRAMS} lies in the schema "
             f"{place}, among tables of another program that Prefect would take for its own",
@@ -332,7 +341,7 @@ def _make(cursor: Any, server: Server) -> None:
 
 
 @contextlib.contextmanager
-def connected(server: Server) -> Iterator[Any]:
+def connected(server: Server) -> Iterator[cursor_type]:
     """A cursor on the server, whose faults are said in a sentence without the password."""
     import psycopg2
 

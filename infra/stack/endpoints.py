@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from headrace.infra.net import credentials, file_variables, servers
 from headrace.infra.net.servers import Server
 from headrace.infra.spark import auth
-from headrace.infra.stack import database, stack
+from headrace.infra.stack import database, record
 from headrace.infra.state.state_dir import Home
 
 SPARK_LOGIN = "HEADRACE_SPARK_LOGIN"
@@ -82,11 +82,11 @@ class OwnStack(Endpoints):
     """What `headrace up` started for a state folder; before and after it, MLflow's store alone."""
 
     def __init__(self, home: Home) -> None:
-        self._home, self._up = home, stack.running(home)
+        self._home, self._up = home, record.running(home)
         self._credentials = credentials.known(home) if self._up else None
 
     def _runs(self, service: str) -> bool:
-        return self._up is not None and any(s["name"] == service for s in self._up.services)
+        return self._up is not None and self._up.serves(service)
 
     @property
     def prefect(self) -> Server | None:
@@ -144,7 +144,7 @@ def endpoints(home: Home) -> Endpoints:
     """What the environment names, and else the stack of a state folder.
 
     Raises:
-        UsageError: a variable holds no address, or see `stack.running`.
+        UsageError: a variable holds no address, or see `record.running`.
     """
     own, environ = OwnStack(home), os.environ
     if servers.their_prefect(environ) or servers.their_mlflow(environ):

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
+from headrace.infra.files import quarantine
+from headrace.infra.files.quarantine import Instant
 from headrace.infra.lineage import digest
 from headrace.infra.stack.prefect_api import StatusError, every, request
-from headrace.infra.state import clock, quarantine
+from headrace.infra.state import clock
 from headrace.infra.state.lock import exclusive
-from headrace.infra.state.quarantine import Instant
 from headrace.infra.state.state_dir import Home
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ DUE = "the next `headrace monitor`, `alert`, `up` or `deploy` sends it"
 """What happens to an alert in the outbox that nothing holds up."""
 PUT_OFF = "it was put off"
 """How the reason of an alert begins that waits for a cool-down or a budget."""
-_OURS = ("not_before", "put_off", "tries", "sent")
+_OURS = {"not_before", "put_off", "tries", "sent"}
 """Keys of a kept alert that are not the event's."""
 PATIENCE = 120.0
 """Seconds that a server may take to make a run of an event."""
@@ -46,12 +47,10 @@ _NO_PLACE = (404, 405)
 """Statuses that say nothing of the event: its address isn't known, to a proxy perhaps."""
 
 
-def _names_a_resource(value: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(value.get(RESOURCE), str):
+def _names_a_resource(labels: dict[str, str]) -> dict[str, str]:
+    if RESOURCE not in labels:
         raise ValueError(f"no {RESOURCE}")
-    if not all(isinstance(label, str) for label in value.values()):
-        raise ValueError("a label that is no text")
-    return value
+    return labels
 
 
 def _is_uuid(text: str) -> str:
@@ -59,67 +58,127 @@ def _is_uuid(text: str) -> str:
     return text
 
 
-def _is_json(value: dict[str, Any]) -> dict[str, Any]:
-    json.dumps(value, allow_nan=False)
-    return value
+class Payload(BaseModel):
+    """What the drift event says, as the contract has it; what isn't known is null."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    window: str | None
+    """URI of the text that drifted; None: all windows of the inboxes."""
+    reference: str | None = None
+    """Id of the release that it was compared with."""
+    p_value: float | None = None
+    effect: float | None = None
+    drifted: list[str] | None = None
+    """Names of what drifted."""
+    report: str | None = None
 
 
-class _Kept(BaseModel):
-    """What a file of the outbox has to hold."""
+class PutOff(clock.Stamp):
+    """When an alert was put off."""
 
-    model_config = ConfigDict(strict=True)
+    time: Instant
 
-    class Payload(BaseModel):
-        model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
-        window: str | None
-        p_value: float | None = None
-        effect: float | None = None
+class DriftEvent(BaseModel):
+    """The drift event, and what the outbox keeps beside it."""
 
-    class PutOff(BaseModel):
-        model_config = ConfigDict(strict=True)
-
-        time: Instant
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     id: Annotated[str, AfterValidator(_is_uuid)]
-    event: str
-    resource: Annotated[dict[str, Any], AfterValidator(_names_a_resource)]
+    event: str = DRIFT
+    resource: Annotated[dict[str, str], AfterValidator(_names_a_resource)]
     payload: Payload
     occurred: Instant
     not_before: Instant | None = None
+    """When it may be sent (a cool-down); None: at once."""
     put_off: PutOff | None = None
+    """Since when it waits for that."""
     tries: int = 0
+    """How often it was sent."""
+    sent: Annotated[clock.Stamp | None, BeforeValidator(clock.stamp_of)] = None
+    """When it was sent last; None: not yet, or that can't be read."""
+
+    @property
+    def model(self) -> str:
+        """The resource of the model that the alert is on."""
+        return self.resource[RESOURCE]
+
+    def as_sent(self) -> dict[str, JsonValue]:
+        """Return the event of the contract, without what only the outbox keeps."""
+        value: dict[str, JsonValue] = self.model_dump(mode="json", exclude=_OURS)
+        return value
+
+    def seconds_left(self) -> float:
+        """Return for how long it is still put off; wherever the clock stands by now."""
+        if self.not_before is None:
+            return 0.0
+        later = datetime.fromisoformat(self.not_before)
+        if self.put_off is None:
+            return (later - clock.now()).total_seconds()
+        at = datetime.fromisoformat(self.put_off.time)
+        return (later - at).total_seconds() - clock.age(at, self.put_off)
 
 
-def _checked(value: Any) -> dict[str, Any]:
-    _Kept.model_validate(value)
-    return _is_json(dict(value))
+def _checked(value: object) -> DriftEvent:
+    event = DriftEvent.model_validate(value, strict=True)
+    json.dumps(value, allow_nan=False)
+    return event
 
 
-def drift_event(model: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """The event of the contract; fields of the payload that are not known are null."""
-    known = ("window", "reference", "p_value", "effect", "drifted", "report")
-    return {
-        "id": str(uuid.uuid4()),
-        "event": DRIFT,
-        "resource": {RESOURCE: f"{MODEL}.{model}"},
-        "payload": {k: payload.get(k) for k in known},
-        "occurred": clock.now().isoformat(),
-    }
+def drift_event(model: str, payload: Payload) -> DriftEvent:
+    """Return the event of an alert on a model."""
+    return DriftEvent(
+        id=str(uuid.uuid4()),
+        resource={RESOURCE: f"{MODEL}.{model}"},
+        payload=payload,
+        occurred=clock.now().isoformat(),
+    )
 
 
-def to_outbox(home: Home, event: dict[str, Any], not_before: datetime | None = None) -> Path:
+def to_outbox(home: Home, event: DriftEvent, not_before: datetime | None = None) -> Path:
     """Leave an event for the server; the same alert twice is one file.
 
     `not_before`: it is not sent earlier (a cool-down).
     """
-    path = home.outbox / f"{digest([event['resource'], event['payload']])}.json"
+    path = home.outbox / f"{digest([event.resource, event.payload.model_dump()])}.json"
     if not_before is not None:
-        put_off = {"time": clock.now().isoformat(), **clock.stamp().model_dump()}
-        event = {**event, "not_before": not_before.isoformat(), "put_off": put_off}
+        since = PutOff(time=clock.now().isoformat(), **clock.stamp().model_dump())
+        event = event.model_copy(update={"not_before": not_before.isoformat(), "put_off": since})
     if not path.exists():
-        storage.write_json(path, event)
+        _write(path, event)
     return path
+
+
+def _write(path: Path, event: DriftEvent) -> None:
+    storage.write_json(path, event.model_dump(mode="json", exclude_defaults=True) | event.as_sent())
+
+
+class _Action(BaseModel):
+    type: str
+
+
+class _Trigger(BaseModel):
+    expect: list[str] | None = None
+    match: dict[str, str | list[str]] | None = None
+
+
+class _Automation(BaseModel):
+    """What is read of an automation of the server."""
+
+    name: str
+    enabled: bool
+    trigger: _Trigger
+    actions: list[_Action]
+
+    def resources(self) -> list[str]:
+        """Patterns of the resources whose events it hears."""
+        patterns = (self.trigger.match or {}).get(RESOURCE, "*")
+        return [patterns] if isinstance(patterns, str) else patterns
+
+    def hears(self, resource: str) -> bool:
+        """Whether it hears the events of a resource."""
+        return any(fnmatchcase(resource, pattern) for pattern in self.resources())
 
 
 @dataclass(frozen=True)
@@ -127,14 +186,14 @@ class Waiting:
     """An alert in the outbox."""
 
     path: Path
-    event: dict[str, Any]
+    event: DriftEvent
     why: str | None
     """Why it isn't sent, and what to do about it; None: it can be sent now."""
 
     @property
     def window(self) -> str | None:
         """The text that drifted."""
-        return self.event["payload"]["window"]
+        return self.event.payload.window
 
     @property
     def reason(self) -> str:
@@ -147,49 +206,38 @@ def waiting(home: Home, api: str | None) -> list[Waiting]:
     found = quarantine.read_all(sorted(home.outbox.glob("*.json")), _checked)
     if not found:
         return []
-    automations, fault = [], "no server is up: `headrace up` sends it"
+    automations: list[_Automation] = []
+    fault = "no server is up: `headrace up` sends it"
     if api is not None:
         try:
-            automations, fault = _automations(api), ""
+            automations = _automations(api)
+            fault = ""
         except HeadraceError as error:
             fault = f"{error.message}: {error.hint}"
     return [
         Waiting(path, event, fault or _unsent(event, automations))
-        for path, event in sorted(found, key=lambda x: datetime.fromisoformat(x[1]["occurred"]))
+        for path, event in sorted(found, key=lambda x: datetime.fromisoformat(x[1].occurred))
     ]
 
 
-def _unsent(event: dict[str, Any], automations: list[dict[str, Any]]) -> str | None:
+def _unsent(event: DriftEvent, automations: list[_Automation]) -> str | None:
     """Why an event isn't to be sent now; None where it is. Sent before, an alert is lost."""
-    resource = event["resource"][RESOURCE]
-    listening = [a for a in automations if any(fnmatchcase(resource, p) for p in _resources(a))]
-    if not any(a["enabled"] for a in listening):
+    listening = [automation for automation in automations if automation.hears(event.model)]
+    if not any(automation.enabled for automation in listening):
         if listening:
-            names = ", ".join(f"`{a['name']}`" for a in listening)
+            names = ", ".join(f"`{automation.name}`" for automation in listening)
             return f"the automation {names} is paused: enable it in Prefect's pages (Automations)"
-        heard = sorted({p for a in automations for p in _resources(a)})
+        heard = sorted({pattern for a in automations for pattern in a.resources()})
         if heard:
             model = heard[0].removeprefix(f"{MODEL}.")
             return (
-                f"the deployments listen for {', '.join(heard)}, not for {resource}: deploy again "
-                f"with its model.name, or raise it for theirs (--set model.name={model})"
+                f"the deployments listen for {', '.join(heard)}, not for {event.model}: deploy "
+                f"again with its model.name, or raise it for theirs (--set model.name={model})"
             )
-        return f"no deployment listens for {resource}: `headrace deploy` registers one"
-    if (left := _left(event)) > 0:
+        return f"no deployment listens for {event.model}: `headrace deploy` registers one"
+    if (left := event.seconds_left()) > 0:
         return f"{PUT_OFF} until {clock.now() + timedelta(seconds=left):%F %T} UTC"
     return None
-
-
-def _left(event: dict[str, Any]) -> float:
-    """Seconds that an alert is still put off; wherever the clock stands by now."""
-    if event.get("not_before") is None:
-        return 0.0
-    later = datetime.fromisoformat(event["not_before"])
-    since = (event.get("put_off") or {}).get("time")
-    if since is None:
-        return (later - clock.now()).total_seconds()
-    at = datetime.fromisoformat(since)
-    return (later - at).total_seconds() - clock.age(at, clock.stamp_of(event["put_off"]))
 
 
 def paused(api: str) -> list[str]:
@@ -199,26 +247,21 @@ def paused(api: str) -> list[str]:
         HeadraceError: the server doesn't answer.
     """
     return [
-        f"automation {a['name']}: alerts wait in the outbox; enable it in Prefect's pages"
+        f"automation {a.name}: alerts wait in the outbox; enable it in Prefect's pages"
         for a in _automations(api)
-        if not a["enabled"]
+        if not a.enabled
     ]
 
 
-def _automations(api: str) -> list[dict[str, Any]]:
-    """The automations that start a deployment on the drift event, paused ones included."""
+def _automations(api: str) -> list[_Automation]:
+    """Return the automations that start a deployment on the drift event, paused ones included."""
+    rows = every(api, "/automations/filter", {"sort": "CREATED_DESC"})
     return [
         automation
-        for automation in every(api, "/automations/filter", {"sort": "CREATED_DESC"})
-        if DRIFT in (automation["trigger"].get("expect") or ())
-        and any(a["type"] == "run-deployment" for a in automation["actions"])
+        for automation in map(_Automation.model_validate, rows)
+        if DRIFT in (automation.trigger.expect or ())
+        and any(action.type == "run-deployment" for action in automation.actions)
     ]
-
-
-def _resources(automation: dict[str, Any]) -> list[str]:
-    """Patterns of the resources whose events an automation hears."""
-    means = (automation["trigger"].get("match") or {}).get(RESOURCE, "*")
-    return [means] if isinstance(means, str) else list(means)
 
 
 def send_outbox(home: Home, api: str) -> int:
@@ -249,16 +292,22 @@ def _send(home: Home, api: str) -> int:
             level = logging.INFO if alert.why.startswith(PUT_OFF) else logging.WARNING
             logger.log(level, "an alert waits in %s: %s", home.outbox, alert.why)
             continue
-        event = {k: v for k, v in alert.event.items() if k not in _OURS}
-        # Prefect ignores events of long ago: it occurs when it is sent.
-        event["occurred"] = clock.now().isoformat()
-        said = {"tries": alert.event.get("tries", 0) + 1, "sent": clock.stamp().model_dump()}
+        event = alert.event.model_copy(
+            update={
+                # Prefect ignores events of long ago: it occurs when it is sent.
+                "occurred": clock.now().isoformat(),
+                "not_before": None,
+                "put_off": None,
+                "tries": alert.event.tries + 1,
+                "sent": clock.stamp(),
+            }
+        )
         try:
-            request(api, "POST", "/events", [event])
+            request(api, "POST", "/events", [event.as_sent()])
         except StatusError as error:
             _refused(alert.path, error)
             continue
-        storage.write_json(home.outbox / "sent" / alert.path.name, {**event, **said})
+        _write(home.outbox / "sent" / alert.path.name, event)
         alert.path.unlink()
         sent += 1
     return sent
@@ -284,11 +333,11 @@ def _recall(home: Home, api: str) -> None:
     """Forget the sent alerts of which a run was made; have the others sent again after a while."""
     kept = sorted((home.outbox / "sent").glob("*.json"))
     for path, event in quarantine.read_all(kept, _checked):
-        at = datetime.fromisoformat(event["occurred"])
-        ago = clock.age(at, clock.stamp_of(event.get("sent")))
+        at = datetime.fromisoformat(event.occurred)
+        ago = clock.age(at, event.sent)
         # By the clock as it stands: one that was set back calls the runs since then earlier.
         sent = min(at, clock.now() - timedelta(seconds=ago))
-        wanted = {
+        wanted: dict[str, JsonValue] = {
             "flow_runs": {"expected_start_time": {"after_": sent.isoformat()}},
             "flows": {"name": {"any_": ["retrain"]}},
             "sort": "ID_DESC",
@@ -299,20 +348,20 @@ def _recall(home: Home, api: str) -> None:
             _refused(path, error)
             continue
         alerts = [run["parameters"].get("alert") for run in runs]
-        window = event["payload"]["window"]
+        window = event.payload.window
         if any(isinstance(a, dict) and a.get("window") == window for a in alerts):
             path.unlink()
-        elif event.get("tries", 0) >= TRIES:
+        elif event.tries >= TRIES:
             logger.warning(
                 "the alert on %s made no run after %d tries: see the automation's events in "
                 "Prefect's pages (Automations)",
                 window,
                 TRIES,
             )
-            if ago > GIVEN_UP:  # else it would be told, and asked for, for ever
+            if ago > GIVEN_UP:  # else it would be logged, and asked for, forever
                 quarantine.set_aside(path, f"the alert made no run after {TRIES} tries")
         elif ago > PATIENCE:
             logger.warning("the alert on %s made no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.
-            to_outbox(home, {**event, "id": str(uuid.uuid4())})
+            to_outbox(home, event.model_copy(update={"id": str(uuid.uuid4())}))
             path.unlink()

@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 import sys
 
+from starlette.types import ASGIApp
+
 from headrace.infra import storage
 from headrace.infra.net import credentials
-from headrace.infra.net.locked_app import App, Locked
+from headrace.infra.net.locked_app import Locked
 from headrace.infra.net.ports import HOST
 from headrace.infra.state import private
 from headrace.infra.state.state_dir import home
@@ -25,7 +27,7 @@ UNLOCKED = ("/health",)
 """Paths that answer without a password, with nothing but whether the server is well."""
 
 
-def locked_app() -> App:
+def locked_app() -> ASGIApp:
     """MLflow's application; its store and the place of artifacts are in the environment."""
     from mlflow.server.fastapi_app import app
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import JsonValue
 
 from headrace.infra.errors import HeadraceError
 from headrace.infra.net import servers
 from headrace.infra.net.addresses import shown
+from headrace.infra.net.http_client import REFUSED, NoAnswerError
 from headrace.infra.state.state_dir import home
 
 T = TypeVar("T")
@@ -28,10 +27,8 @@ _SECONDS = 90.0
 class StatusError(HeadraceError):
     """The server answers with a status that says no; `status` is its number."""
 
-    def __init__(
-        self, message: str, hint: str, counts: dict[str, Any] | None = None, status: int = 0
-    ) -> None:
-        super().__init__(message, hint, counts)
+    def __init__(self, message: str, hint: str, status: int) -> None:
+        super().__init__(message, hint)
         self.status = status
 
 
@@ -46,9 +43,9 @@ def _see_log(server: servers.Server) -> str:
 
 
 def request(
-    api: str, method: str, path: str, body: Any, allow: tuple[int, ...] = (), tries: int = 20
+    api: str, method: str, path: str, body: object, allow: tuple[int, ...] = (), tries: int = 20
 ) -> Any:
-    """What the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
+    """Return what the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
 
     It is shown the credentials that this process's environment has for it (servers.join). A server
     that is busy (503: its database was locked, and nothing was done) is asked again.
@@ -58,43 +55,38 @@ def request(
         HeadraceError: it doesn't answer.
     """
     server = servers.joined_prefect(os.environ, api)
-    call = urllib.request.Request(
-        api + path,
-        None if body is None else json.dumps(body).encode(),
-        {"content-type": "application/json", **server.headers},
-        method=method,
-    )
     try:
-        with server.open(call, _SECONDS) as answer:
-            said = answer.read()
-    except urllib.error.HTTPError as error:
-        if error.code in allow:
-            return None
-        if error.code == BUSY and tries > 1:
+        answer = server.ask(api + path, _SECONDS, method=method, body=body)
+        while answer.status == BUSY and BUSY not in allow and (tries := tries - 1):
             time.sleep(1)
-            return request(api, method, path, body, allow, tries - 1)
-        if error.code in (401, 403):
-            raise StatusError(
-                f"Prefect at {shown(api)} refuses the credentials ({error.code})",
-                servers.prefect_login(server),
-                status=error.code,
-            ) from None
-        raise StatusError(
-            f"Prefect answers {error.code} to {method} {path}", _see_log(server), status=error.code
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+            answer = server.ask(api + path, _SECONDS, method=method, body=body)
+    except NoAnswerError as error:
         raise HeadraceError(
-            f"Prefect at {shown(api)} does not answer: {servers.why(error)}", _see_log(server)
+            f"Prefect at {shown(api)} does not answer: {error}", _see_log(server)
         ) from None
+    if answer.status in allow:
+        return None
+    if answer.status in REFUSED:
+        raise StatusError(
+            f"Prefect at {shown(api)} refuses the credentials ({answer.status})",
+            servers.prefect_login(server),
+            status=answer.status,
+        )
+    if not answer.ok:
+        raise StatusError(
+            f"Prefect answers {answer.status} to {method} {path}",
+            _see_log(server),
+            status=answer.status,
+        )
     try:
-        return json.loads(said) if said else None
+        return answer.json()
     except ValueError:
         raise HeadraceError(
             f"Prefect at {shown(api)} answers with a page, not as its API does", _see_log(server)
         ) from None
 
 
-def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
+def pages(read: Callable[..., Sequence[T]], **wanted: object) -> Iterator[T]:
     """Return all rows that `read` gives, a page at a time.
 
     Args:
@@ -110,7 +102,7 @@ def pages(read: Callable[..., Sequence[T]], **wanted: Any) -> Iterator[T]:
             return
 
 
-def every(api: str, path: str, body: dict[str, Any]) -> list[Any]:
+def every(api: str, path: str, body: Mapping[str, JsonValue]) -> list[Any]:
     """Return all rows that a POST to `path` (…/filter) gives, however many.
 
     Raises:

@@ -12,21 +12,14 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.error
 from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headrace.infra import console
 from headrace.infra.errors import HeadraceError
-from headrace.infra.net import credentials, proxies, servers
-from headrace.infra.net.locked_app import (
-    App,
-    Locked,
-    Receive,
-    Scope,
-    Send,
-    from_page,
-    headers_of,
-)
+from headrace.infra.net import credentials, http_client, servers
+from headrace.infra.net.locked_app import Locked, from_page, headers_of
 from headrace.infra.net.ports import HOST, free_port
 from headrace.infra.net.servers import Server
 from headrace.infra.state import private
@@ -94,11 +87,9 @@ class OwnServer:
         with console.Progress("prefect: start"):
             end = time.monotonic() + BOOT_SECONDS
             while time.monotonic() < end and self._process.poll() is None:
-                try:
-                    with proxies.open_url(f"{self.server.url}/health", 2):
-                        return
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.1)
+                if http_client.answers(f"{self.server.url}/health", 2):
+                    return
+                time.sleep(0.1)
         raise HeadraceError("Prefect's server did not start", f"see the log {console.log_path()}")
 
     def _close(self) -> None:
@@ -132,7 +123,7 @@ class _SignedIn:
     the tab.
     """
 
-    def __init__(self, app: App, word: str) -> None:
+    def __init__(self, app: ASGIApp, word: str) -> None:
         self._app = app
         self._script = _SCRIPT % word
 
@@ -143,10 +134,10 @@ class _SignedIn:
         # As it is and anew: a packed or a remembered page could not be written into.
         skip = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
         scope = {**scope, "headers": [h for h in scope["headers"] if h[0] not in skip]}
-        start: dict[str, Any] = {}
+        start: Message = {}
         parts: list[bytes] = []
 
-        async def rewrite(message: Any) -> None:
+        async def rewrite(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
                 start = dict(message)
@@ -167,7 +158,7 @@ class _SignedIn:
         await self._app(scope, receive, rewrite)
 
 
-def locked_app(port: int, password: str) -> App:
+def locked_app(port: int, password: str) -> ASGIApp:
     """Prefect's application behind its own lock and ours.
 
     Its own asks WebSockets too, and CSRF tokens of pages; programs have none, and no one can make
@@ -185,9 +176,12 @@ def locked_app(port: int, password: str) -> App:
     )
     from prefect.server.api.middleware import CsrfMiddleware
     from prefect.server.api.server import create_app
+    from starlette.middleware.base import RequestResponseEndpoint
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     class CsrfOfPages(CsrfMiddleware):
-        async def dispatch(self, request: Any, call_next: Any) -> Any:
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
             if not from_page(headers_of(request.scope)):
                 return await call_next(request)
             return await super().dispatch(request, call_next)

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.infra.configuration.config_file import read_config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.stack import stack
+from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
 
 PROFILES = Path(__file__).resolve().parents[1] / "configs" / "profiles"
@@ -18,7 +18,7 @@ LOCAL = "local"
 def profile_settings(name: str) -> dict[str, Any]:
     """What a profile sets; the cluster is that of the stack while it is up."""
     profile = read_config(PROFILES / f"{name}.yaml").data
-    if name == "cluster" and (up := stack.running(home())):
+    if name == "cluster" and (up := record.running(home())):
         today = {"spark": {"master": up.spark_master, "event_log": up.event_log}}
         profile = laid(profile, today, Shared)
     return profile

@@ -4,7 +4,7 @@ Each finder knows one kind of thing that only grows: checkpoints of stages that 
 export holds the weights), what a curation that failed or was refused has on disk, Spark's event
 logs and step folders, damaged files that were set aside. What a process works at is left alone:
 where it has its own lock by that, all else by removing it only while nothing is at work in the
-state folder (busy.py). What is removed is renamed into the trash first, so that a kill leaves
+state folder (lock.py). What is removed is renamed into the trash first, so that a kill leaves
 nothing by halves, and recorded in audit.jsonl. Prefect's runs and events are in its database, which
 its server clears.
 """
@@ -12,7 +12,6 @@ its server clears.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -24,16 +23,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.infra import storage
+from headrace.infra import audit, storage
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import AtWorkError, HeadraceError
-from headrace.infra.registry import audit
-from headrace.infra.state import busy, clock, quarantine
+from headrace.infra.files import quarantine
+from headrace.infra.state import clock, lock
 from headrace.infra.state.state_dir import Home
 
 logger = logging.getLogger(__name__)
@@ -168,7 +167,7 @@ def _ended(checkpoints: Expired) -> float:
 def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired]:
     """Remove what no process works at, and record it; returns what was removed.
 
-    What lacks its own lock is removed whatever works at it: call it inside `busy.alone`.
+    What lacks its own lock is removed whatever works at it: call it inside `lock.alone_in`.
 
     Args:
         home: the state folder.
@@ -190,8 +189,18 @@ def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired
     return gone
 
 
-def _summary(home: Home, gone: Iterable[Expired]) -> list[dict[str, Any]]:
-    """[{`kind`, `items`, `bytes`, `paths`: the first of them}] for the record."""
+class _Removed(TypedDict):
+    """What the record says of a kind that was removed."""
+
+    kind: str
+    items: int
+    bytes: int
+    paths: list[str]
+    """The first of them."""
+
+
+def _summary(home: Home, gone: Iterable[Expired]) -> list[_Removed]:
+    """Return what was removed, by kind, for the record."""
     kinds: dict[str, list[Expired]] = {}
     for one in gone:
         kinds.setdefault(one.kind, []).append(one)
@@ -209,28 +218,14 @@ def _summary(home: Home, gone: Iterable[Expired]) -> list[dict[str, Any]]:
 def _moved(home: Home, one: Expired) -> bool:
     """Whether it was moved to the trash."""
     home.trash.mkdir(mode=0o700, exist_ok=True)
-    with contextlib.suppress(OSError), _alone(one.lock):
+    guard = one.lock if one.lock and one.lock.exists() else None
+    with (
+        contextlib.suppress(OSError),  # a process works at it
+        lock.exclusive_now(guard) if guard else contextlib.nullcontext(),
+    ):
         os.rename(one.path, home.trash / f"{one.path.name}-{uuid.uuid4().hex}")
         return True
     return False
-
-
-@contextlib.contextmanager
-def _alone(lock: Path | None) -> Iterator[None]:
-    """While nothing else holds a lock.
-
-    Raises:
-        OSError: something does.
-    """
-    if lock is None or not lock.exists():
-        yield
-        return
-    fd = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(fd)
 
 
 def empty(trash: Path) -> None:
@@ -267,7 +262,7 @@ def tidy(home: Home, settings: RetentionSettings) -> list[Expired]:
         return []
     by = "worker"
     try:
-        with busy.alone(home):
+        with lock.alone_in(home):
             return remove(home, expired(home, settings), by)
     except AtWorkError:
         found = expired(home, settings)

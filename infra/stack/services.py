@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headrace.infra import audit_key
 from headrace.infra.net import credentials, file_variables, proxies
 from headrace.infra.net.ports import HOST
-from headrace.infra.registry import audit_key
 from headrace.infra.spark import auth, cluster
 from headrace.infra.stack import database, retention, spark_pages, worker
 from headrace.infra.stack.pools import ROLES, PoolsSettings

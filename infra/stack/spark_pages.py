@@ -13,10 +13,11 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
-from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace.infra.net import credentials
-from headrace.infra.net.locked_app import App, Locked, Receive, Scope, Send
+from headrace.infra.net.locked_app import Locked
 from headrace.infra.net.ports import HOST
 from headrace.infra.spark import auth
 from headrace.infra.state import private
@@ -75,7 +76,7 @@ async def _say(send: Send, status: int, text: bytes) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-def locked_pages(inner: Mapping[int, int], password: str, secret: str) -> App:
+def locked_pages(inner: Mapping[int, int], password: str, secret: str) -> ASGIApp:
     """The pages behind a lock; `inner`: port of Spark's own page by the port that is opened."""
     return Locked(_Pages(inner, secret), password, "Spark of headrace")
 
@@ -97,7 +98,7 @@ def main(arguments: list[str]) -> None:
     assert found is not None, "no credentials: `headrace up` makes them"
     import uvicorn
 
-    app: Any = locked_pages(inner, found.spark_password, found.spark_secret)
+    app = locked_pages(inner, found.spark_password, found.spark_secret)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, lifespan="off")
     uvicorn.Server(config).run(sockets=[_listening(port) for port in inner])
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import xmlrpc.client  # nosec B411 # own supervisor, by a socket of the owner
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +20,9 @@ import psutil
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.lineage import digest
-from headrace.infra.net import proxies
+from headrace.infra.stack.folder_id import make_folder_id
 from headrace.infra.stack.services import Service
-from headrace.infra.state.owner import LOCK_FD, alive_lock, folder_id
+from headrace.infra.state.owner import LOCK_FD, alive_lock
 from headrace.infra.state.state_dir import Home
 
 
@@ -36,7 +34,7 @@ def socket_path(home: Home) -> Path:
     path = home.stack / "supervisor.sock"
     if len(os.fsencode(path)) <= 100:
         return path
-    of = digest(folder_id(home, make=True))[:12]
+    of = digest(make_folder_id(home))[:12]
     return Path(tempfile.gettempdir()) / f"headrace-{of}.sock"
 
 
@@ -144,6 +142,15 @@ def forget(home: Home) -> None:
     socket_path(home).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class ProcessState:
+    """How a process is, as supervisord has it."""
+
+    pid: int
+    state: str
+    """Of supervisord's: RUNNING, STARTING, BACKOFF, …"""
+
+
 class Supervisor:
     """The running supervisord of a state folder."""
 
@@ -156,9 +163,12 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{place}")
         self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
 
-    def processes(self) -> dict[str, dict[str, Any]]:
-        """What the supervisor says of each process."""
-        return {p["name"]: p for p in self._rpc.supervisor.getAllProcessInfo()}
+    def processes(self) -> dict[str, ProcessState]:
+        """Return the state of each process by its name."""
+        return {
+            info["name"]: ProcessState(info["pid"], info["statename"])
+            for info in self._rpc.supervisor.getAllProcessInfo()
+        }
 
     def start(self, name: str) -> None:
         """Start a process that isn't running."""
@@ -173,17 +183,6 @@ class Supervisor:
     def shutdown(self) -> None:
         """End everything, this supervisor last; returns before that is done."""
         self._rpc.supervisor.shutdown()
-
-
-def answers(url: str, seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> bool:
-    """Whether a server answers at a URL, with whatever status; `tls`: see Server.tls."""
-    try:
-        proxies.open_url(url, seconds, tls).close()
-    except urllib.error.HTTPError as error:
-        return error.code < 500
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
-    return True
 
 
 def listens(pid: int, url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from headrace.infra.net.credentials import USER
@@ -14,19 +14,35 @@ from headrace.infra.stack.endpoints import Endpoints
 from headrace.infra.state.owner import account
 
 
-def ways_in(found: Endpoints, services: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """{`pages` {name: URL or None}, `user`, `tunnel`: a command for a laptop, None: not needed}."""
+@dataclass(frozen=True)
+class WaysIn:
+    """Where the pages of a stack are."""
+
+    pages: dict[str, str | None]
+    """URL by name, None where there is no such page."""
+    user: str
+    """Who logs in."""
+    tunnel: str | None
+    """A command for a laptop; None where none is needed."""
+
+
+def ways_in(found: Endpoints, addresses: Mapping[str, str]) -> WaysIn:
+    """Return the ways to the pages of the servers in use.
+
+    Args:
+        found: the servers.
+        addresses: those of the stack's services, by their names.
+    """
     prefect, mlflow = found.prefect, found.mlflow
-    at = {str(s["name"]): str(s["address"]) for s in services}
     pages = {
         "runs": prefect.page if prefect else None,
         "models": f"{mlflow.page}/#/models" if mlflow.page else None,
         "experiments": runs_page(mlflow, experiment_name(os.environ)),
-        "spark": at.get("spark-history"),
+        "spark": addresses.get("spark-history"),
     }
     own = [server.page for server in (prefect, mlflow) if server and server.own]
     local = [url for url in (*own, pages["spark"]) if url]
-    return {"pages": pages, "user": USER, "tunnel": _tunnel(local)}
+    return WaysIn(pages, USER, _tunnel(local))
 
 
 def _tunnel(addresses: Sequence[str]) -> str | None:

@@ -18,19 +18,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from headrace.infra import storage
 from headrace.infra.errors import HeadraceError
+from headrace.infra.files import quarantine
 from headrace.infra.lineage import digest
 from headrace.infra.net import servers
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
 from headrace.infra.stack.prefect_api import every, request
 from headrace.infra.stack.retention import from_variable, keep_tidy
-from headrace.infra.state import private, quarantine
-from headrace.infra.state.owner import folder_id
+from headrace.infra.state import private
 from headrace.infra.state.state_dir import home
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class Watch:
 
     def _keep(self, runs: set[str]) -> None:
         if runs != self._seen and not self._own:
-            here = folder_id(home(), make=True) or ""
+            here = make_folder_id(home()) or ""
             storage.write_json(self._file, _Seen(folder=here, runs=sorted(runs)).model_dump())
         self._seen = runs
 
@@ -173,7 +174,7 @@ def keep_looking(look: Callable[[], object], every: float = WATCH_SECONDS) -> No
 
 def _unfinished(api: str, pool: str) -> dict[str, str]:
     """The runs of a pool that should have a process, or soon will: id -> type of state."""
-    wanted = {
+    wanted: dict[str, JsonValue] = {
         "flow_runs": {"state": {"type": {"any_": list(PATIENCE)}}},
         "work_pools": {"name": {"any_": [pool]}},
         "sort": "ID_DESC",
@@ -201,7 +202,7 @@ def _end_or_begin_again(
         new = {"type": "CRASHED", "message": why}
     else:
         new = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    body: dict[str, Any] = {"state": new, "force": True}
+    body = {"state": new, "force": True}
     request(api, "POST", f"/flow_runs/{run}/set_state", body)
     if "message" in new:
         ended(run, new["type"], new["message"])
@@ -238,13 +239,13 @@ def serve(pool: str, kind: str, ended: Ended, guard: Callable[[], object], every
     ours = api in servers.own_addresses(os.environ)
     while on_machine and ours and take_up(api, pool, ended):
         time.sleep(LOOK_SECONDS)
-    beside: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(keep_looking, (guard, every))]
+    beside: list[Callable[[], None]] = [partial(keep_looking, guard, every)]
     if on_machine:
-        beside.append((keep_looking, (Watch(api, pool, ours, ended=ended).look,)))
+        beside.append(partial(keep_looking, Watch(api, pool, ours, ended=ended).look))
     if (keep := from_variable()) is not None:
-        beside.append((keep_tidy, (home(), keep)))
-    for target, args in beside:
-        threading.Thread(target=target, args=args, daemon=True).start()
+        beside.append(partial(keep_tidy, home(), keep))
+    for target in beside:
+        threading.Thread(target=target, daemon=True).start()
     # Prefect's worker ends on SIGTERM by sending itself a SIGINT, which is ignored in what a shell
     # starts in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,17 +7,14 @@ id means nothing elsewhere: where a process can't be seen it isn't known to be d
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pwd
-import secrets
 import socket
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from headrace.infra import storage
 from headrace.infra.state.clock import boot_id
 from headrace.infra.state.state_dir import Home
 
@@ -102,44 +99,6 @@ def _namespace() -> str:
         return ""
 
 
-def folder_id(home: Home, make: bool = False) -> str | None:
-    """What tells a state folder from every other, its copies included; None where it has none yet.
-
-    It is the same by every path, from every host, and after the folder was moved on its disk: the
-    content of a file, which a copy has too, with the number that the disk gave the file's folder,
-    which a copy has not.
-
-    Args:
-        home: the state folder.
-        make: give it one.
-    """
-    path = home.stack / "id"
-    if make and not path.exists():
-        storage.write_bytes(path, secrets.token_hex(8).encode())
-    try:
-        return f"{path.read_bytes()[:64].hex()}-{os.stat(home.stack).st_ino}"
-    except OSError:
-        return None
-
-
 def alive_lock(home: Home) -> Path:
-    """The file that a supervisor holds locked as long as it lives."""
+    """The file that a supervisor keeps locked as long as it lives, in whatever container."""
     return home.stack / "alive.lock"
-
-
-def is_locked(home: Home) -> bool:
-    """Whether a supervisor lives on this machine, in whatever container; True where it can't be
-    known."""
-    try:
-        fd = os.open(alive_lock(home), os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False

@@ -21,7 +21,7 @@ import psutil
 from headrace.infra import releases, storage
 from headrace.infra.lineage import digest
 from headrace.infra.net import servers
-from headrace.infra.stack.supervisor import answers
+from headrace.infra.net.http_client import answers
 from headrace.infra.state import owner
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking import mlflow_artifacts, mlflow_model

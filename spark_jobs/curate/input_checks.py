@@ -63,7 +63,7 @@ def check_readable(
             **{k: counts[k] for k in _COUNTS},
             "bytes": size,
             "unreadable_bytes": bad_bytes,
-            "unreadable_examples": list(some),
+            "unreadable_examples": [dict(one) for one in some],
         },
     )
 

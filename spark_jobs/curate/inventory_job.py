@@ -21,7 +21,7 @@ import pyarrow as pa
 from headrace.infra import console, lineage, releases, storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.files.walk import LeftOut
-from headrace.spark_jobs.curate import lock
+from headrace.infra.state import lock
 from headrace.spark_jobs.reading import content, parquet_footer
 from headrace.spark_jobs.reading.input_files import gather
 from headrace.spark_jobs.settings import CurateJob, Source
@@ -364,7 +364,8 @@ def take(job: CurateJob) -> Inventory:
         started=started,
     )
     if not releases.is_release(inventory.release):
-        lock.hold(inventory.work)
+        if path := _lock_file(inventory):
+            lock.hold(path, "waiting for another process that makes this release")
         if releases.is_release(inventory.release):  # another process made it meanwhile
             remove_work(inventory)
         else:
@@ -391,4 +392,11 @@ def remove_work(inventory: Inventory) -> None:
         fs.delete_dir(at)
     elif Path(path).exists():
         shutil.rmtree(path, ignore_errors=True)
-    lock.release(inventory.work)
+    if lock_file := _lock_file(inventory):
+        lock.release(lock_file)
+
+
+def _lock_file(inventory: Inventory) -> Path | None:
+    """Return the lock of the work folder; None on S3, where two processes write the same bytes."""
+    folder = storage.local_path(inventory.work)
+    return folder / "lock" if folder else None

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import console, html, lineage, releases, storage
+from headrace.infra.files import walk
 from headrace.infra.schemas import LEDGER, LEVELS
 from headrace.spark_jobs.curate import (
     input_checks,
@@ -178,7 +179,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
 
     def done() -> set[int]:
         folder = storage.join(work, "written")
-        found = storage.list_files(folder) if storage.exists(folder) else []
+        found = walk.list_files(folder) if storage.exists(folder) else []
         return {int(uri.rsplit("/", 1)[-1].removesuffix(".json")) for uri in found}
 
     before = done()
@@ -250,7 +251,7 @@ def _validation_files(release: str) -> list[dict[str, Any]]:
             "bytes": storage.size(uri),
             "sha256": lineage.sha256(uri),
         }
-        for uri in storage.list_files(folder)
+        for uri in walk.list_files(folder)
     ]
 
 

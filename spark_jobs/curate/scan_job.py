@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.faults import during, naming
+from headrace.infra.files import walk
 from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs.curate import inventory_job, parallel
 from headrace.spark_jobs.curate.atomic import written
@@ -225,7 +226,7 @@ def finished_units(work: str) -> set[int]:
     folder = storage.join(work, "scan")
     if not storage.exists(folder):
         return set()
-    names = (uri.rsplit("/", 1)[-1] for uri in storage.list_files(folder))
+    names = (uri.rsplit("/", 1)[-1] for uri in walk.list_files(folder))
     return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
 
 

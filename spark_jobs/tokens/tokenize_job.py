@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from headrace.infra import console, releases, storage
 from headrace.infra.configuration.settings import Settings, SparkSettings
 from headrace.infra.errors import UsageError, ValidationError
+from headrace.infra.files import walk
 from headrace.infra.lineage import code_version, is_heldout, sha256
 from headrace.spark_jobs.curate.sample import sample
 from headrace.spark_jobs.kernels.packing import pack
@@ -120,7 +121,7 @@ def _claim(output: str, work: dict[str, Any]) -> bool:
                 "give another --output, or remove the folder",
             )
         return not _whole(output)
-    if storage.exists(output) and storage.list_files(output):
+    if storage.exists(output) and walk.list_files(output):
         raise UsageError(
             f"{storage.display(output)} is not empty and holds no tokens", "give another --output"
         )

@@ -10,7 +10,7 @@ from headrace.infra.configuration.settings import Shared
 from headrace.infra.corpora.base import Corpus, as_jsonl
 from headrace.infra.errors import ValidationError
 from headrace.infra.spark import session, submit
-from headrace.infra.state import busy
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import inventory_job, release_job, steps
 from headrace.spark_jobs.curate.inventory_job import Inventory
@@ -156,7 +156,7 @@ def validate_finished(folder: str) -> dict[str, Any]:
     """
     from headrace.expectations.release import validate
 
-    busy.join(home())
+    lock.work_in(home())
     manifest = releases.manifest(folder)
     if wrong := releases.damaged(folder, manifest["files"]):
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

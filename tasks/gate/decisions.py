@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.infra import audit
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.registry import audit
 from headrace.infra.registry.versions import DECISIONS
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry

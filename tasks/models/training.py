@@ -11,7 +11,7 @@ from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import UsageError
 from headrace.infra.lineage import code_version, digest
-from headrace.infra.state import busy
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
 from headrace.tasks.configuration.settings import AlignVerb, PretrainVerb, component
@@ -204,7 +204,7 @@ def generate_text(
     from headrace.training.generate import sample
     from headrace.training.moe.export import chat_format, load, load_tokenizer
 
-    busy.join(home())
+    lock.work_in(home())
     export = resolve_model(model, shared)
     tokenizer = load_tokenizer(export)
     texts: list[str] = sample(

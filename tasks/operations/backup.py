@@ -22,13 +22,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import console
+from headrace.infra import audit, audit_key, console
 from headrace.infra.errors import HeadraceError, InputError, UsageError
-from headrace.infra.registry import audit, audit_key
+from headrace.infra.files import backups
+from headrace.infra.files.backups import POSTGRESQL, STATE, Copied, Manifest
 from headrace.infra.stack import database, database_copy
-from headrace.infra.state import backups, busy
-from headrace.infra.state.backups import POSTGRESQL, STATE, Copied, Manifest
-from headrace.infra.state.lock import exclusive
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import Home, home
 from headrace.infra.visible import visible
 
@@ -105,9 +104,9 @@ def make(target: Path) -> dict[str, Any]:
     if not here.begun():
         raise UsageError(f"{here.root} holds no state to back up", "set HEADRACE_HOME to one")
     backups.outside(target, here.root)
-    busy.join(here)
+    lock.work_in(here)
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with exclusive(target / ".lock", f"waiting for another backup to {target}"):
+    with lock.exclusive(target / ".lock", f"waiting for another backup to {target}"):
         return _make(here, target)
 
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import console
-from headrace.infra.registry import audit
+from headrace.infra import audit, console
+from headrace.infra.files import quarantine
 from headrace.infra.registry.versions import DECISIONS, PLACES
 from headrace.infra.stack import retention
 from headrace.infra.stack.retention import RetentionSettings
-from headrace.infra.state import busy, quarantine
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import Home, home
 from headrace.tasks import audit_records
 from headrace.tasks.mlflow_log import tracking
@@ -78,7 +78,7 @@ def collect(
         UsageError: a command or a flow is at work in the state folder.
     """
     here, settings = home(), settings or RetentionSettings()
-    with busy.alone(here):
+    with lock.alone_in(here):
         freed = retention.measure(here.trash)[0]
         if not dry_run:
             retention.empty(here.trash)

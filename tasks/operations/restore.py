@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import os
 import shutil
@@ -11,12 +10,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import console, storage
+from headrace.infra import audit_key, console, storage
 from headrace.infra.errors import UsageError
-from headrace.infra.registry import audit_key
+from headrace.infra.files import backups
+from headrace.infra.files.backups import POSTGRESQL, STATE, Manifest
 from headrace.infra.stack import database, database_copy
-from headrace.infra.state import backups, private
-from headrace.infra.state.backups import POSTGRESQL, STATE, Manifest
+from headrace.infra.state import lock, private
 from headrace.infra.state.state_dir import Home, home
 
 _STAGED = ".restoring-"
@@ -73,33 +72,27 @@ def restore(source: Path) -> dict[str, Any]:
     _remove_killed(here)
     staged = here.root.with_name(f".{here.root.name}{_STAGED}{uuid.uuid4().hex[:8]}")
     staged.mkdir(mode=0o700)
-    held = os.open(staged, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        _fill(staged, folder, manifest)
-        if manifest.postgresql:
-            dumps = folder / POSTGRESQL
-            database_copy.restore(Home(staged), dumps, manifest.postgresql, manifest.schemas)
-            database.rename(Home(staged), here)
-        storage.sync_folder(staged)
-        os.rename(staged, here.root)  # also onto an empty folder
-        storage.sync_folder(here.root.parent)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
-    finally:
-        os.close(held)
+    with lock.exclusive(staged):
+        try:
+            _fill(staged, folder, manifest)
+            if manifest.postgresql:
+                dumps = folder / POSTGRESQL
+                database_copy.restore(Home(staged), dumps, manifest.postgresql, manifest.schemas)
+                database.rename(Home(staged), here)
+            storage.sync_folder(staged)
+            os.rename(staged, here.root)  # also onto an empty folder
+            storage.sync_folder(here.root.parent)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
     return {**_answer(folder, manifest), "home": str(here.root)}
 
 
 def _remove_killed(here: Home) -> None:
     """Remove what restores that were killed have left beside the state folder's place."""
     for old in here.root.parent.glob(f".{glob.escape(here.root.name)}{_STAGED}*"):
-        fd = os.open(old, os.O_RDONLY)
-        with contextlib.suppress(BlockingIOError):  # that one is at work
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError), lock.exclusive_now(old):  # else it is at work
             shutil.rmtree(old, ignore_errors=True)
-        os.close(fd)
 
 
 def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:

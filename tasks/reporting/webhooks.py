@@ -7,17 +7,16 @@ They go to a webhook of one's own as JSON, and through notification blocks of th
 from __future__ import annotations
 
 import asyncio
-import http.client
 import inspect
-import json
 import logging
 import os
-import urllib.request
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from headrace.infra.configuration.settings import NotifySettings
 from headrace.infra.errors import UsageError
+from headrace.infra.net import http_client
+from headrace.infra.net.http_client import NoAnswerError
 from headrace.infra.visible import visible
 from headrace.tasks.configuration import kept_settings
 
@@ -73,20 +72,15 @@ def check_blocks(names: Iterable[str]) -> None:
 
 
 def _post(webhook: str, said: dict[str, Any]) -> bool:
-    request = urllib.request.Request(
-        webhook,
-        json.dumps(said, ensure_ascii=False).encode(),
-        {"content-type": "application/json"},
-    )
     try:
-        urllib.request.urlopen(  # nosec B310 # the setting takes http(s) only
-            request, timeout=10
-        ).close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        # The address may hold a token, so it is not logged.
-        logger.warning("the webhook did not take the notice: %s", type(error).__name__)
+        answer = http_client.ask(webhook, 10, method="POST", body=said)
+    except NoAnswerError:
+        # The address may hold a token, and what the client says of it may quote it.
+        logger.warning("the webhook did not take the notice: it does not answer")
         return False
-    return True
+    if not answer.ok:
+        logger.warning("the webhook did not take the notice: it answers %d", answer.status)
+    return answer.ok
 
 
 def _through(name: str, said: dict[str, Any]) -> bool:

@@ -58,7 +58,7 @@ def emit(
     """
     if owners and payload.get("window"):
         trusted.note(str(payload["window"]))
-    event = events.drift_event(shared.model.name, payload)
+    event = events.drift_event(shared.model.name, events.Payload.model_validate(payload))
     path = events.to_outbox(home(), event, not_before)
     send_outbox()
     return str(path) if path.exists() else None

@@ -19,8 +19,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from headrace.infra import storage
+from headrace.infra.files.quarantine import Instant
 from headrace.infra.state import clock
-from headrace.infra.state.quarantine import Instant
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import DEADLINE
 from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb

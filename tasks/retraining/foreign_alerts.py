@@ -185,7 +185,8 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
             faults[number] = UnansweredError(f"{payload['window']}: {error}", "send it again")
         else:
             # Not by `emit`, whose alerts may be the owner's.
-            event = events.drift_event(shared.model.name, payload)
+            known = events.Payload.model_validate(payload)
+            event = events.drift_event(shared.model.name, known)
             paths[number] = events.to_outbox(home(), event)
     send_outbox()
     away = [e for e in faults.values() if isinstance(e, UnansweredError)]

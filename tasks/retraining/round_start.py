@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, InputError, UsageError, ValidationError
+from headrace.infra.files import quarantine
 from headrace.infra.lineage import digest
-from headrace.infra.state import quarantine
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.mlflow_log import registry

@@ -34,11 +34,11 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.infra import releases, storage
 from headrace.infra.errors import GoneError, InputError, UsageError
+from headrace.infra.files import quarantine, walk
 from headrace.infra.files.companions import why_none
+from headrace.infra.files.quarantine import Instant
 from headrace.infra.lineage import digest, sha256
-from headrace.infra.state import quarantine
 from headrace.infra.state.lock import exclusive
-from headrace.infra.state.quarantine import Instant
 from headrace.infra.state.state_dir import home
 
 if TYPE_CHECKING:  # `headrace status` reads the last verdict, and needs no curation for it
@@ -340,7 +340,7 @@ def _arrived(
 
     def look() -> dict[str, tuple[int, int]]:
         found = {}
-        for uri, size, changed in storage.listing(inbox):
+        for uri, size, changed in walk.listing(inbox):
             state = size, changed
             present.add(uri)
             if uri not in taken:

@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 import pytest
 
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port
 from headrace.infra.stack.pools import TEMPLATE
 from headrace.infra.stack.prefect_api import request
-from headrace.infra.stack.supervisor import answers
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from headrace.flows.cli import cli, spread
 from headrace.flows.cli_runtime import SECRET, Call, without_values
+from headrace.infra import audit
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.registry import audit, kept_registry
+from headrace.infra.registry import kept_registry
 from headrace.infra.state.state_dir import Home
 from headrace.tasks.configuration.settings import PretrainVerb
 

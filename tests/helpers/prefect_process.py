@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port
-from headrace.infra.stack.supervisor import answers
 from headrace.infra.subprocess_jobs import die_with_parent
 
 

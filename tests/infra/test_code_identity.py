@@ -52,7 +52,7 @@ def edited(tree: Path, name: str, entry: str = CURATION) -> bool:
     "name",
     [
         "infra/deploy/prefect.yaml", "infra/configs/gate/default.yaml", "infra/constraints.txt",
-        "infra/stack/doctor.py", "infra/console.py", "infra/stack/stack.py",
+        "infra/doctor.py", "infra/console.py", "infra/stack/stack.py",
         "infra/stack/services.py",
         "infra/configuration/settings.py", "infra/configuration/config_file.py",
         "infra/spark/submit.py", "infra/state/state_dir.py",
@@ -89,7 +89,7 @@ def test_a_step_has_an_identity_of_its_own(tree: Path) -> None:
     assert not edited(tree, "spark_jobs/levels/l4_bias.py", "spark_jobs.tokens.tokenize_job")
     assert edited(tree, "training/moe/router.py", "training")
     assert not edited(tree, "training/plan.py", "training")
-    assert not edited(tree, "infra/stack/doctor.py", "training")
+    assert not edited(tree, "infra/doctor.py", "training")
     assert not edited(tree, "spark_jobs/reading/reader.py", "training")
     assert len({code_version(x) for x in (CURATION, "spark_jobs", "training", "expectations")}) == 4
 

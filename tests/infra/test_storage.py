@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.files import walk
 
 
 def test_local_uris_are_shown_absolute_and_without_scheme(
@@ -29,15 +30,15 @@ def test_files_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
     for name in ("b.txt", "a/z.txt", "a/.hidden", "_temporary/x.txt", ".git/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    assert storage.list_files(tmp_path) == [str(tmp_path / "a/z.txt"), str(tmp_path / "b.txt")]
-    assert storage.list_files(f"{tmp_path}/*.txt") == [str(tmp_path / "b.txt")]
-    assert storage.list_files(tmp_path / "b.txt") == [str(tmp_path / "b.txt")]
+    assert walk.list_files(tmp_path) == [str(tmp_path / "a/z.txt"), str(tmp_path / "b.txt")]
+    assert walk.list_files(f"{tmp_path}/*.txt") == [str(tmp_path / "b.txt")]
+    assert walk.list_files(tmp_path / "b.txt") == [str(tmp_path / "b.txt")]
 
 
 def test_nothing_there_is_an_error_that_names_it(tmp_path: Path) -> None:
     for uri in (tmp_path / "none", f"{tmp_path}/*.none"):
         with pytest.raises(InputError, match="none"):
-            storage.list_files(uri)
+            walk.list_files(uri)
 
 
 def test_a_write_replaces_whole_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with pytest.raises(InputError, match="s3://bucket/x") as error:
-        storage.list_files("s3://bucket/x")
+        walk.list_files("s3://bucket/x")
     assert "AWS_ENDPOINT_URL" in error.value.hint
 
 
@@ -148,7 +149,7 @@ def test_every_name_round_trips_as_valid_utf8(
     uri.encode()
     assert storage.display(uri) == storage.display(os.fsdecode(path)) == uri
     assert storage.read_bytes(uri) == b"there" and storage.size(uri) == 5
-    shown = [u for u, _, _ in storage.listing(folder)]
+    shown = [u for u, _, _ in walk.listing(folder)]
     assert shown == ([] if name[:1] in (b".", b"_") else [uri])
     assert storage.local_path(storage.escaped(os.fsdecode(path))) == Path(os.fsdecode(path))
 
@@ -159,7 +160,7 @@ def test_names_below_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     uri = storage.join(os.fsdecode(folder), "a b.txt")
     assert uri == f"file://{tmp_path}/%D3%EF/a%20b.txt"
     storage.write_bytes(uri, b"x")
-    assert storage.read_bytes(uri) == b"x" and storage.list_files(os.fsdecode(folder)) == [uri]
+    assert storage.read_bytes(uri) == b"x" and walk.list_files(os.fsdecode(folder)) == [uri]
 
 
 def test_a_question_mark_in_a_file_uri_is_part_of_the_name(tmp_path: Path) -> None:

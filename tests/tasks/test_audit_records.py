@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.infra.registry import audit
+from headrace.infra import audit
 from headrace.infra.state.state_dir import Home
 from headrace.tasks import audit_records
 

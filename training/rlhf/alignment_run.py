@@ -19,6 +19,7 @@ from torch import nn
 
 from headrace.infra import lineage, storage
 from headrace.infra.errors import UsageError
+from headrace.infra.files import walk
 from headrace.training import checkpoint
 from headrace.training.identity import deciding_weights
 from headrace.training.moe import export
@@ -46,7 +47,7 @@ def local_folder(uri: str, what: str) -> Path:
 
 def content(uri: str) -> dict[str, str]:
     """File name to SHA-256 of the files of a URI: its identity, wherever it lies."""
-    files = storage.list_files(uri)
+    files = walk.list_files(uri)
     at = len(storage.display(uri))
     return {f[at:].lstrip("/"): lineage.sha256(f) for f in files}
 

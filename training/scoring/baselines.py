@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError
+from headrace.infra.files import walk
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -32,7 +33,7 @@ def read_rows(folder: str, tokens: int | None = None) -> Ids:
     """
     parts: list[Ids] = []
     left = tokens
-    for uri in storage.list_files(folder):
+    for uri in walk.list_files(folder):
         if not uri.endswith(".parquet"):
             continue
         with storage.open_input(uri) as f:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError
-from headrace.infra.files.walk import expand, is_folder, look, walk
+from headrace.infra.files.walk import expand, is_folder, listing, look, walk
 
 
 def put(root: Path, *names: str) -> None:
@@ -66,7 +66,7 @@ def test_what_is_no_file_is_listed_with_the_reason_and_never_opened(tmp_path: Pa
         "null": "a character device, not a file",
         "socket": "a socket, not a file",
     }
-    assert storage.listing(tmp_path) == []
+    assert listing(tmp_path) == []
     assert look(str(tmp_path / "pipe")).error == "a named pipe, not a file"
     with pytest.raises(OSError, match="named pipe"):
         storage.open_input(tmp_path / "pipe")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace.infra import audit_key
 from headrace.infra.net import credentials
 from headrace.infra.net.file_variables import absolute
-from headrace.infra.registry import audit_key
 from headrace.infra.stack import database
 from headrace.infra.stack.services import PASSED
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
-from headrace.infra.net.locked_app import Locked, Receive, Scope, Send
+from headrace.infra.net.locked_app import Locked
 
 PASSWORD = "correct-horse-battery"
 HOST = "127.0.0.1:4200"

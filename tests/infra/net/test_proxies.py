@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from headrace.infra.net import proxies, servers
@@ -56,12 +56,10 @@ def behind_a_proxy(json_server: Callable[..., Any], monkeypatch: pytest.MonkeyPa
     """What a proxy got that the environment names without an exception, as a block."""
     for name in ("no_proxy", "NO_PROXY", servers.OWN, *servers.own_prefect("", "").variables):
         monkeypatch.setenv(name, "")  # so that what `join` sets goes with the test
-    urllib.request.install_opener(None)  # type: ignore[arg-type] # it keeps the proxies it has seen
     with json_server(lambda *_: (200, {"from": "the proxy"})) as (address, got):
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, address)
         yield got
-    urllib.request.install_opener(None)  # type: ignore[arg-type]
 
 
 def test_a_proxy_gets_nothing_of_what_is_said_to_an_own_server(
@@ -69,7 +67,7 @@ def test_a_proxy_gets_nothing_of_what_is_said_to_an_own_server(
 ) -> None:
     with json_server(lambda *_: (200, {"from": "the server"})) as (address, got):
         # What the fixture is for: without an exception the proxy is asked.
-        urllib.request.urlopen(urllib.request.Request(address, b"{}"), timeout=30)
+        httpx.post(address, json={}, timeout=30)
         assert len(behind_a_proxy) == 1 and not got
         monkeypatch.setenv(servers.OWN, json.dumps([address]))
         monkeypatch.setenv("PREFECT_API_URL", address)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra.registry import audit, model_owner
+from headrace.infra import audit
+from headrace.infra.registry import model_owner
 from headrace.infra.state import owner
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Tracking

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.infra import audit, audit_key
 from headrace.infra.errors import NotPromotedError, UsageError, ValidationError
-from headrace.infra.registry import audit, audit_key
 from headrace.infra.registry.versions import DECISIONS, Registry
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Tracking

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
 from headrace.infra.stack import database
+from headrace.infra.stack.folder_id import make_folder_id
 from headrace.infra.stack.services import DEFAULT_PORTS, all_services
-from headrace.infra.state.owner import folder_id
 from headrace.infra.state.state_dir import Home
 
 
@@ -126,7 +126,7 @@ def test_a_name_is_encoded_once() -> None:
 @pytest.mark.parametrize("way", ["restored in place", "moved to another disk"])
 def test_a_backup_that_was_restored_can_be_adopted(tmp_path: Path, way: str) -> None:
     home, backup = Home(tmp_path / "a"), Home(tmp_path / "b")
-    server = database.Server("postgresql://u@h", "0af1", str(home.root), folder_id(home, make=True))
+    server = database.Server("postgresql://u@h", "0af1", str(home.root), make_folder_id(home))
     storage.write_json(home.stack / "database.json", asdict(server))
     shutil.copytree(home.root, backup.root)
     with pytest.raises(UsageError, match="is still there"):
@@ -148,7 +148,7 @@ def test_a_backup_that_was_restored_can_be_adopted(tmp_path: Path, way: str) -> 
 
 def test_a_copied_folder_leaves_the_originals_databases_alone(tmp_path: Path) -> None:
     home, copy, moved = (Home(tmp_path / name) for name in "abc")
-    id_of = folder_id(home, make=True)
+    id_of = make_folder_id(home)
     for server in (
         database.Server("postgresql://u@h", "0af1", str(home.root)),  # of an older version
         database.Server("postgresql://u@h", "0af1", str(home.root), id_of),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.infra.net.ports import free_port
 from headrace.infra.stack import events, prefect_api
-from headrace.infra.stack.events import drift_event, send_outbox, to_outbox
+from headrace.infra.stack.events import Payload, drift_event, send_outbox, to_outbox
 from headrace.infra.state.state_dir import home
 
 listens: list[Any] = []
@@ -63,7 +63,8 @@ def server(json_server: Callable[..., Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def test_the_event_of_the_contract() -> None:
-    event = drift_event("headrace", {"window": "/w", "p_value": 0.01, "tests": ["not of it"]})
+    event = drift_event("headrace", Payload(window="/w", p_value=0.01)).as_sent()
+    assert set(event) == {"id", "event", "resource", "payload", "occurred"}
     assert event["event"] == "headrace.drift.detected"
     assert event["resource"] == {"prefect.resource.id": "headrace.model.headrace"}
     assert event["payload"] == {
@@ -73,9 +74,9 @@ def test_the_event_of_the_contract() -> None:
 
 
 def test_the_same_alert_waits_once() -> None:
-    one = to_outbox(home(), drift_event("m", {"window": "/w"}))
-    assert one == to_outbox(home(), drift_event("m", {"window": "/w"}))
-    assert one != to_outbox(home(), drift_event("m", {"window": "/v"}))
+    one = to_outbox(home(), drift_event("m", Payload(window="/w")))
+    assert one == to_outbox(home(), drift_event("m", Payload(window="/w")))
+    assert one != to_outbox(home(), drift_event("m", Payload(window="/v")))
     assert json.loads(one.read_text())["payload"]["window"] == "/w"
     assert len(list(home().outbox.iterdir())) == 2
 
@@ -84,10 +85,10 @@ def test_what_waits_is_sent_once_and_in_order(server: tuple[str, list[Any]]) -> 
     api, got = server
     ids = []
     for window in ("/b", "/a"):
-        event = drift_event("m", {"window": window})
-        ids.append(event["id"])
+        event = drift_event("m", Payload(window=window))
+        ids.append(event.id)
         to_outbox(home(), event)
-    later = drift_event("m", {"window": "/later"})
+    later = drift_event("m", Payload(window="/later"))
     to_outbox(home(), later, not_before=datetime.now(UTC) + timedelta(hours=1))
     assert send_outbox(home(), api) == 2 and send_outbox(home(), api) == 0
     assert [(path, e["id"]) for path, e in got] == [("/api/events", i) for i in ids]
@@ -110,7 +111,7 @@ def test_before_an_automation_listens_everything_waits(
 ) -> None:
     api, got = server
     listens[:] = [other]
-    path = to_outbox(home(), drift_event("m", {"window": "/w"}))
+    path = to_outbox(home(), drift_event("m", Payload(window="/w")))
     assert send_outbox(home(), api) == 0 and path.exists() and got == []
     listens.append(automation(match={"prefect.resource.id": "headrace.model.*"}))
     assert send_outbox(home(), api) == 1 and not path.exists()
@@ -121,7 +122,7 @@ def test_an_event_that_the_server_lost_is_sent_again(
 ) -> None:
     api, got = server
     for window in ("/a", "/b"):
-        to_outbox(home(), drift_event("m", {"window": window}))
+        to_outbox(home(), drift_event("m", Payload(window=window)))
     assert send_outbox(home(), api) == 2
     runs[:] = ["/b"]
     assert send_outbox(home(), api) == 0, "the server may still be at it"
@@ -146,7 +147,7 @@ def test_an_alert_that_the_server_refuses_holds_up_no_other(
     server: tuple[str, list[Any]], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     api, _ = server
-    paths = [to_outbox(home(), drift_event("m", {"window": w})) for w in ("/bad", "/good")]
+    paths = [to_outbox(home(), drift_event("m", Payload(window=w))) for w in ("/bad", "/good")]
     refuses.update({"/bad": status})
     assert send_outbox(home(), api) == 1 and not paths[1].exists()
     aside = home().quarantine / "outbox" / paths[0].name
@@ -160,7 +161,7 @@ def test_no_alert_is_set_aside_where_the_server_would_refuse_any(
     server: tuple[str, list[Any]], status: int
 ) -> None:
     api, _ = server
-    paths = [to_outbox(home(), drift_event("m", {"window": w})) for w in ("/one", "/two")]
+    paths = [to_outbox(home(), drift_event("m", Payload(window=w))) for w in ("/one", "/two")]
     refuses.update({"/one": status, "/two": status})
     assert send_outbox(home(), api) == 0 and all(p.exists() for p in paths)
     refuses.clear()
@@ -172,7 +173,7 @@ def test_on_a_busy_server_the_automation_and_the_run_are_found(
 ) -> None:
     api, got = server
     listens[:] = [*(automation(expect=["other"]) for _ in range(430)), automation()]
-    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    to_outbox(home(), drift_event("m", Payload(window="/w")))
     assert send_outbox(home(), api) == 1
     monkeypatch.setattr(events, "PATIENCE", -1.0)
     runs[:] = [*(f"/{n}" for n in range(400)), "/w"]
@@ -182,7 +183,7 @@ def test_on_a_busy_server_the_automation_and_the_run_are_found(
 
 def test_a_run_with_odd_parameters_hides_no_other(server: tuple[str, list[Any]]) -> None:
     api, _ = server
-    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    to_outbox(home(), drift_event("m", Payload(window="/w")))
     assert send_outbox(home(), api) == 1
     alerts = iter([["/w"], "/w", 3, None])
     with pytest.MonkeyPatch.context() as patch:
@@ -194,7 +195,7 @@ DAMAGED = [
     b"", b"{", b"{}", b"[]", b"null", b"3", b"\x00" * 40, b"\xff\xfe", b"[" * 100_000,
     b'{"occurred": 1}', b'{"occurred": "2026-01-01T00:00:00Z"}',
     *(
-        json.dumps({**drift_event("m", {"window": "/w"}), **change}).encode()
+        json.dumps({**drift_event("m", Payload(window="/w")).as_sent(), **change}).encode()
         for change in (
             {"id": "abc"}, {"id": ""}, {"payload": {"window": "/w", "p_value": float("nan")}},
             {"payload": {"window": "/w", "effect": "large"}},
@@ -218,7 +219,7 @@ def test_a_damaged_alert_is_set_aside_and_the_others_are_sent(
     stray = home().outbox / folder / "stray.json"
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_bytes(content)
-    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    to_outbox(home(), drift_event("m", Payload(window="/w")))
     if not folder:
         assert [a.window for a in events.waiting(home(), api)] == ["/w"]
     assert send_outbox(home(), api) == 1 and len(got) == 1
@@ -234,7 +235,7 @@ def test_what_is_no_file_in_the_outbox_stops_nothing(server: tuple[str, list[Any
     (home().outbox / "round.json").symlink_to("round.json")
     os.mkfifo(home().outbox / "pipe.json")
     (home().outbox / "notes.txt").write_text("not an alert")
-    to_outbox(home(), drift_event("m", {"window": "/w"}))
+    to_outbox(home(), drift_event("m", Payload(window="/w")))
     assert send_outbox(home(), api) == 1
     assert sorted(p.name for p in (home().quarantine / "outbox").iterdir()) == [
         "folder.json", "link.json", "pipe.json", "round.json",
@@ -249,15 +250,15 @@ def test_an_alert_that_was_put_off_comes_due_wherever_the_clock_stands(
     with fake_clock() as clock:
         until = clock.day + timedelta(hours=1)
         shutil.rmtree(home().outbox, ignore_errors=True)
-        to_outbox(home(), drift_event("m", {"window": "/w"}), not_before=until)
+        to_outbox(home(), drift_event("m", Payload(window="/w")), not_before=until)
         clock.set(jump)
         clock.wait(1800)
         (waits,) = events.waiting(home(), None)
-        assert events._left(waits.event) == pytest.approx(1800)
+        assert waits.event.seconds_left() == pytest.approx(1800)
         if restarts:
             clock.restart()
         clock.wait(3600)
-        assert events._left(waits.event) <= 0
+        assert waits.event.seconds_left() <= 0
 
 
 def test_a_clock_that_was_set_back_hides_no_run_that_an_alert_made(
@@ -273,7 +274,7 @@ def test_a_clock_that_was_set_back_hides_no_run_that_an_alert_made(
 
     monkeypatch.setattr(prefect_api, "request", noting)
     with fake_clock() as clock:
-        to_outbox(home(), drift_event("m", {"window": "/w"}))
+        to_outbox(home(), drift_event("m", Payload(window="/w")))
         assert send_outbox(home(), api) == 1
         clock.set(-7200)
         clock.wait(10)
@@ -285,6 +286,6 @@ def test_a_clock_that_was_set_back_hides_no_run_that_an_alert_made(
 
 
 def test_what_can_not_be_sent_stays() -> None:
-    path = to_outbox(home(), drift_event("m", {"window": "/w"}))
+    path = to_outbox(home(), drift_event("m", Payload(window="/w")))
     assert send_outbox(home(), f"http://127.0.0.1:{free_port()}/api") == 0
     assert path.exists()

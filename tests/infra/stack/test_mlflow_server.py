@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.net import credentials, servers
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port, is_free
-from headrace.infra.stack.supervisor import answers
 from headrace.infra.state.state_dir import home
 
 

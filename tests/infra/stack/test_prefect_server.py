@@ -15,8 +15,8 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from headrace.infra.net import servers
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port
-from headrace.infra.stack.supervisor import answers
 
 PASSWORD = "correct-horse-battery"
 

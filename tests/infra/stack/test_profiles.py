@@ -17,6 +17,6 @@ def test_a_profile_is_made_of_settings(name: str) -> None:
 
 def test_the_cluster_is_that_of_the_stack_while_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     up = SimpleNamespace(spark_master="spark://127.0.0.1:7", event_log="/e")
-    monkeypatch.setattr(profiles.stack, "running", lambda _: up)
+    monkeypatch.setattr(profiles.record, "running", lambda _: up)
     assert profile_settings("cluster")["spark"]["master"] == "spark://127.0.0.1:7"
     assert profile_settings("local")["spark"]["master"].startswith("local")

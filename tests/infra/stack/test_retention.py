@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import audit
 from headrace.infra.errors import ValidationError
-from headrace.infra.registry import audit
 from headrace.infra.stack import retention
 from headrace.infra.stack.retention import (
     CHECKPOINTS,
@@ -129,9 +129,9 @@ def test_whatever_is_removed_is_recorded() -> None:
 
 WORKS = """
 import sys
-from headrace.infra.state import busy
+from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
-busy.join(home())
+lock.work_in(home())
 print("at work", flush=True)
 sys.stdin.read()
 """

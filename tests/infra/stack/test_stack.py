@@ -17,6 +17,8 @@ from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.net.ports import free_port
 from headrace.infra.stack import stack
 from headrace.infra.stack.endpoints import endpoints
+from headrace.infra.stack.folder_id import folder_id, make_folder_id
+from headrace.infra.stack.record import running
 from headrace.infra.stack.services import MARK
 from headrace.infra.stack.stack import StackSettings
 from headrace.infra.state import owner
@@ -25,7 +27,7 @@ from headrace.infra.state.state_dir import Home, home
 
 def write(place: Home, **changed: Any) -> dict[str, Any]:
     said = {
-        "home": str(place.root), "folder": owner.folder_id(place, make=True),
+        "home": str(place.root), "folder": make_folder_id(place),
         "owner": owner.here().model_dump(), "pid": os.getpid(), "ready": True,
         "mark": "m", "prefect_api": "http://p/api", "tracking_uri": "http://m",
         "spark_master": "spark://s", "event_log": "/e", "services": [], "ports": {}, **changed,
@@ -52,18 +54,18 @@ def record(place: Home) -> Path:
 
 def test_a_stack_counts_while_its_supervisor_lives(tmp_path: Path) -> None:
     place = Home(tmp_path)
-    assert stack.running(place) is None and endpoints(place).mlflow.url == place.mlflow_uri
+    assert running(place) is None and endpoints(place).mlflow.url == place.mlflow_uri
     mlflow = {"name": "mlflow", "address": "http://m", "health": None, "later": False}
     with marked("m", tmp_path) as supervisor:
         write(place, pid=supervisor.pid, services=[mlflow])
-        up = stack.running(place)
+        up = running(place)
         assert up is not None and up.prefect_api == "http://p/api"
         assert endpoints(place).mlflow.url == "http://m"
         for changed in ({"ready": False}, {"mark": "of another"}):
             write(place, pid=supervisor.pid, **changed)
-            assert stack.running(place) is None
+            assert running(place) is None
         write(place, pid=supervisor.pid)
-    assert stack.running(place) is None
+    assert running(place) is None
 
 
 def test_a_stack_of_a_version_without_passwords_is_ended_and_not_taken_over(
@@ -74,11 +76,11 @@ def test_a_stack_of_a_version_without_passwords_is_ended_and_not_taken_over(
         said = write(place, pid=supervisor.pid)
         del said["owner"], said["folder"]
         record(place).write_text(json.dumps({**said, "home": str(tmp_path)}))
-        assert stack.running(place) is not None
+        assert running(place) is not None
         with pytest.raises(UsageError, match="started by an older version"):
             stack.up(place, StackSettings())
         stack.down(place)
-        assert supervisor.wait(20) is not None and stack.running(place) is None
+        assert supervisor.wait(20) is not None and running(place) is None
 
 
 def test_a_stack_leaves_no_process_that_has_its_mark(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_every_path_to_the_folder_leads_to_its_one_stack(
         write(Home(folder), pid=supervisor.pid)
         monkeypatch.setenv("HEADRACE_HOME", paths[way])
         assert home().root == folder
-        assert stack.running(home()) is not None
+        assert running(home()) is not None
         assert home().relative(f"{paths[way]}/inbox/a.jsonl") == "inbox/a.jsonl"
 
 
@@ -121,8 +123,8 @@ def test_a_bind_mount_leads_to_the_one_stack(tmp_path: Path) -> None:
     try:
         with marked("m", folder) as supervisor:
             write(Home(folder), pid=supervisor.pid)
-            assert stack.running(Home(second)) is not None
-            assert owner.folder_id(Home(folder)) == owner.folder_id(Home(second))
+            assert running(Home(second)) is not None
+            assert folder_id(Home(folder)) == folder_id(Home(second))
         assert stack.down(Home(second)) == [] and not record(Home(folder)).exists()
     finally:
         subprocess.run(["umount", second], check=True)
@@ -134,7 +136,7 @@ def test_a_copy_is_not_taken_for_the_original(tmp_path: Path) -> None:
     with marked("m", original.root) as supervisor, marked("m", original.root) as service:
         said = write(original, pid=supervisor.pid)
         shutil.copytree(original.root, copy.root)
-        assert stack.running(copy) is None and stack.running(original) is not None
+        assert running(copy) is None and running(original) is not None
         assert stack.down(copy) == [] and not record(copy).exists()
         assert supervisor.poll() is None and service.poll() is None
         assert json.loads(record(original).read_text()) == said
@@ -156,7 +158,7 @@ def test_a_folder_that_was_moved_under_its_stack_is_still_its_own(tmp_path: Path
         write(before, pid=supervisor.pid)
         before.root.rename(after.root)
         with pytest.raises(UsageError, match="was moved while its stack was up") as error:
-            stack.running(after)
+            running(after)
         assert "`headrace down`" in error.value.hint
         with pytest.raises(UsageError, match="was moved"):
             stack.up(after, StackSettings())
@@ -182,9 +184,7 @@ AWAY: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("case", "changed", "said"), AWAY, ids=[c for c, _, _ in AWAY])
-@pytest.mark.parametrize(
-    "call", [stack.running, stack.down, lambda h: stack.up(h, StackSettings())]
-)
+@pytest.mark.parametrize("call", [running, stack.down, lambda h: stack.up(h, StackSettings())])
 def test_a_stack_that_can_not_be_seen_is_refused_and_kept(
     case: str, changed: dict[str, Any], said: str, call: Callable[[Home], Any], tmp_path: Path
 ) -> None:
@@ -223,7 +223,7 @@ def test_a_stack_that_can_not_live_any_more_is_cleared_away(
     # The number is another process's by now.
     write(place, owner=by.model_dump(), pid=os.getpid())
     owner.alive_lock(place).touch()
-    assert stack.running(place) is None
+    assert running(place) is None
     assert stack.down(place) == [] and not record(place).exists()
 
 
@@ -234,15 +234,15 @@ def test_a_copy_on_another_host_works_while_the_original_is_up(tmp_path: Path) -
     # The path is the same there.
     write(original, owner=by.model_dump(), home=str(copy.root))
     shutil.copytree(original.root, copy.root)
-    assert stack.running(copy) is None and stack.down(copy) == []
+    assert running(copy) is None and stack.down(copy) == []
 
 
 ASKS = """
 import os, sys
-from headrace.infra.stack import stack
+from headrace.infra.stack import record, stack
 from headrace.infra.errors import HeadraceError
 from headrace.infra.state.state_dir import home
-for call in (stack.running, stack.down, lambda h: stack.up(h, stack.StackSettings())):
+for call in (record.running, stack.down, lambda h: stack.up(h, stack.StackSettings())):
     try:
         call(home())
         print("nothing refused")
@@ -302,7 +302,7 @@ def test_without_its_record_a_stack_is_found_by_its_folder(tmp_path: Path) -> No
     with marked("m", tmp_path) as supervisor, marked("m") as run, marked("other") as other:
         write(place, pid=supervisor.pid)
         record(place).write_bytes(b"\x00\xff{")
-        assert stack.running(place) is None
+        assert running(place) is None
         stack.down(place)
         assert supervisor.wait(10) is not None and run.wait(10) is not None
         assert other.poll() is None
@@ -333,7 +333,7 @@ def test_a_stack_that_is_up_is_held_against_all_that_is_asked(
         for name, value in other.items():
             asked = StackSettings.model_validate({name: value})
             with pytest.raises(UsageError, match=f"up with other {name}"):
-                stack.up(place, asked, told={name})
+                stack.up(place, asked, given={name})
             caplog.clear()
             # Kept by `deploy` since, and not asked for now: the stack stays usable as it is.
             with pytest.raises(HeadraceError, match="does not answer"):  # it is none

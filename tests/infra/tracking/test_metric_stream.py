@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.infra.net import credentials, servers
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port
-from headrace.infra.stack.supervisor import answers
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking import metric_stream, step_count
 from headrace.infra.tracking.metric_stream import MetricStream, _Curves

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from headrace.infra import storage
+from headrace.infra.net.http_client import answers
 from headrace.infra.net.ports import free_port
 from headrace.infra.registry.versions import Registry
-from headrace.infra.stack.supervisor import answers
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking import mlflow_model
 from headrace.infra.tracking.runs import Tracking

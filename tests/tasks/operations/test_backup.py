@@ -20,9 +20,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import audit
 from headrace.infra.errors import UsageError
-from headrace.infra.registry import audit
-from headrace.infra.state import backups
+from headrace.infra.files import backups
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.operations import backup, restore
 
@@ -166,7 +166,7 @@ def test_nothing_in_a_restored_registry_points_to_something_missing(
 BACKUP = """
 import os, sys, time
 from pathlib import Path
-from headrace.infra.state import backups
+from headrace.infra.files import backups
 from headrace.tasks.operations import backup
 real, number = backups.copy, [0]
 def slow(*given):

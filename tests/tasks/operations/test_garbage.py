@@ -14,7 +14,7 @@ import pytest
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.registry import kept_registry
-from headrace.infra.stack.events import drift_event, to_outbox
+from headrace.infra.stack.events import Payload, drift_event, to_outbox
 from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.state.state_dir import Home
 from headrace.tasks.corpus.curation import validate_finished
@@ -210,7 +210,7 @@ def test_gc_shows_and_frees_what_has_expired_too(home: Path) -> None:
 def test_the_window_of_an_alert_that_waits_stays(home: Path) -> None:
     assert f"releases/{OLD}" in garbage.collect(0, dry_run=True)["removed"]
     window = str(home / "releases" / OLD)
-    to_outbox(Home(home), drift_event("headrace", {"window": window, "reference": PARENT}))
+    to_outbox(Home(home), drift_event("headrace", Payload(window=window, reference=PARENT)))
     said = garbage.collect(0)
     assert f"releases/{OLD}" in said["kept"] and f"releases/{NEW}" in said["removed"]
 

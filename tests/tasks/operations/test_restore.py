@@ -68,7 +68,7 @@ def test_a_place_without_a_backup(tmp_path: Path, state: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from headrace.infra.state import backups
+from headrace.infra.files import backups
 from headrace.tasks.operations import restore
 def stuck(*given):
     print("half", flush=True)

@@ -9,7 +9,7 @@ from headrace.flows.summaries import status_screen
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.net.servers import Server
-from headrace.infra.stack.events import drift_event, to_outbox
+from headrace.infra.stack.events import Payload, drift_event, to_outbox
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry, tracking
 from headrace.tasks.model_refs import resolve_model
@@ -97,6 +97,6 @@ def test_a_silent_server_hides_nothing_else(
 
 
 def test_alerts_in_the_outbox_are_shown_with_the_reason() -> None:
-    path = to_outbox(home(), drift_event("headrace", {"window": "/w"}))
+    path = to_outbox(home(), drift_event("headrace", Payload(window="/w")))
     why = "no server is up: `headrace up` sends it"
     assert status(Shared())["alerts"] == [{"window": "/w", "outbox": str(path), "why": why}]

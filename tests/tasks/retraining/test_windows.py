@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.infra.errors import GoneError, InputError
+from headrace.infra.files import quarantine
 from headrace.infra.stack import retention
 from headrace.infra.stack.retention import RetentionSettings
-from headrace.infra.state import quarantine
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.configuration.settings import InboxSettings

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, ValidationError
+from headrace.infra.files import walk
 from headrace.infra.files.companions import why_none
 from headrace.infra.files.unpack import BLOCK, DamagedError, codec_of, unpacked
 
@@ -204,7 +205,7 @@ def read(uri: str, columns: Sequence[str], share: float, least: int) -> Examples
         InputError: nothing there, an unknown format, or a line that can't be read.
         ValidationError: a row lacks a column or text in it, or a part has too few rows.
     """
-    files = [f for f in storage.list_files(uri) if f == storage.display(uri) or not _beside(f)]
+    files = [f for f in walk.list_files(uri) if f == storage.display(uri) or not _beside(f)]
     apart = [f for f in files if PurePosixPath(f).name.split(".")[0] == "heldout"]
     rows = [r for f in files if f not in apart for r in _rows(f, columns)]
     if apart:

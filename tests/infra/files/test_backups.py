@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from headrace.infra.errors import HeadraceError, InputError, ResourceError, UsageError
-from headrace.infra.state import backups
-from headrace.infra.state.backups import Copied, Manifest
+from headrace.infra.files import backups
+from headrace.infra.files.backups import Copied, Manifest
 
 
 def manifest(name: str = "20260501T120000Z", *files: Copied) -> Manifest:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.stack.doctor import examine
+from headrace.infra.doctor import examine
 from headrace.infra.state.state_dir import home
 
 
 def checks() -> dict[str, tuple[bool, str]]:
-    return {c["name"]: (c["ok"], c["mend"]) for c in examine(home(), Shared())["checks"]}
+    return {c.name: (c.ok, c.mend) for c in examine(home(), Shared()).checks}
 
 
 def test_an_active_profile_of_prefect_is_named(

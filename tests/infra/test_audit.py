@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import audit, audit_key
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
-from headrace.infra.registry import audit, audit_key
 
 
 def write(path: Path, n: int) -> None:

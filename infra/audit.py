@@ -19,11 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from headrace.infra import storage
+from headrace.infra import audit_key, storage
+from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
-from headrace.infra.registry import audit_key
-from headrace.infra.registry.audit_key import Reached
 from headrace.infra.state import owner
 from headrace.infra.state.lock import exclusive
 

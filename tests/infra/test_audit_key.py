@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from headrace.infra import audit_key
+from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError
-from headrace.infra.registry import audit_key
-from headrace.infra.registry.audit_key import Reached
 
 
 @pytest.fixture

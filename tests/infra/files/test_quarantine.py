@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from headrace.infra.state import quarantine
-from headrace.infra.state.quarantine import as_object, contents, read, read_all, set_aside
+from headrace.infra.files import quarantine
+from headrace.infra.files.quarantine import as_object, contents, read, read_all, set_aside
 from headrace.infra.state.state_dir import home
 
 
