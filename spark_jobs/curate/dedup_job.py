@@ -31,8 +31,8 @@ from headrace.spark_jobs.curate.level_runner import codes_of
 from headrace.spark_jobs.curate.scan_job import UnitFiles
 from headrace.spark_jobs.kernels import duplicates
 from headrace.spark_jobs.kernels.minhash import BANDS, BINS, signatures
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.settings import CurateJob
+from headrace.spark_jobs.texts import Texts
 
 IN_MEMORY = 400_000
 """Records (ancestors' included) up to which arrays do the work: about 300 MB of keys."""

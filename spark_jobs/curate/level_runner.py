@@ -14,8 +14,9 @@ from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.utf8 import blank_slices
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Level, Texts
+from headrace.spark_jobs.levels.base import Level
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import EN, OTHER, ZH, Texts
 
 UNKNOWN = "und"
 """Language of a record without usable text (ISO 639-2: undetermined)."""

@@ -29,10 +29,10 @@ from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile, Inventory
 from headrace.spark_jobs.curate.level_runner import codes_of, decide
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.reading import reader
 from headrace.spark_jobs.reading.records import LOST, RECORD, Window
 from headrace.spark_jobs.settings import CurateJob
+from headrace.spark_jobs.texts import Texts
 
 RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
 """A record after the scan: all scores, the level that rejects it (null where none does), and how

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from headrace.spark_jobs.kernels import characters as c
 from headrace.spark_jobs.level_settings import FormatLimits as FormatLimits
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+from headrace.spark_jobs.levels.base import Level, Verdict
+from headrace.spark_jobs.texts import Texts
 
 
 class FormatSettings(FormatLimits):

@@ -26,7 +26,8 @@ from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.kernels.linear import Bytes, Ints
 from headrace.spark_jobs.level_settings import PIVOT as PIVOT
 from headrace.spark_jobs.level_settings import SemanticsSettings as SemanticsSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+from headrace.spark_jobs.levels.base import Level, Verdict
+from headrace.spark_jobs.texts import Texts
 
 Floats = npt.NDArray[np.float64]
 

@@ -33,7 +33,8 @@ from headrace.spark_jobs.facts import (
 from headrace.spark_jobs.facts.finding import Finding
 from headrace.spark_jobs.kernels.anchors import Anchors
 from headrace.spark_jobs.level_settings import FactsSettings as FactsSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
+from headrace.spark_jobs.levels.base import Level, Verdict, passed
+from headrace.spark_jobs.texts import Texts
 
 RULES = (
     *dates.RULES,

@@ -30,7 +30,8 @@ from headrace.spark_jobs.kernels.groups import (
 )
 from headrace.spark_jobs.kernels.linear import LinearModel
 from headrace.spark_jobs.level_settings import BiasSettings as BiasSettings
-from headrace.spark_jobs.levels.base import ZH, Level, Texts, Verdict
+from headrace.spark_jobs.levels.base import Level, Verdict
+from headrace.spark_jobs.texts import ZH, Texts
 
 DATA = Path(__file__).with_name("data")
 RATE = 1.0

@@ -28,7 +28,8 @@ import pyarrow.compute as pc
 from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel, probabilities
 from headrace.spark_jobs.level_settings import DOMAINS as DOMAINS
 from headrace.spark_jobs.level_settings import DomainSettings as DomainSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+from headrace.spark_jobs.levels.base import Level, Verdict
+from headrace.spark_jobs.texts import Texts
 
 GENERAL = DOMAINS.index("general")
 

@@ -19,7 +19,7 @@ import pytest
 
 from headrace.spark_jobs.kernels.language import identify
 from headrace.spark_jobs.levels import l1_format, l3_facts
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 pytestmark = pytest.mark.bench
 ROWS = 6000

@@ -18,8 +18,8 @@ from headrace.spark_jobs.curate.level_runner import decide, level_settings
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.minhash import signatures
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.spark_jobs.texts import Texts
 
 pytestmark = pytest.mark.bench
 T = TypeVar("T")

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.schemas import SCORED, VERDICT
 from headrace.spark_jobs.curate.level_runner import codes_of, decide
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
+from headrace.spark_jobs.levels.base import Level, Verdict, passed
 from headrace.spark_jobs.reading.records import RECORD
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import Texts
 
 ENGLISH = "The committee will meet again on Thursday to discuss the plan for the new library."
 

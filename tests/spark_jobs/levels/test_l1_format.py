@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels import characters
 from headrace.spark_jobs.kernels.language import identify
-from headrace.spark_jobs.levels.base import Texts, Verdict
+from headrace.spark_jobs.levels.base import Verdict
 from headrace.spark_jobs.levels.l1_format import FORMAT, RULES, FormatSettings, decide, score
+from headrace.spark_jobs.texts import Texts
 
 ENGLISH = "The committee met in the capital and agreed that the plan should be carried out. " * 4
 CHINESE = "委员会在首都开会，一致同意按照原定方案推进各项工作，并于年底前完成验收。" * 4

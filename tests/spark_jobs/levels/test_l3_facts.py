@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.levels.l3_facts import FACTS, RULES, FactsSettings, decide, score
+from headrace.spark_jobs.texts import Texts
 
 ON = FactsSettings()
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.spark_jobs.level_settings import BiasSettings
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
 from headrace.spark_jobs.levels.l4_bias import BIAS, DATA
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 HOSTILE = {
     "zh": [
