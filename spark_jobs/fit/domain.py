@@ -29,7 +29,8 @@ from headrace.spark_jobs.fit.logistic import calibrated, fit, quantile
 from headrace.spark_jobs.fit.seeds import SEEDS
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels import base
-from headrace.spark_jobs.levels.l5_domain import DOMAINS, DomainModel, lifted
+from headrace.spark_jobs.levels.domain_model import DomainModel, lifted
+from headrace.spark_jobs.levels.l5_domain import DOMAINS
 from headrace.spark_jobs.texts import Texts
 
 Floats = npt.NDArray[np.float32]

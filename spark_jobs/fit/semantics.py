@@ -29,7 +29,8 @@ from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded,
 from headrace.spark_jobs.fit.logistic import descend, quantile
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
-from headrace.spark_jobs.levels.l2_semantics import HAN_SHARE, PIVOT, Fluency, features
+from headrace.spark_jobs.levels.l2_semantics import PIVOT
+from headrace.spark_jobs.levels.semantics_model import HAN_SHARE, Fluency, features
 from headrace.spark_jobs.texts import Texts
 
 MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"

@@ -210,9 +210,9 @@ sys.addaudithook(watch)
 
 CURATE = """
 import json, sys
-from headrace.infra import spark
+from headrace.infra.spark import session as spark
 from headrace.infra.configuration.settings import SparkSettings
-from headrace.spark_jobs import inventory_job, release_job, steps
+from headrace.spark_jobs.curate import inventory_job, release_job, steps
 from headrace.spark_jobs.settings import CurateJob
 job = CurateJob.model_validate(json.loads(sys.argv[1]))
 session = spark.session(SparkSettings(master="local[1]"))

@@ -175,7 +175,7 @@ def test_tokens_of_a_cluster_are_those_of_local(
 
 ASK = """
 import json, sys
-from headrace.infra import spark
+from headrace.infra.spark import session as spark
 from headrace.infra.configuration.settings import SparkSettings
 
 def ask(batches):

@@ -24,8 +24,8 @@ main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 
 DRIVER = """
 import json, sys
-from headrace.infra import spark
-from headrace.spark_jobs import dedup_job, inventory_job, release_job, scan_job
+from headrace.infra.spark import session as spark
+from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob
 job = CurateJob.model_validate_json(sys.argv[1])
 inventory = inventory_job.take(job)

@@ -21,7 +21,7 @@ import json, sys
 import numpy as np
 import headrace
 from headrace.infra.lineage import code_version
-from headrace.spark_jobs import release_job, scan_job
+from headrace.spark_jobs.curate import release_job, scan_job
 from headrace.spark_jobs.kernels.utf8 import character
 {CALL}
 found = [m.__file__ for n, m in sys.modules.items() if n.startswith("headrace.")]

@@ -10,7 +10,7 @@ from headrace.spark_jobs.curate import lock
 
 HOLD = """
 import sys, time
-from headrace.spark_jobs import lock
+from headrace.spark_jobs.curate import lock
 lock.hold(sys.argv[1])
 print("held", flush=True)
 time.sleep(60)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
 from headrace.spark_jobs.fit import damage
-from headrace.spark_jobs.levels.l2_semantics import REPEATED, SEMANTICS, SemanticsSettings
+from headrace.spark_jobs.levels.l2_semantics import SEMANTICS, SemanticsSettings
+from headrace.spark_jobs.levels.semantics_model import REPEATED
 from headrace.spark_jobs.texts import Texts
 
 ZH = (
