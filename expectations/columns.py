@@ -16,7 +16,6 @@ from headrace.expectations import two_sample
 from headrace.expectations.two_sample import Floats, Outcome, Units
 
 CATEGORIES = ("lang", "domain")
-SCORES = ("semantic_score", "bias_score", "domain_score")
 LENGTH = "length"
 MIX = "lang and domain"
 _BINS = 30
@@ -44,14 +43,15 @@ class Columns:
 
     @classmethod
     def of(cls, reference: pa.Table, window: pa.Table) -> Columns:
-        """The columns that both sides have; the length of a text is one of them."""
+        """The columns that both sides have: labels, scores (whatever is a float), text length."""
         both = set(reference.column_names) & set(window.column_names)
         named = {c: _values(reference, window, c) for c in CATEGORIES if c in both}
         if len(named) == len(CATEGORIES):
             named[MIX] = np.array(
                 [f"{a} {b}" for a, b in zip(*named.values(), strict=True)], dtype=object
             )
-        numbers = {c: _numbers(reference, window, c) for c in SCORES if c in both}
+        scores = [f.name for f in reference.schema if pa.types.is_floating(f.type)]
+        numbers = {c: _numbers(reference, window, c) for c in scores if c in both}
         sizes = [pc.fill_null(pc.binary_length(t["text"]), 0) for t in (reference, window)]
         lengths = np.concatenate([s.to_numpy() for s in sizes]).astype(np.float64)
         numbers[LENGTH] = np.log10(np.maximum(lengths, 1.0))

@@ -247,8 +247,8 @@ def compare(
     a deduplicated corpus has. Columns that one side lacks are not compared.
 
     Args:
-        reference: `text`, and any of lang, domain, semantic_score, bias_score, domain_score,
-            given_source, created, in the order in which the documents were read.
+        reference: `text`, any of lang, domain, given_source, created, and scores (every column of
+            floats), in the order in which the documents were read.
         window: the same.
         settings: when an alert is raised.
         seed: of the samples and permutations.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,15 @@ from headrace.expectations.drift import (
 from headrace.expectations.losses import LOSS
 from headrace.infra import html, storage
 from headrace.infra.html import Section
+from headrace.infra.level_facts import Score
 
-_MEANT = {
+_MEANINGS = {
     NEIGHBOURS: "text: documents whose nearest neighbors are of their own side",
     DIRECTIONS: "text: the leading directions of all texts",
     MIX: "shares of language and domain together",
     "lang": "shares of languages",
     "domain": "shares of domains",
     LENGTH: "length of documents",
-    "semantic_score": "semantic score (level 2)",
-    "bias_score": "bias score (level 4)",
-    "domain_score": "score of the best domain (level 5)",
     LOSS: "the champion's loss, in bits per byte",
 }
 _IN_ORDER = {
@@ -118,20 +117,22 @@ def _moved(d: Distribution) -> str:
     )
 
 
-def render(verdict: DriftVerdict, window: str) -> str:
+def render(verdict: DriftVerdict, window: str, scores: Sequence[Score] = ()) -> str:
     """The report as a self-contained HTML page.
 
     Args:
         verdict: the outcome of `drift.judge`.
         window: what the window is, for a person.
+        scores: of the levels, which say what their columns mean.
     """
     title = "Drift found" if verdict.drift else "No drift"
     references = " and ".join(c.reference for c in verdict.comparisons)
-    return html.page(title, f"{window} against {references}", sections(verdict))
+    return html.page(title, f"{window} against {references}", sections(verdict, scores))
 
 
-def sections(verdict: DriftVerdict) -> list[Section]:
+def sections(verdict: DriftVerdict, scores: Sequence[Score] = ()) -> list[Section]:
     """The parts of the report, for a page that holds more than this."""
+    meanings = _MEANINGS | {score.name: score.meaning for score in scores}
     kind = "bad" if verdict.drift else "good"
     first = verdict.comparisons[0]
     out = [
@@ -155,7 +156,7 @@ def sections(verdict: DriftVerdict) -> list[Section]:
         )
     ]
     for comparison in verdict.comparisons:
-        out.append(_against(comparison))
+        out.append(_against(comparison, meanings))
     out.append(_loss(verdict))
     if first.unusual:
         parts: list[Markup] = [
@@ -196,7 +197,7 @@ def _summary(c: Comparison) -> list[Any]:
     ]  # fmt: skip
 
 
-def _against(comparison: Comparison) -> Section:
+def _against(comparison: Comparison, meanings: Mapping[str, str]) -> Section:
     s = comparison.settings
     rules = (
         f"A difference needs p at most {s.alpha:g}, corrected for all tests at once (max-T, "
@@ -208,16 +209,15 @@ def _against(comparison: Comparison) -> Section:
         f"Against {comparison.reference}",
         html.table(
             ["test", "compares", "p-value", "effect", "verdict"],
-            [_row(t) for t in comparison.tests],
+            [_row(t, meanings) for t in comparison.tests],
             rules,
         ),
-        *[_plot(d) for d in comparison.distributions],
+        *[_plot(d, meanings) for d in comparison.distributions],
     )
 
 
-def _row(test: TestResult) -> list[Any]:
-    meant = _MEANT.get(test.name, "")
-    return [test.name, meant, test.p_value, test.effect, _mark(test.drifted)]
+def _row(test: TestResult, meanings: Mapping[str, str]) -> list[Any]:
+    return [test.name, meanings.get(test.name, ""), test.p_value, test.effect, _mark(test.drifted)]
 
 
 def _loss(verdict: DriftVerdict) -> Section:
@@ -242,7 +242,7 @@ def _loss(verdict: DriftVerdict) -> Section:
     )
 
 
-def _plot(d: Distribution) -> Markup:
+def _plot(d: Distribution, meanings: Mapping[str, str]) -> Markup:
     at = np.arange(len(d.labels))
     numbers = d.name not in (*CATEGORIES, MIX)
 
@@ -278,10 +278,10 @@ def _plot(d: Distribution) -> Markup:
         axes.set_ylabel("share of documents")
         axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
-    return html.plot(draw, f"{d.name}: {_MEANT.get(d.name, d.name)}.")
+    return html.plot(draw, f"{d.name}: {meanings.get(d.name, d.name)}.")
 
 
-def dump_sections(verdict: DriftVerdict, uri: str) -> str:
+def dump_sections(verdict: DriftVerdict, uri: str, scores: Sequence[Score] = ()) -> str:
     """Write the sections to a JSON file, for a page that is made later; returns its URI."""
-    storage.write_bytes(uri, html.dump_sections(sections(verdict)).encode())
+    storage.write_bytes(uri, html.dump_sections(sections(verdict, scores)).encode())
     return uri

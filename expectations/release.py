@@ -29,7 +29,8 @@ from headrace.expectations.suites import (
 from headrace.expectations.suites import totals as adding_up
 from headrace.expectations.validation import Suite, ValidationResult
 from headrace.infra import lineage, releases, storage
-from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
+from headrace.infra.level_facts import LevelFacts
+from headrace.infra.schemas import LEDGER, UNREADABLE, documents_file, rejected_file
 
 MAX_ROWS = 50_000
 """Rows of kept and of rejected records whose values are looked at."""
@@ -41,6 +42,7 @@ _LEAST_FOR_HELDOUT = 2_000
 
 def validate(
     folder: str,
+    levels: Sequence[LevelFacts],
     totals: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     write: bool = True,
@@ -49,6 +51,7 @@ def validate(
 
     Args:
         folder: of the release, or of a draft of one.
+        levels: of today; those that the release knows no settings of didn't exist then.
         totals: read, kept, rejected {level: n}, unreadable; None takes the manifest's.
         config: the settings of the curation; None takes the manifest's.
         write: whether `validation/` is written.
@@ -61,6 +64,7 @@ def validate(
         manifest = releases.manifest(folder)
         totals, config = manifest["totals"], manifest["config"]
         stated = {entry["path"]: entry for entry in manifest["files"]}
+    levels = [level for level in levels if level.name in config]
     parts = {part: shards.shards(folder, part) for part in ("documents", "rejected", "unreadable")}
     ledger = _ledger(folder)
     hashes = _hashes(parts["documents"])
@@ -72,15 +76,19 @@ def validate(
             "what",
         ),
         Suite("shares", _shares(totals, hashes), adding_up.shares(), "what"),
-        Suite("files", _files(parts, stated), files.expectations(stated is not None), "path"),
-        Suite("ledger", _ledger_frame(ledger), release_ledger.expectations(), "source"),
+        Suite(
+            "files", _files(parts, stated, levels), files.expectations(stated is not None), "path"
+        ),
+        Suite("ledger", _ledger_frame(ledger), release_ledger.expectations(levels), "source"),
         Suite(
             "documents",
-            _documents(parts["documents"], config),
-            release_documents.expectations(config),
+            _documents(parts["documents"], config, levels),
+            release_documents.expectations(config, levels),
             "id",
         ),
-        Suite("rejected", _rejected(parts["rejected"]), release_rejected.expectations(), "id"),
+        Suite(
+            "rejected", _rejected(parts["rejected"]), release_rejected.expectations(levels), "id"
+        ),
     ]
     result = validation.run(suites)
     if write:
@@ -191,9 +199,15 @@ def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
 
 
 def _files(
-    parts: Mapping[str, Sequence[Shard]], stated: Mapping[str, Mapping[str, Any]] | None
+    parts: Mapping[str, Sequence[Shard]],
+    stated: Mapping[str, Mapping[str, Any]] | None,
+    levels: Sequence[LevelFacts],
 ) -> pd.DataFrame:
-    contract = {"documents": DOCUMENTS_FILE, "rejected": REJECTED_FILE, "unreadable": UNREADABLE}
+    contract = {
+        "documents": documents_file(levels),
+        "rejected": rejected_file(levels),
+        "unreadable": UNREADABLE,
+    }
     found = [(s, contract[part]) for part, some in parts.items() for s in some]
     return shards.frame([s for s, _ in found], [c for _, c in found], stated)
 
@@ -206,8 +220,10 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
     return table
 
 
-def _documents(found: Sequence[Shard], config: Mapping[str, Any]) -> pd.DataFrame:
-    """A sample of the kept documents, with `over_target`."""
+def _documents(
+    found: Sequence[Shard], config: Mapping[str, Any], levels: Sequence[LevelFacts]
+) -> pd.DataFrame:
+    """A sample of the kept documents, with `Score.excess` of scores with several thresholds."""
     chosen = shards.sample(found, MAX_ROWS)
     tables = [
         _partition(table, shard, "lang", "domain")
@@ -216,11 +232,15 @@ def _documents(found: Sequence[Shard], config: Mapping[str, Any]) -> pd.DataFram
     if not tables:
         return pd.DataFrame()
     table = pa.concat_tables(tables, promote_options="permissive")
-    targets = config["domain"]["targets"]
-    if {"domain", "domain_score"} <= set(table.column_names):
-        least = np.array([targets.get(d, math.inf) for d in table["domain"].to_pylist()])
-        over = table["domain_score"].cast(pa.float64()).to_numpy() - least
-        table = table.append_column("over_target", pa.array(over, from_pandas=True))
+    for level in levels:
+        for score in level.scores:
+            if score.per and {score.per, score.name} <= set(table.column_names):
+                thresholds = config[level.name][score.threshold]
+                least = np.array(
+                    [thresholds.get(v, math.inf) for v in table[score.per].to_pylist()]
+                )
+                over = table[score.name].cast(pa.float64()).to_numpy() - least
+                table = table.append_column(score.excess, pa.array(over, from_pandas=True))
     return _pandas(table)
 
 

@@ -1,35 +1,45 @@
-"""Columns of a release, as the contract has them."""
+"""Columns of a release, as the contract and the levels have them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-LEVELS = ("format", "semantics", "facts", "bias", "domain", "duplicate", "contamination")
-"""Where a record can be rejected, in the order of decision."""
+from headrace.infra.level_facts import LevelFacts
 
-SCORED = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("source", pa.string()),
-        ("position", pa.int64()),
-        ("lang", pa.string()),
-        ("lang_score", pa.float32()),
-        ("domain", pa.string()),
-        ("content_hash", pa.string()),
-        ("semantic_score", pa.float32()),
-        ("fact_verdict", pa.string()),
-        ("fact_checks", pa.int32()),
-        ("bias_score", pa.float32()),
-        ("domain_score", pa.float32()),
-        ("created", pa.timestamp("us", tz="UTC")),
-        ("metadata", pa.string()),
-    ]
+_BEFORE_LEVELS = (
+    ("id", pa.string()),
+    ("text", pa.string()),
+    ("source", pa.string()),
+    ("position", pa.int64()),
+    ("lang", pa.string()),
+    ("lang_score", pa.float32()),
+    ("domain", pa.string()),
+    ("content_hash", pa.string()),
 )
-"""A record with all its scores; null where a score could not be had (no usable text)."""
+_AFTER_LEVELS = (("created", pa.timestamp("us", tz="UTC")), ("metadata", pa.string()))
+
+
+def scored(levels: Sequence[LevelFacts]) -> pa.Schema:
+    """A record with all its scores; null where a score could not be had (no usable text)."""
+    filled = [(c.name, pa.type_for_alias(c.type)) for level in levels for c in level.columns]
+    return pa.schema([*_BEFORE_LEVELS, *filled, *_AFTER_LEVELS])
+
+
+def documents_file(levels: Sequence[LevelFacts]) -> pa.Schema:
+    """A file below documents/lang=…/domain=…/."""
+    return _without(scored(levels), "lang", "domain")
+
+
+def rejected_file(levels: Sequence[LevelFacts]) -> pa.Schema:
+    """A file below rejected/level=…/."""
+    return pa.schema([*scored(levels), *_without(VERDICT, "level")])
+
 
 VERDICT = pa.schema([("level", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
-"""Of a rejected record: the first level that failed, `<level>.<rule>`, and what was seen."""
+"""What a rejected record has besides: the first level that failed, `<level>.<rule>`, and what was
+seen."""
 
 UNREADABLE = pa.schema(
     [
@@ -59,9 +69,3 @@ how many of the records were read after repairs, which their metadata names."""
 
 def _without(schema: pa.Schema, *names: str) -> pa.Schema:
     return pa.schema([f for f in schema if f.name not in names])
-
-
-DOCUMENTS_FILE = _without(SCORED, "lang", "domain")
-"""A file below documents/lang=…/domain=…/."""
-REJECTED_FILE = pa.schema([*SCORED, *_without(VERDICT, "level")])
-"""A file below rejected/level=…/."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, create_model, field_validator
 
 from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.setting_tree import values
 from headrace.infra.configuration.settings import Settings, SparkSettings
 from headrace.spark_jobs.language_codes import KNOWN
-from headrace.spark_jobs.level_settings import (
-    BiasSettings,
-    DomainSettings,
-    FactsSettings,
-    FormatLimits,
-    SemanticsSettings,
-)
+from headrace.spark_jobs.levels import LEVELS
+from headrace.spark_jobs.levels.base import Level, S
 
 Field_ = Literal["text", "id", "source", "lang", "domain", "created", "metadata"]
 FIELDS: tuple[Field_, ...] = ("text", "id", "source", "lang", "domain", "created", "metadata")
@@ -24,8 +19,6 @@ FIELDS: tuple[Field_, ...] = ("text", "id", "source", "lang", "domain", "created
 
 LEAST_VOCABULARY = 5 + 256
 """Special tokens and bytes: a tokenizer without one merge."""
-
-_FOLDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class Source(Settings):
@@ -88,15 +81,25 @@ class DedupSettings(Settings):
     """Estimated Jaccard similarity of two records' n-grams from which they are near duplicates."""
 
 
-class CurateSettings(Settings):
-    """Everything that decides what a release holds."""
-
+class _Read(Settings):
     input: InputSettings = InputSettings()
-    format: FormatLimits = FormatLimits()
-    semantics: SemanticsSettings = SemanticsSettings()
-    facts: FactsSettings = FactsSettings()
-    bias: BiasSettings = BiasSettings()
-    domain: DomainSettings = DomainSettings()
+
+
+if TYPE_CHECKING:
+    _Judged = _Read
+else:
+    _sections = {level.name: level.section or level.settings for level in LEVELS}
+    _Judged = create_model(
+        "_Judged",
+        __base__=_Read,
+        __module__=__name__,
+        **{name: (section, section()) for name, section in _sections.items()},
+    )
+
+
+class CurateSettings(_Judged):
+    """Everything that decides what a release holds: besides what is below, a section per level."""
+
     dedup: DedupSettings = DedupSettings()
     rules: tuple[str, ...] = ()
     """Extra rule sets by name; none is built yet."""
@@ -108,12 +111,12 @@ class CurateSettings(Settings):
             raise ValueError(f"no rule set named {value[0]}; none is built yet")
         return value
 
-    @model_validator(mode="after")
-    def _targets_are_folder_names(self) -> CurateSettings:
-        for name in self.domain.targets:
-            if not _FOLDER_NAME.fullmatch(name) or name == "none":
-                raise ValueError(f"domain.targets: {name!r} is not a domain")
-        return self
+    def of(self, level: Level[S]) -> S:
+        """What a level is called with: its section, and the languages that are kept."""
+        section = getattr(self, level.name)
+        if isinstance(section, level.settings):
+            return section
+        return level.settings(**{**values(section), "languages": self.input.languages})
 
 
 class CurateJob(Settings):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.expectations.suites.phrases import among, between, columns, distinct, filled, matching
 from headrace.expectations.validation import Expectation
-from headrace.infra.schemas import SCORED
+from headrace.infra.level_facts import Column, Count, Label, LevelFacts, Score, scores
+from headrace.infra.schemas import scored
 
 _ROUNDING = 1e-6
 """Scores are stored as 32-bit floats, thresholds are 64-bit ones."""
 
 
-def expectations(config: Mapping[str, Any]) -> tuple[Expectation, ...]:
-    """Expectations on SCORED columns, and `over_target`: domain_score less its target's threshold.
+def expectations(
+    config: Mapping[str, Any], levels: Sequence[LevelFacts]
+) -> tuple[Expectation, ...]:
+    """Expectations on the columns of a kept document, and on `Score.excess` where there is one.
 
     Args:
         config: the settings of the curation, as the manifest has them.
+        levels: that the release was made by.
     """
+    excesses = [score.excess for score in scores(levels) if score.per]
     out = [
-        columns([*SCORED.names, "over_target"]),
+        columns([*scored(levels).names, *excesses]),
         filled("id"),
         filled("text"),
         matching("text", r"\S", "is not blank"),
@@ -29,37 +34,44 @@ def expectations(config: Mapping[str, Any]) -> tuple[Expectation, ...]:
         filled("lang"),
         among("lang", config["input"]["languages"], "is a language that is kept"),
         filled("domain"),
-        among("domain", config["domain"]["targets"], "is a target domain"),
         filled("content_hash"),
         matching("content_hash", r"\A[0-9a-f]{32}\Z", "is a 128-bit hash in hex"),
         between("lang_score", 0, 1, "is a share"),
-        filled("semantic_score"),
-        between("semantic_score", 0, 1, "is a share"),
-        between(
-            "semantic_score",
-            config["semantics"]["threshold"] - _ROUNDING,
-            None,
-            "reaches the threshold of what is kept",
-        ),
-        filled("bias_score"),
-        between("bias_score", 0, 1, "is a share"),
-        between(
-            "bias_score",
-            None,
-            config["bias"]["threshold"] + _ROUNDING,
-            "stays below the threshold of what is kept",
-        ),
-        filled("domain_score"),
-        between("domain_score", 0, 1, "is a share"),
-        between("over_target", -_ROUNDING, None, "reaches the threshold of its target domain"),
-        filled("fact_verdict"),
-        among(
-            "fact_verdict",
-            ["supported", "unverified", *([] if config["facts"]["enabled"] else ["refuted"])],
-            "is a verdict that is kept",
-        ),
-        between("fact_checks", 0, None, "is a count"),
     ]
+    for level in levels:
+        for column in level.columns:
+            out += _filled_by(column, config[level.name])
     if config["dedup"]["enabled"]:
         out.append(distinct("content_hash", "names one kept document only"))
     return tuple(out)
+
+
+def _filled_by(column: Column, settings: Mapping[str, Any]) -> list[Expectation]:
+    """Expectations on a level's column, by the level's settings."""
+    match column:
+        case Score():
+            return [
+                filled(column.name),
+                between(column.name, 0, 1, "is a share"),
+                *_bounded(column, settings),
+            ]
+        case Label():
+            rejects = not column.switch or settings[column.switch]
+            kept = [v for v in column.values if not (rejects and v in column.rejected)]
+            return [filled(column.name), among(column.name, kept, "is a verdict that is kept")]
+        case Count():
+            return [between(column.name, 0, None, "is a count")]
+
+
+def _bounded(score: Score, settings: Mapping[str, Any]) -> list[Expectation]:
+    above, column = score.keeps == "above", score.name
+    if not score.threshold:
+        return []
+    if score.per:
+        threshold, column, of = 0.0, score.excess, f"its target {score.per}"
+        targets = [among(score.per, settings[score.threshold], f"is a target {score.per}")]
+    else:
+        threshold, of, targets = settings[score.threshold], "what is kept", []
+    side = "reaches" if above else "stays below"
+    low, high = (threshold - _ROUNDING, None) if above else (None, threshold + _ROUNDING)
+    return [*targets, between(column, low, high, f"{side} the threshold of {of}")]

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.expectations.suites.phrases import among, between, columns, equal, filled, matching
 from headrace.expectations.validation import Expectation
-from headrace.infra.schemas import LEVELS, REJECTED_FILE
+from headrace.infra.level_facts import Label, LevelFacts, places, scores
+from headrace.infra.schemas import rejected_file
 
 
-def expectations() -> tuple[Expectation, ...]:
-    """Expectations on REJECTED_FILE's columns, `level`, and `reason_level`: the reason's part."""
+def expectations(levels: Sequence[LevelFacts]) -> tuple[Expectation, ...]:
+    """Expectations on the columns of a file, `level`, and `reason_level`: the reason's part.
+
+    Args:
+        levels: that the release was made by.
+    """
     return (
-        columns([*REJECTED_FILE.names, "level", "reason_level"]),
+        columns([*rejected_file(levels).names, "level", "reason_level"]),
         filled("id"),
         filled("source"),
         between("position", 1, None, "counts from 1"),
-        among("level", LEVELS, "is a level of the contract"),
+        among("level", places(levels), "is a level of the contract"),
         filled("reason"),
         matching("reason", r"\A[a-z]+\.[a-z0-9_.-]+\Z", "is written <level>.<rule>"),
         equal("reason_level", "level", "names the level of its folder"),
         *[
-            between(score, 0, 1, "is a share")
-            for score in ("lang_score", "semantic_score", "bias_score", "domain_score")
+            between(name, 0, 1, "is a share")
+            for name in ("lang_score", *(score.name for score in scores(levels)))
         ],
-        among("fact_verdict", ["supported", "refuted", "unverified"], "is a verdict"),
+        *[
+            among(column.name, column.values, "is a verdict")
+            for level in levels
+            for column in level.columns
+            if isinstance(column, Label)
+        ],
     )

@@ -31,8 +31,9 @@ from headrace.spark_jobs.curate.level_runner import codes_of
 from headrace.spark_jobs.curate.scan_job import UnitFiles
 from headrace.spark_jobs.kernels import duplicates
 from headrace.spark_jobs.kernels.minhash import BANDS, BINS, signatures
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
 from headrace.spark_jobs.settings import CurateJob
+from headrace.spark_jobs.texts import Texts
 
 IN_MEMORY = 400_000
 """Records (ancestors' included) up to which arrays do the work: about 300 MB of keys."""
@@ -58,7 +59,7 @@ def _own_keys(work: str, unit: int) -> pa.Table:
 def _ancestor_keys(number: int, uri: str, lang: str) -> Iterator[pa.Table]:
     """Keys of an ancestor's documents; their signatures are computed anew from the text."""
     row = 0
-    columns = ["id", "content_hash", "semantic_score", "text"]
+    columns = ["id", "content_hash", QUALITY.name, "text"]
     with storage.open_input(uri) as f:
         for part in pq.ParquetFile(f).iter_batches(4096, columns=columns):
             n, text = part.num_rows, part.column("text")
@@ -71,7 +72,7 @@ def _ancestor_keys(number: int, uri: str, lang: str) -> Iterator[pa.Table]:
                     "id": part.column("id"),
                     "content_hash": part.column("content_hash"),
                     "passed": pa.array([True] * n),
-                    "score": pc.fill_null(part.column("semantic_score"), -1),
+                    "score": pc.fill_null(part.column(QUALITY.name), -1),
                     "length": pc.binary_length(text),
                     "bands": pa.ListArray.from_arrays(
                         pa.array(each * BANDS), pa.array(band.ravel())

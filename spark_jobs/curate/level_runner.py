@@ -9,18 +9,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.infra.configuration.setting_tree import values
-from headrace.infra.schemas import SCORED, VERDICT
+from headrace.infra.schemas import VERDICT, scored
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.utf8 import blank_slices
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Level, Texts
+from headrace.spark_jobs.levels.base import Level, Verdict
+from headrace.spark_jobs.levels.l1_format import FORMAT
+from headrace.spark_jobs.levels.l5_domain import DOMAIN
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import EN, OTHER, ZH, Texts
 
 UNKNOWN = "und"
 """Language of a record without usable text (ISO 639-2: undetermined)."""
 NO_DOMAIN = "none"
 """Domain of a record that has no score for any."""
+NO_TEXT, EMPTY = (f"{FORMAT.name}.{rule}" for rule in ("no_text", "empty"))
+"""Reasons of records without usable text."""
 
 
 def codes_of(lang: pa.Array) -> npt.NDArray[np.int8]:
@@ -36,64 +40,70 @@ def _usable(text: pa.Array) -> npt.NDArray[np.bool_]:
     return ~blank_slices(filled.data, filled.offsets[:-1], filled.offsets[1:])
 
 
-def level_settings(level: Level, settings: CurateSettings) -> Any:
-    """What a level is called with: its own part of the settings."""
-    own = getattr(settings, level.name)
-    if "languages" in level.settings.model_fields:
-        return level.settings(**{**values(own), "languages": settings.input.languages})
-    return own
-
-
 def decide(
     records: pa.Table,
     settings: CurateSettings,
     seed: int,
-    levels: tuple[Level, ...] = LEVELS,
+    levels: tuple[Level[Any], ...] = LEVELS,
 ) -> pa.Table:
-    """Columns SCORED and VERDICT of N records, in their order."""
+    """Columns of `scored(levels)` and VERDICT of N records, in their order."""
+    stored = scored(levels)
     n = records.num_rows
     if not n:
-        return pa.schema([*SCORED, *VERDICT]).empty_table()
+        return pa.schema([*stored, *VERDICT]).empty_table()
     text = records["text"].combine_chunks()
     usable = _usable(text)
     where = np.cumsum(usable) - 1
     spread = None if usable.all() else pa.array(where, mask=~usable)
 
-    def full(values: pa.Array) -> pa.Array:
+    def full(values: pa.Array[Any]) -> pa.Array[Any]:
         """Values of the usable records, null at the others."""
         return values if spread is None else values.take(spread)
 
     some = text if spread is None else text.filter(pa.array(usable))
     lang, lang_score, codes = language.identify(some, seed)
     texts = Texts(some, codes)
-    columns: dict[str, pa.Array] = {name: records[name] for name in records.column_names}
+    columns: dict[str, pa.Array[Any] | pa.ChunkedArray[Any]] = {
+        name: records[name] for name in records.column_names
+    }
     columns["lang"] = _plain_code(full(lang))
     columns["lang_score"] = full(lang_score)
     for level in levels:
-        scores = level.score(texts, level_settings(level, settings))
+        scores = level.score(texts, settings.of(level))
         columns |= {name: full(values) for name, values in scores.items()}
-    for field in SCORED:
+    for field in stored:
         if field.name not in columns:
             columns[field.name] = pa.nulls(n, field.type)
     columns["domain"] = _known_domain(columns["domain"], settings)
     table = pa.table(columns)
-    found = pa.nulls(n, pa.string())
-    reason, detail = found, found
+    place = reason = detail = pa.nulls(n, pa.string())
     for level in levels:
-        verdict = level.decide(table, level_settings(level, settings))
-        new = pc.and_(pc.is_null(found), pc.is_valid(verdict.reason))
-        found = pc.if_else(new, level.name, found)
+        verdict = level.decide(table, settings.of(level))
+        _check_reasons(level, verdict)
+        new = pc.and_(pc.is_null(place), pc.is_valid(verdict.reason))
+        place = pc.if_else(new, level.name, place)
         reason = pc.if_else(new, verdict.reason, reason)
         detail = pc.if_else(new, verdict.detail, detail)
     # Whatever the levels say, nothing without usable text may be kept.
-    left = pc.and_(pc.is_null(found), pa.array(~usable))
-    found = pc.if_else(left, "format", found)
-    reason = pc.if_else(left, "format.empty", reason)
-    out = {name: table[name].cast(SCORED.field(name).type) for name in SCORED.names}
+    left = pc.and_(pc.is_null(place), pa.array(~usable))
+    place = pc.if_else(left, FORMAT.name, place)
+    reason = pc.if_else(left, EMPTY, reason)
+    out = {name: table[name].cast(stored.field(name).type) for name in stored.names}
     return pa.table(
-        {**out, "level": found, "reason": reason, "detail": detail},
-        schema=pa.schema([*SCORED, *VERDICT]),
+        {**out, "level": place, "reason": reason, "detail": detail},
+        schema=pa.schema([*stored, *VERDICT]),
     ).combine_chunks()
+
+
+def _check_reasons(level: Level[Any], verdict: Verdict) -> None:
+    """Raise unless the level rejects by reasons that it declares.
+
+    Raises:
+        ValueError: by another one, which no reader of the ledger would know.
+    """
+    declared = {f"{level.name}.{rule}" for rule in level.reasons}
+    if unknown := {*pc.unique(verdict.reason.drop_null()).to_pylist()} - declared:
+        raise ValueError(f"level {level.name} doesn't declare its reason {min(unknown)}")
 
 
 def _plain_code(lang: pa.Array) -> pa.Array:
@@ -104,5 +114,5 @@ def _plain_code(lang: pa.Array) -> pa.Array:
 
 def _known_domain(domain: pa.Array, settings: CurateSettings) -> pa.Array:
     """Domains among the targets, `none` for all else: they become folder names."""
-    known = pc.is_in(domain, pa.array(sorted(settings.domain.targets), pa.string()))
+    known = pc.is_in(domain, pa.array(sorted(settings.of(DOMAIN).targets), pa.string()))
     return pc.if_else(known, domain, NO_DOMAIN)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import console, html, lineage, releases, storage
 from headrace.infra.files import walk
-from headrace.infra.schemas import LEDGER, LEVELS
+from headrace.infra.schemas import LEDGER
 from headrace.spark_jobs.curate import (
     input_checks,
     inventory_job,
@@ -26,6 +26,7 @@ from headrace.spark_jobs.curate import (
 from headrace.spark_jobs.curate.atomic import written
 from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.curate.release_writer import group_file, smallest, write_group
+from headrace.spark_jobs.levels import PLACES
 from headrace.spark_jobs.settings import CurateJob
 
 log = logging.getLogger(__name__)
@@ -150,10 +151,12 @@ def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
         repaired += some
         if how == "rejected":
             rejected[level] += n
+    if unknown := {*rejected} - {*PLACES}:
+        raise ValueError(f"{min(unknown)} rejects records but isn't one of LEVELS")
     return {
         "read": outcome.total(),
         "kept": outcome["kept"],
-        "rejected": {level: rejected[level] for level in LEVELS if rejected[level]},
+        "rejected": {place: rejected[place] for place in PLACES if rejected[place]},
         "unreadable": outcome["unreadable"],
         "repaired": repaired,
     }

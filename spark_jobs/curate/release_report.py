@@ -22,18 +22,13 @@ from headrace.infra.html import (
     table,
     tiles,
 )
-from headrace.infra.schemas import LEVELS
+from headrace.infra.level_facts import AFTER_LEVELS, Score
+from headrace.spark_jobs.levels import DRAWN, LEVELS, PLACES
 
 _SOURCES = 40
 """Lines of the table of inputs; of more files only the largest are shown."""
 _COMMON = 20
 """Least records of a language whose scores are drawn."""
-_TITLES = {
-    "lang_score": "Certainty of the language",
-    "semantic_score": "Semantics: how likely the text is sound",
-    "bias_score": "Bias: density of demeaning statements about groups",
-    "domain_score": "Domain: score of the best target",
-}
 
 Line = tuple[Any, ...]
 
@@ -105,6 +100,7 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     return out
 
 
+_, _CONTAMINATION = AFTER_LEVELS
 _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
@@ -120,7 +116,7 @@ def _levels(lines: Sequence[Line]) -> Section:
     colours = _colours(lines)
     langs = [lang for lang in colours if any(lang == key[1] for key in cells)]
     # Contamination is a level of its own only where it is looked for.
-    levels = [n for n in LEVELS if n != "contamination" or any(n == key[0] for key in cells)]
+    levels = [n for n in PLACES if n != _CONTAMINATION or any(n == key[0] for key in cells)]
     if not rejected:
         return Section("Rejected by level and language", paragraph("Nothing was rejected."))
 
@@ -148,21 +144,19 @@ def _reasons(lines: Sequence[Line]) -> Section:
         [level, reason, lang, n]
         for (level, reason, lang), n in sorted(
             _by(rejected, _LEVEL, _REASON, _LANG).items(),
-            key=lambda item: (LEVELS.index(item[0][0]), -item[1], item[0]),
+            key=lambda item: (PLACES.index(item[0][0]), -item[1], item[0]),
         )
     ]
     return Section("Reasons", table(["level", "reason", "language", "records"], rows))
 
 
-def _thresholds(config: Mapping[str, Any], score: str) -> dict[str, float]:
+def _thresholds(config: Mapping[str, Any], score: Score) -> dict[str, float]:
     """Named thresholds that apply to a score."""
-    if score == "semantic_score":
-        return {"threshold": config["semantics"]["threshold"]}
-    if score == "bias_score":
-        return {"threshold": config["bias"]["threshold"]}
-    if score == "domain_score":
-        return dict(config["domain"]["targets"])
-    return {}
+    level = next((level for level in LEVELS if score in level.columns), None)
+    if level is None or not score.threshold:
+        return {}
+    threshold = config[level.name][score.threshold]
+    return dict(threshold) if score.per else {score.threshold: threshold}
 
 
 def _scores(
@@ -171,8 +165,8 @@ def _scores(
     colours: Mapping[str, str],
 ) -> Section:
     parts: list[Markup] = []
-    for score, title in _TITLES.items():
-        mine = {lang: h for (name, lang), h in sorted(histograms.items()) if name == score}
+    for score in DRAWN:
+        mine = {lang: h for (name, lang), h in sorted(histograms.items()) if name == score.name}
         mine = {lang: h for lang, h in mine.items() if sum(h)}
         if not mine:
             continue
@@ -180,7 +174,7 @@ def _scores(
         common = [lang for lang in colours if sum(mine.get(lang, ())) >= _COMMON]
         shown = common[:4] or sorted(mine, key=lambda lang: -sum(mine[lang]))[:1]
 
-        def draw(axes: Any, score: str = score, mine: Any = mine, shown: Any = shown) -> None:
+        def draw(axes: Any, score: Score = score, mine: Any = mine, shown: Any = shown) -> None:
             for lang in shown:
                 share = np.array(mine[lang]) / sum(mine[lang])
                 edges = np.linspace(0, 1, len(share) + 1)
@@ -196,7 +190,10 @@ def _scores(
 
         said = _thresholds(config, score)
         caption = ", ".join(f"{k} {v:g}" for k, v in said.items())
-        parts += [heading(title), plot(draw, f"dashed: {caption}" if said else "", height=2.4)]
+        parts += [
+            heading(score.title),
+            plot(draw, f"dashed: {caption}" if said else "", height=2.4),
+        ]
     return Section("Scores", *parts)
 
 
@@ -210,7 +207,7 @@ def _examples(
     examples: Mapping[str, Sequence[Mapping[str, Any]]], totals: Mapping[str, int]
 ) -> Section:
     parts: list[Markup] = []
-    for level in LEVELS:
+    for level in PLACES:
         found = examples.get(level, [])
         if not found:
             continue

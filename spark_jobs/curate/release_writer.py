@@ -19,11 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import lineage, storage
-from headrace.infra.schemas import DOCUMENTS_FILE, REJECTED_FILE, UNREADABLE
+from headrace.infra.level_facts import Label
+from headrace.infra.schemas import UNREADABLE
 from headrace.spark_jobs.curate.atomic import written
 from headrace.spark_jobs.curate.dedup_job import UNIT_SHIFT, verdict_file
 from headrace.spark_jobs.curate.inventory_job import UNITS_A_GROUP
 from headrace.spark_jobs.curate.scan_job import RESULT, UnitFiles
+from headrace.spark_jobs.levels import DRAWN, LEVELS
+from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 
 ROW_GROUP_BYTES = 16 << 20
 """Rows of a folder are held until they are about this large."""
@@ -31,8 +34,6 @@ EXAMPLES = 10
 """Rejected records a level that the report shows."""
 EXAMPLE_CHARACTERS = 700
 BINS = 50
-HISTOGRAMS = ("lang_score", "semantic_score", "bias_score", "domain_score")
-"""Scores between 0 and 1 whose distribution the report shows."""
 
 
 def group_file(work: str, group: int) -> str:
@@ -71,7 +72,10 @@ class _Folder:
         self._out.close()
 
 
-_REPEATED = {"source", "lang", "domain", "fact_verdict", "reason", "error"}
+_REPEATED = {
+    *("source", "lang", "domain", "reason", "error"),
+    *(c.name for level in LEVELS for c in level.columns if isinstance(c, Label)),
+}
 
 
 class _Counts:
@@ -100,7 +104,7 @@ class _Counts:
             self.repaired[key] += row["repaired_sum"] or 0
         for lang in pc.unique(table["lang"]).to_pylist():
             some = table.filter(pc.equal(table["lang"], lang))
-            for name in HISTOGRAMS:
+            for name in (score.name for score in DRAWN):
                 values = some[name].drop_null().to_numpy()
                 found = np.histogram(np.clip(values, 0, 1), BINS, (0.0, 1.0))[0]
                 old = self.histograms.get((name, lang))
@@ -135,7 +139,6 @@ class _Counts:
 def _example(row: dict[str, Any]) -> dict[str, Any]:
     keys = (
         "id", "source", "position", "lang", "domain", "level", "reason", "detail", "content_hash",
-        "semantic_score", "bias_score", "domain_score", "fact_verdict",
     )  # fmt: skip
     return {k: row[k] for k in keys} | {"text": (row["text"] or "")[:EXAMPLE_CHARACTERS]}
 

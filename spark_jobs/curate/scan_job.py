@@ -22,18 +22,20 @@ import pyarrow.parquet as pq
 from headrace.infra import storage
 from headrace.infra.faults import during, naming
 from headrace.infra.files import walk
-from headrace.infra.schemas import SCORED, VERDICT
+from headrace.infra.schemas import VERDICT
 from headrace.spark_jobs.curate import inventory_job, parallel
 from headrace.spark_jobs.curate.atomic import written
 from headrace.spark_jobs.curate.input_checks import LOST_NAMED, check_readable, check_usable
 from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile, Inventory
-from headrace.spark_jobs.curate.level_runner import codes_of, decide
+from headrace.spark_jobs.curate.level_runner import EMPTY, NO_TEXT, codes_of, decide
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
 from headrace.spark_jobs.reading import reader
 from headrace.spark_jobs.reading.records import LOST, RECORD, Window
+from headrace.spark_jobs.release_columns import SCORED
 from headrace.spark_jobs.settings import CurateJob
+from headrace.spark_jobs.texts import Texts
 
 RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
 """A record after the scan: all scores, the level that rejects it (null where none does), and how
@@ -114,7 +116,7 @@ def _keys(table: pa.Table, first: int, sign: bool) -> pa.Table:
             "id": table["id"],
             "content_hash": table["content_hash"],
             "passed": passed,
-            "score": pc.fill_null(table["semantic_score"], -1),
+            "score": pc.fill_null(table[QUALITY.name], -1),
             "length": pc.fill_null(pc.binary_length(table["text"]), 0),
             "bands": bands,
             "signature": packed,
@@ -197,7 +199,7 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
 
 def usable(table: pa.Table) -> int:
     """How many records of RESULT have text that the levels can judge."""
-    without = pc.is_in(table["reason"], pa.array(["format.no_text", "format.empty"]))
+    without = pc.is_in(table["reason"], pa.array([NO_TEXT, EMPTY]))
     return int(table.num_rows - (pc.sum(without).as_py() or 0))
 
 

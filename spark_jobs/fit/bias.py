@@ -53,8 +53,8 @@ from headrace.infra.lineage import is_heldout
 from headrace.spark_jobs.fit.corpora import PLAIN, content_key, excluded, passages
 from headrace.spark_jobs.kernels.groups import PLACEHOLDER, sentences
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
-from headrace.spark_jobs.levels.l4_bias import DATA, document_scores, lexicon
+from headrace.spark_jobs.levels.bias_density import DATA, document_scores, lexicon
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 log = logging.getLogger(__name__)
 

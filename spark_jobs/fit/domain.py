@@ -29,7 +29,9 @@ from headrace.spark_jobs.fit.logistic import calibrated, fit, quantile
 from headrace.spark_jobs.fit.seeds import SEEDS
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels import base
-from headrace.spark_jobs.levels.l5_domain import DOMAINS, DomainModel, lifted
+from headrace.spark_jobs.levels.domain_model import DomainModel, lifted
+from headrace.spark_jobs.levels.l5_domain import DOMAINS
+from headrace.spark_jobs.texts import Texts
 
 Floats = npt.NDArray[np.float32]
 Key = tuple[str, str, str]
@@ -129,7 +131,7 @@ def _fit(rows: list[str], y: Floats, w: Floats) -> LinearModel:
 
 
 def _margins(model: LinearModel, rows: list[str]) -> Floats:
-    texts = base.Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
+    texts = Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
     return model.margins(texts.data, texts.offsets[:-1], texts.offsets[1:])
 
 
@@ -210,7 +212,7 @@ def calibration(left: list[LeftOut], y: Floats, w: Floats) -> tuple[Floats, Floa
 
 def sizes(rows: list[str]) -> npt.NDArray[np.int64]:
     """(N,) n-grams of each text."""
-    texts = base.Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
+    texts = Texts(pa.array(rows, pa.string()), np.zeros(len(rows), np.int8))
     indptr, _ = buckets(NGRAMS, texts.data, texts.offsets[:-1], texts.offsets[1:])
     return np.diff(indptr)
 

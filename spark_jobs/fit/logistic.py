@@ -13,7 +13,7 @@ import pyarrow as pa
 from numba import njit
 
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 Floats = npt.NDArray[np.float32]
 

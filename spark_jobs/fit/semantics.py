@@ -29,7 +29,9 @@ from headrace.spark_jobs.fit.corpora import PLAIN, Passage, arguments, excluded,
 from headrace.spark_jobs.fit.logistic import descend, quantile
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.levels import base
-from headrace.spark_jobs.levels.l2_semantics import HAN_SHARE, PIVOT, Fluency, features
+from headrace.spark_jobs.levels.l2_semantics import PIVOT
+from headrace.spark_jobs.levels.semantics_model import HAN_SHARE, Fluency, features
+from headrace.spark_jobs.texts import Texts
 
 MODEL = Path(base.__file__).with_name("data") / "l2_semantics.npz"
 FOLDS = 4
@@ -151,7 +153,7 @@ class Ids:
     """Bucket ids of the pieces by family, to fit on and to measure any choice of them."""
 
     def __init__(self, text: list[str]) -> None:
-        held = base.Texts(pa.array(text, pa.string()), np.zeros(len(text), np.int8))
+        held = Texts(pa.array(text, pa.string()), np.zeros(len(text), np.int8))
         starts, ends = held.offsets[:-1], held.offsets[1:]
         indptr, ids = fluency.buckets(held.data, starts, ends)
         self.families: list[tuple[Ints, npt.NDArray[np.int32]]] = []

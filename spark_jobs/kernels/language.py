@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from headrace.spark_jobs.kernels import scripts
 from headrace.spark_jobs.language_codes import LANGUAGES, SAME
-from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Texts
+from headrace.spark_jobs.texts import EN, OTHER, ZH, Texts
 
 UNKNOWN = "und"
 """ISO 639-2 code of a text without letters, or that nothing recognises."""

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from headrace.spark_jobs.kernels.utf8 import character
-
-if TYPE_CHECKING:  # at run time the package of levels imports this module
-    from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from headrace.spark_jobs.levels.base import ZH, Texts
+from headrace.spark_jobs.texts import ZH, Texts
 
 BINS = 128
 """Values of a signature: the standard error of an estimate is at most 0.045."""

@@ -1,93 +1,56 @@
-"""The contract of a level: it fills score columns, then an expression over them decides.
+"""The contract of a level: it fills the columns that it declares, then decides from them.
 
 Scores are stored for every record with usable text, whichever level rejects it; the threshold is
-applied last, so that a release can be made anew from stored scores.
+applied last, so that a release can be made again from stored scores.
+
+A level's module is imported wherever settings are read. So it imports NumPy, Arrow and kernels
+inside its functions: a mistake in a setting is reported before anything slow is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from headrace.infra.configuration.settings import Settings
-from headrace.spark_jobs.kernels.folding import Table
+from headrace.infra.level_facts import LevelFacts
 
-OTHER, ZH, EN = 0, 1, 2
-"""Codes of `Texts.lang`."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
+    from headrace.spark_jobs.texts import Texts
 
-@cache
-def folding() -> Table:
-    """The table of traditional and simplified characters."""
-    return Table.load(Path(__file__).with_name("data") / "folding.json")
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A batch of N usable texts as Arrow holds them: kernels read the two buffers, no objects."""
-
-    text: pa.Array
-    """pa.string() of length N without nulls."""
-    lang: npt.NDArray[np.int8]
-    """(N,) language codes: OTHER, ZH or EN."""
-
-    @cached_property
-    def data(self) -> npt.NDArray[np.uint8]:
-        """UTF-8 bytes of all texts, one after another."""
-        buffer = self.text.buffers()[2]
-        if buffer is None or buffer.size == 0:
-            return np.zeros(1, np.uint8)
-        return np.frombuffer(buffer, np.uint8)
-
-    @cached_property
-    def folded(self) -> npt.NDArray[np.uint8]:
-        """`data` with traditional characters of Chinese texts as simplified ones.
-
-        Same length, same offsets. What judges words and wording reads this; what judges bytes or
-        quotes a text reads `data`.
-        """
-        return folding().fold(self.data, self.offsets, self.lang == ZH)
-
-    @cached_property
-    def offsets(self) -> npt.NDArray[np.int64]:
-        """(N + 1,) where each text begins and ends in `data`."""
-        raw = np.frombuffer(self.text.buffers()[1], np.int32)
-        at = self.text.offset
-        return raw[at : at + len(self.text) + 1].astype(np.int64)
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Who is rejected, and why; both arrays have a row a record."""
+    """Who is rejected, and why; both arrays have one row per record."""
 
-    reason: pa.Array
-    """pa.string(): `<level>.<rule>`, null where the record passes."""
-    detail: pa.Array
-    """pa.string(): what was seen, for a person to read; null where it passes."""
+    reason: pa.StringArray
+    """`<level>.<rule>`, null where the record passes."""
+    detail: pa.StringArray
+    """What was seen, for a person to read; null where the record passes."""
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(LevelFacts, Generic[S]):
     """One level. `score` sees usable texts only; `decide` sees every record of the batch."""
 
-    number: int
-    name: str
-    settings: type[Settings]
-    score: Callable[[Texts, Any], dict[str, pa.Array]]
-    """Score columns of infra.schemas.SCORED that this level fills, and private ones (a name that
-    begins with `_`) that `decide` needs; each of length N."""
-    decide: Callable[[pa.Table, Any], Verdict]
+    settings: type[S]
+    """What it is called with. A field `languages` receives the languages that are kept."""
+    score: Callable[[Texts, S], dict[str, pa.Array[Any]]]
+    """The declared columns and private ones that `decide` needs, each of length N."""
+    decide: Callable[[pa.Table, S], Verdict]
     """From a table with all columns (null scores where the text is not usable) to a verdict."""
+    section: type[Settings] | None = None
+    """The part of `settings` that a user sets; None: all of it."""
 
 
 def passed(n: int) -> Verdict:
     """A verdict that lets all `n` records pass."""
+    import pyarrow as pa
+
     nothing = pa.nulls(n, pa.string())
     return Verdict(nothing, nothing)

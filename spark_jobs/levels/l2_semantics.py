@@ -1,11 +1,12 @@
-"""Scores whether a text runs as language does: 1 sound, 0 shuffled, garbled or one piece repeated.
+"""Level 2: scores whether a text runs as language does.
 
-The lowest of four parts is the score. Lost order, lost letters, noise: a mix each of learned
-weights of neighbouring characters, words, word classes and letters (kernels/fluency.py).
-Repetition: the share of stretches of 8 words (Chinese: characters) that came before. Scores are
-scaled so that .7 is where about 2 % of sound text of sources not fitted on falls below, every
-source weighing the same, and .1 % of short text, of which a few n-grams say little. The order of
-whole sentences is beyond this level, and so is whether a statement is true (level 3).
+1 is sound; 0 is shuffled, garbled or one piece repeated. The lowest of four parts is the score.
+Lost order, lost letters, noise: a mix each of learned weights of neighboring characters, words,
+word classes and letters (kernels/fluency.py). Repetition: the share of stretches of 8 words
+(Chinese: characters) that came before. Scores are scaled so that .7 is where about 2 % of sound
+text of sources not fitted on falls below, every source weighing the same, and .1 % of short text,
+of which a few n-grams say little. The order of whole sentences is beyond this level, and so is
+whether a statement is true (level 3).
 
 Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.semantics`
 (data/l2_semantics.md says from what).
@@ -13,129 +14,57 @@ Weights: data/l2_semantics.npz, made by `python -m headrace.spark_jobs.fit.seman
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic import Field
 
-from headrace.spark_jobs.kernels import fluency
-from headrace.spark_jobs.kernels.linear import Bytes, Ints
-from headrace.spark_jobs.level_settings import PIVOT as PIVOT
-from headrace.spark_jobs.level_settings import SemanticsSettings as SemanticsSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+from headrace.infra.configuration.settings import Settings
+from headrace.infra.level_facts import Score
+from headrace.spark_jobs.levels.base import Level, Verdict
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-_LOGIT = float(np.log(PIVOT / (1 - PIVOT)))
-REPEATED = "_semantics_repeated"
-"""Private column: share of repeated stretches where they decide the score, else 0."""
+    from headrace.spark_jobs.texts import Texts
+
+PIVOT = 0.7
+"""The semantic score of the calibrated point."""
 
 
-def features(sums: Ints, found: Ints, scale: Floats, bias: Floats) -> tuple[Floats, Floats]:
-    """What fluency is computed from: (N, 6) means weighted by script, and (N,) sizes.
+class SemanticsSettings(Settings):
+    """What level 2 lets pass."""
 
-    Columns: n-grams and single characters of Chinese times its share h, h, words and letters of
-    Latin script times 1 - h, and 1. The size is in Chinese characters; four letter n-grams count
-    as one.
-    """
-    mean = np.where(found > 0, sums / np.maximum(found, 1) * scale + bias, 0.0)
-    han, latin = found[:, fluency.SINGLE], found[:, fluency.LETTERS] / 4
-    size = han + latin
-    h = han / np.maximum(size, 1)
-    left = [mean[:, c] * h for c in (fluency.HAN, fluency.SINGLE)]
-    right = [mean[:, c] * (1 - h) for c in (fluency.WORDS, fluency.LETTERS)]
-    return np.column_stack([*left, h, *right, np.ones_like(h)]), size
+    threshold: float = Field(default=PIVOT, ge=0, le=1)
+    """Smallest semantic score that is kept."""
 
 
-HAN_SHARE = 2
-"""Column of `features` that holds h."""
+SCORE = Score(
+    "semantic_score",
+    title="Semantics: how likely the text is sound",
+    meaning="semantic score (level 2)",
+    threshold="threshold",
+)
 
 
-@dataclass(frozen=True)
-class Fluency:
-    """The fitted model of this level."""
+def score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array[Any]]:
+    """The semantic score, and which share of the text is repeated where that decides it."""
+    from headrace.spark_jobs.levels import semantics_model
 
-    weights: npt.NDArray[np.int8]
-    """(SIZE,) n-gram weights."""
-    scale: Floats
-    """(FAMILIES,) size of a unit of weight."""
-    bias: Floats
-    """(FAMILIES,) log-odds of a mean of 0."""
-    mix: Floats
-    """(heads, 6) coefficients of `features`: a head for lost order, lost letters, noise each."""
-    bound: Floats
-    """(heads, 2, 2, knots): head; Latin, Chinese; log size and the calibrated point there."""
-    repeated: float
-    """Share of repeated stretches at the calibrated point."""
-
-    @classmethod
-    def load(cls, path: Path) -> Fluency:
-        """The model in an .npz file that `save` wrote."""
-        with np.load(path, allow_pickle=False) as f:
-            return cls(
-                np.ascontiguousarray(f["weights"]),
-                f["scale"],
-                f["bias"],
-                f["mix"],
-                f["bound"],
-                float(f["repeated"]),
-            )
-
-    def save(self, path: Path) -> None:
-        """Write the model as .npz without objects."""
-        np.savez_compressed(path, **vars(self))
-
-    def parts(self, data: Bytes, starts: Ints, ends: Ints) -> tuple[Floats, Floats, Floats]:
-        """Of every span: log-odds of fluency and of repetition, .7 at PIVOT, and repeated share."""
-        sums, found, repeated = fluency.measure(data, starts, ends, self.weights)
-        x, size = features(sums, found, self.scale, self.bias)
-        h = x[:, HAN_SHARE]
-        log_size = np.log(np.maximum(size, 1))
-        fluent = np.full(size.size, np.inf)
-        for mix, bound in zip(self.mix, self.bound, strict=True):
-            latin, chinese = (np.interp(log_size, *side) for side in bound)
-            fluent = np.minimum(fluent, x @ mix - h * chinese - (1 - h) * latin)
-        # Without a letter there is nothing to judge: level 1 has its say on such text.
-        fluent = np.where(size > 0, fluent, 0.5)
-        return _LOGIT + fluent, _LOGIT + 14 * (self.repeated - repeated), repeated
+    return semantics_model.score(texts, settings)
 
 
-@cache
-def _model() -> Fluency:
-    return Fluency.load(Path(__file__).with_name("data") / "l2_semantics.npz")
+def decide(records: pa.Table, settings: SemanticsSettings) -> Verdict:
+    """Reject below the threshold."""
+    from headrace.spark_jobs.levels import semantics_model
 
-
-def _score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array]:
-    fluent, once, repeated = _model().parts(texts.folded, texts.offsets[:-1], texts.offsets[1:])
-    margin = np.clip(np.minimum(fluent, once), -30, 30)
-    return {
-        "semantic_score": pa.array((1 / (1 + np.exp(-margin))).astype(np.float32)),
-        REPEATED: pa.array(np.where(once < fluent, repeated, 0.0).astype(np.float32)),
-    }
-
-
-def _decide(records: pa.Table, settings: SemanticsSettings) -> Verdict:
-    score = records["semantic_score"].combine_chunks()
-    low = pc.fill_null(pc.less(score, pa.scalar(settings.threshold, pa.float32())), False)
-    repeated = pa.nulls(len(records), pa.float32())
-    if REPEATED in records.column_names:  # not stored: a replay knows the score alone
-        repeated = records[REPEATED].combine_chunks()
-    repeated = pc.fill_null(repeated, 0.0)
-    often = pc.greater(repeated, 0.0)
-    why = pc.if_else(often, "semantics.repeated", "semantics.incoherent")
-    share = pc.cast(pc.round(pc.multiply(repeated, 100.0), 0), pa.int32())
-    said = pc.binary_join_element_wise("score", pc.cast(pc.round(score, 3), pa.string()), " ")
-    more = pc.binary_join_element_wise(said, ", ", pc.cast(share, pa.string()), " % repeated", "")
-    nothing = pa.scalar(None, pa.string())
-    return Verdict(
-        pc.if_else(low, why, nothing), pc.if_else(low, pc.if_else(often, more, said), nothing)
-    )
+    return semantics_model.decide(records, settings)
 
 
 SEMANTICS = Level(
-    number=2, name="semantics", settings=SemanticsSettings, score=_score, decide=_decide
+    name="semantics",
+    columns=(SCORE,),
+    reasons=("incoherent", "repeated"),
+    settings=SemanticsSettings,
+    score=score,
+    decide=decide,
 )

@@ -5,129 +5,64 @@ all passed, else unverified (most are). An automaton finds where something may s
 checked; only there the rules of `headrace.spark_jobs.facts` look. They are made for precision: a
 refutation rejects, so what could be read in another way is left alone, and so is what a text
 quotes, denies, tells or tries out (`facts.context`). One refutation rejects a text of up to
-PER_CHARACTERS; a longer one needs one for each PER_CHARACTERS begun, so that a slip doesn't reject
-a book. docs/levels/l3_facts.md has coverage, precision and what each rule reads.
+`fact_findings.PER_CHARACTERS`; a longer one needs one for each PER_CHARACTERS begun, so that a slip
+doesn't reject a book. docs/levels/l3_facts.md has coverage, precision and what each rule reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from headrace.infra.configuration.settings import Settings
+from headrace.infra.level_facts import Count, Label
+from headrace.spark_jobs.levels.base import Level, Verdict
 
-from headrace.spark_jobs.facts import (
-    arithmetic,
-    chronology,
-    context,
-    dates,
-    growth,
-    identifiers,
-    ranges,
-    relations,
-    sums,
-    units,
-)
-from headrace.spark_jobs.facts.finding import Finding
-from headrace.spark_jobs.kernels.anchors import Anchors
-from headrace.spark_jobs.level_settings import FactsSettings as FactsSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-RULES = (
-    *dates.RULES,
-    *growth.RULES,
-    *arithmetic.RULES,
-    *sums.RULES,
-    *ranges.RULES,
-    *units.RULES,
-    *identifiers.RULES,
-    *chronology.RULES,
-    *relations.RULES,
-)
-"""All checks. Where several refute a document, the first of them is the reason."""
+    from headrace.spark_jobs.texts import Texts
 
-PER_CHARACTERS = 5_000
-"""Characters of text, begun ones included, for which there must be one refuted statement."""
 SUPPORTED, REFUTED, UNVERIFIED = "supported", "refuted", "unverified"
 
 
-_SPACES = {0xA0: " ", 0x2009: " ", 0x202F: " "}
-"""Typographic spaces between a number and its unit, read as plain ones."""
+class FactsSettings(Settings):
+    """What level 3 does with its verdicts."""
+
+    enabled: bool = True
+    """Whether refuted documents are rejected; verdicts are stored in any case."""
 
 
-@cache
-def _anchors() -> Anchors:
-    return Anchors([rule.search for rule in RULES])
+def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array[Any]]:
+    """The verdict, how many checks applied, and what was refuted."""
+    from headrace.spark_jobs.levels import fact_findings
+
+    return fact_findings.score(texts, settings)
 
 
-def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
-    """What every check that applied found: text, index of its rule, window, finding.
+def decide(records: pa.Table, settings: FactsSettings) -> Verdict:
+    """Reject what is refuted, unless the level is switched off."""
+    from headrace.spark_jobs.levels import fact_findings
 
-    What a rule refutes but the text doesn't claim itself is left out.
-    """
-    data = texts.folded
-    for text, number, start, stop in _anchors().find(data, texts.offsets).tolist():
-        # A window may cut a character at its ends; what is left of it is dropped.
-        while start < stop and data[start] & 0xC0 == 0x80:
-            start += 1
-        shown = data[start:stop].tobytes().decode("utf-8", "ignore")
-        window = shown.translate(_SPACES)
-        for finding in RULES[number].check(window):
-            at = start + len(shown[: finding.at].encode())
-            if finding.supported or _claimed(texts, text, at, finding.says, RULES[number].name):
-                yield text, number, window, finding
+    return fact_findings.decide(records, settings)
 
 
-def _claimed(texts: Texts, text: int, at: int, says: str, rule: str) -> bool:
-    """Whether a text itself claims what it says from byte `at` on, by what stands round it."""
-    first, last = texts.offsets[text : text + 2].tolist()
-    reach = 4 * context.REACH  # bytes of as many characters, at most
-    before, after = (
-        texts.folded[a:b].tobytes().decode("utf-8", "ignore").translate(_SPACES)
-        for a, b in ((max(first, at - reach), at), (at, min(last, at + reach)))
-    )
-    before = before[-context.REACH :]
-    stop = len(before) + len(says)
-    around = before + after[: len(says) + context.REACH]
-    return context.claimed(around, len(before), stop, rule)
-
-
-def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array]:
-    """Columns `fact_verdict`, `fact_checks` (how many checks applied), and what was refuted."""
-    del settings  # verdicts are stored whether they reject or not
-    n = len(texts.text)
-    checks = np.zeros(n, np.int32)
-    refuted: dict[int, dict[str, int]] = {}
-    for text, number, _, finding in findings(texts):
-        checks[text] += 1
-        if not finding.supported:
-            # Windows overlap, and a text may say the same twice: a statement counts once.
-            refuted.setdefault(text, {}).setdefault(finding.detail, number)
-    rule = np.full(n, None, dtype=object)
-    detail = np.full(n, None, dtype=object)
-    verdict = np.where(checks > 0, SUPPORTED, UNVERIFIED).astype(object)
-    for text, wrong in refuted.items():
-        if len(wrong) * PER_CHARACTERS < len(texts.text[text].as_py()):
-            verdict[text] = UNVERIFIED
-            continue
-        says, number = min(wrong.items(), key=lambda x: x[1])
-        verdict[text], rule[text], detail[text] = REFUTED, RULES[number].name, says
-    return {
-        "fact_verdict": pa.array(verdict, pa.string()),
-        "fact_checks": pa.array(checks),
-        "_fact_rule": pa.array(rule, pa.string()),
-        "_fact_detail": pa.array(detail, pa.string()),
-    }
-
-
-def decide(table: pa.Table, settings: FactsSettings) -> Verdict:
-    """Rejects what is refuted, unless the level is switched off."""
-    if not settings.enabled:
-        return passed(table.num_rows)
-    reason = pc.binary_join_element_wise("facts", table["_fact_rule"], ".")
-    return Verdict(reason.combine_chunks(), table["_fact_detail"].combine_chunks())
-
-
-FACTS = Level(3, "facts", FactsSettings, score, decide)
+FACTS = Level(
+    name="facts",
+    columns=(
+        Label(
+            "fact_verdict",
+            values=(SUPPORTED, UNVERIFIED, REFUTED),
+            rejected=(REFUTED,),
+            switch="enabled",
+        ),
+        Count("fact_checks"),
+    ),
+    reasons=(
+        "age", "capital", "chronology", "clock", "continent", "conversion", "coordinates",
+        "currency", "date_impossible", "day_impossible", "direction", "element", "equation",
+        "identifier", "percentage", "proportion", "share", "span", "sum", "temperature", "weekday",
+    ),
+    settings=FactsSettings,
+    score=score,
+    decide=decide,
+)  # fmt: skip

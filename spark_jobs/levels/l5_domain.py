@@ -1,6 +1,6 @@
-"""Says which domains a text reaches: general, legal, medical, financial, or none.
+"""Level 5: says which domains a text reaches: general, legal, medical, financial, or none.
 
-A hashed logistic model over n-grams of words and Chinese characters has one output a domain, each
+A hashed logistic model over n-grams of words and Chinese characters has one output per domain, each
 a score in [0, 1] of its own: a text can reach several, or none (chat, reviews, code). The text is
 kept where at least one target's threshold is reached, and assigned to the best of those reached;
 where none is, `domain` names the best of all targets.
@@ -16,93 +16,78 @@ says from what).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+import difflib
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+from pydantic import field_validator
 
-from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel, probabilities
-from headrace.spark_jobs.level_settings import DOMAINS as DOMAINS
-from headrace.spark_jobs.level_settings import DomainSettings as DomainSettings
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict
+from headrace.infra.configuration.setting_faults import SettingError
+from headrace.infra.configuration.settings import Settings
+from headrace.infra.level_facts import Score
+from headrace.spark_jobs.levels.base import Level, Verdict
 
-GENERAL = DOMAINS.index("general")
+if TYPE_CHECKING:
+    import pyarrow as pa
 
+    from headrace.spark_jobs.texts import Texts
 
-def lifted(
-    margins: npt.NDArray[np.float32], counts: Ints, lift: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
-    """`margins` (N, 4) with general lifted toward 0 where `counts` (N,) of n-grams are few."""
-    general = margins[:, GENERAL]
-    thin = np.interp(np.log(np.maximum(counts, 1)), lift[0], lift[1], right=0.0)
-    least = np.minimum(general + thin, 0.0)
-    out = margins.copy()
-    out[:, GENERAL] = np.maximum(general, least)
-    return out
+DOMAINS = ("general", "legal", "medical", "financial")
+"""Domains that have a model."""
 
 
-@dataclass(frozen=True)
-class DomainModel:
-    """The fitted model of this level."""
+class DomainSettings(Settings):
+    """Which domains are wanted."""
 
-    linear: LinearModel
-    """One output per domain, calibrated so that .5 is the even point."""
-    lift: npt.NDArray[np.float64]
-    """(2, knots): log of the number of n-grams, rising; log-odds by which general is lifted there,
-    never rising. Beyond the last knot there is no lift."""
+    targets: dict[str, float] = dict.fromkeys(DOMAINS, 0.5)
+    """Domain -> score in [0, 1] from which a text belongs to it."""
 
+    @field_validator("targets")
     @classmethod
-    def load(cls, path: Path) -> DomainModel:
-        """The model in an .npz file that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            return cls(LinearModel.load(path), file["lift"])
-
-    def save(self, path: Path) -> None:
-        """Write the model as .npz without objects."""
-        self.linear.save(path, lift=self.lift)
-
-    def scores(self, data: Bytes, starts: Ints, ends: Ints) -> npt.NDArray[np.float32]:
-        """(N, 4) scores in [0, 1] of the spans data[starts[i]:ends[i]]."""
-        margins, counts = self.linear.counted(data, starts, ends)
-        return probabilities(lifted(margins, counts, self.lift))
-
-
-@cache
-def _model() -> DomainModel:
-    return DomainModel.load(Path(__file__).with_name("data") / "l5_domain.npz")
+    def _known(cls, targets: dict[str, float]) -> dict[str, float]:
+        for name, threshold in targets.items():
+            if name not in DOMAINS:
+                near = difflib.get_close_matches(name.lower(), DOMAINS, 1, 0.5)
+                raise SettingError(
+                    f"no model for domain {name!r}; known: {', '.join(DOMAINS)}",
+                    f"did you mean {near[0]}?" if near else "take one of those that are known",
+                )
+            if not 0 <= threshold <= 1:
+                raise SettingError(f"threshold of {name} is {threshold}", "give 0 to 1")
+        if not targets:
+            raise SettingError(
+                "no target: nothing could be kept", f"give some of {', '.join(DOMAINS)}"
+            )
+        return targets
 
 
-def _score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array]:
-    names = [d for d in DOMAINS if d in settings.targets]
-    every = _model().scores(texts.folded, texts.offsets[:-1], texts.offsets[1:])
-    scores = every[:, [DOMAINS.index(d) for d in names]]
-    wanted = np.array([settings.targets[d] for d in names], np.float32)
-    # Those that reach their threshold come before all that don't; the sooner named wins a tie.
-    best = np.argmax(scores + 2 * (scores >= wanted), axis=1)
-    return {
-        "domain": pa.array(names, pa.string()).take(pa.array(best)),
-        "domain_score": pa.array(scores[np.arange(len(best)), best], pa.float32()),
-    }
+def score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array[Any]]:
+    """The best of the target domains, and its score."""
+    from headrace.spark_jobs.levels import domain_model
+
+    return domain_model.score(texts, settings)
 
 
-def _decide(records: pa.Table, settings: DomainSettings) -> Verdict:
-    domain = records["domain"].combine_chunks()
-    score = records["domain_score"].combine_chunks()
-    reached = pa.array(np.zeros(len(records), bool))
-    for name, threshold in settings.targets.items():
-        enough = pc.greater_equal(score, pa.scalar(threshold, pa.float32()))
-        reached = pc.or_(reached, pc.and_(pc.equal(domain, name), enough))
-    missed = pc.fill_null(pc.invert(reached), False)
-    nothing = pa.scalar(None, pa.string())
-    shown = pc.cast(pc.round(score, 3), pa.string())
-    said = pc.binary_join_element_wise(pc.binary_join_element_wise("best", domain, " "), shown, " ")
-    return Verdict(
-        pc.if_else(missed, pa.scalar("domain.none"), nothing), pc.if_else(missed, said, nothing)
-    )
+def decide(records: pa.Table, settings: DomainSettings) -> Verdict:
+    """Reject what reaches no target's threshold."""
+    from headrace.spark_jobs.levels import domain_model
+
+    return domain_model.decide(records, settings)
 
 
-DOMAIN = Level(number=5, name="domain", settings=DomainSettings, score=_score, decide=_decide)
+DOMAIN = Level(
+    name="domain",
+    # The domain itself is a column of every record: a release is divided by it.
+    columns=(
+        Score(
+            "domain_score",
+            title="Domain: score of the best target",
+            meaning="score of the best domain (level 5)",
+            threshold="targets",
+            per="domain",
+        ),
+    ),
+    reasons=("none",),
+    settings=DomainSettings,
+    score=score,
+    decide=decide,
+)

@@ -15,6 +15,7 @@ from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import inventory_job, release_job, steps
 from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.curate.release_job import Draft
+from headrace.spark_jobs.levels import LEVELS
 from headrace.spark_jobs.settings import CurateJob as CurateJob
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
@@ -138,7 +139,7 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     """
     from headrace.expectations.release import validate
 
-    held = validate(draft.release, totals=draft.totals, config=job.settings.model_dump())
+    held = validate(draft.release, LEVELS, totals=draft.totals, config=job.settings.model_dump())
     refuse_failed(held, draft.release, SEE)
 
 
@@ -163,7 +164,7 @@ def validate_finished(folder: str) -> dict[str, Any]:
         raise ValidationError(
             f"{folder}: {wrong[0]}{more}", "the same `headrace curate` writes it again"
         )
-    held = validate(folder, write=False)
+    held = validate(folder, LEVELS, write=False)
     refuse_failed(held, folder, SEE)
     return {
         "release": folder,

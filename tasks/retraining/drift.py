@@ -18,11 +18,13 @@ from headrace.expectations.drift import DriftSettings, DriftVerdict, Reference
 from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, ValidationError
+from headrace.infra.level_facts import scores
 from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import inventory_job, scan_job
-from headrace.spark_jobs.settings import CurateSettings, Source
+from headrace.spark_jobs.levels import LEVELS
+from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.corpus.curation import release_of
@@ -34,9 +36,9 @@ from headrace.tasks.retraining.windows import verdict_on, window_sources
 from headrace.tasks.task import once, run_folder, step
 
 _PLACE = ("source", "position")
+_WATCHED = tuple(score for score in scores(LEVELS) if score.watched)
 _COLUMNS = (
-    "text", "semantic_score", "bias_score", "domain_score", "content_hash", *_PLACE, CREATED,
-    "metadata",
+    "text", *(score.name for score in _WATCHED), "content_hash", *_PLACE, CREATED, "metadata",
 )  # fmt: skip
 logger = logging.getLogger(__name__)
 
@@ -154,7 +156,7 @@ def _judge(
 
 def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any]:
     report = folder / "report.html"
-    storage.write_bytes(report, drift_report.render(verdict, window).encode())
+    storage.write_bytes(report, drift_report.render(verdict, window, _WATCHED).encode())
     nearest = verdict.nearest
     return {
         "drift": verdict.drift,
@@ -162,7 +164,7 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any
         "effect": verdict.effect,
         "drifted": list(verdict.drifted),
         "report": str(report),
-        "sections": drift_report.dump_sections(verdict, str(folder / "sections.json")),
+        "sections": drift_report.dump_sections(verdict, str(folder / "sections.json"), _WATCHED),
         "tests": [asdict(t) for t in nearest.tests],
         "references": [c.to_dict() for c in verdict.comparisons],
         "without_loss": verdict.without_loss,
@@ -191,7 +193,12 @@ def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared
     job = release_of(sources, str(home().root / "windows"), curate, shared)
     inventory = inventory_job.take(job)
     name = ", ".join(s.identity or s.uri for s in sources)
-    return _Side(name, inventory.release_id, lambda: _grouped(scan_job.scan_here(job)))
+    return _Side(name, inventory.release_id, lambda: _scanned(job))
+
+
+def _scanned(job: CurateJob) -> pa.Table:
+    """The records of raw text, with the columns that a release gives."""
+    return _grouped(scan_job.scan_here(job).select([*_COLUMNS, "lang", "domain"]))
 
 
 def _of_release(release: str) -> pa.Table:

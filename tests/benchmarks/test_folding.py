@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.spark_jobs.curate.level_runner import decide
-from headrace.spark_jobs.levels.base import ZH, Texts
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import ZH, Texts
 
 pytestmark = pytest.mark.bench
 ROWS = 1000

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.spark_jobs.kernels.language import identify
-from headrace.spark_jobs.levels import l1_format, l3_facts
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.levels import fact_findings, l1_format, l3_facts
+from headrace.spark_jobs.texts import Texts
 
 pytestmark = pytest.mark.bench
 ROWS = 6000
@@ -119,11 +119,11 @@ def test_level_3_coverage_precision_and_recall() -> None:
         print(f"facts {name:36} {dict(here)} {speed(text, took)}")
         for detail in scores["_fact_detail"].drop_null().to_pylist():
             print(f"    {detail}")
-        for _, number, window, finding in l3_facts.findings(texts):
-            wrong = _slip(l3_facts.RULES[number].name, finding.says)
+        for _, number, window, finding in fact_findings.findings(texts):
+            wrong = _slip(fact_findings.RULES[number].name, finding.says)
             if finding.supported and finding.says in window and wrong != finding.says:
-                again = l3_facts.RULES[number].check(window.replace(finding.says, wrong))
-                seeded[l3_facts.RULES[number].name].append(any(not f.supported for f in again))
+                again = fact_findings.RULES[number].check(window.replace(finding.says, wrong))
+                seeded[fact_findings.RULES[number].name].append(any(not f.supported for f in again))
     for lang, counts in verdicts.items():
         n = counts.total()
         print(

@@ -22,9 +22,9 @@ import pytest
 
 from headrace.spark_jobs.fit import damage
 from headrace.spark_jobs.fit.corpora import SETS
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.levels.l2_semantics import SEMANTICS, SemanticsSettings
 from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
+from headrace.spark_jobs.texts import Texts
 
 pytestmark = pytest.mark.bench
 ROWS = 600

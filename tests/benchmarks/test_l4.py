@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.spark_jobs.fit.bias import LABELLED
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
 from headrace.spark_jobs.levels.l4_bias import BIAS, BiasSettings
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 pytestmark = pytest.mark.bench
 SETTINGS = BiasSettings()

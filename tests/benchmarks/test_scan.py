@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import pytest
 
 from headrace.spark_jobs.curate import inventory_job, scan_job
-from headrace.spark_jobs.curate.level_runner import decide, level_settings
+from headrace.spark_jobs.curate.level_runner import decide
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.minhash import signatures
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import Texts
 from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.spark_jobs.texts import Texts
 
 pytestmark = pytest.mark.bench
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def test_scan(tmp_path: Path) -> None:
                 codes = timed("language", language.identify, text, job.seed)[2]
                 texts = Texts(text, codes)
                 for level in LEVELS:
-                    timed(level.name, level.score, texts, level_settings(level, job.settings))
+                    timed(level.name, level.score, texts, job.settings.of(level))
                 timed("signatures", signatures, texts)
                 timed("decide without levels", decide, window.records, job.settings, 1, ())
                 timed("decide", decide, window.records, job.settings, 1)

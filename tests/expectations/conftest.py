@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.infra import lineage, storage
-from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
+from headrace.infra.schemas import LEDGER, UNREADABLE
+from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 
 CONFIG: dict[str, Any] = {
     "input": {"languages": ["zh", "en"]},
+    "format": {},
     "semantics": {"threshold": 0.7},
     "facts": {"enabled": True},
     "bias": {"threshold": 0.3},

@@ -11,11 +11,12 @@ import pytest
 
 from headrace.expectations import release
 from headrace.infra.errors import InputError, ValidationError
+from headrace.spark_jobs.levels import LEVELS
 
 
 def test_right_release_passes_and_docs_are_written(made: Any) -> None:
     folder = made.save()
-    result = release.validate(str(folder))
+    result = release.validate(str(folder), LEVELS)
     assert result.failed == []
     assert result.success and result.evaluated > 50
     said = json.loads((folder / "validation/results.json").read_text())
@@ -26,22 +27,22 @@ def test_right_release_passes_and_docs_are_written(made: Any) -> None:
 
 def test_draft_without_manifest(made: Any) -> None:
     folder = str(made.draft())
-    assert release.validate(folder, made.totals(), made.config).success
+    assert release.validate(folder, LEVELS, made.totals(), made.config).success
     with pytest.raises(InputError, match="isn't finished"):
-        release.validate(folder)
+        release.validate(folder, LEVELS)
 
 
 def test_finished_release_can_be_left_as_it_is(made: Any) -> None:
     folder = made.save()
-    release.validate(str(folder), write=False)
+    release.validate(str(folder), LEVELS, write=False)
     assert not (folder / "validation").exists()
 
 
 def test_same_release_gives_same_bytes(made: Any) -> None:
     folder = made.save()
-    release.validate(str(folder))
+    release.validate(str(folder), LEVELS)
     first = {p.name: p.read_bytes() for p in (folder / "validation").iterdir()}
-    release.validate(str(folder))
+    release.validate(str(folder), LEVELS)
     assert first == {p.name: p.read_bytes() for p in (folder / "validation").iterdir()}
 
 
@@ -62,7 +63,7 @@ def test_each_damaged_document_is_named(made: Any) -> None:
     ]
     for i, (changes, _) in enumerate(damages):
         made.kept[i] = made.record(i, **changes)
-    failed = release.validate(str(made.save())).failed
+    failed = release.validate(str(made.save()), LEVELS).failed
     for i, (_, said) in enumerate(damages):
         sentence = next(s for s in failed if s.startswith(f"documents: {said}: "))
         assert f"id {i:032x}" in sentence, sentence
@@ -70,7 +71,7 @@ def test_each_damaged_document_is_named(made: Any) -> None:
 
 def test_a_repeated_document_is_named(made: Any) -> None:
     made.kept[7] = made.record(7, content_hash=made.kept[0]["content_hash"])
-    failed = release.validate(str(made.save())).failed
+    failed = release.validate(str(made.save()), LEVELS).failed
     assert any("names one kept document only" in s and f"{7:032x}" in s for s in failed)
     assert any("distinct contents, found 79, stated 80" in s for s in failed), failed
 
@@ -78,7 +79,7 @@ def test_a_repeated_document_is_named(made: Any) -> None:
 def test_a_damaged_reject_is_named(made: Any) -> None:
     made.rejected[0]["reason"] = "bias.group"
     made.rejected[1]["reason"] = "empty"
-    failed = release.validate(str(made.save())).failed
+    failed = release.validate(str(made.save()), LEVELS).failed
     assert any("names the level of its folder" in s for s in failed)
     assert any("is written <level>.<rule>" in s for s in failed)
 
@@ -123,7 +124,7 @@ def _no_ledger(folder: Path) -> None:
 )
 def test_damaged_files_are_named(made: Any, spoil: Callable[[Path], None], said: str) -> None:
     made.spoil = spoil
-    failed = release.validate(str(made.save())).failed
+    failed = release.validate(str(made.save()), LEVELS).failed
     assert any(said in s for s in failed), failed
 
 
@@ -133,44 +134,44 @@ def test_a_ledger_of_before_repairs_were_counted_passes(made: Any) -> None:
         pq.write_table(pq.read_table(path).drop_columns(["repaired"]), path)
 
     made.spoil = forget
-    assert release.validate(str(made.save())).failed == []
+    assert release.validate(str(made.save()), LEVELS).failed == []
 
 
 def test_a_file_changed_after_publication_is_named(made: Any) -> None:
     folder = made.save()
     path = folder / "documents/lang=zh/domain=legal/0.parquet"
     pq.write_table(pq.ParquetFile(path).read(), path, compression="none")
-    failed = release.validate(str(folder)).failed
+    failed = release.validate(str(folder), LEVELS).failed
     assert any("has the checksum that the manifest states" in s for s in failed)
     path.unlink()
-    failed = release.validate(str(folder)).failed
+    failed = release.validate(str(folder), LEVELS).failed
     assert any("lang=zh/domain=legal" in s for s in failed)
 
 
 def test_totals_that_do_not_add_up(made: Any) -> None:
     totals = {**made.totals(), "read": 1000}
-    failed = release.validate(str(made.draft()), totals, made.config).failed
+    failed = release.validate(str(made.draft()), LEVELS, totals, made.config).failed
     assert any("records read = kept + rejected + unreadable" in s for s in failed)
 
 
 def test_a_release_may_keep_nothing(made: Any) -> None:
     made.kept = []
-    assert release.validate(str(made.save())).success
+    assert release.validate(str(made.save()), LEVELS).success
 
 
 def test_share_of_held_out_records(made: Any) -> None:
     made.kept = [made.record(i) for i in range(2500)]
-    assert release.validate(str(made.save())).success
+    assert release.validate(str(made.save()), LEVELS).success
     # A hash that avoids the held-out residue: somebody took those records away.
     made.kept = [r for r in made.kept if int(r["content_hash"], 16) % 50]
-    failed = release.validate(str(made.save())).failed
+    failed = release.validate(str(made.save()), LEVELS).failed
     assert any("held out" in s for s in failed)
 
 
 def test_duplicates_stay_where_deduplication_is_off(made: Any) -> None:
     made.config = {**made.config, "dedup": {"enabled": False}}
     made.kept.append(made.record(0, id="ff"))
-    assert release.validate(str(made.save())).failed == []
+    assert release.validate(str(made.save()), LEVELS).failed == []
 
 
 @pytest.mark.parametrize("name", ["ledger.parquet", "documents"])
@@ -180,4 +181,4 @@ def test_a_damaged_file_is_named(made: Any, name: str) -> None:
     file = below[0] if below else folder / name
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(ValidationError, match=str(file)):
-        release.validate(str(folder), write=False)
+        release.validate(str(folder), LEVELS, write=False)

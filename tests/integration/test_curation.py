@@ -22,8 +22,9 @@ from headrace.infra import releases
 from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
-from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
+from headrace.infra.schemas import LEDGER, UNREADABLE
 from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
 from headrace.tasks.corpus.curation import validate_finished
 

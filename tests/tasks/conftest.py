@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.infra.schemas import DOCUMENTS_FILE
+from headrace.spark_jobs.release_columns import DOCUMENTS_FILE
 from headrace.tasks.mlflow_log import registry, tracking
 
 

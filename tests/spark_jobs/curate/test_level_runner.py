@@ -1,17 +1,22 @@
 """The order of levels, and what becomes of records that no level can look at."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from headrace.infra.configuration.settings import Settings
-from headrace.infra.schemas import SCORED, VERDICT
+from headrace.infra.level_facts import Score
+from headrace.infra.schemas import VERDICT, scored
 from headrace.spark_jobs.curate.level_runner import codes_of, decide
-from headrace.spark_jobs.levels.base import Level, Texts, Verdict, passed
+from headrace.spark_jobs.levels.base import Level, Verdict, passed
+from headrace.spark_jobs.levels.l2_semantics import SCORE
 from headrace.spark_jobs.reading.records import RECORD
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import Texts
 
 ENGLISH = "The committee will meet again on Thursday to discuss the plan for the new library."
 
@@ -37,7 +42,9 @@ def level(
     name: str,
     reject: Callable[[pa.Table], pa.Array] | None = None,
     score: Callable[[Texts], dict[str, pa.Array]] = lambda texts: {},
-) -> Level:
+    columns: tuple[Score, ...] = (),
+    reasons: tuple[str, ...] = ("rule",),
+) -> Level[Any]:
     def decided(table: pa.Table, settings: Settings) -> Verdict:
         if reject is None:
             return passed(table.num_rows)
@@ -45,12 +52,12 @@ def level(
         nothing = pa.scalar(None, pa.string())
         return Verdict(pc.if_else(hit, f"{name}.rule", nothing), pc.if_else(hit, "seen", nothing))
 
-    return Level(1, name, Settings, lambda texts, _: score(texts), decided)
+    return Level(name, columns, reasons, Settings, lambda texts, _: score(texts), decided)
 
 
-def verdicts(texts: list[str | None], *levels: Level) -> list[tuple[str | None, ...]]:
+def verdicts(texts: list[str | None], *levels: Level[Any]) -> list[tuple[str | None, ...]]:
     table = decide(records(texts), CurateSettings(), 1, levels)
-    assert table.schema == pa.schema([*SCORED, *VERDICT])
+    assert table.schema == pa.schema([*scored(levels), *VERDICT])
     return [tuple(r[k] for k in ("level", "reason", "detail")) for r in table.to_pylist()]
 
 
@@ -72,7 +79,9 @@ def test_scores_go_to_usable_texts_only_and_whatever_rejects_them() -> None:
         }
 
     reject_all = level("format", lambda t: pa.array([True] * t.num_rows))
-    uses_private = level("semantics", lambda t: pc.equal(t["_private"].combine_chunks(), 2), score)
+    uses_private = level(
+        "semantics", lambda t: pc.equal(t["_private"].combine_chunks(), 2), score, (SCORE,)
+    )
     table = decide(
         records([None, ENGLISH, " \n\u3000", ENGLISH + "!"]),
         CurateSettings(),
@@ -98,6 +107,12 @@ def test_odd_languages_and_domains_never_become_folder_names() -> None:
 
     table = decide(records([ENGLISH] * 2), CurateSettings(), 1, (level("domain", None, score),))
     assert table["domain"].to_pylist() == ["none", "legal"]
+
+
+def test_a_reason_that_the_level_does_not_declare_is_an_error() -> None:
+    undeclared = level("bias", lambda t: pa.array([True] * t.num_rows), reasons=("other",))
+    with pytest.raises(ValueError, match=r"bias doesn't declare its reason bias\.rule"):
+        verdicts([ENGLISH], undeclared)
 
 
 def test_no_records() -> None:

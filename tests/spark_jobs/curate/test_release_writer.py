@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra.schemas import SCORED
 from headrace.spark_jobs.curate.dedup_job import UNIT_SHIFT, VERDICTS, verdict_file
 from headrace.spark_jobs.curate.release_writer import EXAMPLES, group_file, write_group
 from headrace.spark_jobs.curate.scan_job import RESULT, UnitFiles
 from headrace.spark_jobs.reading.records import LOST
+from headrace.spark_jobs.release_columns import SCORED
 
 
 def row(position: int, level: str | None = None) -> dict[str, object]:

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 
 from headrace.spark_jobs.facts.context import claimed
-from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.levels.l3_facts import PER_CHARACTERS, FactsSettings, score
+from headrace.spark_jobs.levels.fact_findings import PER_CHARACTERS
+from headrace.spark_jobs.levels.l3_facts import FactsSettings, score
+from headrace.spark_jobs.texts import Texts
 
 
 def verdicts(*texts: str) -> list[str]:

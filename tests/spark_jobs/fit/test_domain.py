@@ -19,7 +19,7 @@ from headrace.spark_jobs.fit.domain import (
     sizes,
 )
 from headrace.spark_jobs.fit.seeds import SEEDS
-from headrace.spark_jobs.levels.l5_domain import lifted
+from headrace.spark_jobs.levels.domain_model import lifted
 
 
 def test_seed_terms_are_counted_a_hundred() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.spark_jobs.fit import folding
-from headrace.spark_jobs.levels.base import folding as shipped
+from headrace.spark_jobs.texts import folding as shipped
 
 
 def test_pairs_are_told_apart_by_what_simplified_text_has() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels.anchors import LONGEST, Anchors, Search
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 
 def find(searches: list[Search], texts: list[str]) -> list[tuple[int, int, bytes]]:

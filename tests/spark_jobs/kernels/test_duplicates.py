@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels.duplicates import components, find, repeated_ids
 from headrace.spark_jobs.kernels.minhash import BANDS, signatures
-from headrace.spark_jobs.levels.base import EN, Texts
+from headrace.spark_jobs.texts import EN, Texts
 
 
 def keys(texts: list[str], docs: list[int], scores: list[float], ids: list[str]) -> pa.Table:

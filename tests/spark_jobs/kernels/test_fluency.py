@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels import fluency as f
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 WEIGHTS = np.random.default_rng(2).integers(-127, 128, f.SIZE).astype(np.int8)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels.language import identify
 from headrace.spark_jobs.language_codes import LANGUAGES
-from headrace.spark_jobs.levels.base import EN, OTHER, ZH
+from headrace.spark_jobs.texts import EN, OTHER, ZH
 
 CASES = [
     ("zh", "好吃"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headrace.spark_jobs.fit.logistic import fit
 from headrace.spark_jobs.kernels import linear
 from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 
 def held(texts: list[str]) -> Texts:

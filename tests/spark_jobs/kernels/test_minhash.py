@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.spark_jobs.kernels.minhash import BANDS, BINS, Matcher, signatures
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 rng = np.random.default_rng(5)
 HAN = [chr(c) for c in range(0x4E00, 0x4E00 + 2000)]

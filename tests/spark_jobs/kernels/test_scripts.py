@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels import scripts
-from headrace.spark_jobs.levels.base import Texts
+from headrace.spark_jobs.texts import Texts
 
 
 def count(*texts: str) -> np.ndarray:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from headrace.spark_jobs.kernels import characters
 from headrace.spark_jobs.kernels.language import identify
-from headrace.spark_jobs.levels.base import Texts, Verdict
-from headrace.spark_jobs.levels.l1_format import FORMAT, RULES, FormatSettings, decide, score
+from headrace.spark_jobs.levels.base import Verdict
+from headrace.spark_jobs.levels.format_rules import RULES
+from headrace.spark_jobs.levels.l1_format import FORMAT, FormatSettings, decide, score
+from headrace.spark_jobs.texts import Texts
 
 ENGLISH = "The committee met in the capital and agreed that the plan should be carried out. " * 4
 CHINESE = "委员会在首都开会，一致同意按照原定方案推进各项工作，并于年底前完成验收。" * 4
@@ -109,7 +111,7 @@ def test_bounds_are_settings() -> None:
 
 
 def test_level_names_its_parts() -> None:
-    assert (FORMAT.number, FORMAT.name) == (1, "format")
+    assert {rule.name for rule in RULES} <= {*FORMAT.reasons}
     assert all(rule.setting in FormatSettings.model_fields for rule in RULES)
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
 from headrace.spark_jobs.fit import damage
-from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.levels.l2_semantics import REPEATED, SEMANTICS, SemanticsSettings
+from headrace.spark_jobs.levels.l2_semantics import SEMANTICS, SemanticsSettings
+from headrace.spark_jobs.levels.semantics_model import REPEATED
+from headrace.spark_jobs.texts import Texts
 
 ZH = (
     "图书馆位于老城区的中心，前身是一座建于清朝末年的书院。一"

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.spark_jobs.levels.base import Texts
-from headrace.spark_jobs.levels.l3_facts import FACTS, RULES, FactsSettings, decide, score
+from headrace.spark_jobs.levels.fact_findings import RULES
+from headrace.spark_jobs.levels.l3_facts import FACTS, FactsSettings, decide, score
+from headrace.spark_jobs.texts import Texts
 
 ON = FactsSettings()
 
@@ -208,4 +209,4 @@ def test_rules_have_names_of_their_own() -> None:
     names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names) <= 64
     assert all(re.fullmatch("[a-z_]+", name) for name in names)
-    assert (FACTS.number, FACTS.name) == (3, "facts")
+    assert {rule.name for rule in RULES} == {*FACTS.reasons}

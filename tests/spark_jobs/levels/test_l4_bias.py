@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.spark_jobs.level_settings import BiasSettings
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
-from headrace.spark_jobs.levels.l4_bias import BIAS, DATA
+from headrace.spark_jobs.levels.bias_density import DATA
+from headrace.spark_jobs.levels.l4_bias import BIAS, BiasSettings
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 HOSTILE = {
     "zh": [

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from headrace.spark_jobs.kernels.groups import GROUP, NAME, Lexicon
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
-from headrace.spark_jobs.levels.l4_bias import BIAS, DATA, BiasSettings
+from headrace.spark_jobs.levels.bias_density import DATA
+from headrace.spark_jobs.levels.l4_bias import BIAS, BiasSettings
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 FIRST = {
     "en": [

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from headrace.infra.configuration.settings import build
 from headrace.infra.errors import UsageError
-from headrace.spark_jobs.levels.base import Texts, Verdict
+from headrace.spark_jobs.levels.base import Verdict
 from headrace.spark_jobs.levels.l5_domain import DOMAIN, DOMAINS, DomainSettings
+from headrace.spark_jobs.texts import Texts
 
 LAW = (
     "第十二条 当事人一方不履行合同义务或者履行合同义务不符"

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import EN, ZH, Texts
+from headrace.spark_jobs.texts import EN, ZH, Texts
 
 SIMPLIFIED = [
     "外婆把晒干的辣椒挂在屋檐下，邻居的小猫总爱趴在墙头看她。",

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.curate.level_runner import decide
-from headrace.spark_jobs.kernels.folding import SHARE, Table
+from headrace.spark_jobs.folding import SHARE, Table
 from headrace.spark_jobs.kernels.minhash import Matcher, signatures
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.levels.base import EN, OTHER, ZH, Texts, folding
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.spark_jobs.texts import EN, OTHER, ZH, Texts, folding
 
 SIMPLE = Table.build({"國": "国", "後": "后", "體": "体"}, {"著": "着", "「": "“"})
 

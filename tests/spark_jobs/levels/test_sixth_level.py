@@ -1,0 +1,120 @@
+"""A level is one file and one entry: the one of docs/add-a-level.md is added, and is everywhere."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "add-a-level.md").read_text(encoding="utf-8")
+LAYERS = ("flows", "tasks", "training", "expectations", "infra")
+
+USE = """
+import json, sys
+from pathlib import Path
+from headrace.expectations import release as expectations
+from headrace.expectations.drift import DriftSettings
+from headrace.infra.configuration.settings import Shared, SparkSettings
+from headrace.infra.spark import session as spark
+from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
+from headrace.spark_jobs.levels import LEVELS
+from headrace.spark_jobs.settings import CurateJob
+from headrace.tasks.retraining.drift import compare_texts
+
+job = CurateJob.model_validate(json.loads(sys.argv[1]))
+session = spark.session(SparkSettings(master="local[1]"))
+inventory = inventory_job.take(job)
+scan_job.scan(session, job, inventory)
+dedup_job.deduplicate(session, job, inventory)
+draft = release_job.write(session, job, inventory)
+release_job.publish(job, draft)
+valid = expectations.validate(inventory.release, LEVELS)
+window = sys.argv[2]
+drift = compare_texts.fn(
+    sys.argv[3], window, DriftSettings(minimum_documents=20, permutations=199), job.settings,
+    Shared(),
+)
+found = {
+    "release": inventory.release,
+    "failed": valid.failed,
+    "expected": sorted({held.column for held in valid.held}),
+    "tested": {test["name"]: test["drifted"] for test in drift["tests"]},
+    "drift_report": drift["report"],
+}
+Path(sys.argv[4]).write_text(json.dumps(found))
+"""
+
+
+def package(folder: Path) -> Path:
+    """A copy of the package in which the page's level is saved and entered."""
+    inside = folder / "headrace"
+    shutil.copytree(ROOT / "infra" / "_package", inside)
+    for layer in LAYERS:
+        (inside / layer).symlink_to(ROOT / layer)
+    shutil.copytree(ROOT / "spark_jobs", inside / "spark_jobs")
+    levels = inside / "spark_jobs" / "levels"
+    [name] = re.findall(r"Save it as `spark_jobs/levels/(\w+\.py)`", PAGE)
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (levels / name).write_text(code, encoding="utf-8")
+    entries = (levels / "__init__.py").read_text(encoding="utf-8")
+    module = f"headrace.spark_jobs.levels.{name.removesuffix('.py')}"
+    before = entries.replace("LEVELS: tuple", f"from {module} import CAPITALS\n\nLEVELS: tuple")
+    after = before.replace("BIAS, DOMAIN)", "BIAS, DOMAIN, CAPITALS)")
+    assert entries != before != after
+    (levels / "__init__.py").write_text(after, encoding="utf-8")
+    return folder
+
+
+def lines(path: Path, texts: list[str]) -> str:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return str(path)
+
+
+def text(n: int) -> str:
+    return f"The committee met for the {n}th time and agreed to publish the minutes of meeting {n}."
+
+
+@pytest.mark.spark
+def test_a_sixth_level_is_in_the_ledger_the_report_the_expectations_and_the_drift_test(
+    tmp_path: Path,
+) -> None:
+    calm = [text(n) for n in range(60)]
+    job = {
+        "inputs": [{"uri": lines(tmp_path / "a.jsonl", [*calm, text(77).upper()])}],
+        "output": str(tmp_path / "out"),
+        "settings": {
+            "semantics": {"threshold": 0},
+            "bias": {"threshold": 1},
+            "domain": {"targets": {"general": 0}},
+            "capitals": {"threshold": 0.6},
+        },
+    }
+    window = lines(tmp_path / "b.jsonl", [text(n).upper() for n in range(100, 160)])
+    answer = tmp_path / "answer.json"
+    reference = lines(tmp_path / "c.jsonl", calm)
+    run = subprocess.run(
+        [sys.executable, "-c", USE, json.dumps(job), window, reference, str(answer)],
+        env={**os.environ, "PYTHONPATH": str(package(tmp_path / "package"))},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    found = json.loads(answer.read_text())
+    release = Path(found["release"])
+    manifest = json.loads((release / "manifest.json").read_text())
+    assert manifest["totals"]["rejected"]["capitals"] == 1
+    assert manifest["config"]["capitals"] == {"threshold": 0.6}
+    ledger = pq.read_table(release / "ledger.parquet").to_pylist()
+    assert [row["reason"] for row in ledger if row["level"] == "capitals"] == ["capitals.shouting"]
+    report = (release / "report.html").read_text()
+    assert "capitals.shouting" in report and "Capitals: share of capitals among letters" in report
+    assert "dashed: threshold 0.6" in report
+    assert found["failed"] == [] and "capitals_score" in found["expected"]
+    assert found["tested"]["capitals_score"]
+    assert "share of capitals (level 6)" in Path(found["drift_report"]).read_text()
