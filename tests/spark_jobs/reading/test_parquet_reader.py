@@ -397,7 +397,8 @@ def bomb(
 
 CHILD = """
 import json, os, resource, sys
-from headrace.spark_jobs import inventory_job, reader
+from headrace.spark_jobs.curate import inventory_job
+from headrace.spark_jobs.reading import reader
 from headrace.spark_jobs.settings import InputSettings, Source
 def read(path):
     records, lost, errors = 0, 0, set()
