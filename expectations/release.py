@@ -11,7 +11,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
+from headrace.expectations.stated import CurationConfig, StatedFile, Totals
 from headrace.expectations.suites import (
     files,
     release_documents,
@@ -41,15 +41,15 @@ _LEAST_FOR_HELDOUT = 2_000
 
 def validate(
     folder: str,
-    totals: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
+    totals: Totals | None = None,
+    config: CurationConfig | None = None,
     write: bool = True,
 ) -> ValidationResult:
-    """How a release meets the expectations; `validation/` in the folder gets result and data docs.
+    """Hold a release against the expectations; result and data docs go into its `validation/`.
 
     Args:
         folder: of the release, or of a draft of one.
-        totals: read, kept, rejected {level: n}, unreadable; None takes the manifest's.
+        totals: of the draft; None takes the manifest's.
         config: the settings of the curation; None takes the manifest's.
         write: whether `validation/` is written.
 
@@ -98,8 +98,8 @@ def _ledger(folder: str) -> pa.Table:
 
 
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
-    rejected = pc.cast(pc.equal(ledger["outcome"], "rejected"), pa.int8())
-    level = pc.cast(pc.is_valid(ledger["level"]), pa.int8())
+    rejected = pc.equal(ledger["outcome"], pa.scalar("rejected")).cast(pa.int8())
+    level = pc.is_valid(ledger["level"]).cast(pa.int8())
     if "repaired" not in ledger.column_names:  # a release of before repairs were counted
         ledger = ledger.append_column("repaired", pa.nulls(ledger.num_rows, pa.int64()))
     return _pandas(ledger.append_column("is_rejected", rejected).append_column("has_level", level))
@@ -112,9 +112,7 @@ def _pandas(table: pa.Table) -> pd.DataFrame:
     )
 
 
-def _counts(
-    totals: Mapping[str, Any], ledger: pa.Table, parts: Mapping[str, Sequence[Shard]]
-) -> pd.DataFrame:
+def _counts(totals: Totals, ledger: pa.Table, parts: Mapping[str, Sequence[Shard]]) -> pd.DataFrame:
     """Each count from the two places where it is known."""
     rejected = dict(totals["rejected"])
     counted: Counter[tuple[str, str]] = Counter()
@@ -165,14 +163,14 @@ def _hashes(documents: Sequence[Shard]) -> list[str]:
     ]
 
 
-def _repeats(hashes: Sequence[str], config: Mapping[str, Any]) -> pd.DataFrame:
+def _repeats(hashes: Sequence[str], config: CurationConfig) -> pd.DataFrame:
     """Kept documents against distinct content hashes, where duplicates were to be removed."""
     row = ("kept documents and their distinct contents", len(hashes), len(set(hashes)))
     rows = [row] if config["dedup"]["enabled"] and hashes else []
     return pd.DataFrame(rows, columns=["what", "stated", "found"])
 
 
-def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
+def _shares(totals: Totals, hashes: Sequence[str]) -> pd.DataFrame:
     """Shares, and by how much they are below or above what is plausible."""
     read = max(1, totals["read"])
     # A release may keep nothing: all of an input can be of another domain than asked for.
@@ -191,7 +189,7 @@ def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
 
 
 def _files(
-    parts: Mapping[str, Sequence[Shard]], stated: Mapping[str, Mapping[str, Any]] | None
+    parts: Mapping[str, Sequence[Shard]], stated: Mapping[str, StatedFile] | None
 ) -> pd.DataFrame:
     contract = {"documents": DOCUMENTS_FILE, "rejected": REJECTED_FILE, "unreadable": UNREADABLE}
     found = [(s, contract[part]) for part, some in parts.items() for s in some]
@@ -206,7 +204,7 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
     return table
 
 
-def _documents(found: Sequence[Shard], config: Mapping[str, Any]) -> pd.DataFrame:
+def _documents(found: Sequence[Shard], config: CurationConfig) -> pd.DataFrame:
     """A sample of the kept documents, with `over_target`."""
     chosen = shards.sample(found, MAX_ROWS)
     tables = [
@@ -218,7 +216,7 @@ def _documents(found: Sequence[Shard], config: Mapping[str, Any]) -> pd.DataFram
     table = pa.concat_tables(tables, promote_options="permissive")
     targets = config["domain"]["targets"]
     if {"domain", "domain_score"} <= set(table.column_names):
-        least = np.array([targets.get(d, math.inf) for d in table["domain"].to_pylist()])
+        least = np.array([targets.get(str(d), math.inf) for d in table["domain"].to_pylist()])
         over = table["domain_score"].cast(pa.float64()).to_numpy() - least
         table = table.append_column("over_target", pa.array(over, from_pandas=True))
     return _pandas(table)
@@ -234,6 +232,6 @@ def _rejected(found: Sequence[Shard]) -> pd.DataFrame:
         return pd.DataFrame()
     table = pa.concat_tables(tables, promote_options="permissive")
     if "reason" in table.column_names:
-        level = pc.list_element(pc.split_pattern(pc.fill_null(table["reason"], "."), "."), 0)
-        table = table.append_column("reason_level", level)
+        level = [str(reason or "").split(".")[0] for reason in table["reason"].to_pylist()]
+        table = table.append_column("reason_level", pa.array(level, pa.string()))
     return _pandas(table)

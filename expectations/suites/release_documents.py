@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from headrace.expectations.stated import CurationConfig
 from headrace.expectations.suites.phrases import among, between, columns, distinct, filled, matching
 from headrace.expectations.validation import Expectation
 from headrace.infra.schemas import SCORED
@@ -13,7 +11,7 @@ _ROUNDING = 1e-6
 """Scores are stored as 32-bit floats, thresholds are 64-bit ones."""
 
 
-def expectations(config: Mapping[str, Any]) -> tuple[Expectation, ...]:
+def expectations(config: CurationConfig) -> tuple[Expectation, ...]:
     """Expectations on SCORED columns, and `over_target`: domain_score less its target's threshold.
 
     Args:
