@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from headrace.expectations import two_sample
 from headrace.expectations.points import Rows
 from headrace.expectations.runs import run_length
 from headrace.expectations.two_sample import Floats
+from headrace.infra import arrow
 
 GROUP, CREATED = "given_source", "created"
 """Columns that say what belongs together, where a table has them."""
@@ -154,17 +156,17 @@ def _orders(table: pa.Table, other: pa.Table | None) -> list[Order]:
         if len(np.unique(groups)) > 1:
             out.append(Order("source", np.argsort(groups, kind="stable")))
     if CREATED in table.column_names and table[CREATED].null_count < table.num_rows:
-        days = pc.cast(pc.floor_temporal(table[CREATED], unit="day"), pa.int64()).fill_null(0)
-        out.append(Order("day", np.argsort(days.to_numpy(), kind="stable")))
+        days = pc.floor_temporal(table[CREATED].combine_chunks(), unit="day")
+        out.append(Order("day", np.argsort(arrow.integers(days), kind="stable")))
     return out
 
 
-def _groups(values: pa.ChunkedArray, shared: pa.ChunkedArray | None) -> Rows:
+def _groups(values: pa.ChunkedArray[Any], shared: pa.ChunkedArray[Any] | None) -> Rows:
     """Row of the first of each document's group, its own where it has no group."""
     at = np.arange(len(values))
     alone = pc.is_null(values)
     if shared is not None:
         alone = pc.or_(alone, pc.is_in(values, pc.unique(shared).drop_null()))
-    code = pc.dictionary_encode(values.combine_chunks()).indices.fill_null(-1).to_numpy()
+    code = arrow.integers(values.combine_chunks().dictionary_encode().indices, null=-1)
     _, place, inverse = np.unique(code, return_index=True, return_inverse=True)
     return np.where(alone.to_numpy(), at, place[inverse])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.stats import norm, rankdata
 
 from headrace.expectations import two_sample
 from headrace.expectations.two_sample import Floats, Outcome, Units
+from headrace.infra import arrow
 
 CATEGORIES = ("lang", "domain")
 LENGTH = "length"
@@ -36,7 +35,7 @@ class Distribution:
 class Columns:
     """What both sides have, the reference's documents first."""
 
-    categories: dict[str, npt.NDArray[Any]]
+    categories: dict[str, npt.NDArray[np.object_]]
     """(N,) strings."""
     numbers: dict[str, Floats]
     """(N,) values, nan where a document has none."""
@@ -52,8 +51,8 @@ class Columns:
             )
         scores = [f.name for f in reference.schema if pa.types.is_floating(f.type)]
         numbers = {c: _numbers(reference, window, c) for c in scores if c in both}
-        sizes = [pc.fill_null(pc.binary_length(t["text"]), 0) for t in (reference, window)]
-        lengths = np.concatenate([s.to_numpy() for s in sizes]).astype(np.float64)
+        texts = [t["text"].combine_chunks() for t in (reference, window)]
+        lengths = np.concatenate([arrow.byte_lengths(t) for t in texts]).astype(np.float64)
         numbers[LENGTH] = np.log10(np.maximum(lengths, 1.0))
         return cls(named, numbers)
 
@@ -79,7 +78,8 @@ class Columns:
         wide = np.stack(parts, axis=1).astype(np.float64)
         wide -= wide.mean(axis=0)
         spread = wide.std(axis=0)
-        return wide / np.where(spread > 0, spread, 1.0) / np.sqrt(wide.shape[1])
+        scaled: Floats = wide / np.where(spread > 0, spread, 1.0) / np.sqrt(wide.shape[1])
+        return scaled
 
     def tests(self, units: Units) -> tuple[list[Outcome], list[Distribution]]:
         """A test for each column that varies, and what it was made from."""
@@ -108,7 +108,7 @@ class Columns:
         return outcomes, distributions
 
 
-def _values(reference: pa.Table, window: pa.Table, column: str) -> npt.NDArray[Any]:
+def _values(reference: pa.Table, window: pa.Table, column: str) -> npt.NDArray[np.object_]:
     return np.array(
         [str(v or "none") for t in (reference, window) for v in t[column].to_pylist()],
         dtype=object,
@@ -116,15 +116,12 @@ def _values(reference: pa.Table, window: pa.Table, column: str) -> npt.NDArray[A
 
 
 def _numbers(reference: pa.Table, window: pa.Table, column: str) -> Floats:
-    parts = [
-        pc.fill_null(t[column].cast(pa.float64()), float("nan")).to_numpy()
-        for t in (reference, window)
-    ]
-    return np.concatenate(parts)
+    columns = [t[column].combine_chunks().cast(pa.float64()) for t in (reference, window)]
+    return np.concatenate([arrow.fill_null(c, float("nan")).to_numpy() for c in columns])
 
 
 def _distribution(
-    name: str, names: Sequence[str], codes: npt.NDArray[Any], side: npt.NDArray[np.uint8]
+    name: str, names: Sequence[str], codes: npt.NDArray[np.intp], side: npt.NDArray[np.uint8]
 ) -> Distribution:
     def shares(which: int) -> tuple[float, ...]:
         counts = np.bincount(codes[side == which], minlength=len(names))

@@ -10,153 +10,32 @@ calibrated and what is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import comb
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
-from headrace.expectations import two_sample
+from headrace.expectations import drift_tests, two_sample
 from headrace.expectations.arrival import Order, reference_order, window_order
-from headrace.expectations.columns import Columns, Distribution
+from headrace.expectations.columns import Columns
+from headrace.expectations.drift_tests import Sides
 from headrace.expectations.embedding import embed
-from headrace.expectations.losses import LOSS, Losses, LossRise, loss_test
+from headrace.expectations.losses import Losses, LossRise, loss_test
 from headrace.expectations.mixtures import mixed, nearest_shares
 from headrace.expectations.points import Points, centered, leading, nearest
-from headrace.expectations.settings import DriftSettings as DriftSettings
-from headrace.expectations.two_sample import Floats
+from headrace.expectations.settings import DriftSettings
+from headrace.expectations.two_sample import Floats, Ints, Outcome
+from headrace.expectations.verdict import Comparison, DriftVerdict, TestResult, Unusual
+from headrace.infra.arrow import Strings
 from headrace.infra.errors import ValidationError
 
-NEIGHBOURS, DIRECTIONS = "text.neighbours", "text.directions"
 _FEWEST_NEIGHBORS = 3
 _ROW = "row"
 _WORDING = 64
 """Directions in which the wording of neighbors is compared."""
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """One test of a comparison."""
-
-    name: str
-    statistic: float
-    p_value: float
-    """Family-wise: corrected for the number of tests."""
-    effect: float
-    """Share of the window that differs at least, beyond what chance gives; 0 to 1. Of the model's
-    loss: its rise in bits per byte beyond what chance gives."""
-    drifted: bool
-    """Whether both are beyond what the settings allow."""
-
-
-@dataclass(frozen=True)
-class Unusual:
-    """A document of the window that is unlike the reference."""
-
-    text: str
-    lang: str
-    domain: str
-    neighbours_in_window: float
-    """Share of its nearest neighbors that are of the window."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A window against one reference, with what a report needs."""
-
-    reference: str
-    """What the reference is, for a person."""
-    p_value: float
-    effect: float
-    """Largest effect among the drifted tests; where none drifted, that of the smallest p-value.
-    Always a share of the window: the loss has its own unit, `loss`."""
-    tests: tuple[TestResult, ...]
-    loss: LossRise | None
-    """None where it was not measured."""
-    reference_documents: int
-    window_documents: int
-    """Documents that were compared, after sampling."""
-    order: str
-    """In which order neighbors are most alike: position, source or day."""
-    window_run: float
-    """Documents in a row that count as one, 1 where each stands for itself."""
-    reference_units: int
-    window_units: int
-    """What was permuted: documents, or runs of them."""
-    least_p: float
-    """The smallest p-value that so many units could give."""
-    distributions: tuple[Distribution, ...]
-    unusual: tuple[Unusual, ...]
-    settings: DriftSettings
-    seed: int
-
-    @property
-    def drifted(self) -> tuple[str, ...]:
-        """Names of the drifted tests."""
-        return tuple(t.name for t in self.tests if t.drifted)
-
-    @property
-    def drift(self) -> bool:
-        """Whether the window differs from this reference."""
-        return bool(self.drifted)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The comparison as JSON values, without texts."""
-        names = (
-            "reference", "drift", "p_value", "effect", "reference_documents", "window_documents",
-            "order", "window_run", "reference_units", "window_units", "least_p", "seed",
-        )  # fmt: skip
-        return {
-            **{name: getattr(self, name) for name in names},
-            "drifted": list(self.drifted),
-            "tests": [asdict(t) for t in self.tests],
-            "loss": None if self.loss is None else asdict(self.loss) | {"rise": self.loss.rise},
-            "settings": self.settings.model_dump(),
-        }
-
-
-@dataclass(frozen=True)
-class DriftVerdict:
-    """What all comparisons of a window come to: it has drifted if it differs from every reference.
-
-    Each comparison keeps the level alpha, and so does their intersection (Berger 1982).
-    """
-
-    comparisons: tuple[Comparison, ...]
-    """Against the corpus first."""
-    without_loss: str | None = None
-    """Why the champion's loss was not measured; None where it was, or no champion is meant."""
-
-    @property
-    def drift(self) -> bool:
-        """Whether the window differs from every reference."""
-        return all(c.drift for c in self.comparisons)
-
-    @property
-    def p_value(self) -> float:
-        """The largest of the comparisons'."""
-        return max(c.p_value for c in self.comparisons)
-
-    @property
-    def nearest(self) -> Comparison:
-        """The comparison that decides: the one that is nearest to no drift."""
-        return min(self.comparisons, key=lambda c: (c.drift, -c.p_value, c.effect))
-
-    @property
-    def effect(self) -> float:
-        """The effect against the nearest reference."""
-        return self.nearest.effect
-
-    @property
-    def drifted(self) -> tuple[str, ...]:
-        """Tests that drifted against every reference, or those against the nearest one."""
-        if not self.drift:
-            return ()
-        every = set.intersection(*(set(c.drifted) for c in self.comparisons))
-        return tuple(n for n in self.nearest.drifted if n in every) or self.nearest.drifted
 
 
 @dataclass(frozen=True)
@@ -326,50 +205,36 @@ def _tested(
     pair: _Pair, order: Order, losses: pa.Table | None, settings: DriftSettings, seed: int
 ) -> Comparison:
     count = pair.reference.num_rows
-    came = reference_order(
+    reference_at = reference_order(
         pair.reference, order.by, order.run, [c[:count] for c in pair.channels], seed
     )
-    rows = np.concatenate([came.rows, count + order.rows])
-    points, first, columns = pair.points[rows], pair.leading[rows], pair.columns.take(rows)
-    window = pair.window.take(pa.array(order.rows))
+    rows = np.concatenate([reference_at.rows, count + order.rows])
+    window = pair.window.take(order.rows)
     window_units = two_sample.blocks(window.num_rows, order.run)
     units = two_sample.units_of(
-        two_sample.blocks(count, came.run), window_units, settings.permutations, seed
+        two_sample.blocks(count, reference_at.run), window_units, settings.permutations, seed
     )
     counts = [int((units.labels[0] == side).sum()) for side in (0, 1)]
     # A tenth of the window: the smaller it is, the fewer of a new topic's documents there are.
     k = min(settings.neighbours, max(_FEWEST_NEIGHBORS, counts[1] // 10))
-    near = nearest(points, units, (came.run, order.run), k, seed)
-    outcomes, distributions = columns.tests(units)
-    outcomes += [
-        two_sample.neighbors(NEIGHBOURS, units, near),
-        two_sample.directions(DIRECTIONS, units, first),
-    ]
-    rise = None
-    if losses is not None and pair.heldout is not None:
-        at = pc.index_in(losses["row"].combine_chunks(), window[_ROW].combine_chunks())
-        some = losses.filter(at.is_valid())
-        if some.num_rows:
-            outcome, rise = loss_test(
-                Losses(pair.heldout, some),
-                window_units[at.drop_null().to_numpy()],
-                settings.permutations,
-                seed,
-            )
-            outcomes.append(outcome)
+    near = nearest(pair.points[rows], units, (reference_at.run, order.run), k, seed)
+    loss, rise = _loss(pair, window, window_units, losses, settings, seed) or (None, None)
+    reference = pair.reference.take(reference_at.rows)
+    sides = Sides(units, reference, window, near, pair.leading[rows], loss)
+    outcomes, distributions = pair.columns.take(rows).tests(units)
+    outcomes += drift_tests.outcomes(sides)
     tests = tuple(
         TestResult(
             o.name,
             float(o.statistic[0]),
             p,
             o.effect,
-            p <= settings.alpha
-            and o.effect
-            >= (settings.minimum_loss_rise if o.name == LOSS else settings.minimum_effect),
+            p <= settings.alpha and o.effect >= drift_tests.least_effect(o.name, settings),
         )
         for o, p in zip(outcomes, two_sample.adjusted(outcomes), strict=True)
     )
-    shares = [t for t in tests if t.name != LOSS]
+    in_bits = drift_tests.names("bits per byte")
+    shares = [t for t in tests if t.name not in in_bits]
     beyond = [t for t in shares if t.drifted] or [min(shares, key=lambda t: t.p_value)]
     return Comparison(
         reference=pair.name,
@@ -391,10 +256,29 @@ def _tested(
     )
 
 
+def _loss(
+    pair: _Pair,
+    window: pa.Table,
+    window_units: Ints,
+    losses: pa.Table | None,
+    settings: DriftSettings,
+    seed: int,
+) -> tuple[Outcome, LossRise] | None:
+    """The test of the champion's loss; None where no document of the window has one."""
+    if losses is None or pair.heldout is None:
+        return None
+    at = pc.index_in(losses["row"].combine_chunks(), window[_ROW].combine_chunks())
+    scored = losses.filter(at.is_valid())
+    if not scored.num_rows:
+        return None
+    units = window_units[at.drop_null().to_numpy()]
+    return loss_test(Losses(pair.heldout, scored), units, settings.permutations, seed)
+
+
 def _usable(table: pa.Table) -> pa.Table:
     """Documents with a text that is not blank."""
-    text = table["text"]
-    return table.filter(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(text), ""), False))
+    text = pc.utf8_trim_whitespace(table["text"])
+    return table.filter(pc.not_equal(text, pa.scalar("")))
 
 
 def _repeats(table: pa.Table) -> float:
@@ -404,7 +288,7 @@ def _repeats(table: pa.Table) -> float:
 
 def _first_of_each(table: pa.Table) -> pa.Table:
     """Each text once, where it stands first."""
-    at = pa.table({"text": table["text"], "at": np.arange(table.num_rows)})
+    at = table.select(["text"]).append_column("at", pa.array(np.arange(table.num_rows)))
     first = at.group_by("text", use_threads=False).aggregate([("at", "min")])["at_min"]
     return table.take(np.sort(first.to_numpy()))
 
@@ -416,7 +300,7 @@ def _sample(table: pa.Table, limit: int, seed: int) -> pa.Table:
     return table.take(np.sort(chosen))
 
 
-def _text(reference: pa.Table, window: pa.Table) -> pa.Array:
+def _text(reference: pa.Table, window: pa.Table) -> Strings:
     chunks = [
         c.cast(pa.large_string()) for t in (reference, window) for c in t["text"].iterchunks()
     ]

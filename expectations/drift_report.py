@@ -8,28 +8,20 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from headrace.expectations import drift_tests
 from headrace.expectations.columns import CATEGORIES, LENGTH, MIX, Distribution
-from headrace.expectations.drift import (
-    DIRECTIONS,
-    NEIGHBOURS,
-    Comparison,
-    DriftVerdict,
-    TestResult,
-)
-from headrace.expectations.losses import LOSS
+from headrace.expectations.verdict import Comparison, DriftVerdict, TestResult
 from headrace.infra import html, storage
 from headrace.infra.html import Section
 from headrace.infra.level_facts import Score
 
 _MEANINGS = {
-    NEIGHBOURS: "text: documents whose nearest neighbors are of their own side",
-    DIRECTIONS: "text: the leading directions of all texts",
     MIX: "shares of language and domain together",
     "lang": "shares of languages",
     "domain": "shares of domains",
     LENGTH: "length of documents",
-    LOSS: "the champion's loss, in bits per byte",
 }
+"""What the test of each column compares."""
 _IN_ORDER = {
     "position": "in the order in which they were read",
     "source": "by the source that records name",
@@ -64,7 +56,7 @@ def _no_drift(comparison: Comparison) -> str:
     if strong:
         names = ", ".join(t.name for t in strong)
         matters = f"the {least.minimum_effect:.0%} of the documents"
-        if {t.name for t in strong} == {LOSS}:
+        if {t.name for t in strong} <= drift_tests.names("bits per byte"):
             matters = f"the {least.minimum_loss_rise:g} bits per byte"
         return (
             f"No drift: {sizes}; {names} differ beyond chance, but by less than {matters} that "
@@ -86,7 +78,7 @@ def _too_few(comparison: Comparison) -> str:
 def _drifted(verdict: DriftVerdict) -> str:
     nearest = verdict.nearest
     said = [f"Drift: {_sizes(nearest)};"]
-    if set(verdict.drifted) == {LOSS} and nearest.loss:
+    if set(verdict.drifted) <= drift_tests.names("bits per byte") and nearest.loss:
         said.append(
             f"the champion reads it worse, by {nearest.loss.rise:.2f} bits per byte "
             f"(p = {nearest.p_value:.2g})."
@@ -102,7 +94,7 @@ def _drifted(verdict: DriftVerdict) -> str:
     moved = [_moved(d) for d in nearest.distributions if d.name in shifted]
     if moved:
         said.append("; ".join(moved) + ".")
-    elif set(verdict.drifted) <= {NEIGHBOURS, DIRECTIONS}:
+    elif set(verdict.drifted) <= drift_tests.names("share of the window"):
         said.append("No score or share shows it: what shifted is the wording or the topic.")
     return " ".join(said)
 
@@ -217,7 +209,8 @@ def _against(comparison: Comparison, meanings: Mapping[str, str]) -> Section:
 
 
 def _row(test: TestResult, meanings: Mapping[str, str]) -> list[Any]:
-    return [test.name, meanings.get(test.name, ""), test.p_value, test.effect, _mark(test.drifted)]
+    title = drift_tests.titles().get(test.name) or meanings.get(test.name, "")
+    return [test.name, title, test.p_value, test.effect, _mark(test.drifted)]
 
 
 def _loss(verdict: DriftVerdict) -> Section:

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Strings
+
 ORDERS = (2, 3, 4, 6)
 """Bytes of an n-gram: 3 and 6 are one and two Chinese characters, 4 and 6 parts of a word."""
 BUCKETS = 1 << 15
@@ -92,7 +95,7 @@ def _project(
     return out
 
 
-def embed(text: pa.Array, max_bytes: int = 2048, dimensions: int = 512) -> npt.NDArray[np.float32]:
+def embed(text: Strings, max_bytes: int = 2048, dimensions: int = 512) -> npt.NDArray[np.float32]:
     """(N, dimensions) vectors of N texts, of about unit length; the rarity weights are theirs.
 
     Of a text longer than `max_bytes` the first half of that many bytes counts and as many from
@@ -103,13 +106,13 @@ def embed(text: pa.Array, max_bytes: int = 2048, dimensions: int = 512) -> npt.N
         max_bytes: bytes of a text that are looked at.
         dimensions: length of a vector.
     """
-    text = pa.concat_arrays([text.cast(pa.large_string()).fill_null("")])
+    text = pa.concat_arrays([arrow.fill_null(text.cast(pa.large_string()), "")])
     n = len(text)
     if n == 0:
         return np.zeros((0, dimensions), np.float32)
-    offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset : text.offset + n + 1]
-    raw = text.buffers()[2]
-    data = np.frombuffer(raw, np.uint8) if raw and raw.size else np.zeros(1, np.uint8)
+    _, positions, raw = text.buffers()
+    offsets = arrow.numbers(positions, np.int64)[text.offset : text.offset + n + 1]
+    data = arrow.numbers(raw, np.uint8)
     start, end = offsets[:-1], offsets[1:]
     half = max_bytes // 2
     long = end - start > max_bytes

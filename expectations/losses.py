@@ -10,6 +10,7 @@ is. The permutation stays inside a stratum.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,25 @@ class Stratum:
     """Bits per byte."""
 
 
+class StratumJson(TypedDict):
+    """A stratum in the answer of `headrace monitor`."""
+
+    name: str
+    heldout_documents: int
+    window_documents: int
+    heldout: float
+    window: float
+
+
+class LossJson(TypedDict):
+    """The champion's loss in the answer of `headrace monitor`."""
+
+    heldout: float
+    window: float
+    strata: list[StratumJson]
+    rise: float
+
+
 @dataclass(frozen=True)
 class LossRise:
     """The champion's loss on both sides, in bits per byte."""
@@ -58,6 +78,24 @@ class LossRise:
     def rise(self) -> float:
         """By how much the window is read worse."""
         return self.window - self.heldout
+
+    def to_json(self) -> LossJson:
+        """The losses as JSON values."""
+        return {
+            "heldout": self.heldout,
+            "window": self.window,
+            "strata": [
+                {
+                    "name": s.name,
+                    "heldout_documents": s.heldout_documents,
+                    "window_documents": s.window_documents,
+                    "heldout": s.heldout,
+                    "window": s.window,
+                }
+                for s in self.strata
+            ],
+            "rise": self.rise,
+        }
 
 
 def loss_test(

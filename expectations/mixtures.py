@@ -38,7 +38,7 @@ def mixed(parts: Sequence[pa.Table], shares: Sequence[float], most: int, seed: i
     for part, share in used:
         count = min(part.num_rows, int(rows * share + 1e-9))
         chosen = np.sort(draw.choice(part.num_rows, count, replace=False))
-        taken.append(part.select(columns).take(pa.array(chosen)))
+        taken.append(part.select(columns).take(chosen))
     return pa.concat_tables(taken)
 
 
@@ -54,7 +54,7 @@ def nearest_shares(
     for table in [*parts, window]:
         count = min(table.num_rows, _LOOKED_AT)
         rows = np.sort(draw.choice(table.num_rows, count, replace=False))
-        texts.append(table["text"].combine_chunks().take(pa.array(rows)).cast(pa.large_string()))
+        texts.append(table["text"].combine_chunks().take(rows).cast(pa.large_string()))
     points = centered(embed(pa.concat_arrays(texts), max_bytes, dimensions)).astype(np.float64)
     ends = np.cumsum([len(t) for t in texts])[:-1]
     means = np.stack([p.mean(axis=0) for p in np.split(points, ends)])

@@ -20,7 +20,8 @@ def centered(vectors: Points) -> Points:
     """
     about = vectors - vectors.mean(axis=0, dtype=np.float64)
     about /= np.maximum(np.linalg.norm(about, axis=1, keepdims=True), 1e-9)
-    return np.rint(about * 2000).astype(np.float32)
+    steps: Points = np.rint(about * 2000).astype(np.float32)
+    return steps
 
 
 def leading(points: Points, count: int) -> tuple[Floats, Floats]:
@@ -82,4 +83,5 @@ def _too_near(chosen: Rows, side: Rows, apart: Rows) -> Rows:
     at, first = np.arange(len(side)), int((side == 0).sum())
     low = np.maximum(at - apart, np.where(side == 0, 0, first))
     high = np.minimum(at + apart, np.where(side == 0, first - 1, len(side) - 1))
-    return np.searchsorted(chosen, high, "right") - np.searchsorted(chosen, low, "left")
+    inside: Rows = np.searchsorted(chosen, high, "right") - np.searchsorted(chosen, low, "left")
+    return inside

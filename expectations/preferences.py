@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -21,11 +20,13 @@ def validate(
         records: at least one, with those columns.
         columns: prompt; prompt, response; or prompt, chosen, rejected.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str | int | None]] = []
     seen: set[tuple[str | None, ...]] = set()
     for i, record in enumerate(records, 1):
         texts = tuple(record.get(c) for c in columns)
-        row: dict[str, Any] = {"record": i, **dict(zip(columns, texts, strict=True))}
+        row: dict[str, str | int | None] = {
+            "record": i, **dict(zip(columns, texts, strict=True))
+        }  # fmt: skip
         row["repeated"] = int(texts in seen)
         row["alike"] = int("chosen" in columns and record["chosen"] == record["rejected"])
         seen.add(texts)

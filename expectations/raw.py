@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -13,27 +13,34 @@ from headrace.expectations.validation import Suite, ValidationResult
 from headrace.infra.errors import ValidationError
 
 
-def validate(inputs: Sequence[Mapping[str, Any]]) -> ValidationResult:
-    """How a list of input files meets the expectations; no file is opened.
+@dataclass(frozen=True)
+class ListedFile:
+    """A file of an input."""
 
-    Args:
-        inputs: `uri`, `bytes`, and `sha256` or `etag` of each, as `manifest.json` lists them.
+    uri: str
+    bytes: int
+    checksum: str
+    """SHA-256 or etag; empty where there is neither."""
+
+
+def validate(files: Sequence[ListedFile]) -> ValidationResult:
+    """Hold a list of input files against the expectations; no file is opened.
 
     Raises:
         ValidationError: the list is empty.
     """
-    if not inputs:
+    if not files:
         raise ValidationError("no input files", "give --input a file or folder that holds some")
-    total = sum(int(entry.get("bytes") or 0) for entry in inputs)
+    total = sum(file.bytes for file in files)
     frame = pd.DataFrame(
         [
             {
-                "uri": entry.get("uri"),
-                "bytes": entry.get("bytes"),
+                "uri": file.uri,
+                "bytes": file.bytes,
                 "input_bytes": total,
-                "checksum": "yes" if entry.get("sha256") or entry.get("etag") else "no",
+                "checksum": "yes" if file.checksum else "no",
             }
-            for entry in inputs
+            for file in files
         ]
     )
     return validation.run([Suite("input files", frame, raw_files.expectations(), "uri")])

@@ -11,7 +11,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
+from headrace.expectations.stated import CurationConfig, StatedFile, Totals, numbers
 from headrace.expectations.suites import (
     files,
     release_documents,
@@ -43,16 +43,16 @@ _LEAST_FOR_HELDOUT = 2_000
 def validate(
     folder: str,
     levels: Sequence[LevelFacts],
-    totals: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
+    totals: Totals | None = None,
+    config: CurationConfig | None = None,
     write: bool = True,
 ) -> ValidationResult:
-    """How a release meets the expectations; `validation/` in the folder gets result and data docs.
+    """Hold a release against the expectations; result and data docs go into its `validation/`.
 
     Args:
         folder: of the release, or of a draft of one.
         levels: of today; those that the release knows no settings of didn't exist then.
-        totals: read, kept, rejected {level: n}, unreadable; None takes the manifest's.
+        totals: of the draft; None takes the manifest's.
         config: the settings of the curation; None takes the manifest's.
         write: whether `validation/` is written.
 
@@ -106,8 +106,8 @@ def _ledger(folder: str) -> pa.Table:
 
 
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
-    rejected = pc.cast(pc.equal(ledger["outcome"], "rejected"), pa.int8())
-    level = pc.cast(pc.is_valid(ledger["level"]), pa.int8())
+    rejected = pc.equal(ledger["outcome"], pa.scalar("rejected")).cast(pa.int8())
+    level = pc.is_valid(ledger["level"]).cast(pa.int8())
     if "repaired" not in ledger.column_names:  # a release of before repairs were counted
         ledger = ledger.append_column("repaired", pa.nulls(ledger.num_rows, pa.int64()))
     return _pandas(ledger.append_column("is_rejected", rejected).append_column("has_level", level))
@@ -120,9 +120,7 @@ def _pandas(table: pa.Table) -> pd.DataFrame:
     )
 
 
-def _counts(
-    totals: Mapping[str, Any], ledger: pa.Table, parts: Mapping[str, Sequence[Shard]]
-) -> pd.DataFrame:
+def _counts(totals: Totals, ledger: pa.Table, parts: Mapping[str, Sequence[Shard]]) -> pd.DataFrame:
     """Each count from the two places where it is known."""
     rejected = dict(totals["rejected"])
     counted: Counter[tuple[str, str]] = Counter()
@@ -173,14 +171,14 @@ def _hashes(documents: Sequence[Shard]) -> list[str]:
     ]
 
 
-def _repeats(hashes: Sequence[str], config: Mapping[str, Any]) -> pd.DataFrame:
+def _repeats(hashes: Sequence[str], config: CurationConfig) -> pd.DataFrame:
     """Kept documents against distinct content hashes, where duplicates were to be removed."""
     row = ("kept documents and their distinct contents", len(hashes), len(set(hashes)))
-    rows = [row] if config["dedup"]["enabled"] and hashes else []
+    rows = [row] if switch(config["dedup"], "enabled") and hashes else []
     return pd.DataFrame(rows, columns=["what", "stated", "found"])
 
 
-def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
+def _shares(totals: Totals, hashes: Sequence[str]) -> pd.DataFrame:
     """Shares, and by how much they are below or above what is plausible."""
     read = max(1, totals["read"])
     # A release may keep nothing: all of an input can be of another domain than asked for.
@@ -200,7 +198,7 @@ def _shares(totals: Mapping[str, Any], hashes: Sequence[str]) -> pd.DataFrame:
 
 def _files(
     parts: Mapping[str, Sequence[Shard]],
-    stated: Mapping[str, Mapping[str, Any]] | None,
+    stated: Mapping[str, StatedFile] | None,
     levels: Sequence[LevelFacts],
 ) -> pd.DataFrame:
     contract = {
@@ -221,7 +219,7 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
 
 
 def _documents(
-    found: Sequence[Shard], config: Mapping[str, Any], levels: Sequence[LevelFacts]
+    found: Sequence[Shard], config: CurationConfig, levels: Sequence[LevelFacts]
 ) -> pd.DataFrame:
     """A sample of the kept documents, with `Score.excess` of scores with several thresholds."""
     chosen = shards.sample(found, MAX_ROWS)
@@ -235,10 +233,9 @@ def _documents(
     for level in levels:
         for score in level.scores:
             if score.per and {score.per, score.name} <= set(table.column_names):
-                thresholds = config[level.name][score.threshold]
-                least = np.array(
-                    [thresholds.get(v, math.inf) for v in table[score.per].to_pylist()]
-                )
+                thresholds = numbers(config[level.name], score.threshold)
+                values = table[score.per].to_pylist()
+                least = np.array([thresholds.get(str(v), math.inf) for v in values])
                 over = table[score.name].cast(pa.float64()).to_numpy() - least
                 table = table.append_column(score.excess, pa.array(over, from_pandas=True))
     return _pandas(table)
@@ -254,6 +251,6 @@ def _rejected(found: Sequence[Shard]) -> pd.DataFrame:
         return pd.DataFrame()
     table = pa.concat_tables(tables, promote_options="permissive")
     if "reason" in table.column_names:
-        level = pc.list_element(pc.split_pattern(pc.fill_null(table["reason"], "."), "."), 0)
-        table = table.append_column("reason_level", level)
+        level = [str(reason or "").split(".")[0] for reason in table["reason"].to_pylist()]
+        table = table.append_column("reason_level", pa.array(level, pa.string()))
     return _pandas(table)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.expectations.stated import StatedFile
 from headrace.infra import lineage, storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.files import walk
@@ -67,25 +67,25 @@ def shards(folder: str, part: str) -> list[Shard]:
 
 def wrong_columns(schema: pa.Schema, contract: pa.Schema) -> str:
     """What of a file's columns is not as the contract has it; empty where all is."""
-    found = {f.name: f.type for f in schema}
+    types = {f.name: f.type for f in schema}
     wanted = {f.name: f.type for f in contract}
-    said = [f"{name} is missing" for name in wanted if name not in found]
-    said += [f"{name} is not of the contract" for name in found if name not in wanted]
-    said += [
-        f"{name} is {found[name]}, not {kind}"
+    faults = [f"{name} is missing" for name in wanted if name not in types]
+    faults += [f"{name} is not of the contract" for name in types if name not in wanted]
+    faults += [
+        f"{name} is {types[name]}, not {kind}"
         for name, kind in wanted.items()
-        if name in found and found[name] != kind
+        if name in types and types[name] != kind
     ]
-    return ", ".join(said)
+    return ", ".join(faults)
 
 
 def frame(
     found: Sequence[Shard],
     contracts: Sequence[pa.Schema],
-    stated: Mapping[str, Mapping[str, Any]] | None,
+    stated: Mapping[str, StatedFile] | None,
     most_hashed: int = 256_000_000,
 ) -> pd.DataFrame:
-    """A row a file: path, rows, bytes, wrong_columns, and stated_… of the manifest's entry.
+    """One row per file: path, rows, bytes, wrong_columns, and stated_… of the manifest's entry.
 
     Args:
         found: files.
@@ -93,23 +93,23 @@ def frame(
         stated: entries of the manifest by path; None without manifest.
         most_hashed: bytes of files that are read to compare checksums, the first ones in order.
     """
-    rows = []
+    rows: list[dict[str, str | int]] = []
     hashed = 0
     for shard, contract in zip(found, contracts, strict=True):
-        row: dict[str, Any] = {
+        row: dict[str, str | int] = {
             "path": shard.path,
             "rows": shard.rows,
             "bytes": shard.bytes,
             "wrong_columns": wrong_columns(shard.schema, contract),
         }
         if stated is not None:
-            entry = stated.get(shard.path, {})
+            entry = stated.get(shard.path)
             hashed += shard.bytes
             checked = hashed <= most_hashed
             row |= {
-                "stated_rows": entry.get("rows", -1),
-                "stated_bytes": entry.get("bytes", -1),
-                "stated_sha256": entry.get("sha256", "not in the manifest") if checked else "",
+                "stated_rows": entry.get("rows", -1) if entry else -1,
+                "stated_bytes": entry["bytes"] if entry else -1,
+                "stated_sha256": _stated_sha256(entry) if checked else "",
                 "sha256": lineage.sha256(shard.uri) if checked else "",
             }
         rows.append(row)
@@ -123,13 +123,17 @@ def frame(
                         "rows": 0,
                         "bytes": 0,
                         "wrong_columns": "",
-                        "stated_rows": entry["rows"],
+                        "stated_rows": entry.get("rows", -1),
                         "stated_bytes": entry["bytes"],
                         "stated_sha256": entry["sha256"],
                         "sha256": "the file is missing",
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _stated_sha256(entry: StatedFile | None) -> str:
+    return entry["sha256"] if entry else "not in the manifest"
 
 
 def _top(path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
+from headrace.expectations.stated import TokensManifest
 from headrace.expectations.suites import files, token_rows, totals
 from headrace.expectations.validation import Suite, ValidationResult
 from headrace.infra import storage
@@ -26,7 +27,7 @@ _MOST_LEAKED = 0.01
 
 
 def validate(folder: str, write: bool = True) -> ValidationResult:
-    """How token shards meet the expectations; `validation/` in the folder gets the result.
+    """Hold token shards against the expectations; the result goes into their `validation/`.
 
     Args:
         folder: what `headrace tokenize` made.
@@ -41,12 +42,12 @@ def validate(folder: str, write: bool = True) -> ValidationResult:
             f"{storage.display(folder)}: no token shards (no manifest.json)",
             "give the folder that `headrace tokenize` printed as `output`",
         )
-    manifest = storage.read_json(uri)
+    manifest: TokensManifest = storage.read_json(uri)
     length, vocabulary = manifest["sequence_length"], manifest["vocabulary"]
     parts = {part: shards.shards(folder, part) for part in PARTS}
     found = [shard for some in parts.values() for shard in some]
     boundary = _boundary(folder)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str | int | None]] = []
     hashes: dict[str, set[int]] = {part: set() for part in PARTS}
     for part, some in parts.items():
         for shard in some:
@@ -81,11 +82,12 @@ def validate(folder: str, write: bool = True) -> ValidationResult:
     return result
 
 
-def _counts(manifest: Mapping[str, Any], parts: Mapping[str, Sequence[Shard]]) -> pd.DataFrame:
+def _counts(manifest: TokensManifest, parts: Mapping[str, Sequence[Shard]]) -> pd.DataFrame:
     length = manifest["sequence_length"]
+    stated = {"train": manifest["tokens"], "heldout": manifest["heldout_tokens"]}
     rows = [
-        (f"tokens of {part}: manifest and rows", manifest[key], length * sum(s.rows for s in some))
-        for (part, some), key in zip(parts.items(), ("tokens", "heldout_tokens"), strict=True)
+        (f"tokens of {part}: manifest and rows", stated[part], length * sum(s.rows for s in some))
+        for part, some in parts.items()
     ]
     for part, some in parts.items():
         listed = sum(f["path"].split("/")[0] == part for f in manifest["files"])
@@ -94,7 +96,7 @@ def _counts(manifest: Mapping[str, Any], parts: Mapping[str, Sequence[Shard]]) -
 
 
 def _boundary(folder: str) -> int | None:
-    """Id of the token that every document begins with; None without a tokenizer beside."""
+    """The id of the token that every document begins with; None without a tokenizer."""
     uri = storage.join(folder, "tokenizer", "tokenizer.json")
     if not storage.exists(uri):
         return None
@@ -104,39 +106,59 @@ def _boundary(folder: str) -> int | None:
     return None
 
 
-def _extremes(table: pa.Table, boundary: int | None) -> dict[str, Any]:
-    """Of one file: the least and largest of what `suites.token_rows` bounds."""
-    out: dict[str, Any] = {"nulls": 0, "starts": 0, "boundaries": 0, "unordered": 0}
-    for name, called in (("input_ids", "id"), ("document_starts", "start")):
-        if name not in table.column_names:
-            continue
-        column = table[name].combine_chunks()
-        flat = column.flatten()
-        out["nulls"] += column.null_count + flat.null_count
-        extremes = pc.min_max(flat).as_py()
-        out[f"least_{called}"], out[f"largest_{called}"] = extremes["min"], extremes["max"]
-        if name == "input_ids":
-            lengths = pc.min_max(pc.list_value_length(column)).as_py()
-            out["least_length"], out["largest_length"] = lengths["min"], lengths["max"]
-    if set(COLUMNS.names) <= set(table.column_names) and not out["nulls"]:
-        starts = table["document_starts"].combine_chunks()
-        flat = starts.flatten().to_numpy()
-        row = pc.list_parent_indices(starts).to_numpy()
-        out["unordered"] = int(((np.diff(flat) <= 0) & (np.diff(row) == 0)).sum())
-        if boundary is not None and out["least_length"] == out["largest_length"]:
-            ids = table["input_ids"].combine_chunks().flatten().to_numpy()
-            at = row * out["least_length"] + flat
-            inside = at[(flat >= 0) & (flat < out["least_length"])]
-            out["starts"] = int((ids[inside] == boundary).sum())
-            out["boundaries"] = max(int((ids == boundary).sum()), len(flat))
+def _lists(table: pa.Table) -> dict[str, pa.ListArray[Any]]:
+    """The columns of the contract that a table has."""
+    return {
+        name: cast("pa.ListArray[Any]", table[name].combine_chunks())
+        for name in COLUMNS.names
+        if name in table.column_names
+    }
+
+
+def _bounds(values: pa.Array[Any]) -> tuple[int | None, int | None]:
+    """The least and the largest value; None of no values."""
+    bounds = pc.min_max(values)
+    return bounds["min"].as_py(), bounds["max"].as_py()
+
+
+def _extremes(table: pa.Table, boundary: int | None) -> dict[str, int | None]:
+    """The figures of a file that `suites.token_rows` bounds; none of a column that is missing."""
+    lists = _lists(table)
+    nulls = sum(column.null_count + column.flatten().null_count for column in lists.values())
+    out: dict[str, int | None] = {"nulls": nulls, "starts": 0, "boundaries": 0, "unordered": 0}
+    if "document_starts" in lists:
+        starts = lists["document_starts"]
+        out["least_start"], out["largest_start"] = _bounds(starts.flatten())
+    if "input_ids" in lists:
+        ids = lists["input_ids"]
+        out["least_id"], out["largest_id"] = _bounds(ids.flatten())
+        least, largest = _bounds(pc.list_value_length(ids))
+        out["least_length"], out["largest_length"] = least, largest
+        if "document_starts" in lists and not nulls:
+            out |= _documents(ids, starts, least if least == largest else None, boundary)
+    return out
+
+
+def _documents(
+    ids: pa.ListArray[Any], starts: pa.ListArray[Any], length: int | None, boundary: int | None
+) -> dict[str, int]:
+    """How the documents' starts fit each other, and the boundary tokens where rows are equal."""
+    flat = starts.flatten().to_numpy()
+    row = pc.list_parent_indices(starts).to_numpy()
+    out = {"unordered": int(((np.diff(flat) <= 0) & (np.diff(row) == 0)).sum())}
+    if boundary is not None and length is not None:
+        tokens = ids.flatten().to_numpy()
+        inside = (row * length + flat)[(flat >= 0) & (flat < length)]
+        out["starts"] = int((tokens[inside] == boundary).sum())
+        out["boundaries"] = max(int((tokens == boundary).sum()), len(flat))
     return out
 
 
 def _row_hashes(table: pa.Table, length: int) -> set[int]:
     """A hash of each row, of those that have the right length."""
-    if "input_ids" not in table.column_names:
+    column = _lists(table).get("input_ids")
+    if column is None:
         return set()
-    column = table["input_ids"].combine_chunks()
     flat = column.flatten()
     if flat.null_count or len(flat) != len(column) * length:
         return set()

@@ -40,7 +40,8 @@ class Units:
     @property
     def side(self) -> Labels:
         """(N,) the true label of each document."""
-        return self.labels[0][self.of]
+        side: Labels = self.labels[0][self.of]
+        return side
 
 
 @dataclass(frozen=True)

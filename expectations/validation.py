@@ -1,4 +1,4 @@
-"""Runs suites of Great Expectations over frames, and says in sentences what does not hold.
+"""Runs suites of Great Expectations over frames, and puts into sentences what doesn't hold.
 
 The context is ephemeral and nothing is sent anywhere. Great Expectations' own site loads styles
 and scripts from elsewhere and stamps times into its pages, so the data docs are made here from
@@ -10,14 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from markupsafe import Markup
 
 from headrace.infra import html, storage
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.data_context.data_context.ephemeral_data_context import (
+        EphemeralDataContext,
+    )
+    from great_expectations.datasource.fluent.pandas_datasource import PandasDatasource
+
+Argument: TypeAlias = str | float | list[str] | list[float] | None
+Value: TypeAlias = str | float | None
+"""A value of a frame, as JSON has it."""
 SHOWN = 3
 """Values that a sentence quotes at most."""
 
@@ -30,7 +40,7 @@ class Expectation:
     """Name as Great Expectations has it: expect_…"""
     says: str
     """What must hold, for a person."""
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Argument] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,15 +48,14 @@ class Suite:
     """Expectations on one frame."""
 
     name: str
-    frame: Any
-    """pandas DataFrame."""
+    frame: pd.DataFrame
     expectations: tuple[Expectation, ...]
     key: str | None = None
     """Column that names a row in what is reported."""
 
 
 @dataclass(frozen=True)
-class Held:
+class ExpectationResult:
     """How one expectation came out."""
 
     suite: str
@@ -64,32 +73,32 @@ class ValidationResult:
     success: bool
     failed: list[str]
     """A sentence for each expectation that does not hold."""
-    held: tuple[Held, ...]
+    results: tuple[ExpectationResult, ...]
 
     @property
     def evaluated(self) -> int:
         """How many expectations were looked at."""
-        return len(self.held)
+        return len(self.results)
 
 
 def run(suites: Sequence[Suite]) -> ValidationResult:
-    """All suites evaluated; nothing is written."""
-    held: list[Held] = []
+    """Evaluate all suites; nothing is written."""
+    results: list[ExpectationResult] = []
     frames = [s for s in suites if len(s.frame) and s.expectations]
     if frames:
         context = _context()
         source = context.data_sources.add_pandas("frames")
         for suite in frames:
-            held += _evaluate(context, source, suite)
+            results += _evaluate(context, source, suite)
     failed = [
-        f"{h.suite}: {h.says}" + (f" ({h.column})" if h.column else "") + f": {h.observed}"
-        for h in held
-        if not h.success
+        f"{r.suite}: {r.says}" + (f" ({r.column})" if r.column else "") + f": {r.observed}"
+        for r in results
+        if not r.success
     ]
-    return ValidationResult(not failed, failed, tuple(held))
+    return ValidationResult(not failed, failed, tuple(results))
 
 
-def _context() -> Any:
+def _context() -> EphemeralDataContext:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,7 +111,42 @@ def _context() -> Any:
     return context
 
 
-def _evaluate(context: Any, source: Any, suite: Suite) -> list[Held]:
+class _Config(TypedDict):
+    type: str
+    kwargs: dict[str, str]
+    meta: _Meta
+
+
+class _Meta(TypedDict):
+    says: str
+    order: int
+
+
+class _Seen(TypedDict, total=False):
+    observed_value: Value
+    unexpected_count: int
+    element_count: int
+    unexpected_index_list: list[dict[str, Value] | int] | None
+    partial_unexpected_list: list[Value]
+
+
+class _Evaluated(TypedDict):
+    """A result of Great Expectations as JSON."""
+
+    success: bool
+    expectation_config: _Config
+    exception_info: dict[str, object] | None
+    """One exception, or one for each metric by its id."""
+    result: _Seen | None
+
+
+class _Answer(TypedDict):
+    results: list[_Evaluated]
+
+
+def _evaluate(
+    context: EphemeralDataContext, source: PandasDatasource, suite: Suite
+) -> list[ExpectationResult]:
     import great_expectations as gx
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
@@ -124,25 +168,25 @@ def _evaluate(context: Any, source: Any, suite: Suite) -> list[Held]:
             ),
         )
     )
-    form: dict[str, Any] = {"result_format": "COMPLETE"}
+    form: dict[str, str | list[str]] = {"result_format": "COMPLETE"}
     if suite.key:
         form["unexpected_index_column_names"] = [suite.key]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = definition.run(
-            batch_parameters={"dataframe": suite.frame}, result_format=form
-        ).to_json_dict()
-    out = sorted(result["results"], key=lambda r: r["expectation_config"]["meta"]["order"])
-    return [_held(suite, r) for r in out]
+        run = definition.run(batch_parameters={"dataframe": suite.frame}, result_format=form)
+        to_json: Callable[[], _Answer] = run.to_json_dict
+        results = to_json()["results"]
+    results.sort(key=lambda result: result["expectation_config"]["meta"]["order"])
+    return [_result(suite, result) for result in results]
 
 
-def _held(suite: Suite, result: Mapping[str, Any]) -> Held:
+def _result(suite: Suite, result: _Evaluated) -> ExpectationResult:
     config = result["expectation_config"]
     kwargs = config["kwargs"]
     column = kwargs.get("column") or " and ".join(
         kwargs[k] for k in ("column_A", "column_B") if k in kwargs
     )
-    return Held(
+    return ExpectationResult(
         suite.name,
         config["meta"]["says"],
         config["type"],
@@ -152,17 +196,17 @@ def _held(suite: Suite, result: Mapping[str, Any]) -> Held:
     )
 
 
-def _observed(suite: Suite, result: Mapping[str, Any]) -> str:
+def _observed(suite: Suite, result: _Evaluated) -> str:
     """What was seen, in a few words."""
     raised = result.get("exception_info") or {}
-    for info in [raised, *[v for v in raised.values() if isinstance(v, Mapping)]]:
-        if info.get("raised_exception"):
+    for info in [raised, *raised.values()]:
+        if isinstance(info, dict) and info.get("raised_exception"):
             lines = str(info.get("exception_message") or "").splitlines()
             return f"could not be evaluated: {lines[0] if lines else 'no message'}"
     seen = result.get("result") or {}
     if "unexpected_count" not in seen:
         return f"observed {_short(seen.get('observed_value'))}"
-    count, total = seen["unexpected_count"], seen.get("element_count")
+    count, total = seen["unexpected_count"], seen.get("element_count", 0)
     if not count:
         return f"all {total:,}"
     rows = seen.get("unexpected_index_list") or []
@@ -173,13 +217,13 @@ def _observed(suite: Suite, result: Mapping[str, Any]) -> str:
     return f"{count:,} of {total:,} do not, such as {'; '.join(quoted)}"
 
 
-def _row(suite: Suite, row: Mapping[str, Any]) -> str:
-    """A row that does not hold: what names it first, then the values that were judged."""
+def _row(suite: Suite, row: Mapping[str, Value]) -> str:
+    """A row that doesn't hold: what names it first, then the values that were judged."""
     names = sorted(row, key=lambda name: (name != suite.key, name))
     return ", ".join(f"{name} {_short(row[name])}" for name in names)
 
 
-def _short(value: Any) -> str:
+def _short(value: Value) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:60] + "…"
@@ -200,7 +244,7 @@ def write(result: ValidationResult, title: str, folder: str) -> None:
             "success": result.success,
             "evaluated": result.evaluated,
             "failed": result.failed,
-            "results": [vars(h) for h in result.held],
+            "results": [vars(r) for r in result.results],
         },
     )
 
@@ -220,19 +264,19 @@ def docs(result: ValidationResult, title: str) -> str:
             *[html.paragraph(sentence, "bad") for sentence in result.failed],
         )
     ]
-    for suite in dict.fromkeys(h.suite for h in result.held):
+    for suite in dict.fromkeys(r.suite for r in result.results):
         rows = [
             [
                 Markup('<span class="{}">{}</span>').format(
-                    "good" if h.success else "bad", "holds" if h.success else "fails"
+                    "good" if r.success else "bad", "holds" if r.success else "fails"
                 ),
-                h.says,
-                h.column,
-                h.observed,
-                h.type,
+                r.says,
+                r.column,
+                r.observed,
+                r.type,
             ]
-            for h in result.held
-            if h.suite == suite
+            for r in result.results
+            if r.suite == suite
         ]
         columns = ["", "what must hold", "column", "observed", "expectation"]
         sections.append(html.Section(suite, html.table(columns, rows)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from headrace.expectations.stated import CurationConfig, Section, number, numbers, switch, words
 from headrace.expectations.suites.phrases import among, between, columns, distinct, filled, matching
 from headrace.expectations.validation import Expectation
 from headrace.infra.level_facts import Column, Count, Label, LevelFacts, Score, scores
@@ -14,9 +14,7 @@ _ROUNDING = 1e-6
 """Scores are stored as 32-bit floats, thresholds are 64-bit ones."""
 
 
-def expectations(
-    config: Mapping[str, Any], levels: Sequence[LevelFacts]
-) -> tuple[Expectation, ...]:
+def expectations(config: CurationConfig, levels: Sequence[LevelFacts]) -> tuple[Expectation, ...]:
     """Expectations on the columns of a kept document, and on `Score.excess` where there is one.
 
     Args:
@@ -32,7 +30,7 @@ def expectations(
         filled("source"),
         between("position", 1, None, "counts from 1"),
         filled("lang"),
-        among("lang", config["input"]["languages"], "is a language that is kept"),
+        among("lang", words(config["input"], "languages"), "is a language that is kept"),
         filled("domain"),
         filled("content_hash"),
         matching("content_hash", r"\A[0-9a-f]{32}\Z", "is a 128-bit hash in hex"),
@@ -41,12 +39,12 @@ def expectations(
     for level in levels:
         for column in level.columns:
             out += _filled_by(column, config[level.name])
-    if config["dedup"]["enabled"]:
+    if switch(config["dedup"], "enabled"):
         out.append(distinct("content_hash", "names one kept document only"))
     return tuple(out)
 
 
-def _filled_by(column: Column, settings: Mapping[str, Any]) -> list[Expectation]:
+def _filled_by(column: Column, settings: Section) -> list[Expectation]:
     """Expectations on a level's column, by the level's settings."""
     match column:
         case Score():
@@ -56,22 +54,23 @@ def _filled_by(column: Column, settings: Mapping[str, Any]) -> list[Expectation]
                 *_bounded(column, settings),
             ]
         case Label():
-            rejects = not column.switch or settings[column.switch]
+            rejects = not column.switch or switch(settings, column.switch)
             kept = [v for v in column.values if not (rejects and v in column.rejected)]
             return [filled(column.name), among(column.name, kept, "is a verdict that is kept")]
         case Count():
             return [between(column.name, 0, None, "is a count")]
 
 
-def _bounded(score: Score, settings: Mapping[str, Any]) -> list[Expectation]:
+def _bounded(score: Score, settings: Section) -> list[Expectation]:
     above, column = score.keeps == "above", score.name
     if not score.threshold:
         return []
     if score.per:
         threshold, column, of = 0.0, score.excess, f"its target {score.per}"
-        targets = [among(score.per, settings[score.threshold], f"is a target {score.per}")]
+        among_targets = list(numbers(settings, score.threshold))
+        targets = [among(score.per, among_targets, f"is a target {score.per}")]
     else:
-        threshold, of, targets = settings[score.threshold], "what is kept", []
+        threshold, of, targets = number(settings, score.threshold), "what is kept", []
     side = "reaches" if above else "stays below"
     low, high = (threshold - _ROUNDING, None) if above else (None, threshold + _ROUNDING)
     return [*targets, between(column, low, high, f"{side} the threshold of {of}")]

@@ -1,1 +1,1 @@
-"""Fitting of the weights that levels are shipped with: one module a level, run by hand."""
+"""Fits the weights that levels ship with: one module per level, run by hand (the extra `fit`)."""

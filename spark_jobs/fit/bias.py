@@ -41,8 +41,9 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,13 @@ from headrace.spark_jobs.kernels.linear import LinearModel, NGrams, buckets
 from headrace.spark_jobs.levels.bias_density import DATA, document_scores, lexicon
 from headrace.spark_jobs.texts import EN, ZH, Texts
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 log = logging.getLogger(__name__)
+
+Output = tuple[npt.NDArray[np.float64], float]
+"""(buckets,) weights of an output, and its bias."""
 
 LABELLED = {
     "bias_zh_cold": "Apache-2.0",
@@ -287,7 +294,7 @@ def statements(seed: int) -> list[str]:
     return out
 
 
-def features(texts: list[str]) -> Any:
+def features(texts: list[str]) -> csr_matrix:
     """(N, buckets) sparse counts / count^POWER."""
     from scipy.sparse import csr_matrix
 
@@ -300,10 +307,10 @@ def features(texts: list[str]) -> Any:
     return x
 
 
-def fit(x: Any, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -> Any:
-    """((buckets,) float weights, bias) of an NB-scaled logistic model of the rows with a weight."""
+def fit(x: csr_matrix, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -> Output:
+    """An NB-scaled logistic model of the rows with a weight."""
     from scipy.sparse import diags
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
 
     rows = np.flatnonzero(weight)
     x, labels, weight = x[rows], labels[rows], weight[rows]
@@ -323,7 +330,7 @@ class Material:
 
     comments: list[Comment]
     examples: list[Example]
-    x: Any = field(repr=False)
+    x: csr_matrix = field(repr=False)
     """(N, buckets) sparse features."""
 
     @classmethod
@@ -377,7 +384,7 @@ class Material:
         example[source == "list"] = 1.0
         labels = np.concatenate([label, np.zeros(len(keep))]).astype(np.int8)
 
-        def fitted(hard: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        def fitted(hard: npt.NDArray[np.bool_]) -> dict[str, Output]:
             """The outputs, with the examples that are `hard` weighing more."""
             out = {}
             for name in ("zh", "en"):
@@ -415,7 +422,7 @@ def add(weight: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_], total: flo
     weight[rows] += total / max(1, rows.sum())
 
 
-def quantised(fitted: dict[str, Any]) -> LinearModel:
+def quantised(fitted: dict[str, Output]) -> LinearModel:
     """The outputs together, with 8-bit weights."""
     w = np.stack([f[0] for f in fitted.values()], 1)
     scale = np.abs(w).max(0) / 127  # the largest weights are what tells: none is cut
@@ -437,7 +444,7 @@ def scored(model: LinearModel, texts: list[str], lang: str) -> npt.NDArray[np.fl
 
 def auc(model: LinearModel, found: list[Comment]) -> float:
     """How well the level's scores with `model` rank comments of one language."""
-    from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+    from sklearn.metrics import roc_auc_score
 
     value = scored(model, [c.text for c in found], found[0].lang)
     return float(roc_auc_score([c.label for c in found], value))
@@ -461,20 +468,28 @@ def figures(model: LinearModel, found: list[Comment]) -> None:
         )  # fmt: skip
 
 
+def _is_from(source: str, comment: Comment) -> bool:
+    return comment.source == source
+
+
+def _is_about(topic: str, comment: Comment) -> bool:
+    return comment.topic == topic
+
+
 def by_source(material: Material, packages: Path, exclude: frozenset[str]) -> None:
     """Say what models make of sources that they have not seen."""
     log.info("| left out | comments | AUC |\n|---|---|---|")
     left_out: list[tuple[str, Callable[[Comment], bool]]] = [
-        (source, lambda c, source=source: c.source == source)  # type: ignore[misc]
-        for source in LABELLED
-        if source.startswith("bias_en")
+        (source, partial(_is_from, source)) for source in LABELLED if source.startswith("bias_en")
     ]
     topics = sorted({c.topic for c in material.comments if c.topic})
-    left_out += [(f"topic {t}", lambda c, t=t: c.topic == t) for t in topics]  # type: ignore[misc]
+    left_out += [(f"topic {t}", partial(_is_about, t)) for t in topics]
     for name, out in left_out:
-        found = [c for c in material.comments if out(c)]
-        model = material.train(lambda c, out=out: not out(c))  # type: ignore[misc]
-        log.info("| %s | %d | %.3f |", name, len(found), auc(model, found))
+        unseen = [c for c in material.comments if out(c)]
+        kept = set(material.comments) - set(unseen)
+        log.info(
+            "| %s | %d | %.3f |", name, len(unseen), auc(material.train(kept.__contains__), unseen)
+        )
     log.info("| sentences that name a group | sentences | above 0.3, % | 99 % below |")
     log.info("|---|---|---|---|")
     model = material.train(lambda c: True, frozenset(PLAIN))

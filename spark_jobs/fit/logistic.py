@@ -19,7 +19,20 @@ Floats = npt.NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
-def _epoch(indptr, ids, targets, sample, order, power, rate, l2, w, b, gw, gb):  # type: ignore[no-untyped-def]
+def _epoch(
+    indptr: npt.NDArray[np.int64],
+    ids: npt.NDArray[np.int32],
+    targets: Floats,
+    sample: Floats,
+    order: npt.NDArray[np.int64],
+    power: float,
+    rate: np.float32,
+    l2: np.float32,
+    w: Floats,
+    b: Floats,
+    gw: Floats,
+    gb: Floats,
+) -> None:
     """One pass of AdaGrad over the texts in `order`; changes w, b and the squared gradients."""
     outputs = w.shape[1]
     margin = np.empty(outputs, np.float32)
@@ -75,7 +88,7 @@ def descend(
 
 
 def fit(
-    texts: pa.Array,
+    texts: pa.StringArray,
     targets: Floats,
     outputs: tuple[str, ...],
     ngrams: NGrams,

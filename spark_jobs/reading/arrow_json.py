@@ -22,16 +22,27 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Binaries, Strings
 from headrace.spark_jobs.kernels import json_objects as kernel
-from headrace.spark_jobs.kernels.utf8 import valid_slices
-from headrace.spark_jobs.reading.json_members import slices
+from headrace.spark_jobs.kernels.utf8 import Bytes, valid_slices
+from headrace.spark_jobs.reading.json_members import Integers, slices
+
+AnyListArray: TypeAlias = (
+    "pa.ListArray[Any] | pa.LargeListArray[Any] | pa.FixedSizeListArray[Any, Any]"
+    " | pa.ListViewArray[Any] | pa.LargeListViewArray[Any]"
+)
+LISTS = (
+    pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray, pa.ListViewArray, pa.LargeListViewArray
+)  # fmt: skip
+"""Classes of `AnyListArray`; a map is a ListArray too, so look for that first."""
 
 _JOINED = 100
 """Columns that are joined at a time: the effort for many at once grows faster than their number."""
@@ -67,29 +78,29 @@ def is_text(kind: pa.DataType) -> bool:
     )  # fmt: skip
 
 
-def as_binary(values: pa.Array) -> pa.Array:
+def as_binary(values: pa.Array[Any]) -> Binaries:
     """N strings or bytes of any type as binary; see `is_text`."""
-    if pt.is_dictionary(values.type):
+    if isinstance(values, pa.DictionaryArray):
         return as_binary(values.dictionary).take(values.indices)
-    if isinstance(values.type, pa.BaseExtensionType):
+    if isinstance(values, pa.ExtensionArray):
         values = values.storage
     return values.cast(pa.binary())
 
 
-def _or_null(texts: pa.Array, values: pa.Array) -> pa.Array:
+def _or_null(texts: Strings, values: pa.Array[Any]) -> Strings:
     """`texts`, and null in JSON where there is no value."""
     return texts if not values.null_count else pc.if_else(values.is_valid(), texts, "null")
 
 
-def _string_array(data: Any, offsets: Any) -> pa.Array:
+def _string_array(data: Bytes, offsets: Integers) -> Strings:
     if offsets[-1] >= 1 << 31:
         raise pa.ArrowInvalid(f"{offsets[-1]} bytes of JSON at once")
     return pa.StringArray.from_buffers(
-        offsets.size - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)
+        offsets.size - 1, pa.py_buffer(offsets.astype(np.int32).data), pa.py_buffer(data.data)
     )
 
 
-def _quoted(values: pa.Array) -> pa.Array:
+def _quoted(values: Binaries) -> Strings:
     """Binary values as JSON strings."""
     data, start, stop = slices(values)
     good = valid_slices(data, start, stop)
@@ -104,37 +115,34 @@ def _quoted(values: pa.Array) -> pa.Array:
     return _or_null(_string_array(*kernel.quoted(data, offsets)), values)
 
 
-def _in_quotes(texts: pa.Array) -> pa.Array:
+def _in_quotes(texts: pa.Array[Any]) -> Strings:
     """Texts without anything to escape as JSON strings."""
-    return pc.binary_join_element_wise('"', texts, '"', "")
+    return arrow.join('"', texts, '"', "")
 
 
-def _floats(values: pa.Array) -> pa.Array:
+def _floats(values: pa.Array[Any]) -> Strings:
     if pt.is_float16(values.type):
         values = values.cast(pa.float32())
     texts = values.cast(pa.string())
-    finite = pc.fill_null(pc.is_finite(values), True)
+    finite = arrow.fill_null(pc.is_finite(values), True)
     if not pc.all(finite).as_py():
-        names = pc.if_else(
-            pc.is_nan(values), "NaN", pc.if_else(pc.less(values, 0), "-Infinity", "Infinity")
-        )
+        below = pc.less(values, pa.scalar(0))
+        names = pc.if_else(pc.is_nan(values), "NaN", pc.if_else(below, "-Infinity", "Infinity"))
         texts = pc.if_else(finite, texts, _in_quotes(names))
     return texts
 
 
-def _moments(values: pa.Array) -> pa.Array:
+def _moments(values: pa.Array[Any]) -> Strings:
     kind = values.type
     if pt.is_timestamp(kind) and kind.tz is not None:
         plain = values.cast(pa.timestamp(kind.unit)).cast(pa.string())
-        return pc.binary_join_element_wise('"', plain, 'Z"', "")
+        return arrow.join('"', plain, 'Z"', "")
     if pt.is_duration(kind):
-        return pc.binary_join_element_wise(
-            '"', values.cast(pa.int64()).cast(pa.string()), f'{kind.unit}"', ""
-        )
+        return arrow.join('"', values.cast(pa.int64()).cast(pa.string()), f'{kind.unit}"', "")
     return _in_quotes(values.cast(pa.string()))
 
 
-def _uuids(values: pa.Array) -> pa.Array:
+def _uuids(values: pa.Array[Any]) -> Strings:
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     raw = np.frombuffer(b"".join(v or bytes(16) for v in values.to_pylist()), np.uint8)
     both = np.stack([digits[raw >> 4], digits[raw & 15]], axis=1).reshape(-1, 32)
@@ -147,35 +155,36 @@ def _uuids(values: pa.Array) -> pa.Array:
     return _in_quotes(_string_array(out.ravel(), offsets))
 
 
-def _lists(values: pa.Array) -> pa.Array:
+def _lists(values: AnyListArray) -> Strings:
     # Not by a cast or by offsets: a view's lists may overlap, and its cast to lists is broken.
-    sizes = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
+    sizes = arrow.integers(pc.list_value_length(values))
     return _joined("[", texts(values.flatten()), np.append(0, np.cumsum(sizes)), "]")
 
 
-def _joined(before: str, parts: pa.Array, offsets: Any, after: str) -> pa.Array:
+def _joined(before: str, parts: pa.Array[Any], offsets: Integers, after: str) -> Strings:
     """Consecutive parts put together with commas between them."""
     lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), parts)
-    return pc.binary_join_element_wise(before, pc.binary_join(lists, ","), after, "")
+    inside: Any = pc.binary_join(lists, ",")
+    return arrow.join(before, inside, after, "")
 
 
-def _maps(values: pa.Array) -> pa.Array:
+def _maps(values: pa.MapArray[Any, Any]) -> Strings:
     offsets = values.offsets.to_numpy().astype(np.int64)
     first, size = int(offsets[0]), int(offsets[-1] - offsets[0])
     keys = texts(values.keys.slice(first, size))
     plain = pc.starts_with(keys, '"')
     if not pc.all(plain).as_py():
         keys = pc.if_else(plain, keys, _quoted(keys.cast(pa.binary())))
-    pairs = pc.binary_join_element_wise(keys, texts(values.items.slice(first, size)), ":")
+    pairs = arrow.join(keys, texts(values.items.slice(first, size)), ":")
     return _joined("{", pairs, offsets - first, "}")
 
 
-def _structs(values: pa.Array) -> pa.Array:
+def _structs(values: pa.StructArray) -> Strings:
     names = [field.name for field in values.type]
     return objects(names, [values.field(k) for k in range(len(names))], len(values))
 
 
-def _printed(values: pa.Array) -> pa.Array:
+def _printed(values: pa.Array[Any]) -> Strings:
     """Values of a type that nothing above knows, one by one: as text, or what Python's JSON has."""
     return pa.array(
         [json.dumps(v, default=str, ensure_ascii=False) for v in values.to_pylist()], pa.string()
@@ -191,7 +200,7 @@ def _depth(kind: pa.DataType) -> int:
     return level
 
 
-def _whole(values: pa.Array) -> pa.Array:
+def _whole(values: pa.Array[Any]) -> Strings:
     """Values as JSON strings of what they print."""
     return pa.array(
         [None if v is None else json.dumps(str(v), ensure_ascii=False) for v in values.to_pylist()],
@@ -199,28 +208,28 @@ def _whole(values: pa.Array) -> pa.Array:
     )
 
 
-def _used(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _used(values: pa.DictionaryArray[Any, Any]) -> tuple[pa.Array[Any], Integers]:
     """(the values of a dictionary array that it uses, where each row's is among them).
 
     The others may be many, or longer than any record may be.
     """
-    number = pc.fill_null(values.indices.cast(pa.int64()), -1).to_numpy()
+    number = arrow.integers(values.indices, null=-1)
     used, at = np.unique(number, return_inverse=True)
-    return values.dictionary.take(pa.array(used, mask=used < 0)), pa.array(at)
+    return values.dictionary.take(pa.array(used, pa.int64(), mask=used < 0)), at
 
 
-def texts(values: pa.Array) -> pa.Array:
+def texts(values: pa.Array[Any]) -> Strings:
     """N values of any type as N JSON texts; a null is `null`."""
     kind = values.type
     if pt.is_null(kind):
         return pa.array(["null"] * len(values), pa.string())
-    if pt.is_dictionary(kind):
+    if isinstance(values, pa.DictionaryArray):
         used, at = _used(values)
-        return pc.fill_null(texts(used).take(at), "null")
-    if pt.is_run_end_encoded(kind):
-        return texts(pc.run_end_decode(values))
-    if isinstance(kind, pa.BaseExtensionType):
-        if kind.extension_name == "arrow.uuid":
+        return arrow.fill_null(texts(used).take(at), "null")
+    if isinstance(values, pa.RunEndEncodedArray):
+        return texts(arrow.run_end_decode(values))
+    if isinstance(values, pa.ExtensionArray):
+        if values.type.extension_name == "arrow.uuid":
             return _or_null(_uuids(values.storage), values)
         return texts(values.storage)
     if is_text(kind):
@@ -233,29 +242,23 @@ def texts(values: pa.Array) -> pa.Array:
         out = _moments(values)
     elif pt.is_nested(kind) and _depth(kind) > _DEEPEST:
         out = _whole(values)
-    elif pt.is_map(kind):
+    elif isinstance(values, pa.MapArray):
         out = _maps(values)
-    elif pt.is_struct(kind):
+    elif isinstance(values, pa.StructArray):
         out = _structs(values)
-    elif pt.is_nested(kind) and not pt.is_union(kind):
+    elif isinstance(values, LISTS):
         out = _lists(values)
     else:
         return _printed(values)
     return _or_null(out, values)
 
 
-def objects(names: Sequence[str], columns: Sequence[pa.Array], rows: int) -> pa.Array:
+def objects(names: Sequence[str], columns: Sequence[pa.Array[Any]], rows: int) -> Strings:
     """N JSON objects of columns with these names."""
     if not columns:
         return pa.array(["{}"] * rows, pa.string())
     keys = [json.dumps(name, ensure_ascii=False) + ":" for name in unique(names)]
-    parts = [
-        pc.binary_join_element_wise(key, texts(column), "")
-        for key, column in zip(keys, columns, strict=True)
-    ]
+    parts = [arrow.join(key, texts(column), "") for key, column in zip(keys, columns, strict=True)]
     while len(parts) > 1:
-        parts = [
-            pc.binary_join_element_wise(*parts[k : k + _JOINED], ",")
-            for k in range(0, len(parts), _JOINED)
-        ]
-    return pc.binary_join_element_wise("{", parts[0], "}", "")
+        parts = [arrow.join(*parts[k : k + _JOINED], ",") for k in range(0, len(parts), _JOINED)]
+    return arrow.join("{", parts[0], "}", "")

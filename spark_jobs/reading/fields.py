@@ -83,7 +83,7 @@ def _of_columns(file: InputFile) -> Iterator[_Seen]:
         seen = first.records.slice(0, RECORDS)
         texts = seen["text"].to_pylist()
         for metadata, text in zip(seen["metadata"].to_pylist(), texts, strict=True):
-            record = {"text": text, **json.loads(metadata)}
+            record = {"text": text, **json.loads(metadata or "{}")}
             for name in names:
                 value = record.get(name)
                 yield name, 1, len(value) if isinstance(value, str) else 0

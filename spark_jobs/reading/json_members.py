@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Binaries, Strings
 from headrace.spark_jobs.kernels import json_objects as kernel
 from headrace.spark_jobs.kernels.utf8 import Bytes
 from headrace.spark_jobs.reading.json_repair import UnreadableJsonError, repair
@@ -19,22 +21,21 @@ Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-def slices(strings: pa.Array) -> tuple[Bytes, Integers, Integers]:
+def slices(strings: Strings | Binaries) -> tuple[Bytes, Integers, Integers]:
     """(buffer, starts, stops) of N strings or binaries with 32-bit offsets; a null is empty."""
     if not len(strings):  # an empty array may have no buffers at all
         return np.zeros(1, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    short = np.frombuffer(strings.buffers()[1], np.int32)
+    _, positions, data = strings.buffers()
+    short = arrow.numbers(positions, np.int32)
     offsets = short[strings.offset : strings.offset + len(strings) + 1].astype(np.int64)
-    buffer = strings.buffers()[2]
-    data = np.frombuffer(buffer, np.uint8) if buffer else np.zeros(1, np.uint8)
-    return data, offsets[:-1], offsets[1:]
+    return arrow.numbers(data, np.uint8), offsets[:-1], offsets[1:]
 
 
-def _array(data: Bytes, offsets: npt.NDArray[np.int32], valid: Mask | None = None) -> pa.Array:
+def _array(data: Bytes, offsets: npt.NDArray[np.int32], valid: Mask | None = None) -> Strings:
     """Strings over a buffer; null where not `valid`."""
     bitmap = None if valid is None or valid.all() else pa.array(valid).buffers()[1]
     return pa.StringArray.from_buffers(
-        offsets.size - 1, pa.py_buffer(offsets), pa.py_buffer(data), bitmap
+        offsets.size - 1, pa.py_buffer(offsets.data), pa.py_buffer(data.data), bitmap
     )
 
 
@@ -48,7 +49,7 @@ class Objects:
     start: Integers
     stop: Integers
     """(N, names) where the values are in `data`."""
-    rest: pa.Array
+    rest: Strings
     """All other members without braces, as they were written; "" where there are none."""
     repairs: dict[int, Counter[str]] = field(default_factory=dict)
     """What was repaired in an object, and how often."""
@@ -72,19 +73,19 @@ class Objects:
         """(N,) whether the value of a key is of one of these kinds."""
         return np.isin(self.kind[:, name], kinds)
 
-    def strings(self, name: int) -> pa.Array:
+    def strings(self, name: int) -> Strings:
         """The strings under a key, null where it has none."""
         have = self.has(name, kernel.STRING, kernel.ESCAPED)
         escaped = self.has(name, kernel.ESCAPED)
         return self._copies(self.start[:, name] + 1, self.stop[:, name] - 1, have, escaped)
 
-    def raw(self, name: int, have: Mask) -> pa.Array:
+    def raw(self, name: int, have: Mask) -> Strings:
         """The values under a key as they were written, null where not `have`."""
         return self._copies(
             self.start[:, name], self.stop[:, name], have, np.zeros(have.size, np.bool_)
         )
 
-    def _copies(self, start: Integers, stop: Integers, have: Mask, escaped: Mask) -> pa.Array:
+    def _copies(self, start: Integers, stop: Integers, have: Mask, escaped: Mask) -> Strings:
         start, stop = np.where(have, start, 0), np.where(have, stop, 0)
         return _array(*kernel.copies(self.data, start, stop, escaped), have)
 

@@ -147,6 +147,7 @@ def _library(page: str) -> str:
     """What trafilatura takes for the main text; empty where it can't tell, or fails."""
     import trafilatura
     from lxml import etree, html
+    from trafilatura.metadata import Document
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
@@ -159,7 +160,7 @@ def _library(page: str) -> str:
         )
     except (etree.LxmlError, RecursionError, ValueError, TypeError, AttributeError, LookupError):
         return ""  # an odd tree trips it up; the text of `markup` remains
-    return "" if document is None else _rendered(document.body)
+    return _rendered(document.body) if isinstance(document, Document) else ""
 
 
 _BLOCKS = frozenset(("p", "head", "list", "item", "quote", "table", "row", "div", "lb", "body"))

@@ -24,9 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyarrow.types as pt
 
-from headrace.infra import storage
+from headrace.infra import arrow, storage
 from headrace.infra.files import address_space
 from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES
@@ -94,7 +93,7 @@ class _Decoder:
             if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
         ]
         self._fixed = sum(
-            c.length for c in columns if c.physical_type == "FIXED_LEN_BYTE_ARRAY"
+            c.length or 0 for c in columns if c.physical_type == "FIXED_LEN_BYTE_ARRAY"
         ) + _LEAST * len(columns)
 
     def rows(self, g: int) -> int:
@@ -115,10 +114,14 @@ class _Decoder:
 
     def batches(self, g: int, dictionaries: bool, rows: int) -> Iterator[pa.RecordBatch]:
         """The record batches of a row group."""
-        parquet = pq.ParquetFile(
-            self.file, metadata=self.metadata, coerce_int96_timestamp_unit="us",
-            read_dictionary=self._texts if dictionaries else None, arrow_extensions_enabled=True,
-        )  # fmt: skip
+        open_file: Any = pq.ParquetFile  # its stub lacks the last argument, and columns by number
+        parquet: pq.ParquetFile = open_file(
+            self.file,
+            metadata=self.metadata,
+            coerce_int96_timestamp_unit="us",
+            read_dictionary=self._texts if dictionaries else None,
+            arrow_extensions_enabled=True,
+        )
         return iter(parquet.iter_batches(rows, [g], use_threads=False))
 
 
@@ -219,34 +222,39 @@ def _row_group(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[Window]:
             )
 
 
-def sizes_of(values: pa.Array) -> Sizes:
+def sizes_of(values: pa.Array[Any]) -> Sizes:
     """(N,) bytes that the values of an array stand for, dictionaries expanded."""
-    kind, n = values.type, len(values)
-    if pt.is_dictionary(kind):
+    n = len(values)
+    if isinstance(values, pa.DictionaryArray):
         each = np.append(sizes_of(values.dictionary), 0)
-        at = pc.fill_null(values.indices.cast(pa.int64()), each.size - 1).to_numpy()
+        at = arrow.integers(values.indices, null=each.size - 1)
         # Arrow takes the indices as they stand in the file.
         if n and (at.min() < 0 or at.max() >= each.size - (not values.null_count)):
             raise pa.ArrowInvalid("an index beyond the dictionary")
-        return each[at]
-    if isinstance(kind, pa.BaseExtensionType):
+        taken: Sizes = each[at]
+        return taken
+    if isinstance(values, pa.ExtensionArray):
         return sizes_of(values.storage)
-    if pt.is_map(kind):
+    if isinstance(values, pa.MapArray):
         ends = values.offsets.to_numpy().astype(np.int64)
         first, number = int(ends[0]), int(ends[-1] - ends[0])
-        inner = sizes_of(values.keys.slice(first, number))
-        inner = inner + sizes_of(values.items.slice(first, number))
-        return np.diff(np.append(0, np.cumsum(inner))[ends - first])
-    if pt.is_struct(kind):
-        fields = (sizes_of(values.field(k)) for k in range(kind.num_fields))
+        keys = sizes_of(values.keys.slice(first, number))
+        return _in_rows(keys + sizes_of(values.items.slice(first, number)), ends - first)
+    if isinstance(values, pa.StructArray):
+        fields = (sizes_of(values.field(k)) for k in range(values.type.num_fields))
         return sum(fields, np.zeros(n, np.int64))
-    if pt.is_nested(kind) and not pt.is_union(kind):
-        count = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
-        ends = np.append(0, np.cumsum(count))
-        return np.diff(np.append(0, np.cumsum(sizes_of(values.flatten())))[ends])
-    if arrow_json.is_text(kind):
-        return pc.fill_null(pc.binary_length(values), 0).to_numpy().astype(np.int64)
+    if isinstance(values, arrow_json.LISTS):
+        ends = np.append(0, np.cumsum(arrow.integers(pc.list_value_length(values))))
+        return _in_rows(sizes_of(values.flatten()), ends)
+    if arrow_json.is_text(values.type):
+        return arrow.byte_lengths(values)
     return np.full(n, 8, np.int64)
+
+
+def _in_rows(sizes: Sizes, ends: Sizes) -> Sizes:
+    """(N,) sums of the sizes of N rows of values; `ends` (N + 1,) begins with 0."""
+    sums: Sizes = np.append(0, np.cumsum(sizes))[ends]
+    return np.diff(sums)
 
 
 def cuts(sizes: Sizes) -> Iterator[tuple[int, int]]:
@@ -264,7 +272,7 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     """The records of some rows; `sizes` are their bytes."""
     limit, n = at.settings.max_record_bytes, batch.num_rows
     names, columns = arrow_json.unique(batch.schema.names), list(batch.columns)
-    text: pa.Array = pa.nulls(n, pa.binary())
+    text: pa.Array[Any] = pa.nulls(n, pa.binary())
     name = at.settings.fields.get("text", "text")
     length = np.zeros(n, np.int64)
     if name in names and arrow_json.is_text(columns[names.index(name)].type):
@@ -275,35 +283,34 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     position = at.position + np.arange(n)
     bad: list[tuple[int, bytes, str, int]] = []
     long = np.flatnonzero(sizes > limit)
-    for k, head in zip(long.tolist(), _heads(text.take(pa.array(long))), strict=True):
+    for k, head in zip(long.tolist(), _heads(text.take(long)), strict=True):
         of = int(length[k]) if length[k] > limit else int(sizes[k])
         said = f"record of {of} bytes, more than input.max_record_bytes"
         bad.append((int(position[k]), head, said, of))
     rows = np.flatnonzero(sizes <= limit)
     if rows.size < n:
-        take = pa.array(rows)
-        text, columns = text.take(take), [c.take(take) for c in columns]
-    text = arrow_json.as_binary(text)
-    valid = valid_slices(*slices(pc.fill_null(text, b"")))
+        text, columns = text.take(rows), [c.take(rows) for c in columns]
+    texts = arrow_json.as_binary(text)
+    valid = valid_slices(*slices(arrow.fill_null(texts, b"")))
     repairs: dict[int, Counter[str]] = {}
     if not valid.all():
-        values = text.to_pylist()
+        values = texts.to_pylist()
         for k in np.flatnonzero(~valid).tolist():
-            if (found := decoded(values[k])) is None:
-                head = values[k][:HEAD_BYTES]
-                bad.append((int(position[rows[k]]), head, "not UTF-8", len(values[k])))
+            raw = values[k] or b""
+            if (found := decoded(raw)) is None:
+                bad.append((int(position[rows[k]]), raw[:HEAD_BYTES], "not UTF-8", len(raw)))
                 continue
             values[k], repairs[k] = found[0].encode(), Counter(surrogate=found[1])
             valid[k] = True
-        text = pa.array(values, pa.binary())
+        texts = pa.array(values, pa.binary())
         place = np.cumsum(valid) - 1
         repairs = {int(place[k]): found for k, found in repairs.items()}
         if not valid.all():
             take = pa.array(valid)
-            text, rows = text.filter(take), rows[valid]
+            texts, rows = texts.filter(take), rows[valid]
             columns = [c.filter(take) for c in columns]
     records = from_columns(
-        text.cast(pa.string()),
+        texts.cast(pa.string()),
         arrow_json.objects(names, columns, rows.size),
         position[rows],
         at.file.source,
@@ -313,13 +320,13 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     return Window(records, lost(at.file.source, sorted(bad)))
 
 
-def _heads(text: pa.Array) -> list[bytes]:
+def _heads(text: pa.Array[Any]) -> list[bytes]:
     """The first bytes of texts, which are not expanded for it."""
     place = np.arange(len(text))
-    if pt.is_dictionary(text.type):
-        place = pc.fill_null(text.indices.cast(pa.int64()), -1).to_numpy()
+    if isinstance(text, pa.DictionaryArray):
+        place = arrow.integers(text.indices, null=-1)
         text = text.dictionary
-    data, start, stop = slices(pc.fill_null(arrow_json.as_binary(text), b""))
+    data, start, stop = slices(arrow.fill_null(arrow_json.as_binary(text), b""))
     return [
         b"" if k < 0 else data[start[k] : min(stop[k], start[k] + HEAD_BYTES)].tobytes()
         for k in place.tolist()

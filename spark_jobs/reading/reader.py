@@ -77,7 +77,7 @@ def read(
     for window in _within_memory(windows, file, chunk):
         rows += window.records.num_rows + window.lost.num_rows
         measured += pc.sum(window.lost["bytes"]).as_py() or 0
-        unmeasured += pc.sum(pc.equal(window.lost["bytes"], 0)).as_py() or 0
+        unmeasured += window.lost["bytes"].to_pylist().count(0)
         yield window
     size = stream.size or chunk.weight
     tally.bytes += size

@@ -25,6 +25,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Binaries, Strings
 from headrace.infra.schemas import UNREADABLE
 from headrace.spark_jobs.kernels import json_objects as kernel
 from headrace.spark_jobs.kernels import lines as line_kernel
@@ -34,18 +36,17 @@ from headrace.spark_jobs.reading import json_members, json_repair
 from headrace.spark_jobs.reading.json_members import Integers, Mask, Objects
 from headrace.spark_jobs.settings import FIELDS, Field_, InputSettings
 
-RECORD = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("source", pa.string()),
-        ("position", pa.int64()),
-        ("content_hash", pa.string()),
-        ("created", pa.timestamp("us", tz="UTC")),
-        ("metadata", pa.string()),
-        ("repairs", pa.int32()),
-    ]
-)
+_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("id", pa.string()),
+    ("text", pa.string()),
+    ("source", pa.string()),
+    ("position", pa.int64()),
+    ("content_hash", pa.string()),
+    ("created", pa.timestamp("us", tz="UTC")),
+    ("metadata", pa.string()),
+    ("repairs", pa.int32()),
+]
+RECORD = pa.schema(_COLUMNS)
 """A record as it was read; `text` is null where it has none. `repairs` counts the places that were
 not as their format wants them and were read all the same (0 in a sound record)."""
 
@@ -85,24 +86,24 @@ class _Known:
         self.typed = (names["text"], names["id"])
 
 
-def _member(key: str, raw: pa.Array) -> pa.Array:
+def _member(key: str, raw: Strings) -> Strings:
     """N members of one key without braces; null where `raw`, their JSON values, is."""
-    return pc.binary_join_element_wise(json.dumps(key, ensure_ascii=False) + ":", raw, "")
+    return arrow.join(json.dumps(key, ensure_ascii=False) + ":", raw, "")
 
 
 def _own_metadata(
     objects: Objects, at: int, repairs: dict[int, Counter[str]]
-) -> tuple[pa.Array, pa.Array]:
+) -> tuple[Strings, Strings]:
     """(members of the object under `metadata`, the value there that is no object); or null."""
     n = len(objects.rest)
     present = ~objects.has(at, kernel.ABSENT, kernel.NULL)
     if not present.any():
         return pa.nulls(n, pa.string()), pa.nulls(n, pa.string())
     direct = objects.has(at, kernel.OBJECT)
-    text = pc.if_else(pa.array(direct), objects.raw(at, direct), objects.strings(at))
+    text: Strings = pc.if_else(pa.array(direct), objects.raw(at, direct), objects.strings(at))
     # A string that holds no object stays what it is, so there is nothing to be repaired in it.
-    some = pc.fill_null(pc.match_substring_regex(text, r"^[ \t\r\n]*\{"), False)
-    rows = np.flatnonzero(some.to_numpy(zero_copy_only=False))
+    some = arrow.mask(pc.match_substring_regex(text, r"^[ \t\r\n]*\{").fill_null(False))
+    rows = np.flatnonzero(some)
     inner = json_members.read(*json_members.slices(text.filter(some)))
     for k, found in inner.repairs.items():
         repairs[int(rows[k])] = repairs.get(int(rows[k]), Counter()) + found
@@ -111,7 +112,9 @@ def _own_metadata(
     place = np.full(n, -1)
     place[rows] = np.arange(rows.size)
     held = (place >= 0) & ~wrong
-    return inner.rest.take(pa.array(place, mask=~held)), objects.raw(at, present & ~held)
+    return inner.rest.take(pa.array(place, pa.int64(), mask=~held)), objects.raw(
+        at, present & ~held
+    )
 
 
 def _merged(given: str, record: str, inner: str) -> str:
@@ -131,39 +134,38 @@ def _merged(given: str, record: str, inner: str) -> str:
     return ",".join(out[1] + out[2] + out[0])
 
 
-def _joined(parts: list[pa.Array]) -> tuple[pa.Array, npt.NDArray[np.int8]]:
+def _joined(parts: list[Strings]) -> tuple[Strings, npt.NDArray[np.int8]]:
     """(N) the parts that are there with commas between them, and how many there are."""
-    here = [p.is_valid().to_numpy(zero_copy_only=False) for p in parts]
+    here = [arrow.mask(p.is_valid()) for p in parts]
     number: npt.NDArray[np.int8] = np.asarray(np.sum(here, axis=0, dtype=np.int8))
     # Arrow leaves a row out where all of its parts are null.
     first = pc.if_else(pa.array(number == 0), "", parts[0])
-    return pc.binary_join_element_wise(first, *parts[1:], ",", null_handling="skip"), number
+    return arrow.join(first, *parts[1:], ",", null_handling="skip"), number
 
 
-def _metadata(record: pa.Array, inner: pa.Array, given: list[pa.Array]) -> pa.Array:
+def _metadata(record: Strings, inner: Strings, given: list[Strings]) -> Strings:
     """N JSON objects of the members of a record, of its `metadata`, and of headrace."""
     n = len(record)
     nothing = pa.nulls(n, pa.string())
-    record = pc.if_else(pc.equal(record, ""), nothing, record)
-    inner = pc.if_else(pc.equal(inner, ""), nothing, inner)
+    record = pc.if_else(pc.equal(record, pa.scalar("")), nothing, record)
+    inner = pc.if_else(pc.equal(inner, pa.scalar("")), nothing, inner)
     members, number = _joined([record, inner, *given])
     several = number > 1
     if several.any():
         rows = np.flatnonzero(several)
-        whole = pc.binary_join_element_wise("{", members.filter(pa.array(several)), "}", "")
+        whole = arrow.join("{", members.filter(pa.array(several)), "}", "")
         odd = rows[~kernel.scan(*json_members.slices(whole)).sound]
         if odd.size:
-            take = pa.array(odd)
-            ours, _ = _joined([p.take(take) for p in given])
-            columns = [c.to_pylist() for c in (ours, record.take(take), inner.take(take))]
+            ours, _ = _joined([p.take(odd) for p in given])
+            columns = [c.to_pylist() for c in (ours, record.take(odd), inner.take(odd))]
             merged = [_merged(*(x or "" for x in row)) for row in zip(*columns, strict=True)]
             mask = np.zeros(n, np.bool_)
             mask[odd] = True
             members = pc.replace_with_mask(members, pa.array(mask), pa.array(merged, pa.string()))
-    return pc.binary_join_element_wise("{", members, "}", "")
+    return arrow.join("{", members, "}", "")
 
 
-def _sha(strings: pa.Array) -> pa.Array:
+def _sha(strings: Strings) -> Strings:
     """128 bits of the SHA-256 of N strings (null: of nothing) in hexadecimal.
 
     OpenSSL uses the processor's instructions: a loop around it is faster than any kernel.
@@ -179,8 +181,8 @@ def _records(
     known: _Known,
     position: Integers,
     source: str,
-    text: pa.Array | None = None,
-    repaired: pa.Array | None = None,
+    text: Strings | None = None,
+    repaired: pa.Int32Array | None = None,
 ) -> pa.Table:
     """RECORD of N objects that could all be read.
 
@@ -195,7 +197,7 @@ def _records(
     n = len(position)
     at, absent = known.at, (kernel.ABSENT, kernel.NULL)
 
-    def given(field: Field_, where: Mask | None = None) -> pa.Array:
+    def given(field: Field_, where: Mask | None = None) -> Strings:
         """What stands under a field of headrace's own, but where it is used."""
         have = ~objects.has(at[field], *absent)
         return _member(
@@ -208,7 +210,7 @@ def _records(
     own_id = pc.coalesce(
         objects.strings(at["id"]), objects.raw(at["id"], objects.has(at["id"], kernel.INTEGER))
     )
-    no_id = own_id.is_null().to_numpy(zero_copy_only=False)
+    no_id = arrow.mask(own_id.is_null())
     is_text = objects.has(at["created"], kernel.STRING, kernel.ESCAPED)
     is_number = objects.has(at["created"], kernel.INTEGER, kernel.NUMBER)
     moment = moments(
@@ -229,9 +231,9 @@ def _records(
             given("source"),
             given("lang"),
             given("domain"),
-            given("text", text.is_null().to_numpy(zero_copy_only=False)),
+            given("text", arrow.mask(text.is_null())),
             given("id", no_id),
-            given("created", moment.is_null().to_numpy(zero_copy_only=False)),
+            given("created", arrow.mask(moment.is_null())),
             _member("metadata", plain),
             _member("repairs", pa.array(names, pa.string())),
         ],
@@ -244,11 +246,11 @@ def _records(
             "id": own_id,
             "text": text,
             "source": pa.array([source] * n, pa.string()),
-            "position": position,
-            "content_hash": _sha(text if not text.null_count else pc.fill_null(text, "")),
+            "position": pa.array(position),
+            "content_hash": _sha(arrow.fill_null(text, "")),
             "created": moment,
             "metadata": metadata,
-            "repairs": number,
+            "repairs": pa.array(number),
         },
         schema=RECORD,
     )
@@ -296,7 +298,7 @@ def _window(
 
 
 def from_json(
-    json_texts: pa.Array, position: Integers, source: str, settings: InputSettings
+    json_texts: Strings | Binaries, position: Integers, source: str, settings: InputSettings
 ) -> Window:
     """Records of N strings or binaries that should be JSON objects with a `text`."""
     return _window(*json_members.slices(json_texts), position, source, settings)
@@ -314,12 +316,12 @@ def from_lines(
 
 
 def from_columns(
-    text: pa.Array,
-    rest: pa.Array,
+    text: Strings,
+    rest: Strings,
     position: Integers,
     source: str,
     settings: InputSettings,
-    repairs: pa.Array | None = None,
+    repairs: pa.Int32Array | None = None,
     named: Mapping[int, Counter[str]] | None = None,
 ) -> pa.Table:
     """Records of N texts and their other fields.

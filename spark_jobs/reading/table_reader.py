@@ -13,17 +13,18 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import IO, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from headrace.infra import arrow
 from headrace.infra.files.unpack import DamagedError, Reader
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES
 from headrace.spark_jobs.reading import arrow_json
+from headrace.spark_jobs.reading.json_members import Integers
 from headrace.spark_jobs.reading.records import RECORD, Window, from_columns, lost
 from headrace.spark_jobs.settings import InputSettings
 
@@ -119,7 +120,7 @@ class _Table:
         held: pa.RecordBatch | None = None
         try:
             for batch in arrow_csv.open_csv(
-                stream,
+                cast(IO[bytes], stream),
                 arrow_csv.ReadOptions(
                     use_threads=False, block_size=WINDOW_BYTES, column_names=columns
                 ),
@@ -154,13 +155,14 @@ class _Table:
             bad.append((last + 1, self.tail[:HEAD_BYTES], error or self.damage, size))
         yield Window(RECORD.empty_table(), lost(self.source, bad))
 
-    def _skip(self, row: Any) -> str:
+    def _skip(self, row: arrow_csv.InvalidRow) -> Literal["skip"]:
         text = _unmarked(row.text.encode())
         why = f"a row of {row.actual_columns} fields, not {row.expected_columns} as the first"
+        assert row.number is not None  # one thread reads
         self.odd.append((row.number - 1, text[:HEAD_BYTES], why, len(text)))
         return "skip"
 
-    def _numbers(self, n: int) -> npt.NDArray[np.int64]:
+    def _numbers(self, n: int) -> Integers:
         """(N,) numbers of the next `n` rows that were not skipped."""
         skipped = [row[0] for row in self.odd]
         numbers = np.arange(self.next, self.next + n + len(skipped))
@@ -176,11 +178,12 @@ class _Table:
         self.odd = self.odd[len(before) :]
         columns = [column.filter(pa.array(rows)) for column in batch.columns]
         position = numbers[rows]
-        sizes = sum((_lengths(c) for c in columns), np.zeros(position.size, np.int64))
-        valid = ~np.logical_or.reduce([_has(c, _MARK) for c in columns])
+        sizes = sum(map(arrow.byte_lengths, columns), np.zeros(position.size, np.int64))
+        marks = [arrow.mask(pc.match_substring(c, _MARK)) for c in columns]
+        valid = ~np.logical_or.reduce(marks)
         short = sizes <= self.settings.max_record_bytes
         bad = []
-        for k in np.flatnonzero(~(valid & short)):
+        for k in np.flatnonzero(~(valid & short)).tolist():
             row = _unmarked(columns[text][k].as_py().encode())[:HEAD_BYTES]
             why = f"record of {sizes[k]} bytes, more than input.max_record_bytes"
             bad.append((int(position[k]), row, "not UTF-8" if short[k] else why, int(sizes[k])))
@@ -217,13 +220,3 @@ def _with_marks(text: str) -> bytes:
 def _unmarked(data: bytes) -> bytes:
     """The bytes that were there before."""
     return _MARKED.sub(lambda m: bytes([ord(m[1].decode())]), data)
-
-
-def _has(column: pa.Array, text: str) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = pc.match_substring(column, text).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
-    lengths: npt.NDArray[np.int64] = pc.binary_length(column).to_numpy().astype(np.int64)
-    return lengths

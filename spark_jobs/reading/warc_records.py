@@ -28,6 +28,12 @@ _BLANKS = re.compile(rb"[\r\n \t\0]*")
 _LENGTH = re.compile(r"\d{1,18}", re.A)
 
 
+def _after_blanks(data: bytes | bytearray, at: int) -> int:
+    """Where the blank bytes that begin at `at` end."""
+    blanks = _BLANKS.match(data, at)
+    return blanks.end() if blanks else at
+
+
 @dataclass(frozen=True)
 class Record:
     """A record, or where and why one can't be read."""
@@ -147,7 +153,7 @@ class _Framer:
     def pass_blank(self) -> None:
         """Pass over what stands between records."""
         while True:
-            self.at = _BLANKS.match(self.buffer, self.at).end()  # type: ignore[union-attr]
+            self.at = _after_blanks(self.buffer, self.at)
             if self.left() < 8 and isinstance(self.peek(), Piece) and self.more():
                 continue
             if not (self.plain and is_packed(self.buffer[self.at : self.at + 8])):
@@ -235,7 +241,7 @@ class _Framer:
     def ends_after(self, length: int) -> bool:
         """Whether the record's length is right: blank lines follow, then a record or the end."""
         while True:
-            at = _BLANKS.match(self.buffer, self.at + length).end()  # type: ignore[union-attr]
+            at = _after_blanks(self.buffer, self.at + length)
             if len(self.buffer) == at and not isinstance(boundary := self.peek(), Piece):
                 return boundary is None or not boundary.error
             if len(self.buffer) - at >= 8 or not self.more():

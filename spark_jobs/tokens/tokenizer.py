@@ -8,7 +8,7 @@ that spells one out is encoded as plain text (`encode`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ import numpy.typing as npt
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 from headrace.infra.lineage import sha256
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 END_OF_TEXT, PAD = "<|endoftext|>", "<|pad|>"
 SPECIAL = (END_OF_TEXT, "<|user|>", "<|assistant|>", "<|end|>", PAD)
@@ -26,8 +29,8 @@ _PIECE = 1_000_000
 """Characters that are encoded at once: a longer document goes in pieces, to bound memory."""
 
 
-def train(texts: Iterable[str], vocabulary: int) -> Any:
-    """A `tokenizers.Tokenizer` of at most `vocabulary` tokens, the same for the same texts.
+def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+    """A tokenizer of at most `vocabulary` tokens, the same for the same texts.
 
     It has fewer tokens where the texts don't hold enough different pairs.
     """
@@ -49,7 +52,7 @@ def train(texts: Iterable[str], vocabulary: int) -> Any:
     return tokenizer
 
 
-def save(tokenizer: Any, folder: str) -> None:
+def save(tokenizer: Tokenizer, folder: str) -> None:
     """Write the files that `AutoTokenizer.from_pretrained` reads."""
     storage.write_bytes(
         storage.join(folder, FILES[0]), (tokenizer.to_str(pretty=True) + "\n").encode()
@@ -75,8 +78,8 @@ def copy(folder: str, target: str) -> None:
             storage.write_bytes(storage.join(target, name), storage.read_bytes(source))
 
 
-def load(folder: str) -> Any:
-    """The `tokenizers.Tokenizer` of a folder, set to read special tokens in a text as plain text.
+def load(folder: str) -> Tokenizer:
+    """The tokenizer of a folder, set to read special tokens in a text as plain text.
 
     Raises:
         InputError: there is none, it can't be read, or it lacks the special tokens.
@@ -90,14 +93,14 @@ def load(folder: str) -> Any:
         tokenizer = Tokenizer.from_str(storage.read_bytes(uri).decode())
     except Exception as error:  # tokenizers raises bare Exception
         raise InputError(f"{uri}: {error}", "give a tokenizer.json of Hugging Face") from None
-    lost = [t for t in SPECIAL if tokenizer.token_to_id(t) is None]
-    if lost:
-        raise InputError(f"{uri} lacks {', '.join(lost)}", "use a tokenizer that headrace made")
+    missing = [t for t in SPECIAL if tokenizer.token_to_id(t) is None]
+    if missing:
+        raise InputError(f"{uri} lacks {', '.join(missing)}", "use a tokenizer that headrace made")
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
     """Token ids of each text, `<|endoftext|>` in front; all bytes of a text are in its ids."""
     pieces, owner = [], []
     for i, text in enumerate(texts):
@@ -124,7 +127,7 @@ def _pieces(text: str) -> Iterable[str]:
     yield text[at:]
 
 
-def byte_lengths(tokenizer: Any) -> npt.NDArray[np.int64]:
+def byte_lengths(tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """(V,) bytes of text that each token stands for: 0 for special tokens."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     special = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
@@ -135,7 +138,14 @@ def byte_lengths(tokenizer: Any) -> npt.NDArray[np.int64]:
     return out
 
 
-def describe(tokenizer: Any) -> dict[str, Any]:
+class Description(TypedDict):
+    """What a manifest says of a tokenizer."""
+
+    vocabulary: int
+    special: dict[str, int | None]
+
+
+def describe(tokenizer: Tokenizer) -> Description:
     """Size and special ids, for a manifest."""
     return {
         "vocabulary": tokenizer.get_vocab_size(with_added_tokens=True),

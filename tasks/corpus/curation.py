@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
+from headrace.expectations.stated import CurationConfig, Totals
 from headrace.infra import releases
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.corpora.base import Corpus, as_jsonl
@@ -79,13 +80,11 @@ def validate_input(inventory: Inventory) -> None:
     Raises:
         ValidationError: an expectation failed; no record has been read.
     """
-    from headrace.expectations.raw import validate
+    from headrace.expectations.raw import ListedFile, validate
 
     # Of a file that can't be opened nothing is known; the scan counts it as unreadable.
     files = [
-        {"uri": f.source, "bytes": f.bytes, "sha256": f.sha256}
-        for f in inventory.files
-        if f.bytes or not f.error
+        ListedFile(f.source, f.bytes, f.sha256) for f in inventory.files if f.bytes or not f.error
     ]
     if files:
         refuse_failed(validate(files), "input")
@@ -139,7 +138,8 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     """
     from headrace.expectations.release import validate
 
-    held = validate(draft.release, LEVELS, totals=draft.totals, config=job.settings.model_dump())
+    config = cast(CurationConfig, job.settings.model_dump())
+    held = validate(draft.release, LEVELS, cast(Totals, draft.totals), config)
     refuse_failed(held, draft.release, SEE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from headrace.infra import storage
@@ -12,7 +13,7 @@ from headrace.infra.spark import session, submit
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.settings import TokenizeSettings
 from headrace.spark_jobs.tokens import tokenize_job
-from headrace.spark_jobs.tokens.tokenize_job import TokenizeJob
+from headrace.spark_jobs.tokens.plan import TokenizeJob
 from headrace.tasks.configuration.settings import TokenizeVerb, component
 from headrace.tasks.task import step
 
@@ -56,7 +57,7 @@ def _tokenize(job: TokenizeJob) -> dict[str, Any]:
     if session.is_cluster(job.spark):
         answer = submit.run(tokenize_job.__file__, job, job.spark)
     else:
-        answer = tokenize_job.tokenize(lambda: session.session(job.spark), job)
+        answer = asdict(tokenize_job.tokenize(lambda: session.session(job.spark), job))
     if not answer["reused"]:
         held = validate(storage.display(job.output))
         if not held.success:

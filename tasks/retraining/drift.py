@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 
 from headrace.expectations import drift, drift_report
 from headrace.expectations.arrival import CREATED, GROUP
-from headrace.expectations.drift import DriftSettings, DriftVerdict, Reference
+from headrace.expectations.drift import Reference
+from headrace.expectations.settings import DriftSettings
+from headrace.expectations.verdict import DriftVerdict
 from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, ValidationError
@@ -157,17 +159,10 @@ def _judge(
 def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any]:
     report = folder / "report.html"
     storage.write_bytes(report, drift_report.render(verdict, window, _WATCHED).encode())
-    nearest = verdict.nearest
     return {
-        "drift": verdict.drift,
-        "p_value": verdict.p_value,
-        "effect": verdict.effect,
-        "drifted": list(verdict.drifted),
+        **verdict.to_json(),
         "report": str(report),
         "sections": drift_report.dump_sections(verdict, str(folder / "sections.json"), _WATCHED),
-        "tests": [asdict(t) for t in nearest.tests],
-        "references": [c.to_dict() for c in verdict.comparisons],
-        "without_loss": verdict.without_loss,
     }
 
 

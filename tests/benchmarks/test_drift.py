@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
-from headrace.expectations.drift import DriftSettings, Reference, compare, judge
+from headrace.expectations.drift import Reference, compare, judge
+from headrace.expectations.settings import DriftSettings
 
 pytestmark = pytest.mark.bench
 

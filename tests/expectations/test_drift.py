@@ -6,18 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.expectations.drift import (
-    DIRECTIONS,
-    NEIGHBOURS,
-    Comparison,
-    DriftSettings,
-    DriftVerdict,
-    Reference,
-    compare,
-    judge,
-    sampled,
-)
+from headrace.expectations.drift import Reference, compare, judge, sampled
+from headrace.expectations.drift_tests import DIRECTIONS, NEIGHBOURS
 from headrace.expectations.losses import LOSS
+from headrace.expectations.settings import DriftSettings
+from headrace.expectations.verdict import Comparison, DriftVerdict
 from headrace.infra.errors import ValidationError
 
 FEW = DriftSettings(permutations=399)
@@ -100,9 +93,9 @@ def test_a_difference_that_is_too_small_raises_no_alarm() -> None:
 
 def test_same_question_gives_the_same_answer() -> None:
     a, b = side(120, 1), side(60, 2, new=0.2)
-    assert compare(a, b, FEW, seed=3).to_dict() == compare(a, b, FEW, seed=3).to_dict()
+    assert compare(a, b, FEW, seed=3).to_json() == compare(a, b, FEW, seed=3).to_json()
     chunked = pa.concat_tables([a.slice(0, 50), a.slice(50)])
-    assert compare(chunked, b, FEW, seed=3).to_dict() == compare(a, b, FEW, seed=3).to_dict()
+    assert compare(chunked, b, FEW, seed=3).to_json() == compare(a, b, FEW, seed=3).to_json()
 
 
 def test_samples_are_bounded() -> None:

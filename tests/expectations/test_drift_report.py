@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from headrace.expectations import drift_report
-from headrace.expectations.drift import DriftVerdict, Reference, judge
+from headrace.expectations.drift import Reference, judge
 from headrace.expectations.settings import DriftSettings
+from headrace.expectations.verdict import DriftVerdict
 from headrace.infra import html
 
 FEW = DriftSettings(permutations=399)

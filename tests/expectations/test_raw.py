@@ -3,19 +3,17 @@
 import pytest
 
 from headrace.expectations import raw
+from headrace.expectations.raw import ListedFile
 from headrace.infra.errors import ValidationError
 
 
 def test_right_list_passes() -> None:
-    files = [
-        {"uri": "/a", "bytes": 5, "sha256": "0" * 64},
-        {"uri": "s3://b/c", "bytes": 0, "etag": "x"},
-    ]
+    files = [ListedFile("/a", 5, "0" * 64), ListedFile("s3://b/c", 0, "x")]
     assert raw.validate(files).failed == []
 
 
 def test_faults_are_named() -> None:
-    files = [{"uri": "/a", "bytes": 0, "sha256": "0"}, {"uri": "/a", "bytes": 0}]
+    files = [ListedFile("/a", 0, "0"), ListedFile("/a", 0, "")]
     failed = raw.validate(files).failed
     assert len(failed) == 3, failed
     assert "is listed once" in failed[0]

@@ -34,7 +34,7 @@ ALL = (
 
 def test_each_kind_of_expectation_comes_out_as_it_must() -> None:
     result = validation.run([Suite("frame", FRAME, ALL, "id")])
-    assert [h.success for h in result.held] == [
+    assert [h.success for h in result.results] == [
         True,
         False,
         False,
@@ -44,7 +44,7 @@ def test_each_kind_of_expectation_comes_out_as_it_must() -> None:
         False,
         False,
     ]
-    assert [h.says for h in result.held] == [e.says for e in ALL]
+    assert [h.says for h in result.results] == [e.says for e in ALL]
     assert result.evaluated == len(ALL) and not result.success
     assert result.failed == [
         "frame: has a value in every row (t): 1 of 3 do not, such as id b, t None",

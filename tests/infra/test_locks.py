@@ -26,7 +26,7 @@ EXTRAS = {
 BUILD = [Requirement(text) for text in PROJECT["build-system"]["requires"]]
 OF_A_LOCK = {
     "run": DECLARED,
-    "dev": EXTRAS["dev"],
+    "dev": [*EXTRAS["dev"], *EXTRAS["fit"]],
     "audit": EXTRAS["audit"],
     "torch": [r for r in DECLARED if r.name == "torch"],
     "build": BUILD,
@@ -57,7 +57,9 @@ LOCKED = {lock: entries(LOCKS / f"{lock}.lock") for lock in OF_A_LOCK}
 
 
 @pytest.mark.parametrize(
-    "wanted", [*DECLARED, *BUILD, *EXTRAS["dev"], *EXTRAS["audit"]], ids=lambda r: r.name
+    "wanted",
+    [*DECLARED, *BUILD, *EXTRAS["dev"], *EXTRAS["fit"], *EXTRAS["audit"]],
+    ids=lambda r: r.name,
 )
 def test_a_pin_lies_within_the_bounds(wanted: Requirement) -> None:
     operators = {s.operator for s in wanted.specifier}
@@ -125,10 +127,15 @@ def test_the_cpu_build_of_torch_is_of_the_pinned_release() -> None:
     assert (name, Version(version).public, Version(version).local) == ("torch", PINS[name], "cpu")
 
 
-def imports() -> dict[str, Path]:
-    """Top-level names that the six folders import, each with a file that does."""
+FIT = ROOT / "spark_jobs" / "fit"
+SOURCES = [path for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
+OUTSIDE_FIT = [path for path in SOURCES if FIT not in path.parents]
+
+
+def imports(paths: list[Path]) -> dict[str, Path]:
+    """Top-level names that the files import, each with a file that does."""
     found = {}
-    for path in (p for top in TOPS for p in sorted((ROOT / top).rglob("*.py"))):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
@@ -144,16 +151,24 @@ def distributions(name: str) -> set[str]:
     return {canonicalize_name(d) for d in BRINGS.get(name, ())}
 
 
+def names_of(requirements: list[Requirement]) -> set[str]:
+    return {canonicalize_name(r.name) for r in requirements}
+
+
 def test_every_import_is_of_a_declared_dependency() -> None:
-    declared = {canonicalize_name(r.name) for r in DECLARED}
-    assert {n: p for n, p in imports().items() if not distributions(n) & declared} == {}
+    """What only spark_jobs/fit imports may be of the extra `fit`."""
+    declared = names_of(DECLARED)
+    assert {n: p for n, p in imports(OUTSIDE_FIT).items() if not distributions(n) & declared} == {}
+    declared |= names_of(EXTRAS["fit"])
+    assert {n: p for n, p in imports(SOURCES).items() if not distributions(n) & declared} == {}
 
 
 def test_every_declared_dependency_is_imported() -> None:
-    """Or listed here with what it is for."""
-    brought = {d for name in imports() for d in distributions(name)}
-    unused = {canonicalize_name(r.name) for r in DECLARED} - brought
-    assert unused == set(NEVER_IMPORTED)
+    """Or listed here with what it is for; what spark_jobs/fit alone imports is of its extra."""
+    brought = {d for name in imports(OUTSIDE_FIT) for d in distributions(name)}
+    assert names_of(DECLARED) - brought == set(NEVER_IMPORTED)
+    of_fit = {d for name in imports(SOURCES) for d in distributions(name)} - brought
+    assert names_of(EXTRAS["fit"]) <= of_fit
 
 
 def test_make_installs_nothing_without_a_hash() -> None:

@@ -16,7 +16,9 @@ from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.spark_jobs.settings import LEAST_VOCABULARY, TokenizeSettings
 from headrace.spark_jobs.tokens import tokenizer as bpe
-from headrace.spark_jobs.tokens.tokenize_job import TokenizeJob, row_order, tokenize
+from headrace.spark_jobs.tokens.plan import TokenizeJob
+from headrace.spark_jobs.tokens.shard_writer import row_order
+from headrace.spark_jobs.tokens.tokenize_job import tokenize
 
 SETTINGS = TokenizeSettings(vocabulary=300, sequence_length=32, shard_bytes=20_000)
 
@@ -61,7 +63,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     with pytest.MonkeyPatch.context() as m:
         m.setenv("HEADRACE_HOME", str(tmp_path_factory.mktemp("home")))
-        yield session(SparkSettings())
+        started = session(SparkSettings())
+        yield lambda: started
+
+
+def never() -> Any:
+    raise AssertionError("this needs no Spark")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -92,7 +99,7 @@ def documents(folder: Path, part: str) -> list[str]:
 def test_all_documents_shuffled_and_heldout_apart(spark: Any, release: str, tmp_path: Path) -> None:
     out = tmp_path / "tokens"
     settings = SETTINGS.model_copy(update={"shard_bytes": 10_000_000})
-    said = tokenize(spark, TokenizeJob(release=release, output=str(out), settings=settings))
+    answer = tokenize(spark, TokenizeJob(release=release, output=str(out), settings=settings))
     texts = [t for cell in CELLS.values() for t in cell]
     heldout = {t for t in texts if is_heldout(content_hash(t))}
     manifest = json.loads((out / "manifest.json").read_text())
@@ -114,8 +121,8 @@ def test_all_documents_shuffled_and_heldout_apart(spark: Any, release: str, tmp_
         assert hashlib.sha256((out / path).read_bytes()).hexdigest() == next(
             f["sha256"] for f in manifest["files"] if f["path"] == path
         )
-    assert said["tokens"] == 32 * sum(n for p, n in rows.items() if p.startswith("train/"))
-    assert said["vocabulary"] == 300
+    assert answer.tokens == 32 * sum(n for p, n in rows.items() if p.startswith("train/"))
+    assert answer.vocabulary == 300
 
 
 @pytest.mark.spark
@@ -139,14 +146,11 @@ def test_same_bytes_over_partitions_and_after_a_kill(
     (out / "manifest.json").unlink()
     (out / "train" / "00000.parquet").unlink()
     before = (out / "train" / "00001.parquet").stat().st_mtime_ns
-    assert tokenize(spark, job)["reused"] is False
+    assert not tokenize(spark, job).reused
     assert contents(out) == outs[0]
     assert (out / "train" / "00001.parquet").stat().st_mtime_ns == before
 
-    def never() -> Any:
-        raise AssertionError("a finished output needs no Spark")
-
-    assert tokenize(never, job)["reused"] is True
+    assert tokenize(never, job).reused
 
 
 @pytest.mark.spark
@@ -184,7 +188,7 @@ def test_too_little_text(spark: Any, tmp_path: Path) -> None:
 def test_a_release_that_keeps_nothing(tmp_path: Path) -> None:
     empty = make_release(tmp_path, "none", {})
     with pytest.raises(ValidationError, match="keeps no document"):
-        tokenize(None, TokenizeJob(release=empty, output=str(tmp_path / "out")))
+        tokenize(never, TokenizeJob(release=empty, output=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 
@@ -193,13 +197,13 @@ def test_other_work_in_the_output(release: str, tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     job = TokenizeJob(release=release, output=str(tmp_path / "full"), settings=SETTINGS)
     with pytest.raises(UsageError, match="not empty"):
-        tokenize(None, job)
+        tokenize(never, job)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "work.json").write_text('{"seed": 1}')
     with pytest.raises(UsageError, match="other work"):
-        tokenize(None, job.model_copy(update={"output": str(tmp_path / "other")}))
+        tokenize(never, job.model_copy(update={"output": str(tmp_path / "other")}))
     with pytest.raises(InputError, match="not a release"):
-        tokenize(None, job.model_copy(update={"release": str(tmp_path)}))
+        tokenize(never, job.model_copy(update={"release": str(tmp_path)}))
 
 
 def test_the_least_vocabulary_is_special_tokens_and_bytes() -> None:

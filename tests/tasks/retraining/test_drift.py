@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.expectations.drift import DriftSettings
+from headrace.expectations.settings import DriftSettings
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import CurateSettings, RetrainVerb

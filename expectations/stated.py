@@ -1,0 +1,73 @@
+"""What the manifests of releases and token shards state, as far as expectations look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+
+class Totals(TypedDict):
+    """Numbers of records of a release."""
+
+    read: int
+    kept: int
+    rejected: dict[str, int]
+    """By level."""
+    unreadable: int
+    repaired: NotRequired[int]
+    """Missing in releases from before repairs were counted."""
+
+
+Setting = bool | int | float | str | list[str] | dict[str, float]
+Section = Mapping[str, Setting]
+"""Settings of a level, of the input or of deduplication."""
+CurationConfig = Mapping[str, Section]
+"""The settings of a curation, by section: `input`, `dedup`, and one for each level."""
+
+
+def number(section: Section, name: str) -> float:
+    """A setting that is a number."""
+    value = section[name]
+    assert isinstance(value, int | float), name
+    return value
+
+
+def switch(section: Section, name: str) -> bool:
+    """A setting that is true or false."""
+    value = section[name]
+    assert isinstance(value, bool), name
+    return value
+
+
+def words(section: Section, name: str) -> list[str]:
+    """A setting that is a list of words."""
+    value = section[name]
+    assert not isinstance(value, bool | int | float | str | dict), name
+    return list(value)
+
+
+def numbers(section: Section, name: str) -> dict[str, float]:
+    """A setting that gives each of some words a number."""
+    value = section[name]
+    assert isinstance(value, dict), name
+    return value
+
+
+class StatedFile(TypedDict):
+    """A file of a release or of token shards."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: NotRequired[int]
+    """Of Parquet files."""
+
+
+class TokensManifest(TypedDict):
+    """The manifest of token shards."""
+
+    tokens: int
+    heldout_tokens: int
+    vocabulary: int
+    sequence_length: int
+    files: list[StatedFile]
