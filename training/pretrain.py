@@ -13,11 +13,13 @@ rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from headrace.infra import lineage, storage
 from headrace.infra.configuration.settings import Settings
@@ -259,7 +261,8 @@ def _freeze_unused_embeddings(model: MoEForCausalLM, ids: list[int]) -> None:
     (docs/alignment.md).
     """
     table, rows = model.model.embed_tokens.weight, torch.tensor(ids, dtype=torch.int64)
-    table.register_hook(lambda gradient: gradient.index_fill(0, rows, 0.0))
+    hook: Callable[[Callable[[Tensor], Tensor]], object] = table.register_hook
+    hook(lambda gradient: gradient.index_fill(0, rows, 0.0))
 
 
 if __name__ == "__main__":

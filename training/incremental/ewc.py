@@ -33,6 +33,7 @@ from headrace.infra.subprocess_jobs import JobResult, job_main
 from headrace.infra.tracking import step_count
 from headrace.training import engine
 from headrace.training.callbacks.base import Callback
+from headrace.training.data.columns import strings
 from headrace.training.identity import deciding_weights
 from headrace.training.incremental import answer_replay, fisher, old_text
 from headrace.training.incremental.ewc_objective import EWC, Consolidation
@@ -201,7 +202,7 @@ class _Round:
         else:
             model, training = self.model, self._train()
         figures["after"] = self._evaluate("after", model)
-        texts = material.heldout["new"]["text"].to_pylist()
+        texts = strings(material.heldout["new"], "text")
         gain = order_gain.order_gain(model, self.tokenizer, texts, job.seed)
         if job.compare_plain:
             figures["plain"] = self._evaluate("plain", self._plain(training.steps))
@@ -304,7 +305,8 @@ class _Round:
         path, eos = self.folder / "fisher.safetensors", self.tokenizer.eos_token_id
 
         def logits(ids: Tensor) -> Tensor:
-            return self.model(ids, mask=old_text.separate(ids, eos))
+            out: Tensor = self.model(ids, mask=old_text.separate(ids, eos))
+            return out
 
         if not path.exists():
             found = fisher.diagonal(self.model, self.material.fisher, self.job.seed, logits)

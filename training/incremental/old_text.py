@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from headrace.training.data.batches import same_document
+from headrace.training.data.columns import strings
 from headrace.training.scoring import nll
 
 TokenRows = npt.NDArray[np.int64]
@@ -22,7 +23,7 @@ def choose(table: pa.Table, count: int, seed: int) -> pa.Table:
 
     They are put in the order of the content hash first, so how they were stored doesn't matter.
     """
-    hashes = table["content_hash"].to_pylist()
+    hashes = strings(table, "content_hash")
     order = sorted(range(len(hashes)), key=lambda i: (hashes[i], i))
     drawn = np.random.default_rng(seed).permutation(len(order))[:count]
     return table.take(pa.array([order[i] for i in drawn], pa.int64()))

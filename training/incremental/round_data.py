@@ -13,6 +13,7 @@ import torch
 
 from headrace.infra import releases
 from headrace.infra.errors import ValidationError
+from headrace.training.data.columns import strings
 from headrace.training.incremental import old_text
 from headrace.training.incremental.settings import MaterialSettings
 from headrace.training.incremental.split import split_validation, split_window
@@ -88,7 +89,7 @@ def prepare(
     answer_rows = round(settings.dialogues * settings.rows) if answers else 0
     new_rows = max(1, settings.rows - old_rows - answer_rows)
     rows = old_text.pack(
-        old_text.encode(tokenizer, train["text"].to_pylist(), settings.document_tokens),
+        old_text.encode(tokenizer, strings(train, "text"), settings.document_tokens),
         length,
         max(new_rows, settings.tokens // (settings.rows * length) * new_rows),
         settings.passes,
@@ -104,7 +105,7 @@ def prepare(
     fisher_rows = max(1, settings.fisher_tokens // length)
     wanted = max(steps * old_rows, fisher_rows)
     documents: list[list[int]] = []
-    filled, texts = 0, past_train["text"].to_pylist()
+    filled, texts = 0, strings(past_train, "text")
     for at in range(0, len(texts), 256):  # no more of the sample is encoded than is used
         if filled >= wanted * length:
             break
@@ -121,7 +122,7 @@ def prepare(
         new_rows,
         old_rows,
         answer_rows,
-        list(torch.from_numpy(fisher).split(settings.fisher_rows)),
+        list(torch.split(torch.from_numpy(fisher), settings.fisher_rows)),
         {k: evaluate.sample(t, settings.validation) for k, t in _named(valid, past_valid)},
         {k: evaluate.sample(t, settings.heldout) for k, t in _named(held, past_held)},
     )

@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from headrace.training.callbacks.base import Callback, Run, Step
+from headrace.training.data.columns import strings
 from headrace.training.incremental.settings import CourseSettings
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
@@ -156,7 +157,7 @@ class EarlyStop(Callback):
         return Check(step=step, **bits)
 
     def _bits(self, documents: pa.Table) -> float:
-        texts = documents["text"].to_pylist()
+        texts = strings(documents, "text")
         nats, sizes = nll.score(self.model, self.tokenizer, texts, quiet=True)
         return float(nats.sum() / sizes.sum() / math.log(2))
 

@@ -84,7 +84,7 @@ def _sides(chat: Chat, rows: list[Row]) -> tuple[list[Dialogue], list[Dialogue]]
 
 def right(chosen: Floats, rejected: Floats) -> Floats:
     """1 for each pair in the right order, 0 in the wrong one, one half for a tie."""
-    return (chosen > rejected) + 0.5 * (chosen == rejected)
+    return np.where(chosen == rejected, 0.5, (chosen > rejected).astype(np.float64))
 
 
 def reward(job: RewardJob) -> StageResult[RewardMetrics]:
