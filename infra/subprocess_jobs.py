@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from headrace.infra import console, faults, storage
 from headrace.infra.errors import DeadlineError, HeadraceError, of_json
@@ -199,22 +199,38 @@ def _end_without_launcher() -> None:
         sys.exit("the launcher has ended")
 
 
-def job_main(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
+class JobResult(BaseModel):
+    """What a job gives back: typed in its process, JSON at the border."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The JSON: every field that was set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+def job_main(
+    model: type[J], function: Callable[[J], JobResult] | Callable[[J], dict[str, Any]]
+) -> None:
     """The `__main__` of a job's module: the counterpart of `run_job`."""
     path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1
     _end_without_launcher()
     console.open_console(home().logs / "jobs.log", silent=rank > 0)
+    answer: Mapping[str, Any]
     try:
-        answer = function(model.model_validate_json(path.read_bytes()))
+        result = function(model.model_validate_json(path.read_bytes()))
+        answer = result.as_json() if isinstance(result, JobResult) else result
+        code = 0
     except Exception as e:
         console.trace()
         if several and not isinstance(e, HeadraceError) and "gloo" in str(e):
             sys.exit(1)  # another rank has ended, and that is the cause
-        answer = {"error": faults.explained(e).as_json()}
-    failed, said = "error" in answer, path.with_name(_ANSWER)
+        error = faults.explained(e).as_json()
+        answer, code = {"error": error}, error["code"]
+    failed, said = code != 0, path.with_name(_ANSWER)
     # The first fault is the cause, those of other ranks follow from it.
     follows = several and failed and said.exists()
     if (rank == 0 or failed) and not follows:
         storage.write_json(said, answer)
-    sys.exit(answer.get("error", {}).get("code", 0))
+    sys.exit(code)

@@ -19,18 +19,21 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
 from headrace.training.distributed import ONE, Ranks, divided
 
+FOLDER = "checkpoints"
+"""The folder of checkpoints in a run folder."""
 _LOG = logging.getLogger(__name__)
 _FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
 
@@ -40,12 +43,14 @@ class Checkpoint:
     """A checkpoint on disk whose hashes agree."""
 
     folder: Path
-    state: dict[str, Any]
-
-    @property
-    def step(self) -> int:
-        """Steps done when it was saved."""
-        return int(self.state["step"])
+    step: int
+    """Steps done when it was saved."""
+    identity: str
+    """What decided the run that it is of."""
+    threads: int | None
+    """Threads that it was computed with."""
+    state: dict[str, JsonValue]
+    """state.json: the figures above, and what the callbacks added."""
 
     def restore(
         self,
@@ -69,17 +74,16 @@ class Checkpoint:
                 "use another output folder",
             )
         states: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in safetensors.torch.load_file(
-            self.folder / "optimizer.safetensors"
-        ).items():
-            key, _, parameter = name.partition(":")
-            states.setdefault(parameter, {})[key] = _part(tensor, parameters.get(parameter), ranks)
+        saved = safetensors.torch.load_file(self.folder / "optimizer.safetensors")
+        for full_name, tensor in saved.items():
+            key, _, name = full_name.partition(":")
+            states.setdefault(name, {})[key] = _part(tensor, parameters.get(name), ranks)
         for name, parameter in parameters.items():
             if name in states:
                 optimizer.state[parameter] = states[name]
         generator = safetensors.torch.load_file(self.folder / "random.safetensors")
         torch.set_rng_state(generator["torch"])
-        then, now = self.state.get("threads"), torch.get_num_threads()
+        then, now = self.threads, torch.get_num_threads()
         if then not in (None, now):
             _LOG.warning(
                 "%s was saved with %s threads, and there are %s now: sums are rounded otherwise, "
@@ -111,7 +115,7 @@ def save(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     identity: str,
-    extra: dict[str, Any] | None = None,
+    extra: Mapping[str, JsonValue] | None = None,
     keep: int = 2,
     ranks: Ranks = ONE,
 ) -> Path:
@@ -165,7 +169,9 @@ def _verified(folder: Path) -> Checkpoint | None:
         hashes = json.loads((folder / "checksums.json").read_bytes())
         contents = {name: (folder / name).read_bytes() for name in _FILES}
         whole = all(hashlib.sha256(d).hexdigest() == hashes[n] for n, d in contents.items())
-        return Checkpoint(folder, json.loads(contents["state.json"])) if whole else None
+        state = json.loads(contents["state.json"])
+        step, identity = int(state["step"]), str(state["identity"])
+        return Checkpoint(folder, step, identity, state.get("threads"), state) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -181,7 +187,7 @@ def latest(root: Path, identity: str) -> Checkpoint | None:
         if found is None:
             _LOG.warning("checkpoint %s is broken; the one before it is used", folder)
             continue
-        if found.state.get("identity") != identity:
+        if found.identity != identity:
             raise UsageError(
                 f"{os.path.dirname(root)} holds a run with other data or settings",
                 "use another output folder, or remove this one",

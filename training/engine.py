@@ -160,6 +160,11 @@ class Engine(AbstractContextManager["Engine"]):
         self.backward(loss)
         return self.update()
 
+    @property
+    def rate(self) -> float:
+        """Learning rate of the optimizer's first group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def close(self) -> None:
         """Let go of what DeepSpeed holds; the model stays usable."""
         self._engine.destroy()

@@ -85,7 +85,7 @@ class MuonAdamW(torch.optim.Optimizer):
             flat = orthogonalise(torch.cat([update for _, update, *_ in found]))
             scale = lr * max(1.0, rows / cols) ** 0.5
             for (view, _, moves, share), update in zip(
-                found, flat.split([len(view) for view, *_ in found]), strict=True
+                found, torch.split(flat, [len(view) for view, *_ in found]), strict=True
             ):
                 if decay:
                     view.mul_(1 - lr * decay * moves)

@@ -2,9 +2,8 @@
 
     OUTPUT/checkpoints/  metrics.jsonl  export/  result.json (last)
 
-Killed at any moment and started again with the same job it goes on from the newest checkpoint, and
-ends with the same metrics and the same weights as a run that nobody disturbed (same number of
-threads). A finished run answers at once.
+Killed at any moment and started again with the same job it resumes (trainer.py). A finished run
+answers at once.
 
 Several processes are ranks, which divide each batch's rows and each layer's experts among
 themselves; what is written is the first one's work. Figures and files are those of one process, to
@@ -14,37 +13,38 @@ rounding.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from headrace.infra import lineage, storage
 from headrace.infra.configuration.settings import Settings
-from headrace.infra.console import Progress
 from headrace.infra.errors import UsageError
 from headrace.infra.subprocess_jobs import job_main
 from headrace.training import checkpoint
-from headrace.training.callbacks.base import Callback, Step
-from headrace.training.callbacks.checkpoints import Checkpoints
 from headrace.training.callbacks.experts import Balance
 from headrace.training.callbacks.heldout import Heldout, heldout_figures
-from headrace.training.callbacks.metrics import Metrics
 from headrace.training.callbacks.speed import Speed
-from headrace.training.checkpoint import Checkpoint
-from headrace.training.data.batches import batch
 from headrace.training.data.shards import Shards
 from headrace.training.distributed import Ranks
-from headrace.training.engine import Engine, prepare
+from headrace.training.engine import prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.export import Card, load, save
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.moe.presets import Recipe, count, preset
-from headrace.training.optimizer import MuonAdamW, build_optimizer, set_rate
+from headrace.training.next_token import NextToken
+from headrace.training.optimizer import build_optimizer
+from headrace.training.results import PretrainResult
 from headrace.training.settings import OptimizerSettings, PretrainSettings
+from headrace.training.trainer import Trainer
+
+FIGURES = ("loss", "heldout_loss", "heldout_bits_per_byte")
+"""Figures of the last step that the result has."""
 
 
 class PretrainJob(Settings):
@@ -103,10 +103,10 @@ def _identity(job: PretrainJob, shards: Shards, recipe: Recipe, config: MoEConfi
     )
 
 
-def pretrain(job: PretrainJob) -> dict[str, Any]:
-    """Result of the run: the contract's keys of `pretrain` but `run_id`, and held-out figures.
+def pretrain(job: PretrainJob) -> PretrainResult:
+    """Train, or resume, or return the result of a run that is finished.
 
-    Of several ranks only the first one's is whole.
+    Of several ranks only the first one's result is whole.
 
     Raises:
         InputError: the data are no token shards.
@@ -123,57 +123,88 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
             f"`headrace plan --preset {asked.preset} --gpus N --gpu NAME` says what it takes",
         )
-    rows, steps = recipe.rows, recipe.steps
     ranks = Ranks.current()
-    _require_even(config, rows, ranks.size)
-    shards.require(rows)
+    _require_even(config, recipe.rows, ranks.size)
+    shards.require(recipe.rows)
     output = Path(storage.display(job.output))
     own = _identity(job, shards, recipe, config)
-    found = checkpoint.latest(output / "checkpoints", own)
-    finished = _finished(output, own, asked, shards, ranks)
-    if finished:
+    checkpoint.latest(output / checkpoint.FOLDER, own)  # another run is refused before any work
+    if finished := _finished(output, own, asked, shards, ranks):
         return finished
 
     prepare(job.seed)
     model = MoEForCausalLM(config).train()
-    _rest(model, shards.marks)
+    _freeze_unused_embeddings(model, shards.marks)
     if ranks.size > 1:
         from headrace.training.moe import parallel
 
         parallel.divide(model, ranks)
+    speed = Speed(recipe.rows * shards.length)
+    trained = _trainer(job, model, shards, recipe, own, ranks, speed).train()
+    if ranks.size > 1:
+        parallel.unite(model, ranks)
+    result = PretrainResult(
+        export=str(output / "export"),
+        steps=recipe.steps,
+        tokens=recipe.steps * recipe.rows * shards.length,
+        total_parameters=total,
+        active_parameters=active,
+        identity=own,
+        heldout_rows=asked.heldout_rows,
+        resumed_from=trained.resumed_from,
+        tokens_per_second=round(speed.tokens_per_second, 1),
+        **{k: trained.last[k] for k in FIGURES if k in trained.last},
+    )
+    if ranks.first:
+        _export(job, model, shards, result)
+        storage.write_json(output / "result.json", result.as_json())
+    return result
+
+
+def _trainer(
+    job: PretrainJob,
+    model: MoEForCausalLM,
+    shards: Shards,
+    recipe: Recipe,
+    identity: str,
+    ranks: Ranks,
+    speed: Speed,
+) -> Trainer:
+    asked, rows, apart = job.settings, recipe.rows, job.settings.separate_documents
     rates = OptimizerSettings(
         muon_lr=recipe.muon_lr, adamw_lr=recipe.adamw_lr, embedding_lr=recipe.embedding_lr
     )
-    optimizer = build_optimizer(model, rates)
-    answer: dict[str, Any] = {
-        "export": str(output / "export"),
-        "steps": steps,
-        "tokens": steps * rows * shards.length,
-        "total_parameters": total,
-        "active_parameters": active,
-        "identity": own,
-        "heldout_rows": asked.heldout_rows,
-        "resumed_from": found.step if found else 0,
-    }
-    answer |= _train(job, model, optimizer, shards, rows, steps, own, found, ranks)
-    if ranks.size > 1:
-        parallel.unite(model, ranks)
-    if not ranks.first:
-        return answer
-    shown = {
-        k: v
-        for k, v in answer.items()
-        if k in ("loss", "heldout_loss", "heldout_bits_per_byte", "tokens")
-    }
+    every = asked.heldout_every or max(1, math.ceil(recipe.steps / 8))
+    return Trainer(
+        NextToken(model, shards.train, rows, apart, ranks),
+        build_optimizer(model, rates),
+        recipe.steps,
+        Path(storage.display(job.output)),
+        identity,
+        title="pretrain",
+        clip=asked.clip,
+        saving=asked.checkpoint,
+        callbacks=[
+            Balance(model, asked.balance_rate, ranks),
+            # All ranks measure all rows: that is little work, and the experts are needed anyway.
+            Heldout(model, shards, every, asked.heldout_rows, apart),
+            speed,
+        ],
+        ranks=ranks,
+    )
+
+
+def _export(
+    job: PretrainJob, model: MoEForCausalLM, shards: Shards, result: PretrainResult
+) -> None:
+    figures = result.as_json()
     card = Card(
         stage="pretrain",
         lineage={"release_id": shards.manifest.get("release_id"), **job.lineage, "seed": job.seed},
-        metrics=shown,
-        settings=deciding_weights(asked),
+        metrics={k: v for k, v in figures.items() if k in (*FIGURES, "tokens")},
+        settings=deciding_weights(job.settings),
     )
-    save(model, output / "export", Path(shards.tokenizer), card)
-    storage.write_json(output / "result.json", answer)
-    return answer
+    save(model, Path(result.export), Path(shards.tokenizer), card)
 
 
 def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
@@ -192,8 +223,8 @@ def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
 
 def _finished(
     output: Path, own: str, settings: PretrainSettings, shards: Shards, ranks: Ranks
-) -> dict[str, Any] | None:
-    """The answer of a run that is done, as a further call gives it.
+) -> PretrainResult | None:
+    """The result of a run that is done, as a further call gives it.
 
     Where that call asks for another number of held-out rows, only those are measured again.
 
@@ -203,24 +234,26 @@ def _finished(
     path = output / "result.json"
     if not path.exists() or not (output / "export").exists():
         return None
-    said: dict[str, Any] = storage.read_json(path)
-    if said.get("identity") != own:
+    result = PretrainResult.model_validate(storage.read_json(path))
+    if result.identity != own:
         # Its checkpoints say the same, but they may have been removed since it ended.
         raise UsageError(
             f"{output} holds a run with other data or settings",
             "use another output folder, or remove this one",
         )
-    if said.get("heldout_rows") != settings.heldout_rows:
-        rows, apart = settings.heldout_rows, settings.separate_documents
-        said["heldout_rows"] = rows
-        said |= heldout_figures(load(output / "export"), shards, rows, apart)
+    rows = settings.heldout_rows
+    if result.heldout_rows != rows:
+        figures = heldout_figures(
+            load(output / "export"), shards, rows, settings.separate_documents
+        )
+        result = result.model_copy(update={"heldout_rows": rows, **figures})
         if ranks.first:
-            storage.write_json(path, said)
-    return said | {"resumed_from": said["steps"]}
+            storage.write_json(path, result.as_json())
+    return result.model_copy(update={"resumed_from": result.steps})
 
 
-def _rest(model: MoEForCausalLM, ids: list[int]) -> None:
-    """Keep the embedding's rows of tokens that don't occur as they began.
+def _freeze_unused_embeddings(model: MoEForCausalLM, ids: list[int]) -> None:
+    """Freeze the embedding rows of tokens that never occur.
 
     As outputs they are only ever pushed away, all the same way, and Adam makes full steps of the
     smallest push: after 785 steps the chat marks were three times as long as other tokens and
@@ -228,77 +261,8 @@ def _rest(model: MoEForCausalLM, ids: list[int]) -> None:
     (docs/alignment.md).
     """
     table, rows = model.model.embed_tokens.weight, torch.tensor(ids, dtype=torch.int64)
-    table.register_hook(lambda gradient: gradient.index_fill(0, rows, 0.0))
-
-
-def _train(
-    job: PretrainJob,
-    model: MoEForCausalLM,
-    optimizer: MuonAdamW,
-    shards: Shards,
-    rows: int,
-    steps: int,
-    identity: str,
-    found: Checkpoint | None,
-    ranks: Ranks,
-) -> dict[str, Any]:
-    """The loop. Returns the last step's figures and the speed, on the first rank."""
-    asked, output = job.settings, Path(storage.display(job.output))
-    done = 0
-    if found:
-        found.restore(model, optimizer, ranks)
-        done = found.step
-    output.mkdir(parents=True, exist_ok=True)
-    share = rows // ranks.size
-    with (
-        Progress("pretrain", steps, "steps") as progress,
-        Metrics(output / "metrics.jsonl", done) if ranks.first else nullcontext() as metrics,
-        Engine(model, optimizer, asked.clip, ranks) as engine,
-    ):
-        progress.done = done
-        speed = Speed(progress, rows * shards.length)
-        every = asked.heldout_every or max(1, math.ceil(steps / 8))
-        callbacks: list[Callback] = [
-            Balance(model, asked.balance_rate, ranks),
-            # All ranks measure all rows: that is little work, and the experts are needed anyway.
-            Heldout(model, shards, every, asked.heldout_rows, asked.separate_documents),
-            speed,
-            *([metrics] if metrics else []),
-            Checkpoints(
-                output / "checkpoints",
-                model,
-                optimizer,
-                metrics,
-                asked.checkpoint,
-                identity,
-                ranks,
-            ),
-        ]
-        for number in range(done + 1, steps + 1):
-            rate = set_rate(optimizer, number - 1, steps)
-            start = (number - 1) * rows + ranks.rank * share
-            seen = batch(shards.train, start, share, asked.separate_documents)
-            loss = next_token_loss(model(seen.ids, mask=seen.mask), seen.ids)
-            norm = engine.step(loss)
-            record = {
-                "step": number,
-                "loss": ranks.mean(loss.item()),
-                "lr": rate,
-                "grad_norm": norm,
-            }
-            step = Step(number, number == steps, record)
-            for callback in callbacks:
-                callback.after(step)
-    last = _last(output / "metrics.jsonl") if ranks.first else {}
-    return {"tokens_per_second": round(speed.tokens_per_second, 1), **last}
-
-
-def _last(path: Path) -> dict[str, float]:
-    """Loss and held-out figures of the last step, from the metrics file."""
-    from headrace.training.callbacks.metrics import read
-
-    last = read(path)[-1]
-    return {k: last[k] for k in ("loss", "heldout_loss", "heldout_bits_per_byte") if k in last}
+    hook: Callable[[Callable[[Tensor], Tensor]], object] = table.register_hook
+    hook(lambda gradient: gradient.index_fill(0, rows, 0.0))
 
 
 if __name__ == "__main__":

@@ -32,25 +32,26 @@ DATA = os.environ.get("HEADRACE_BENCH_DATA") or (str(_MADE[-1].parent) if _MADE 
 
 @pytest.mark.skipif(not DATA, reason="no token shards: `make run` first, or HEADRACE_BENCH_DATA")
 def test_moe_beside_dense_of_the_same_active_parameters(tmp_path: Path) -> None:
-    shards, said = Shards(DATA), {}
+    shards, results = Shards(DATA), {}
     for name, dense in (("MoE", False), ("dense", True)):
         settings = PretrainSettings(
             preset=PRESET, dense=dense, heldout_rows=shards.heldout.rows, heldout_every=10**9
         )
         job = PretrainJob(data=DATA, output=str(tmp_path / name), settings=settings)
-        said[name] = pretrain(job)
-        r = said[name]
+        r = results[name] = pretrain(job)
         print(
-            f"{name}: {r['total_parameters']:,} parameters, {r['active_parameters']:,} active, "
-            f"{r['tokens']:,} tokens, {r['tokens_per_second']:,.0f} a second, held-out "
-            f"{r['heldout_loss']:.4f} nats per token, "
-            f"{r['heldout_bits_per_byte']:.4f} bits per byte"
+            f"{name}: {r.total_parameters:,} parameters, {r.active_parameters:,} active, "
+            f"{r.tokens:,} tokens, {r.tokens_per_second:,.0f} per second, held-out "
+            f"{r.heldout_loss:.4f} nats per token, "
+            f"{r.heldout_bits_per_byte:.4f} bits per byte"
         )
-    rows = read_rows(f"{DATA}/train", said["MoE"]["tokens"])
+    heldout = results["MoE"].heldout_loss
+    assert heldout is not None
+    rows = read_rows(f"{DATA}/train", results["MoE"].tokens)
     seen = shards.heldout.take(0, shards.heldout.rows).ids.astype(np.int64)
     for model in (Unigram.fit(rows, shards.vocabulary), Bigram.fit(rows, shards.vocabulary)):
         nats = -float(model.log_probability(seen[:, :-1], seen[:, 1:]).mean())
         print(f"{type(model).__name__.lower()}: {nats:.4f} nats per token")
-        assert said["MoE"]["heldout_loss"] < nats
-    active = [said[n]["active_parameters"] for n in ("MoE", "dense")]
+        assert heldout < nats
+    active = [results[n].active_parameters for n in ("MoE", "dense")]
     assert abs(active[0] - active[1]) < 0.02 * active[0]  # the router is the difference

@@ -24,6 +24,7 @@ from headrace.training.engine import prepare
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.pretrain import PretrainJob, identity, pretrain
+from headrace.training.results import PretrainResult
 from headrace.training.settings import PretrainSettings
 
 STEPS = 24
@@ -40,16 +41,20 @@ def trace(folder: Path) -> list[tuple[int, float, float]]:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, shards_folder: Path) -> tuple[Path, Any]:
+def done(
+    tmp_path_factory: pytest.TempPathFactory, shards_folder: Path
+) -> tuple[Path, PretrainResult]:
     output = tmp_path_factory.mktemp("pretrain") / "ref"
     return output, pretrain(job(shards_folder, output))
 
 
-def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Path) -> None:
+def test_the_run_folder_and_the_answer(
+    done: tuple[Path, PretrainResult], shards_folder: Path
+) -> None:
     output, answer = done
-    assert answer["steps"] == STEPS and answer["tokens"] == STEPS * 4 * 64
-    assert answer["resumed_from"] == 0 and answer["export"] == str(output / "export")
-    assert answer["total_parameters"] > answer["active_parameters"] > 0
+    assert answer.steps == STEPS and answer.tokens == STEPS * 4 * 64
+    assert answer.resumed_from == 0 and answer.export == str(output / "export")
+    assert answer.total_parameters > answer.active_parameters > 0
     lines = read(output / "metrics.jsonl")
     assert [x["step"] for x in lines] == list(range(1, STEPS + 1))
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3
@@ -66,7 +71,7 @@ def test_the_run_folder_and_the_answer(done: tuple[Path, Any], shards_folder: Pa
 
 
 def test_rows_of_tokens_that_no_text_holds_stay_as_they_began(
-    done: tuple[Path, Any], shards_folder: Path
+    done: tuple[Path, PretrainResult], shards_folder: Path
 ) -> None:
     output, _ = done
     marks = Shards(str(shards_folder)).marks
@@ -79,36 +84,40 @@ def test_rows_of_tokens_that_no_text_holds_stay_as_they_began(
     assert not same[[i for i in range(5, 200) if i not in marks]].any()
 
 
-def test_a_finished_run_answers_at_once(done: tuple[Path, Any], shards_folder: Path) -> None:
+def test_a_finished_run_answers_at_once(
+    done: tuple[Path, PretrainResult], shards_folder: Path
+) -> None:
     output, answer = done
     before = (output / "export" / export.WEIGHTS).stat().st_mtime_ns
-    assert pretrain(job(shards_folder, output)) == answer | {"resumed_from": STEPS}
+    assert pretrain(job(shards_folder, output)) == answer.model_copy(update={"resumed_from": STEPS})
     assert (output / "export" / export.WEIGHTS).stat().st_mtime_ns == before
 
 
 def test_a_finished_run_needs_its_checkpoints_no_more(
-    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+    done: tuple[Path, PretrainResult], shards_folder: Path, tmp_path: Path
 ) -> None:
     output, answer = tmp_path / "copy", done[1]
     shutil.copytree(done[0], output, ignore=shutil.ignore_patterns("checkpoints"))
     said = pretrain(job(shards_folder, output))
-    assert said["resumed_from"] == STEPS and said["heldout_loss"] == answer["heldout_loss"]
+    assert said.resumed_from == STEPS and said.heldout_loss == answer.heldout_loss
     with pytest.raises(UsageError, match="other data or settings"):
         pretrain(job(shards_folder, output, steps=STEPS + 1))
 
 
-def test_other_settings_do_not_overwrite_a_run(done: tuple[Path, Any], shards_folder: Path) -> None:
+def test_other_settings_do_not_overwrite_a_run(
+    done: tuple[Path, PretrainResult], shards_folder: Path
+) -> None:
     with pytest.raises(UsageError, match="other data or settings"):
         pretrain(job(shards_folder, done[0], steps=STEPS + 1))
 
 
 def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
-    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+    done: tuple[Path, PretrainResult], shards_folder: Path, tmp_path: Path
 ) -> None:
     output, answer = done
     few = {"checkpoint": {"every": 5, "keep": 1}, "heldout_every": 7, "heldout_rows": 8}
     other = job(shards_folder, tmp_path / "o", **few)
-    assert identity(other) == identity(job(shards_folder, output)) == answer["identity"]
+    assert identity(other) == identity(job(shards_folder, output)) == answer.identity
     made = pretrain(other)
     for name in (export.WEIGHTS, "config.json"):
         assert (tmp_path / "o/export" / name).read_bytes() == (
@@ -119,9 +128,9 @@ def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
     copy = tmp_path / "copy"
     shutil.copytree(output, copy)
     again = pretrain(job(shards_folder, copy, **few))
-    assert again["resumed_from"] == STEPS
-    assert again["heldout_loss"] == pytest.approx(made["heldout_loss"], rel=1e-9)
-    assert again["heldout_loss"] != answer["heldout_loss"]
+    assert again.resumed_from == STEPS
+    assert again.heldout_loss == pytest.approx(made.heldout_loss, rel=1e-9)
+    assert again.heldout_loss != answer.heldout_loss
     assert pretrain(job(shards_folder, copy, **few)) == again
     assert trace(copy) == trace(output)
 
@@ -136,7 +145,7 @@ def test_a_figure_of_the_recipe_that_is_said_aloud_is_the_same_run(shards_folder
 
 
 def test_killed_anywhere_it_ends_with_the_same_bits(
-    done: tuple[Path, Any], shards_folder: Path, tmp_path: Path
+    done: tuple[Path, PretrainResult], shards_folder: Path, tmp_path: Path
 ) -> None:
     output, metrics = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
     file = tmp_path / "job.json"
@@ -157,7 +166,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
         process.wait()
         metrics.write_bytes(metrics.read_bytes()[:-9])  # the line being written
     answer = pretrain(job(shards_folder, output))
-    assert 6 <= answer["resumed_from"] < STEPS
+    assert 6 <= answer.resumed_from < STEPS
     assert trace(output) == trace(done[0])
     same = [(d / "export" / export.WEIGHTS).read_bytes() for d in (output, done[0])]
     assert same[0] == same[1]

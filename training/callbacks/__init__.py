@@ -1,1 +1,1 @@
-"""What happens beside the steps of a training: one behaviour, one file."""
+"""What happens beside the steps of a training: one behavior, one file."""

@@ -1,46 +1,42 @@
-"""Saves checkpoints as training goes on."""
+"""Save checkpoints as training proceeds."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from headrace.training import checkpoint
-from headrace.training.callbacks.base import Callback, Step
+from headrace.training.callbacks.base import Callback, Run, Step
 from headrace.training.callbacks.metrics import Metrics
-from headrace.training.distributed import Ranks
-from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW
 from headrace.training.settings import CheckpointSettings
 
 
 class Checkpoints(Callback):
-    """A checkpoint in `root` every `settings.every` steps and after the last."""
+    """A checkpoint every `settings.every` steps and after the last.
 
-    def __init__(
-        self,
-        root: Path,
-        model: MoEForCausalLM,
-        optimizer: MuonAdamW,
-        metrics: Metrics | None,
-        settings: CheckpointSettings,
-        identity: str,
-        ranks: Ranks,
-    ) -> None:
-        self.root, self.model, self.optimizer = root, model, optimizer
-        self.metrics, self.settings, self.identity = metrics, settings, identity
-        self.ranks = ranks
+    Args:
+        settings: when to save, and how many to keep.
+        metrics: the run's metrics, which must have written the step's line before; None: this rank
+            writes none.
+    """
+
+    def __init__(self, settings: CheckpointSettings, metrics: Metrics | None) -> None:
+        self.settings, self.metrics = settings, metrics
+
+    def begin(self, run: Run) -> None:
+        """Remember what is saved, and where."""
+        self.run = run
 
     def after(self, step: Step) -> None:
-        """Save, where it is time; the step's metrics must have been written before."""
+        """Save when a checkpoint is due."""
         if step.last or step.number % self.settings.every == 0:
             if self.metrics:
                 self.metrics.sync()
+            run = self.run
             checkpoint.save(
-                self.root,
+                run.folder / checkpoint.FOLDER,
                 step.number,
-                self.model,
-                self.optimizer,
-                self.identity,
-                keep=self.settings.keep,
-                ranks=self.ranks,
+                run.model,
+                run.optimizer,
+                run.identity,
+                step.state,
+                self.settings.keep,
+                run.ranks,
             )

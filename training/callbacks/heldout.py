@@ -46,13 +46,8 @@ class Heldout(Callback):
     def __init__(
         self, model: MoEForCausalLM, shards: Shards, every: int, rows: int, separate: bool
     ) -> None:
-        self.model, self.shards, self.every, self.rows, self.separate = (
-            model,
-            shards,
-            every,
-            rows,
-            separate,
-        )
+        self.model, self.shards, self.every = model, shards, every
+        self.rows, self.separate = rows, separate
 
     def after(self, step: Step) -> None:
         """Measure, where it is time."""

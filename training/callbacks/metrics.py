@@ -1,22 +1,27 @@
-"""metrics.jsonl: a line a step, in full precision, each step once however often it was killed."""
+"""metrics.jsonl: one line per step, in full precision, each step once whatever kills the run."""
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from headrace.infra import storage
-from headrace.training.callbacks.base import Callback, Step
+from headrace.training.callbacks.base import Callback, Run, Step
+
+NAME = "metrics.jsonl"
+"""The file in a run folder."""
+
+Line = dict[str, float]
+"""One step's figures by name; `step` is its number."""
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Line]:
     """The whole lines of a metrics file; half a line at its end is left out."""
     if not path.exists():
         return []
-    lines = []
+    lines: list[Line] = []
     for line in path.read_bytes().splitlines():
         try:
             value = json.loads(line)
@@ -27,32 +32,34 @@ def read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-class Metrics(Callback, AbstractContextManager["Metrics"]):
-    """Appends to `path` from step `done` on, after dropping what lies beyond that step."""
+class Metrics(Callback):
+    """Append each step's record to metrics.jsonl, after dropping what no checkpoint knows of."""
 
-    def __init__(self, path: Path, done: int) -> None:
+    _file: TextIO | None = None
+
+    def begin(self, run: Run) -> None:
+        """Open the file of the run."""
+        self.open(run.folder / NAME, run.done)
+
+    def open(self, path: Path, done: int) -> None:
+        """Keep the lines of the first `done` steps, and append from there on."""
         kept = {line["step"]: line for line in read(path) if line["step"] <= done}
         text = "".join(json.dumps(kept[step]) + "\n" for step in sorted(kept))
         storage.write_bytes(path, text.encode())
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one line; a reader sees it at once."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-
     def after(self, step: Step) -> None:
-        """Write the step's record."""
-        self.write(step.record)
+        """Append one line; a reader sees it at once."""
+        assert self._file is not None
+        self._file.write(json.dumps(step.record) + "\n")
+        self._file.flush()
 
     def sync(self) -> None:
         """Make all lines durable, before a checkpoint says that their steps are done."""
+        assert self._file is not None
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-    def __exit__(self, *_: object) -> None:
-        """Close, whatever ended the block."""
-        self.close()
+        if self._file is not None:
+            self._file.close()

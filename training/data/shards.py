@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, ValidationError
+from headrace.training.data.columns import lists
 
 Tokens = npt.NDArray[np.int32]
 END_OF_TEXT = "<|endoftext|>"
@@ -57,15 +57,12 @@ class Split:
         if hashlib.sha256(data).hexdigest() != said["sha256"]:
             raise InputError(f"{where}: differs from its manifest", "run `headrace tokenize` again")
         table = pq.read_table(io.BytesIO(data), columns=["input_ids", "document_starts"])
-        ids = table["input_ids"].combine_chunks().cast(pa.list_(pa.int32()))
-        flat = ids.flatten().to_numpy(zero_copy_only=False)
+        flat, _ = lists(table, "input_ids")
         if len(flat) != len(table) * self.length:
             raise InputError(
                 f"{where}: rows are not all of {self.length} tokens", "run `headrace tokenize`"
             )
-        starts = table["document_starts"].combine_chunks()
-        offsets = starts.offsets.to_numpy()
-        values = starts.values.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        values, offsets = lists(table, "document_starts")
         return Rows(
             flat.reshape(len(table), self.length),
             [values[a:b] for a, b in pairwise(offsets)],

@@ -1,4 +1,4 @@
-"""Rows of tokens for a round: the window's documents in passes, and a sample of old ones."""
+"""TokenRows of tokens for a round: the window's documents in passes, and a sample of old ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import pyarrow as pa
 import torch
 
 from headrace.training.data.batches import same_document
+from headrace.training.data.columns import strings
 from headrace.training.scoring import nll
 
-Rows = npt.NDArray[np.int64]
+TokenRows = npt.NDArray[np.int64]
+"""Token ids, a row of the model's context each; in batches one dimension more."""
 
 
 def choose(table: pa.Table, count: int, seed: int) -> pa.Table:
     """`count` rows of `table` (all, where it has fewer) in a seeded random order.
 
-    Rows are put in the order of the content hash first, so how they were stored doesn't matter.
+    They are put in the order of the content hash first, so how they were stored doesn't matter.
     """
-    hashes = table["content_hash"].to_pylist()
+    hashes = strings(table, "content_hash")
     order = sorted(range(len(hashes)), key=lambda i: (hashes[i], i))
     drawn = np.random.default_rng(seed).permutation(len(order))[:count]
     return table.take(pa.array([order[i] for i in drawn], pa.int64()))
@@ -34,7 +36,7 @@ def encode(tokenizer: Any, texts: Sequence[str], most: int) -> list[list[int]]:
 
 def pack(
     documents: Sequence[Sequence[int]], length: int, rows: int, passes: int, seed: int
-) -> Rows:
+) -> TokenRows:
     """At most `rows` rows (R, length) of the documents, in a new order each pass.
 
     Documents follow each other without padding; the tail that fills no row is left out, unless
@@ -64,7 +66,7 @@ def pack(
     return flat[: len(flat) // length * length].reshape(-1, length)
 
 
-def mix(parts: Sequence[tuple[Rows, int]]) -> Rows:
+def mix(parts: Sequence[tuple[TokenRows, int]]) -> TokenRows:
     """Batches (steps, rows, T) with so many rows of each part, in the order of the parts.
 
     Args:

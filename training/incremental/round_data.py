@@ -13,6 +13,7 @@ import torch
 
 from headrace.infra import releases
 from headrace.infra.errors import ValidationError
+from headrace.training.data.columns import strings
 from headrace.training.incremental import old_text
 from headrace.training.incremental.settings import MaterialSettings
 from headrace.training.incremental.split import split_validation, split_window
@@ -27,11 +28,13 @@ FEWEST_DOCUMENTS = 8
 class Material:
     """Everything a round reads, made from the releases by seed."""
 
-    batches: old_text.Rows
+    batches: old_text.TokenRows
     """(steps, rows, T) ids; in each batch the new rows come first."""
-    fresh: int
-    """New rows of a batch."""
-    spoken: int
+    new_rows: int
+    """Rows of a batch that are new text, the first ones."""
+    old_rows: int
+    """Rows of a batch that are old text."""
+    answer_rows: int
     """Rows of a batch that are the champion's answers, the last ones."""
     fisher: list[torch.Tensor]
     """Batches (B, T) of old text."""
@@ -52,7 +55,7 @@ def prepare(
     length: int,
     settings: MaterialSettings,
     seed: int,
-    dialogues: Sequence[Sequence[int]] = (),
+    answers: Sequence[Sequence[int]] = (),
 ) -> Material:
     """The material of a round; the same for the same releases, tokenizer, settings and seed.
 
@@ -63,7 +66,7 @@ def prepare(
         length: tokens of a row, the champion's context.
         settings: how much of all.
         seed: of samples and orders.
-        dialogues: ids of the champion's answers to prompts, replayed beside old text.
+        answers: ids of the champion's answers to prompts, replayed beside old text.
 
     Raises:
         ValidationError: the window is too small to be split, or there is no old held-out text.
@@ -82,13 +85,13 @@ def prepare(
             "the champion's corpus has no held-out documents",
             "old text can't be judged: curate a larger corpus",
         )
-    aged = round(settings.replay * settings.rows)
-    talk = round(settings.dialogues * settings.rows) if dialogues else 0
-    fresh = max(1, settings.rows - aged - talk)
+    old_rows = round(settings.replay * settings.rows)
+    answer_rows = round(settings.dialogues * settings.rows) if answers else 0
+    new_rows = max(1, settings.rows - old_rows - answer_rows)
     rows = old_text.pack(
-        old_text.encode(tokenizer, train["text"].to_pylist(), settings.document_tokens),
+        old_text.encode(tokenizer, strings(train, "text"), settings.document_tokens),
         length,
-        max(fresh, settings.tokens // (settings.rows * length) * fresh),
+        max(new_rows, settings.tokens // (settings.rows * length) * new_rows),
         settings.passes,
         seed,
     )
@@ -98,27 +101,28 @@ def prepare(
     past = old_text.choose(pool, settings.validation.documents + 4000, seed)
     past_valid = past.slice(0, min(settings.validation.documents, len(past) // 2))
     past_train = past.slice(len(past_valid))
-    steps = max(1, math.ceil(len(rows) / fresh))
+    steps = max(1, math.ceil(len(rows) / new_rows))
     fisher_rows = max(1, settings.fisher_tokens // length)
-    wanted = max(steps * aged, fisher_rows)
+    wanted = max(steps * old_rows, fisher_rows)
     documents: list[list[int]] = []
-    filled, texts = 0, past_train["text"].to_pylist()
+    filled, texts = 0, strings(past_train, "text")
     for at in range(0, len(texts), 256):  # no more of the sample is encoded than is used
         if filled >= wanted * length:
             break
         more = old_text.encode(tokenizer, texts[at : at + 256], settings.document_tokens)
         documents += more
         filled += sum(map(len, more))
-    old_rows = old_text.pack(documents, length, wanted, 1, seed + 1)
-    said = old_text.pack(dialogues, length, max(steps * talk, fisher_rows), 8, seed + 2)
+    replayed = old_text.pack(documents, length, wanted, 1, seed + 1)
+    spoken = old_text.pack(answers, length, max(steps * answer_rows, fisher_rows), 8, seed + 2)
     # What is replayed is what the Fisher information is of, in the same proportion.
-    share = fisher_rows * talk // max(1, aged + talk)
-    fisher = np.concatenate([old_rows[: fisher_rows - share], said[:share]])
+    share = fisher_rows * answer_rows // max(1, old_rows + answer_rows)
+    fisher = np.concatenate([replayed[: fisher_rows - share], spoken[:share]])
     return Material(
-        old_text.mix([(rows, fresh), (old_rows, aged), (said, talk)]),
-        fresh,
-        talk,
-        list(torch.from_numpy(fisher).split(settings.fisher_rows)),
+        old_text.mix([(rows, new_rows), (replayed, old_rows), (spoken, answer_rows)]),
+        new_rows,
+        old_rows,
+        answer_rows,
+        list(torch.split(torch.from_numpy(fisher), settings.fisher_rows)),
         {k: evaluate.sample(t, settings.validation) for k, t in _named(valid, past_valid)},
         {k: evaluate.sample(t, settings.heldout) for k, t in _named(held, past_held)},
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from headrace.infra.lineage import is_heldout
+from headrace.training.data.columns import strings
 
 TARGET = 30
 """Held-out records that a round asks for."""
@@ -24,7 +25,7 @@ the gate shows a gain like that of the round of `make run` in 96 % of draws from
 
 def _by_hash(table: pa.Table) -> list[int]:
     """Row numbers in the order of the content hash, which is as good as random."""
-    hashes = table["content_hash"].to_pylist()
+    hashes = strings(table, "content_hash")
     return sorted(range(len(hashes)), key=lambda i: (hashes[i], i))
 
 
@@ -40,7 +41,7 @@ def split_window(table: pa.Table) -> tuple[pa.Table, pa.Table]:
         table: the window's kept documents, with `content_hash`; the order of rows doesn't matter.
     """
     order = _by_hash(table)
-    hashes = table["content_hash"].to_pylist()
+    hashes = strings(table, "content_hash")
     held = [i for i in order if is_heldout(hashes[i])]
     rest = [i for i in order if not is_heldout(hashes[i])]
     wanted = min(TARGET, max(FEWEST, int(SHARE * len(order))))

@@ -76,4 +76,5 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.heads != self.groups
         )
-        return self.o_proj(out.transpose(1, 2).reshape(B, T, -1))
+        projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(B, T, -1))
+        return projected

@@ -7,6 +7,7 @@ Shapes: N tokens, D width, E experts, M expert width, k experts a token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` (…, D) to (…, D)."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class Dispatch(torch.autograd.Function):
@@ -51,6 +53,10 @@ class Dispatch(torch.autograd.Function):
         (back,) = ctx.saved_tensors
         rows = grads[0].index_select(0, back)
         return rows.view(-1, ctx.k, rows.shape[1]).sum(1), None, None, None
+
+
+dispatch: Callable[[Tensor, Tensor, Tensor, int], Tensor] = Dispatch.apply
+"""`Dispatch` as a function."""
 
 
 def inverse(order: Tensor) -> Tensor:
@@ -77,7 +83,7 @@ class Experts(nn.Module):
         order = flat.argsort(stable=True)
         back = inverse(order)
         counts = torch.bincount(flat, minlength=self.number)
-        out = self.each(Dispatch.apply(x, order, back, k), counts)
+        out = self.each(dispatch(x, order, back, k), counts)
         out = out.index_select(0, back).view(N, k, -1)
         return (out * weights.to(out.dtype)[..., None]).sum(1)
 
@@ -103,5 +109,6 @@ class MoELayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The mixture of `x`."""
         flat = x.reshape(-1, x.shape[-1])
-        routed = self.experts(flat, *self.gate(flat))
-        return routed.view_as(x) + self.shared_experts(x)
+        routed: Tensor = self.experts(flat, *self.gate(flat))
+        shared: Tensor = self.shared_experts(x)
+        return routed.view_as(x) + shared

@@ -339,9 +339,11 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     try:
-        return PreTrainedTokenizerFast.from_pretrained(  # nosec B615 # local files only
-            str(folder), local_files_only=True
+        tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
+            str(folder),
+            local_files_only=True,  # nosec B615
         )
+        return tokenizer
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise InputError(f"{folder}: no tokenizer: {first}", "give an export folder") from None

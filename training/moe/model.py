@@ -34,8 +34,10 @@ class Layer(nn.Module):
         self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None, cache: Cache | None
     ) -> Tensor:
         """`x` (B, T, D) after this layer."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        attended: Tensor = self.self_attn(self.input_layernorm(x), cos, sin, mask, cache)
+        x = x + attended
+        fed: Tensor = self.mlp(self.post_attention_layernorm(x))
+        return x + fed
 
 
 class Decoder(nn.Module):
@@ -111,7 +113,8 @@ class MoEForCausalLM(nn.Module):
             x = layer(x, cos, sin, mask, cache)
         if cache is not None:
             cache.seen += input_ids.shape[1]
-        return self.model.norm(x)
+        states: Tensor = self.model.norm(x)
+        return states
 
     def forward(
         self,
@@ -121,7 +124,12 @@ class MoEForCausalLM(nn.Module):
         positions: Tensor | None = None,
     ) -> Tensor:
         """Logits (B, T, V) of the token after each one; arguments as in `hidden`."""
-        return self.lm_head(self.hidden(input_ids, cache, mask, positions))
+        return self.logits(self.hidden(input_ids, cache, mask, positions))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits (…, V) from states (…, D)."""
+        out: Tensor = self.lm_head(states)
+        return out
 
     def routers(self) -> list[Router]:
         """The routers, in the order of layers."""

@@ -13,6 +13,7 @@ Importing this module imports DeepSpeed, seconds that one process alone need not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from headrace.training.distributed import Ranks
 from headrace.training.engine import load_deepspeed
-from headrace.training.moe.experts import Dispatch, Experts, MoELayer, inverse
+from headrace.training.moe.experts import Experts, MoELayer, dispatch, inverse
 from headrace.training.moe.model import MoEForCausalLM
 
 _deepspeed = load_deepspeed()
@@ -41,10 +42,13 @@ class _Exchange(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return _Exchange.apply(grads[0], ctx.came, ctx.sent), None, None
+        return _exchange(grads[0], ctx.came, ctx.sent), None, None
 
 
-class DividedExperts(Experts, _MoE):
+_exchange: Callable[[Tensor, list[int], list[int]], Tensor] = _Exchange.apply
+
+
+class DividedExperts(Experts, _MoE):  # type: ignore[misc] # DeepSpeed has no types
     """This rank's E/R experts, under the names that all E have in one process."""
 
     def __init__(self, all_experts: Experts, ranks: Ranks) -> None:
@@ -70,13 +74,13 @@ class DividedExperts(Experts, _MoE):
         came = torch.empty_like(sent)  # (R, E/R): from rank r, for this rank's expert e
         dist.all_to_all_single(came, sent.contiguous())
         there, here = sent.sum(1).tolist(), came.sum(1).tolist()
-        arrived = _Exchange.apply(rows, there, here)
+        arrived = _exchange(rows, there, here)
         # They lie by sender, then by expert; the experts take them by expert, then by sender.
         numbers = torch.arange(self.num_local_experts).repeat(self.ep_size)
         order = numbers.repeat_interleave(came.flatten()).argsort(stable=True)
         unorder = inverse(order)
-        done = super().each(Dispatch.apply(arrived, order, unorder, 1), came.sum(0))
-        return _Exchange.apply(Dispatch.apply(done, unorder, order, 1), here, there)
+        done = super().each(dispatch(arrived, order, unorder, 1), came.sum(0))
+        return _exchange(dispatch(done, unorder, order, 1), here, there)
 
 
 def divide(model: MoEForCausalLM, ranks: Ranks) -> None:

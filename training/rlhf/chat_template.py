@@ -157,3 +157,13 @@ def batch(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tens
         ids[row, : len(d.ids)] = torch.tensor(d.ids)
         mask[row, d.start : len(d.ids)] = 1
     return ids[:, :-1], ids[:, 1:], mask[:, 1:]
+
+
+def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(ids (B, T) padded at the right, first and last position (B,) of each answer)."""
+    longest = max(len(d.ids) for d in dialogues)
+    ids = torch.full((len(dialogues), longest), pad, dtype=torch.int64)
+    for row, d in enumerate(dialogues):
+        ids[row, : len(d.ids)] = torch.tensor(d.ids)
+    start = torch.tensor([d.start for d in dialogues])
+    return ids, start, torch.tensor([len(d.ids) - 1 for d in dialogues])

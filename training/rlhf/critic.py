@@ -30,7 +30,8 @@ class ActorCritic(nn.Module):
 
     def values(self, states: Tensor) -> Tensor:
         """Values (B, A) of the reward model's states (B, A, D)."""
-        return self.critic(states).squeeze(-1)
+        values: Tensor = self.critic(states)
+        return values.squeeze(-1)
 
     def freeze_routing(self) -> None:
         """Keep the routers' weights, so that fewer tokens go to other experts than when drawn.

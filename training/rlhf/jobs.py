@@ -11,7 +11,7 @@ from headrace.training.rlhf.settings import PPOSettings, RewardSettings, SFTSett
 
 
 class StageJob(Settings):
-    """What every stage is told; `model` is the SFT model but for SFT itself."""
+    """Fields shared by all stages. `model` is the SFT model, or the base model for SFT."""
 
     model: str
     """Export folder of the model to begin with."""
@@ -23,6 +23,8 @@ class StageJob(Settings):
     """Seed of everything random."""
     lineage: dict[str, Any] = Field(default_factory=dict)
     """Goes into the export's lineage.json and card."""
+    settings: Settings
+    """How the stage trains."""
 
 
 class SFTJob(StageJob):

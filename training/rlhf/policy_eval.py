@@ -1,15 +1,14 @@
-"""How a policy answers held-out prompts: by the gold rule, and what else is worth knowing of it."""
+"""Evaluate a policy on held-out prompts: by the rule reward, and what else is worth knowing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from headrace.infra.subprocess_jobs import JobResult
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import kl, rollout, rule_reward
 from headrace.training.rlhf.chat_template import Chat
@@ -21,28 +20,36 @@ SEED = 20_170_707
 """Seed of the first sample to a prompt; the same before and after, so that chance is shared."""
 
 
-@dataclass(frozen=True)
-class Judgement:
+class PolicyFigures(JobResult):
+    """Means over all answers."""
+
+    score: float
+    """Log odds of being preferred, by the reward model."""
+    kl: float
+    """Divergence of a whole answer from the reference, in nats."""
+    length: float
+    """Tokens per answer."""
+    distinct: float
+    """Share of distinct answers."""
+    checks: dict[str, float]
+    """Share of the answers that hold each check of the rule reward."""
+
+
+class PolicyEval(JobResult):
     """Figures of N prompts with some samples each."""
 
-    passed: Floats
-    """(N,) share of a prompt's answers that pass the gold rule."""
-    figures: dict[str, Any]
-    """Means over all answers: score (log odds of being preferred), length (tokens), kl (nats),
-    distinct, and the share of each check."""
+    passed: tuple[float, ...]
+    """Share of each prompt's answers that pass the rule reward."""
+    figures: PolicyFigures
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON value."""
-        return {"passed": self.passed.tolist(), "figures": self.figures}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Judgement:
-        """The inverse of `to_json`."""
-        return cls(np.array(value["passed"]), value["figures"])
+    @property
+    def values(self) -> Floats:
+        """`passed` as an array (N,)."""
+        return np.array(self.passed)
 
 
 @torch.inference_mode()
-def judge(
+def evaluate_policy(
     policy: MoEForCausalLM,
     reference: MoEForCausalLM | None,
     reward: ScalarModel,
@@ -52,7 +59,7 @@ def judge(
     samples: int,
     max_new_tokens: int,
     temperature: float,
-) -> Judgement:
+) -> PolicyEval:
     """`samples` answers to each prompt, with seeds that are always the same, judged.
 
     `kl` is the divergence of a whole answer from the reference in nats, computed over the
@@ -83,11 +90,11 @@ def judge(
                 part = answers.select(range(start, min(start + 32, len(prompts))))
                 p, q = (rollout.logits(m, part, temperature) for m in (policy, reference))
                 kls.append((kl.exact(p, q) * part.mask).sum(1))
-    figures: dict[str, Any] = {
-        "score": float(np.mean(scores)),
-        "kl": float(torch.cat(kls).mean()) if kls else 0.0,
-        "length": float(torch.cat(lengths).mean()),
-        "distinct": len(set(texts)) / len(texts),
-        "checks": {c: float(np.mean([s[c] for s in shares])) for c in rule_reward.CHECKS},
-    }
-    return Judgement(np.mean(passed, axis=0), figures)
+    figures = PolicyFigures(
+        score=float(np.mean(scores)),
+        kl=float(torch.cat(kls).mean()) if kls else 0.0,
+        length=float(torch.cat(lengths).mean()),
+        distinct=len(set(texts)) / len(texts),
+        checks={c: float(np.mean([s[c] for s in shares])) for c in rule_reward.CHECKS},
+    )
+    return PolicyEval(passed=tuple(np.mean(passed, axis=0).tolist()), figures=figures)

@@ -65,7 +65,8 @@ class ScalarModel(nn.Module):
         share = inside.to(states.dtype) / inside.sum(1, keepdim=True)
         mean = torch.einsum("bt,btd->bd", share, states)
         end = states[torch.arange(len(states), device=states.device), last]
-        return self.head(torch.cat([mean, end], dim=1)).squeeze(-1)
+        scores: Tensor = self.head(torch.cat([mean, end], dim=1))
+        return scores.squeeze(-1)
 
     def forward(self, ids: Tensor, start: Tensor, last: Tensor) -> Tensor:
         """Raw scores (B,) of dialogues `ids` (B, T) with answers from `start` to `last` (B,)."""

@@ -20,27 +20,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from headrace.infra import console
 from headrace.infra.subprocess_jobs import job_main
-from headrace.training.engine import Engine, prepare
+from headrace.training.engine import prepare
+from headrace.training.local import local_folder
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import build_optimizer, set_rate
-from headrace.training.rlhf import losses, reward_model, rollout
-from headrace.training.rlhf.alignment_run import (
-    Batches,
-    Stage,
-    identity,
-    local_folder,
-    paired,
-)
-from headrace.training.rlhf.chat_template import Chat, Dialogue
+from headrace.training.optimizer import MuonAdamW, build_optimizer
+from headrace.training.results import RewardMetrics, Share, StageResult
+from headrace.training.rlhf import reward_model, rollout
+from headrace.training.rlhf.alignment_run import StageRun, identify
+from headrace.training.rlhf.chat_template import Chat, Dialogue, padded
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.examples import KIND, Row
+from headrace.training.rlhf.gain import paired
 from headrace.training.rlhf.jobs import RewardJob
+from headrace.training.rlhf.preference import Preference
 from headrace.training.rlhf.reward_model import ScalarModel
+from headrace.training.rlhf.settings import RewardSettings
 from headrace.training.rlhf.sft import LEAST_ROWS, response_nats
 
 Floats = npt.NDArray[np.float64]
@@ -55,16 +53,6 @@ def load_reward(folder: str | Path) -> ScalarModel:
         InputError: none is there.
     """
     return reward_model.load(Path(folder))
-
-
-def padded(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(ids (B, T) padded at the right, first and last position (B,) of each answer)."""
-    longest = max(len(d.ids) for d in dialogues)
-    ids = torch.full((len(dialogues), longest), pad, dtype=torch.int64)
-    for row, d in enumerate(dialogues):
-        ids[row, : len(d.ids)] = torch.tensor(d.ids)
-    start = torch.tensor([d.start for d in dialogues])
-    return ids, start, torch.tensor([len(d.ids) - 1 for d in dialogues])
 
 
 @torch.inference_mode()
@@ -96,25 +84,23 @@ def _sides(chat: Chat, rows: list[Row]) -> tuple[list[Dialogue], list[Dialogue]]
 
 def right(chosen: Floats, rejected: Floats) -> Floats:
     """1 for each pair in the right order, 0 in the wrong one, one half for a tie."""
-    return (chosen > rejected) + 0.5 * (chosen == rejected)
+    return np.where(chosen == rejected, 0.5, (chosen > rejected).astype(np.float64))
 
 
-def reward(job: RewardJob) -> dict[str, Any]:
-    """{`export`, `stage`, `metrics`} of the finished run; resumes or returns what is there.
+def reward(job: RewardJob) -> StageResult[RewardMetrics]:
+    """Train, or resume, or return the result of a run that is finished.
 
     The metric is the share of held-out pairs in the right order: before by the SFT model's
-    likelihood, after by the reward model, with the gain's interval over pairs. `untrained` is what
-    a head of zeros gives, which ties every pair. `margin` is the mean difference of the two sides'
-    scores in log odds.
+    likelihood, after by the reward model, with the gain's interval over pairs.
 
     Raises:
-        InputError, ValidationError, UsageError: see examples.read and Stage.
+        InputError, ValidationError, UsageError: see examples.read and StageRun.
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    decided_by = identity("reward", job)
-    stage = Stage(job.output, decided_by)
-    if done := stage.result():
+    decided_by = identify("reward", job)
+    run = StageRun(job.output, decided_by, RewardMetrics)
+    if done := run.result():
         return done
     prepare(job.seed)
     language = export.load(base)
@@ -131,41 +117,67 @@ def reward(job: RewardJob) -> dict[str, Any]:
     with console.Progress("reward model: the SFT model's likelihoods"):
         # What the policy itself holds more likely per token: the judge that needs no training.
         before = np.array(
-            stage.once("before", lambda: _by_likelihood(language, held, chat.pad).tolist())
+            run.once("before", lambda: _by_likelihood(language, held, chat.pad).tolist())
         )
     model = ScalarModel(language).eval()
-    _train(job, stage, model, pairs, sampled, chat)
+    model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
+    run.trainer(
+        Preference(model, pairs, sampled, s.batch, chat.pad, job.seed),
+        _optimizer(model, s),
+        s.steps,
+        title="reward model",
+        clip=s.clip,
+        saving=s.checkpoint,
+    ).train()
     with console.Progress("reward model: held-out pairs after"):
         _calibrate(model, pairs[:SCALE_PAIRS], chat.pad)
-        scores = [score_dialogues(model, x, chat.pad) for x in held]
-        after = right(*scores)
+        chosen, rejected = (score_dialogues(model, side, chat.pad) for side in held)
+        ours = [score_dialogues(model, side, chat.pad) for side in zip(*own, strict=True)]
 
-        ours = [score_dialogues(model, x, chat.pad) for x in zip(*own, strict=True)]
-    kinds = [r.get(KIND, "") for r in data.heldout]
-    by_kind = {
-        k: {
-            "value": float(np.mean([a for a, x in zip(after, kinds, strict=True) if x == k])),
-            "n": kinds.count(k),
-        }
+    after = right(chosen, rejected)
+    by_kind = _by_kind(after, [r.get(KIND, "") for r in data.heldout])
+    if ours:
+        by_kind["sampled"] = Share(value=float(right(*ours).mean()), n=len(own))
+    gain = paired(before, after, job.seed)
+    metrics = RewardMetrics(
+        name="pairwise_accuracy",
+        better="higher",
+        before=float(before.mean()),
+        after=float(after.mean()),
+        gain=gain.value,
+        low=gain.low,
+        high=gain.high,
+        n=len(after),
+        margin=float((chosen - rejected).mean()),
+        untrained=0.5,
+        by_kind=by_kind,
+    )
+    shown = {k: v for k, v in metrics.shown().items() if k != "name"}
+    lineage = {**job.lineage, "model_sha256": decided_by.model, "seed": job.seed}
+    reward_model.save(model, run.export, base, lineage, shown)
+    return run.finish(metrics)
+
+
+def _by_kind(right_order: Floats, kinds: list[str]) -> dict[str, Share]:
+    """The share of pairs in the right order, for each kind of rejected answer."""
+    kind_of = np.array(kinds)
+    return {
+        k: Share(value=float(np.mean(right_order[kind_of == k])), n=kinds.count(k))
         for k in sorted(set(kinds) - {""})
     }
-    if ours:
-        by_kind["sampled"] = {"value": float(right(*ours).mean()), "n": len(own)}
-    metrics = {
-        "name": "pairwise_accuracy",
-        "better": "higher",
-        "before": float(before.mean()),
-        "after": float(after.mean()),
-        **paired(before, after, job.seed),
-        "n": len(after),
-        "margin": float((scores[0] - scores[1]).mean()),
-        "untrained": 0.5,
-        "by_kind": by_kind,
-    }
-    shown = {k: metrics[k] for k in ("before", "after", "gain", "low", "high", "n")}
-    lineage = {**job.lineage, "model_sha256": decided_by["model"], "seed": job.seed}
-    reward_model.save(model, stage.export, base, lineage, shown)
-    return stage.finish(metrics)
+
+
+def _optimizer(model: ScalarModel, settings: RewardSettings) -> MuonAdamW:
+    """Of the body, and at a rate of its own of the head.
+
+    The head starts at zero, and until it has grown the body's gradient is next to nothing.
+    """
+    optimizer = build_optimizer(model.backbone, settings.optimizer)
+    lr = settings.head_learning_rate
+    optimizer.add_param_group(
+        {"params": list(model.head.parameters()), "kind": "adamw", "peak": lr, "lr": lr}
+    )
+    return optimizer
 
 
 def _against_samples(
@@ -207,56 +219,6 @@ def _calibrate(model: ScalarModel, pairs: list[tuple[Dialogue, Dialogue]], pad: 
     raw = score_dialogues(model, [d for pair in pairs for d in pair], pad)
     model.mean.fill_(float(raw.mean()))
     model.std.fill_(max(float(raw.std()), 1e-6))
-
-
-def _train(
-    job: RewardJob,
-    stage: Stage,
-    model: ScalarModel,
-    pairs: list[tuple[Dialogue, Dialogue]],
-    sampled: list[tuple[Dialogue, Dialogue]],
-    chat: Chat,
-) -> None:
-    s = job.settings
-    model.backbone.lm_head.weight.requires_grad_(model.config.tie_word_embeddings)
-    optimizer = build_optimizer(model.backbone, s.optimizer)
-    # The head starts at zero, and until it has grown the body gets no gradient to speak of.
-    lr = s.head_learning_rate
-    optimizer.add_param_group(
-        {"params": list(model.head.parameters()), "kind": "adamw", "peak": lr, "lr": lr}
-    )
-    step, _ = stage.resume(model, optimizer)
-    # A quarter of a step's pairs are against samples, however few those are beside the data.
-    parts = (
-        [(pairs, s.batch - s.batch // 4), (sampled, s.batch // 4)]
-        if sampled
-        else [(pairs, s.batch)]
-    )
-    batches = [
-        (some, Batches([len(a.ids) + len(b.ids) for a, b in some], size, job.seed))
-        for some, size in parts
-        if size
-    ]
-    with (
-        Engine(model, optimizer, clip=s.clip) as engine,
-        console.Progress("reward model", s.steps, "steps") as progress,
-    ):
-        progress.done = step
-        while step < s.steps:
-            set_rate(optimizer, step, s.steps)
-            here = [some[i] for some, numbers in batches for i in numbers[step]]
-            chosen, rejected = zip(*here, strict=True)
-            good, bad = model(*padded([*chosen, *rejected], chat.pad)).chunk(2)
-            loss = losses.preference(good, bad)
-            figures = {
-                "loss": loss.item(),
-                "accuracy": float((good > bad).float().mean()),
-                "gradient": engine.step(loss),
-            }
-            step += 1
-            stage.record(step, **figures)
-            progress.advance(note=f"loss {figures['loss']:.3f}")
-            stage.save(step, model, optimizer, s.checkpoint, step == s.steps)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def logits(policy: MoEForCausalLM, answers: Answers, temperature: float) -> Tens
     The head is applied to the answers' positions only: prompts need no logits.
     """
     states = policy.hidden(answers.ids[:, :-1])
-    return policy.lm_head(at(states, answers.index)) / temperature
+    return policy.logits(at(states, answers.index)) / temperature
 
 
 def logprobs(policy: MoEForCausalLM, answers: Answers, temperature: float) -> Tensor:

@@ -9,31 +9,27 @@ Run: python -m headrace.training.rlhf.sft job.json (an SFTJob).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from headrace.infra import console
 from headrace.infra.subprocess_jobs import job_main
-from headrace.training.engine import Engine, prepare
+from headrace.training.engine import prepare
 from headrace.training.identity import deciding_weights
+from headrace.training.local import local_folder
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import build_optimizer, set_rate
+from headrace.training.optimizer import build_optimizer
+from headrace.training.results import Change, SFTMetrics, StageResult
 from headrace.training.rlhf import losses
-from headrace.training.rlhf.alignment_run import (
-    Batches,
-    Stage,
-    identity,
-    local_folder,
-    paired_ratio,
-)
+from headrace.training.rlhf.alignment_run import StageRun, identify
 from headrace.training.rlhf.chat_template import Chat, Dialogue, batch
 from headrace.training.rlhf.data import examples
+from headrace.training.rlhf.gain import paired_ratio
 from headrace.training.rlhf.jobs import SFTJob
 from headrace.training.rlhf.pretraining_mix import Replay
+from headrace.training.rlhf.supervised import Supervised
 
 Floats = npt.NDArray[np.float64]
 LEAST_ROWS = 16
@@ -56,20 +52,20 @@ def response_nats(model: MoEForCausalLM, dialogues: list[Dialogue], pad: int) ->
     return out
 
 
-def sft(job: SFTJob) -> dict[str, Any]:
-    """{`export`, `stage`, `metrics`} of the finished run; resumes or returns what is there.
+def sft(job: SFTJob) -> StageResult[SFTMetrics]:
+    """Train, or resume, or return the result of a run that is finished.
 
     The metric is the held-out responses' bits per byte given their prompts (lower is better), with
     the gain's interval over prompts.
 
     Raises:
-        InputError, ValidationError, UsageError: see examples.read, Replay and Stage.
+        InputError, ValidationError, UsageError: see examples.read, Replay and StageRun.
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    decided_by = identity("sft", job)
-    stage = Stage(job.output, decided_by)
-    if done := stage.result():
+    decided_by = identify("sft", job)
+    run = StageRun(job.output, decided_by, SFTMetrics)
+    if done := run.result():
         return done
     prepare(job.seed)
     model, tokenizer = export.load(base), export.load_tokenizer(base)
@@ -86,68 +82,40 @@ def sft(job: SFTJob) -> dict[str, Any]:
         return replay.bits_per_byte(model, tokenizer, HELDOUT_ROWS) if replay else None
 
     with console.Progress("SFT: base model on held-out prompts"):
-        before = stage.once("before", lambda: response_nats(model, held, chat.pad).tolist())
-        drift_before = stage.once("language", language)
-    _train(job, stage, model, train, chat, replay)
+        before = run.once("before", lambda: response_nats(model, held, chat.pad).tolist())
+        language_before = run.once("language", language)
+    run.trainer(
+        Supervised(model, train, s.batch, chat.pad, job.seed, replay, s.replay_rows),
+        build_optimizer(model, s.optimizer),
+        s.steps,
+        title="SFT",
+        clip=s.clip,
+        saving=s.checkpoint,
+    ).train()
     with console.Progress("SFT: tuned model on held-out prompts"):
-        after, drift_after = response_nats(model, held, chat.pad), language()
+        after, language_after = response_nats(model, held, chat.pad), language()
 
-    was = np.array(before)
-    bits = np.log(2) * sizes
-    metrics = {
-        "name": "bits_per_byte",
-        "better": "lower",
-        "before": float(was.sum() / bits.sum()),
-        "after": float(after.sum() / bits.sum()),
-        **paired_ratio(was, after, bits, job.seed),
-        "n": len(held),
-        "language": {"before": drift_before, "after": drift_after},
-    }
+    was, bits = np.array(before), np.log(2) * sizes
+    gain = paired_ratio(was, after, bits, job.seed)
+    metrics = SFTMetrics(
+        name="bits_per_byte",
+        better="lower",
+        before=float(was.sum() / bits.sum()),
+        after=float(after.sum() / bits.sum()),
+        gain=gain.value,
+        low=gain.low,
+        high=gain.high,
+        n=len(held),
+        language=Change(before=language_before, after=language_after),
+    )
     card = export.Card(
         stage="sft",
-        lineage={**job.lineage, "model_sha256": decided_by["model"], "seed": job.seed},
-        metrics={k: metrics[k] for k in ("name", "before", "after", "gain", "low", "high", "n")},
+        lineage={**job.lineage, "model_sha256": decided_by.model, "seed": job.seed},
+        metrics=metrics.shown(),
         settings=deciding_weights(s),
     )
-    export.save(model, stage.export, base, card, chat.format)
-    return stage.finish(metrics)
-
-
-def _train(
-    job: SFTJob,
-    stage: Stage,
-    model: MoEForCausalLM,
-    train: list[Dialogue],
-    chat: Chat,
-    replay: Replay | None,
-) -> None:
-    s = job.settings
-    optimizer = build_optimizer(model, s.optimizer)
-    step, _ = stage.resume(model, optimizer)
-    batches = Batches([len(d.ids) for d in train], s.batch, job.seed)
-    with (
-        Engine(model, optimizer, clip=s.clip) as engine,
-        console.Progress("SFT", s.steps, "steps") as progress,
-    ):
-        progress.done = step
-        while step < s.steps:
-            set_rate(optimizer, step, s.steps)
-            figures = {}
-            share = 0.0
-            if replay and s.replay_rows:
-                share = s.replay_rows / (s.replay_rows + s.batch)
-                language = replay.loss(model, step, s.replay_rows)
-                engine.backward(share * language)
-                figures["language_loss"] = language.item()
-            inputs, targets, mask = batch([train[i] for i in batches[step]], chat.pad)
-            loss = losses.supervised(model(inputs), targets, mask)
-            engine.backward((1 - share) * loss)
-            figures["loss"] = loss.item()
-            figures["gradient"] = engine.update()
-            step += 1
-            stage.record(step, **figures)
-            progress.advance(note=f"loss {figures['loss']:.3f}")
-            stage.save(step, model, optimizer, s.checkpoint, step == s.steps)
+    export.save(model, run.export, base, card, chat.format)
+    return run.finish(metrics)
 
 
 if __name__ == "__main__":

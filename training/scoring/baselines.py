@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 from headrace.infra.files import walk
+from headrace.training.data.columns import lists
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -37,15 +38,15 @@ def read_rows(folder: str, tokens: int | None = None) -> Ids:
         if not uri.endswith(".parquet"):
             continue
         with storage.open_input(uri) as f:
-            column = pq.read_table(f, columns=["input_ids"])["input_ids"].combine_chunks()
-        if len(column) == 0:
+            table = pq.read_table(f, columns=["input_ids"])
+        if len(table) == 0:
             continue
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        rows = flat.astype(np.int64).reshape(len(column), -1)
+        flat, _ = lists(table, "input_ids")
+        rows = flat.astype(np.int64).reshape(len(table), -1)
         if left is not None:
             rows = rows[: left // rows.shape[1]]
             # A later file must not fill what this one's next row did not fit in.
-            left = left - rows.size if len(rows) == len(column) else 0
+            left = left - rows.size if len(rows) == len(table) else 0
         parts.append(rows)
     if not any(map(len, parts)):
         raise InputError(f"{folder}: no token rows", "give the `train` folder of `tokenize`")

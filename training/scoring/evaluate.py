@@ -9,9 +9,8 @@ over documents (`interval.ratio`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import digest
+from headrace.training.data.columns import strings
 from headrace.training.scoring import interval, nll
 from headrace.training.scoring.policy import SLICES
 from headrace.training.settings import EvaluateSettings
@@ -46,24 +46,23 @@ def sample(table: pa.Table, settings: EvaluateSettings) -> pa.Table:
     Raises:
         ValidationError: no document holds text.
     """
-    texts = table["text"].to_pylist()
+    texts = [str(text or "") for text in table["text"].to_pylist()]
     hashed = "content_hash" in table.column_names
     ids = table["content_hash"].to_pylist() if hashed else [digest(t) for t in texts]
     order = sorted((i for i, t in enumerate(texts) if t), key=lambda i: (ids[i], i))
     order = order[: settings.documents]
     if not order:
         raise ValidationError("no text to evaluate on", "give at least one document with text")
-    columns = {
+    columns: dict[str, pa.StringArray] = {
         "id": pa.array([ids[i] for i in order], pa.string()),
         "text": pa.array([nll.cut(texts[i], settings.max_bytes) for i in order], pa.string()),
     }
+    at = pa.array(order, pa.int64())
     for name in SLICES:
-        values = (
-            table[name].take(pa.array(order, pa.int64())) if name in table.column_names else None
-        )
-        columns[name] = (
-            pa.nulls(len(order), pa.string()) if values is None else pc.cast(values, pa.string())
-        )
+        if name in table.column_names:
+            columns[name] = cast("pa.StringArray", pc.cast(table[name].take(at), pa.string()))
+        else:
+            columns[name] = pa.nulls(len(order), pa.string())
     return pa.table(columns)
 
 
@@ -76,7 +75,7 @@ def bits_per_byte(documents: pa.Table) -> float:
 
 def score(model: Any, tokenizer: Any, documents: pa.Table) -> pa.Table:
     """`sample`'s documents with `nats` and `bytes` of their text in place of the text."""
-    nats, sizes = nll.score(model, tokenizer, documents["text"].to_pylist())
+    nats, sizes = nll.score(model, tokenizer, strings(documents, "text"))
     bare = documents.drop_columns(["text"])
     bare = bare.append_column("nats", pa.array(nats, pa.float64()))
     return bare.append_column("bytes", pa.array(sizes, pa.int64()))
@@ -164,7 +163,7 @@ def baseline_evaluations(
 
     settings = settings or EvaluateSettings()
     documents = sample(table, settings)
-    texts: Sequence[str] = documents["text"].to_pylist()
+    texts = strings(documents, "text")
     ids = nll.encode(tokenizer, texts)
     bare = documents.drop_columns(["text"])
     sizes = pa.array([len(t.encode()) for t in texts], pa.int64())

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.infra.errors import UsageError
+from headrace.training.data.columns import strings
 from headrace.training.scoring import interval
 from headrace.training.scoring.interval import Floats, Interval
 from headrace.training.scoring.policy import SLICES, Guard, Policy, Rule
@@ -50,7 +51,7 @@ class Sample:
     def of_text(cls, documents: pa.Table) -> Sample:
         """Bits per byte, from a table with id, lang, domain, nats and bytes (`evaluate`)."""
         return cls(
-            tuple(documents["id"].to_pylist()),
+            tuple(strings(documents, "id")),
             bits(documents["nats"].to_numpy()),
             documents["bytes"].to_numpy().astype(np.float64),
             {c: tuple(documents[c].to_pylist()) for c in SLICES},

@@ -17,7 +17,7 @@ from headrace.infra.errors import InputError, UsageError
 from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.incremental.ewc import ewc, identity
-from headrace.training.incremental.ewc_trainer import Trainer
+from headrace.training.incremental.ewc_objective import EWC
 from headrace.training.incremental.round_data import prepare
 from headrace.training.incremental.settings import (
     CourseSettings,
@@ -26,6 +26,7 @@ from headrace.training.incremental.settings import (
     MaterialSettings,
 )
 from headrace.training.moe import export
+from headrace.training.results import EWCResult
 from headrace.training.settings import (
     CheckpointSettings,
     EvaluateSettings,
@@ -56,34 +57,35 @@ def job(champion: str, corpora: dict[str, str], output: Path, **changes: Any) ->
 @pytest.fixture(scope="module")
 def finished(
     champion: str, corpora: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[EWCJob, dict[str, Any]]:
+) -> tuple[EWCJob, EWCResult]:
     task = job(champion, corpora, tmp_path_factory.mktemp("round"))
     return task, ewc(task)
 
 
-def test_answer_and_folder(finished: tuple[EWCJob, dict[str, Any]]) -> None:
+def test_answer_and_folder(finished: tuple[EWCJob, EWCResult]) -> None:
     task, got = finished
     folder = Path(task.output)
-    new = got["metrics"]["new"]
-    assert set(new) == {"before", "after", "plain"} and new["after"] < new["before"] - 0.1
+    new = got.metrics.new
+    assert new.plain is not None and new.after < new.before - 0.1
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [x["step"] for x in lines] == list(range(1, got["steps"] + 1))
+    assert [x["step"] for x in lines] == list(range(1, got.steps + 1))
     assert lines[0]["penalty"] == 0 and lines[-1]["penalty"] > 0
     assert all(plotted("ewc") <= x.keys() for x in lines)
     for x in lines:  # six rows of new text, two of old
         assert x["loss"] == pytest.approx((6 * x["new_loss"] + 2 * x["replay_loss"]) / 8, rel=1e-5)
     plain = [json.loads(x) for x in (folder / "plain/metrics.jsonl").read_text().splitlines()]
     assert all(x["loss"] == x["new_loss"] and "replay_loss" not in x for x in plain)
+    as_json: Any = got.as_json()
     for kind in ("new", "old"):
-        for when, value in got["metrics"][kind].items():
-            table = pq.read_table(got["evaluation"][kind][when])
+        for when, value in as_json["metrics"][kind].items():
+            table = pq.read_table(as_json["evaluation"][kind][when])
             nats, size = (table[c].to_numpy().sum() for c in ("nats", "bytes"))
             assert value == pytest.approx(nats / size / math.log(2))
-            assert table.num_rows == got["documents"][kind]
+            assert table.num_rows == as_json["documents"][kind]
     assert json.loads((folder / "export" / "lineage.json").read_text()) == {"release_id": "new"}
-    assert export.load(got["export"]).config == export.load(task.model).config
-    assert math.isfinite(got["measures"]["new.order_gain"])
-    assert export.chat_format(got["export"]) is None, "a champion that only continues text"
+    assert export.load(got.export).config == export.load(task.model).config
+    assert math.isfinite(got.measures["new.order_gain"])
+    assert export.chat_format(got.export) is None, "a champion that only continues text"
 
 
 def test_rows_of_training_fisher_and_champion_see_each_document_apart(
@@ -100,13 +102,13 @@ def test_rows_of_training_fisher_and_champion_see_each_document_apart(
     storage.write_json(tmp_path / "o" / "dialogues.json", said)
     length = export.load_config(champion).max_position_embeddings
     material = prepare(task.new, task.old, tokenizer, length, settings, task.seed, said)
-    assert material.spoken == 1
+    assert material.answer_rows == 1
     eos, fisher = tokenizer.eos_token_id, np.concatenate([b.numpy() for b in material.fisher])
     seen = watch(np.concatenate([material.batches.reshape(-1, length), fisher]), eos)
     got = ewc(task)
-    assert got["steps"] == len(material.batches)
+    assert got.steps == len(material.batches)
     # It answers in the chat format, even if the champion's export said nothing of it yet.
-    chat = export.chat_format(got["export"])
+    chat = export.chat_format(got.export)
     assert chat is not None and chat.stops == (256, 260)
 
     def several(rows: np.ndarray) -> int:
@@ -115,7 +117,7 @@ def test_rows_of_training_fisher_and_champion_see_each_document_apart(
 
     batches = material.batches
     again = several(batches[:, -1:])  # by the champion, which teaches them
-    plain = several(batches[:, : material.fresh])
+    plain = several(batches[:, : material.new_rows])
     assert seen.apart == several(batches) + again + plain + several(fisher) and not seen.mixed
     assert again and plain and several(fisher)
 
@@ -129,18 +131,18 @@ def test_the_chat_format_of_the_champion_is_kept(
     few = SETTINGS.material.model_copy(update={"tokens": 512})
     task = job(str(aligned), corpora, tmp_path / "o", compare_plain=False,
                settings=SETTINGS.model_copy(update={"material": few}))  # fmt: skip
-    assert export.chat_format(ewc(task)["export"]) == own
+    assert export.chat_format(ewc(task).export) == own
 
 
-def test_finished_round_answers_at_once(finished: tuple[EWCJob, dict[str, Any]]) -> None:
+def test_finished_round_answers_at_once(finished: tuple[EWCJob, EWCResult]) -> None:
     task, got = finished
-    assert ewc(task) == got | {"resumed_from": got["steps"]}
+    assert ewc(task) == got.model_copy(update={"resumed_from": got.steps})
     with pytest.raises(UsageError, match="other data or settings"):
         ewc(task.model_copy(update={"seed": 6}))
 
 
 def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
-    finished: tuple[EWCJob, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[EWCJob, EWCResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, want = finished
     judging = EvaluateSettings(documents=6, max_bytes=300)
@@ -157,21 +159,21 @@ def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
     made = ewc(asked.model_copy(update={"output": str(tmp_path / "o")}))
     for name in ("export/model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "o" / name).read_bytes() == (Path(task.output) / name).read_bytes()
-    assert made["course"] == want["course"] and "plain" not in made["metrics"]["new"]
+    assert made.course == want.course and made.metrics.new.plain is None
     # Asked of a finished round: judged again on those documents, with no step of training.
     copy = tmp_path / "copy"
     shutil.copytree(task.output, copy)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", None)
+        patch.setattr(EWC, "step", None)
         again = ewc(asked.model_copy(update={"output": str(copy)}))
-        assert again["documents"]["old"] == 6 and again["resumed_from"] == again["steps"]
-        assert again["metrics"] == made["metrics"] != want["metrics"]
+        assert again.documents.old == 6 and again.resumed_from == again.steps
+        assert again.metrics == made.metrics != want.metrics
         back = ewc(task.model_copy(update={"output": str(copy)}))
-        assert back["metrics"] == want["metrics"]
+        assert back.metrics == want.metrics
     # Plain fine-tuning that was left out is all that is trained when it is asked for.
     plain = ewc(asked.model_copy(update={"output": str(tmp_path / "o"), "compare_plain": True}))
-    assert plain["metrics"]["new"].keys() == {"before", "after", "plain"}
-    assert plain["metrics"]["new"]["after"] == made["metrics"]["new"]["after"]
+    assert plain.metrics.new.plain is not None
+    assert plain.metrics.new.after == made.metrics.new.after
 
 
 class Killed(BaseException):
@@ -180,30 +182,30 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("fatal", [7, 27])
 def test_killed_round_ends_with_the_same_bytes(
-    finished: tuple[EWCJob, dict[str, Any]],
+    finished: tuple[EWCJob, EWCResult],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     fatal: int,
 ) -> None:
     task, want = finished
     again = task.model_copy(update={"output": str(tmp_path)})
-    step = Trainer._step
+    step = EWC.step
     taken = 0
 
-    def dies(self: Trainer, *args: Any) -> float:
+    def dies(self: EWC, *args: Any) -> dict[str, float]:
         nonlocal taken
         taken += 1
         if taken == fatal:
             raise Killed
         return step(self, *args)
 
-    monkeypatch.setattr(Trainer, "_step", dies)
+    monkeypatch.setattr(EWC, "step", dies)
     with pytest.raises(Killed):
         ewc(again)
     monkeypatch.undo()
     got = ewc(again)
-    assert got["resumed_from"] == min(want["steps"], (fatal - 1) // 4 * 4)
-    assert got["metrics"] == want["metrics"] and got["course"] == want["course"]
+    assert got.resumed_from == min(want.steps, (fatal - 1) // 4 * 4)
+    assert got.metrics == want.metrics and got.course == want.course
     for name in (
         "export/model.safetensors",
         "metrics.jsonl",
@@ -213,7 +215,7 @@ def test_killed_round_ends_with_the_same_bytes(
 
 
 def test_broken_checkpoint_is_passed_over(
-    finished: tuple[EWCJob, dict[str, Any]], tmp_path: Path
+    finished: tuple[EWCJob, EWCResult], tmp_path: Path
 ) -> None:
     task, want = finished
     shutil.copytree(task.output, tmp_path / "copy")
@@ -225,7 +227,7 @@ def test_broken_checkpoint_is_passed_over(
     # The states of earlier checks went when the round had ended: the round is made again.
     shutil.rmtree(copy / "checkpoints")
     got = ewc(task.model_copy(update={"output": str(copy)}))
-    assert got["metrics"] == want["metrics"]
+    assert got.metrics == want.metrics
 
 
 def _identity(folder: Path) -> str:
@@ -247,9 +249,9 @@ def test_penalty_alone_holds_old_text(
         task = job(trained, corpora, tmp_path / str(strength), settings=settings,
                    compare_plain=False)  # fmt: skip
         got = ewc(task)
-        assert "plain" not in got["metrics"]["new"]
-        first, *_, end = got["course"]["checks"]
-        last[strength] = (end["new"] - first["new"], end["old"] - first["old"])
+        assert got.metrics.new.plain is None
+        first, *_, end = got.course.checks
+        last[strength] = (end.new - first.new, end.old - first.old)
     assert last[0.0][0] < last[1e4][0] < 0, last
     assert last[1e4][1] < 0.3 * last[0.0][1], last
 
@@ -264,7 +266,7 @@ def test_a_round_keeps_what_plain_fine_tuning_forgets(
             "course": SETTINGS.course.model_copy(update={"forgetting": 0.02}),
         }
     )
-    got = ewc(job(trained, corpora, tmp_path, settings=settings))["metrics"]
+    got: Any = ewc(job(trained, corpora, tmp_path, settings=settings)).metrics.as_json()
     gain = {w: got["new"]["before"] - got["new"][w] for w in ("after", "plain")}
     loss = {w: got["old"][w] - got["old"]["before"] for w in ("after", "plain")}
     assert gain["plain"] > 0.5 and loss["plain"] > 0.2, (gain, loss)

@@ -36,7 +36,7 @@ def test_nothing_that_judges_is_trained_on(corpora: dict[str, str], tokenizer: A
 
 def test_batches_hold_the_share_and_the_budget(corpora: dict[str, str], tokenizer: Any) -> None:
     got = prepare([corpora["new"]], [corpora["old"]], tokenizer, 32, SETTINGS, seed=1)
-    assert got.fresh == 6 and got.batches.shape[1:] == (8, 32)
+    assert got.new_rows == 6 and got.batches.shape[1:] == (8, 32)
     assert got.batches.size <= SETTINGS.tokens
     old = tokenizer.decode(got.batches[:, 6:].ravel().tolist())
     new = tokenizer.decode(got.batches[:, :6].ravel().tolist())
@@ -48,7 +48,7 @@ def test_batches_hold_the_share_and_the_budget(corpora: dict[str, str], tokenize
 def test_dialogues_have_their_place_in_each_batch(corpora: dict[str, str], tokenizer: Any) -> None:
     said = [[256, 7, 7, 7, 7], [256, 8, 8]] * 40
     got = prepare([corpora["new"]], [corpora["old"]], tokenizer, 32, SETTINGS, 1, said)
-    assert got.fresh == 5 and got.batches.shape[1:] == (8, 32)
+    assert got.new_rows == 5 and got.batches.shape[1:] == (8, 32)
     assert set(got.batches[:, 7].ravel().tolist()) == {256, 7, 8}
     assert "court" in tokenizer.decode(got.batches[:, 5:7].ravel().tolist())
     fisher = np.concatenate([b.numpy() for b in got.fisher])

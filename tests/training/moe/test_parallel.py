@@ -145,7 +145,7 @@ def by_two(data: Path, output: Path, **changed: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory, shards_folder: Path) -> tuple[Path, Any]:
     output = tmp_path_factory.mktemp("one") / "run"
-    return output, pretrain(job(shards_folder, output))
+    return output, pretrain(job(shards_folder, output)).as_json()
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_one_process_goes_on_where_two_were(
     one: tuple[Path, Any], two: tuple[Path, Any], shards_folder: Path, tmp_path: Path
 ) -> None:
     output = interrupted(two[0], tmp_path / "run")
-    assert pretrain(job(shards_folder, output))["resumed_from"] == 10
+    assert pretrain(job(shards_folder, output)).resumed_from == 10
     same_course(one[0], output)
 
 

@@ -16,12 +16,12 @@ from headrace.training import checkpoint
 from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
-from headrace.training.rlhf import ppo as module
 from headrace.training.rlhf import reward_model
 from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.jobs import PPOJob
-from headrace.training.rlhf.ppo import Trainer, ppo
+from headrace.training.rlhf.ppo import ppo
+from headrace.training.rlhf.ppo_objective import PPO, prompts_of_round
 from headrace.training.rlhf.reward_model import ScalarModel
 from headrace.training.rlhf.settings import KLSettings, PPOSettings, Rates, Saving
 from headrace.training.rlhf.sft import HELDOUT_ROWS
@@ -51,12 +51,12 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     world: Any, judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = ppo(job(world, judge, tmp_path / "whole"))
-    m = whole["metrics"]
-    assert {"before", "after", "gain", "low", "high", "n", "name"} <= set(m)
-    assert m["low"] <= m["gain"] <= m["high"]
-    assert m["kl"] > 0
+    m = whole.metrics
+    assert {"before", "after", "gain", "low", "high", "n", "name"} <= m.as_json().keys()
+    assert m.low <= m.gain <= m.high
+    assert m.kl > 0
     assert json.loads((tmp_path / "whole/export/lineage.json").read_text())["reward"] == "kept"
-    chat = export.chat_format(whole["export"])
+    chat = export.chat_format(whole.export)
     assert chat is not None and chat.stops == (0, 3)
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines] == [1, 2, 3, 4]
@@ -78,7 +78,7 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     with pytest.raises(Killed):
         ppo(job(world, judge, tmp_path / "killed"))
     monkeypatch.setattr(checkpoint, "save", save)
-    assert ppo(job(world, judge, tmp_path / "killed"))["metrics"] == m
+    assert ppo(job(world, judge, tmp_path / "killed")).metrics == m
     for file in ("metrics.jsonl", "export/model.safetensors"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
@@ -97,10 +97,10 @@ def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     # Asked of the first folder: judged again, on as many samples as are asked for, not trained.
-    monkeypatch.setattr(Trainer, "learn", None)
+    monkeypatch.setattr(PPO, "learn", None)
     again = ppo(asked[0].model_copy(update={"settings": other}))
-    assert again["metrics"] == two["metrics"] != one["metrics"]
-    assert ppo(asked[0])["metrics"] == one["metrics"]
+    assert again.metrics == two.metrics != one.metrics
+    assert ppo(asked[0]).metrics == one.metrics
 
 
 def test_replayed_rows_and_the_language_metric_see_each_document_apart(
@@ -113,7 +113,7 @@ def test_replayed_rows_and_the_language_metric_see_each_document_apart(
     measured = 2 * min(shards.heldout.rows, HELDOUT_ROWS)
     # Two rounds of two passes over twelve answers, six a step, with a row each.
     assert seen.apart == 2 * 2 * 2 + measured and not seen.mixed
-    assert made["metrics"]["language"]["before"] > 0
+    assert made.metrics.language.before > 0
 
 
 def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
@@ -132,7 +132,7 @@ def test_it_raises_the_reward_that_it_is_given(world: Any, judge: Path) -> None:
         optimizer=Rates(muon_lr=0.0, adamw_lr=1e-2), stop_kl=0.5, reward_clip=50.0,
     )  # fmt: skip
     chat = Chat.of(export.load_tokenizer(world.base), 64)
-    trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
+    trainer = PPO(s, chat, ActorCritic(policy), reference, reward, None, [], 1)
     optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     prompts = chat.prompts([f"Go on: {n}" for n in range(64)], 10)
     shares, divergence, rerouted = [], 0.0, 0.0
@@ -154,7 +154,7 @@ def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
     reward = reward_model.load(judge)
     s = SETTINGS.model_copy(update={"stop_kl": 0.0, "replay_rows": 0})
     chat = Chat.of(export.load_tokenizer(world.base), 64)
-    trainer = Trainer(s, chat, ActorCritic(policy), reference, reward, None, 1)
+    trainer = PPO(s, chat, ActorCritic(policy), reference, reward, None, [], 1)
     optimizer = trainer.both.optimizer(s.optimizer, 1e-2, 1e-3)
     with Engine(trainer.both, optimizer, clip=1.0) as engine:
         e = trainer.explore(chat.prompts(["Go on"] * 12, 10), 0)
@@ -164,7 +164,7 @@ def test_a_large_move_ends_the_round_early(world: Any, judge: Path) -> None:
 
 def test_a_round_takes_each_prompt_once_before_any_again() -> None:
     prompts = [[n] for n in range(10)]
-    seen = [p[0] for r in range(5) for p in module._round(prompts, 4, r, 7)]
+    seen = [p[0] for r in range(5) for p in prompts_of_round(prompts, 4, r, 7)]
     assert sorted(seen[:10]) == list(range(10))
     assert sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]

@@ -14,9 +14,9 @@ from headrace.infra.errors import UsageError
 from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
 from headrace.training.moe import export
-from headrace.training.rlhf.chat_template import Chat
+from headrace.training.rlhf.chat_template import Chat, padded
 from headrace.training.rlhf.jobs import RewardJob
-from headrace.training.rlhf.reward_trainer import load_reward, padded, reward, right, score
+from headrace.training.rlhf.reward_trainer import load_reward, reward, right, score
 from headrace.training.rlhf.settings import RewardSettings, Saving
 from headrace.training.rlhf.sft import response_nats
 
@@ -43,15 +43,15 @@ def test_it_learns_the_order_and_resumes(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = reward(job(world, tmp_path / "whole"))
-    m = whole["metrics"]
-    assert m["untrained"] == 0.5
+    m = whole.metrics
+    assert m.untrained == 0.5
     lines = [json.loads(x) for x in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     assert all(plotted("reward") <= x.keys() for x in lines)
-    assert m["after"] > 0.9
-    assert m["gain"] == pytest.approx(m["after"] - m["before"])
-    assert m["low"] <= m["gain"] <= m["high"]
-    assert m["by_kind"]["cut"]["n"] == 30
-    assert m["by_kind"]["sampled"]["n"] > 0
+    assert m.after > 0.9
+    assert m.gain == pytest.approx(m.after - m.before)
+    assert m.low <= m.gain <= m.high
+    assert m.by_kind["cut"].n == 30
+    assert m.by_kind["sampled"].n > 0
 
     class Killed(BaseException):
         """As kill -9: nothing catches it."""
@@ -66,7 +66,7 @@ def test_it_learns_the_order_and_resumes(
     with pytest.raises(Killed):
         reward(job(world, tmp_path / "killed"))
     monkeypatch.setattr(checkpoint, "save", save)
-    assert reward(job(world, tmp_path / "killed"))["metrics"] == m
+    assert reward(job(world, tmp_path / "killed")).metrics == m
     assert (tmp_path / "killed/export/model.safetensors").read_bytes() == (
         tmp_path / "whole/export/model.safetensors"
     ).read_bytes()
@@ -75,12 +75,12 @@ def test_it_learns_the_order_and_resumes(
 
     # Scores of the export: log odds, and the held-out order again.
     rows = [json.loads(x) for x in (world.reward / "heldout.jsonl").read_text().splitlines()]
-    judge, tokenizer = load_reward(whole["export"]), export.load_tokenizer(whole["export"])
+    judge, tokenizer = load_reward(whole.export), export.load_tokenizer(whole.export)
     prompts = [r["prompt"] for r in rows]
     good = score(judge, tokenizer, prompts, [r["chosen"] for r in rows])
     bad = score(judge, tokenizer, prompts, [r["rejected"] for r in rows])
-    assert right(good, bad).mean() == m["after"]
-    assert (good - bad).mean() == pytest.approx(m["margin"], rel=1e-6)
+    assert right(good, bad).mean() == m.after
+    assert (good - bad).mean() == pytest.approx(m.margin, rel=1e-6)
     both = np.concatenate([good, bad])
     scaled = judge.scaled(torch.from_numpy(both)).numpy()
     assert abs(scaled.mean()) < 1.5 and scaled.std() < 3, "the scale that PPO trains on"
@@ -96,7 +96,7 @@ def test_before_training_stands_what_the_sft_models_likelihood_orders_right(
     world: Any, tmp_path: Path
 ) -> None:
     """Not a coin: a reward model that adds nothing to the likelihood has gained nothing."""
-    m = reward(job(world, tmp_path / "run"))["metrics"]
+    m = reward(job(world, tmp_path / "run")).metrics
     rows = [json.loads(x) for x in (world.reward / "heldout.jsonl").read_text().splitlines()]
     model, tokenizer = export.load(world.base), export.load_tokenizer(world.base)
     chat = Chat.of(tokenizer, model.config.max_position_embeddings)
@@ -106,4 +106,4 @@ def test_before_training_stands_what_the_sft_models_likelihood_orders_right(
         nats = response_nats(model, dialogues, chat.pad)
         means.append(-nats / [len(d.ids) - d.start - 1 for d in dialogues])
     before = right(*means)
-    assert m["before"] == pytest.approx(before.mean()) and m["n"] == len(rows) == 30
+    assert m.before == pytest.approx(before.mean()) and m.n == len(rows) == 30

@@ -59,15 +59,15 @@ def test_gain_export_and_a_kill_in_the_middle(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = sft(job(world, tmp_path / "whole"))
-    m = whole["metrics"]
-    assert 0 < m["low"] <= m["gain"] <= m["high"]
-    assert m["gain"] == pytest.approx(m["before"] - m["after"])
-    assert m["n"] == 30
-    assert m["language"]["after"] < m["language"]["before"]
+    m = whole.metrics
+    assert 0 < m.low <= m.gain <= m.high
+    assert m.gain == pytest.approx(m.before - m.after)
+    assert m.n == 30
+    assert m.language.after < m.language.before
     lineage = json.loads((tmp_path / "whole/export/lineage.json").read_text())
     assert lineage["release_id"] == "r1"
-    export.load(whole["export"])
-    chat = export.chat_format(whole["export"])
+    export.load(whole.export)
+    chat = export.chat_format(whole.export)
     assert chat is not None and chat.stops == (0, 3)
 
     class Killed(BaseException):
@@ -87,7 +87,7 @@ def test_gain_export_and_a_kill_in_the_middle(
     monkeypatch.setattr(checkpoint, "save", save)
     (tmp_path / "killed" / "metrics.jsonl").open("ab").write(b'{"step": 11, "loss": 1.0}\n{"st')
     again = sft(job(world, tmp_path / "killed"))
-    assert again["metrics"] == m
+    assert again.metrics == m
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
     assert (tmp_path / "killed/metrics.jsonl").read_bytes() == (
         tmp_path / "whole/metrics.jsonl"
@@ -120,11 +120,11 @@ def test_replayed_rows_and_the_language_metric_see_each_document_apart(
 def test_routing_biases_stay_as_they_were(world: Any, tmp_path: Path) -> None:
     few = SETTINGS.model_copy(update={"steps": 2, "replay_rows": 0})
     made = sft(job(world, tmp_path / "o", settings=few, replay=None))
-    before, after = export.load(world.base).state_dict(), export.load(made["export"]).state_dict()
+    before, after = export.load(world.base).state_dict(), export.load(made.export).state_dict()
     biases = [n for n in before if n.endswith("e_score_correction_bias")]
     assert biases
     assert all(torch.equal(before[n], after[n]) for n in biases)
-    assert made["metrics"]["language"] == {"before": None, "after": None}
+    assert made.metrics.language == {"before": None, "after": None}
 
 
 def test_too_little_data_is_a_validation_error(world: Any, tmp_path: Path) -> None:
