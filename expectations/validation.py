@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
-
 from headrace.infra import html, storage
 
 SHOWN = 3
@@ -207,34 +205,20 @@ def write(result: ValidationResult, title: str, folder: str) -> None:
 
 def docs(result: ValidationResult, title: str) -> str:
     """The data docs of a validation: one page of HTML."""
-    wrong = len(result.failed)
-    sections = [
-        html.Section(
-            "Result",
-            html.tiles(
-                [
-                    ("expectations", result.evaluated, "evaluated"),
-                    ("failed", wrong, "must be 0"),
-                ]
-            ),
-            *[html.paragraph(sentence, "bad") for sentence in result.failed],
-        )
-    ]
-    for suite in dict.fromkeys(h.suite for h in result.held):
-        rows = [
-            [
-                Markup('<span class="{}">{}</span>').format(
-                    "good" if h.success else "bad", "holds" if h.success else "fails"
-                ),
+    suites = {
+        suite: [
+            (
+                html.toned("holds", "good") if h.success else html.toned("fails", "bad"),
                 h.says,
                 h.column,
                 h.observed,
                 h.type,
-            ]
+            )
             for h in result.held
             if h.suite == suite
         ]
-        columns = ["", "what must hold", "column", "observed", "expectation"]
-        sections.append(html.Section(suite, html.table(columns, rows)))
-    verdict = "all hold" if result.success else f"{wrong} fail"
-    return html.page("Validation", f"{title}: {verdict}", sections)
+        for suite in dict.fromkeys(h.suite for h in result.held)
+    }
+    verdict = "all hold" if result.success else f"{len(result.failed)} fail"
+    subtitle = f"{title}: {verdict}"
+    return html.page("validation.html.j2", "Validation", subtitle, result=result, suites=suites)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import html, releases, storage
+from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
 from headrace.infra.lineage import code_version, digest, sha256
@@ -341,7 +341,7 @@ def log_decision(run: str, decision: dict[str, Any]) -> None:
     page = Path(decision["report"])
     for file in _stored(page.parent, page.stem.removeprefix("gate")):
         store.log_file(run, file)
-    log_plots(run, html.drawings(gate_report.sections(decision)))
+    log_plots(run, gate_report.drawings(decision))
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:

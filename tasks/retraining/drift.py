@@ -162,7 +162,7 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any
         "effect": verdict.effect,
         "drifted": list(verdict.drifted),
         "report": str(report),
-        "sections": drift_report.dump_sections(verdict, str(folder / "sections.json")),
+        "sections": drift_report.store(verdict, str(folder / "verdict.json")),
         "tests": [asdict(t) for t in nearest.tests],
         "references": [c.to_dict() for c in verdict.comparisons],
         "without_loss": verdict.without_loss,
