@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psutil
@@ -32,6 +32,7 @@ _PROCESS = "headrace.process"
 """Tag of a run at work: host, process id, and when that process began."""
 _PARAMS_AT_ONCE = 100
 """Parameters that MLflow takes in one request."""
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -395,7 +396,7 @@ def _alive(process: str) -> bool:
         return False
 
 
-def found_or_none(ask: Callable[[], Any]) -> Any:
+def found_or_none(ask: Callable[[], T]) -> T | None:
     """What MLflow has, None where it says that there is none; any other trouble is raised."""
     from mlflow.exceptions import MlflowException
 

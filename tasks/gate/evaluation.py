@@ -14,7 +14,7 @@ from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
 from headrace.infra.lineage import code_version, digest, sha256
-from headrace.infra.registry.versions import GATE, NOBODY
+from headrace.infra.registry.rules import GATE, NOBODY
 from headrace.infra.state.state_dir import home
 from headrace.infra.tracking.runs import milliseconds
 from headrace.tasks import audit_records

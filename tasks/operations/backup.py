@@ -25,6 +25,7 @@ from typing import Any
 from headrace.infra import console
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.registry import audit, audit_key
+from headrace.infra.registry.audit import AuditEntry
 from headrace.infra.stack import database, database_copy
 from headrace.infra.state import backups, busy
 from headrace.infra.state.backups import POSTGRESQL, STATE, Copied, Manifest
@@ -176,7 +177,7 @@ def _free(target: Path, name: str) -> str:
     return found
 
 
-def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.Server | None]:
+def _databases(here: Home, work: _Work) -> tuple[list[AuditEntry], database.Server | None]:
     """Copy the databases and the audit file; (its lines, the PostgreSQL server that is used)."""
     server = database.kept(here)
     top = work.folder / (POSTGRESQL if server else STATE)
@@ -192,7 +193,7 @@ def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.
     return lines, server
 
 
-def _recorded(here: Home) -> list[dict[str, Any]]:
+def _recorded(here: Home) -> list[AuditEntry]:
     """The lines of the audit file; none where it is damaged, which is no reason to copy nothing."""
     try:
         return audit.read(here.audit)

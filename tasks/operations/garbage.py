@@ -19,7 +19,7 @@ from typing import Any
 
 from headrace.infra import console
 from headrace.infra.registry import audit
-from headrace.infra.registry.versions import DECISIONS, PLACES
+from headrace.infra.registry.rules import DECISIONS, PLACES
 from headrace.infra.stack import retention
 from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.state import busy, quarantine
