@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -664,7 +665,7 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     from headrace.flows.summaries import litter_screen
     from headrace.tasks.operations.garbage import collect
 
-    data = collect(keep, dry_run, settings.retention)
+    data = asdict(collect(keep, dry_run, settings.retention))
     return Answer(data, litter_screen(data))
 
 

@@ -137,7 +137,7 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
             version=version("headrace"),
             home=str(here.root),
             audit_lines=len(lines),
-            audit_keys=tuple(dict.fromkeys(line["key"] for line in lines if "key" in line)),
+            audit_keys=tuple(dict.fromkeys(str(line["key"]) for line in lines if "key" in line)),
             postgresql=server.suffix if server else None,
             schemas=bool(server and server.address.name),
             left_out=(*left_out, *map(visible, tree.links)),
