@@ -1,19 +1,29 @@
-"""The page that says what shifted, and how much, and shows it."""
+"""The page that says what shifted, and how much, and shows it.
+
+The verdict is stored as its figures; the page is made of them, alone or within a chain's report.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
+from pydantic import TypeAdapter, ValidationError
 
 from headrace.expectations import drift_tests
 from headrace.expectations.columns import CATEGORIES, LENGTH, MIX, Distribution
 from headrace.expectations.verdict import Comparison, DriftVerdict, TestResult
 from headrace.infra import html, storage
-from headrace.infra.html import Section
+from headrace.infra.html import Cell, toned
 from headrace.infra.level_facts import Score
+from headrace.infra.plots import color, plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MEANINGS = {
     MIX: "shares of language and domain together",
@@ -21,7 +31,6 @@ _MEANINGS = {
     "domain": "shares of domains",
     LENGTH: "length of documents",
 }
-"""What the test of each column compares."""
 _IN_ORDER = {
     "position": "in the order in which they were read",
     "source": "by the source that records name",
@@ -110,58 +119,88 @@ def _moved(d: Distribution) -> str:
 
 
 def render(verdict: DriftVerdict, window: str, scores: Sequence[Score] = ()) -> str:
-    """The report as a self-contained HTML page.
+    """Return the report as a self-contained HTML page.
 
     Args:
         verdict: the outcome of `drift.judge`.
         window: what the window is, for a person.
-        scores: of the levels, which say what their columns mean.
     """
     title = "Drift found" if verdict.drift else "No drift"
     references = " and ".join(c.reference for c in verdict.comparisons)
-    return html.page(title, f"{window} against {references}", sections(verdict, scores))
+    subtitle = f"{window} against {references}"
+    return html.page("drift.html.j2", title, subtitle, drift=DriftView.of(verdict, scores))
 
 
-def sections(verdict: DriftVerdict, scores: Sequence[Score] = ()) -> list[Section]:
-    """The parts of the report, for a page that holds more than this."""
-    meanings = _MEANINGS | {score.name: score.meaning for score in scores}
-    kind = "bad" if verdict.drift else "good"
-    first = verdict.comparisons[0]
-    out = [
-        Section(
-            "Verdict",
-            html.paragraph(sentence(verdict), kind),
-            html.tiles(
-                [
-                    ("drift", verdict.drift, ", ".join(verdict.drifted) or "nothing drifted"),
-                    ("p-value", verdict.p_value, "of all tests together"),
-                    ("effect", verdict.effect, "share of the window that differs at least"),
-                ]
-            ),
-            html.table(
-                ["reference", "documents", "p-value", "effect", "loss", "drifted", "verdict"],
-                [_summary(c) for c in verdict.comparisons],
-                "A window has drifted where it differs from every reference. The loss is the "
-                "champion's on the window, less that on held-out text, in bits per byte.",
-            ),
-            html.paragraph(_units(first), "muted"),
+def store(verdict: DriftVerdict, uri: str) -> str:
+    """Write the verdict to a JSON file, for a page that is made later; return its URI."""
+    storage.write_json(uri, _VERDICT.dump_python(verdict, mode="json"))
+    return uri
+
+
+def stored(uri: str) -> DriftVerdict | None:
+    """Return the verdict of a file; None if an earlier version of headrace wrote it."""
+    try:
+        return _VERDICT.validate_python(storage.read_json(uri))
+    except ValidationError:
+        return None
+
+
+_VERDICT = TypeAdapter(DriftVerdict)
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """What the page shows of one comparison."""
+
+    comparison: Comparison
+    tests: list[tuple[Cell, ...]]
+    plots: list[tuple[str, Markup]]
+    """(caption, plot)."""
+
+
+@dataclass(frozen=True)
+class DriftView:
+    """What the template `drift.html.j2` lays out, alone or within a chain's report."""
+
+    verdict: DriftVerdict
+    sentence: str
+    units: str
+    """How many documents count as one."""
+    summary: list[tuple[Cell, ...]]
+    comparisons: list[ComparisonView]
+    losses: list[tuple[Cell, ...]]
+
+    @classmethod
+    def of(cls, verdict: DriftVerdict, scores: Sequence[Score] = ()) -> DriftView:
+        """Return the verdict in words, rows and plots; `scores`: columns that levels added."""
+        meanings = _MEANINGS | drift_tests.titles() | {s.name: s.meaning for s in scores}
+        return cls(
+            verdict=verdict,
+            sentence=sentence(verdict),
+            units=_units(verdict.comparisons[0]),
+            summary=[_summary(c) for c in verdict.comparisons],
+            comparisons=[
+                ComparisonView(
+                    c,
+                    [_row(t, meanings) for t in c.tests],
+                    [(meanings.get(d.name, d.name), _plot(d)) for d in c.distributions],
+                )
+                for c in verdict.comparisons
+            ],
+            losses=[
+                (
+                    c.reference,
+                    s.name,
+                    s.window_documents,
+                    s.heldout_documents,
+                    s.window,
+                    s.heldout,
+                )
+                for c in verdict.comparisons
+                if c.loss
+                for s in c.loss.strata
+            ],
         )
-    ]
-    for comparison in verdict.comparisons:
-        out.append(_against(comparison, meanings))
-    out.append(_loss(verdict))
-    if first.unusual:
-        parts: list[Markup] = [
-            html.paragraph(
-                "Documents whose nearest neighbors lie most in the window itself.", "muted"
-            )
-        ]
-        for u in first.unusual:
-            about = f"{u.lang or '?'}, {u.domain or '?'}: {u.neighbours_in_window:.0%} of its "
-            parts += [html.paragraph(about + "neighbors are of the window", "muted")]
-            parts += [html.excerpt(u.text)]
-        out.append(Section("The most unusual documents of the window", *parts))
-    return out
 
 
 def _units(comparison: Comparison) -> str:
@@ -176,105 +215,48 @@ def _units(comparison: Comparison) -> str:
 
 
 def _mark(drifted: bool) -> Markup:
-    return Markup('<span class="{}">{}</span>').format(
-        "bad" if drifted else "muted", "drifted" if drifted else "no"
-    )
+    return toned("drifted", "bad") if drifted else toned("no", "muted")
 
 
-def _summary(c: Comparison) -> list[Any]:
+def _summary(c: Comparison) -> tuple[Cell, ...]:
     rise = c.loss.rise if c.loss else None
     documents = f"{c.reference_documents:,}"
-    return [
-        c.reference, documents, c.p_value, c.effect, rise, ", ".join(c.drifted), _mark(c.drift)
-    ]  # fmt: skip
+    drifted = ", ".join(c.drifted)
+    return c.reference, documents, c.p_value, c.effect, rise, drifted, _mark(c.drift)
 
 
-def _against(comparison: Comparison, meanings: Mapping[str, str]) -> Section:
-    s = comparison.settings
-    rules = (
-        f"A difference needs p at most {s.alpha:g}, corrected for all tests at once (max-T, "
-        f"{s.permutations:,} permutations), and an effect of at least {s.minimum_effect:g}, the "
-        "share of the window that differs, beyond what chance gives; of the loss "
-        f"{s.minimum_loss_rise:g} bits per byte."
-    )
-    return Section(
-        f"Against {comparison.reference}",
-        html.table(
-            ["test", "compares", "p-value", "effect", "verdict"],
-            [_row(t, meanings) for t in comparison.tests],
-            rules,
-        ),
-        *[_plot(d, meanings) for d in comparison.distributions],
-    )
+def _row(test: TestResult, meanings: Mapping[str, str]) -> tuple[Cell, ...]:
+    return test.name, meanings.get(test.name, ""), test.p_value, test.effect, _mark(test.drifted)
 
 
-def _row(test: TestResult, meanings: Mapping[str, str]) -> list[Any]:
-    title = drift_tests.titles().get(test.name) or meanings.get(test.name, "")
-    return [test.name, title, test.p_value, test.effect, _mark(test.drifted)]
+def _plot(d: Distribution) -> Markup:
+    draw = _draw_shares if d.name in (*CATEGORIES, MIX) else _draw_numbers
+    return plot(partial(draw, d))
 
 
-def _loss(verdict: DriftVerdict) -> Section:
-    title = "The champion's loss"
-    measured = [c for c in verdict.comparisons if c.loss]
-    if not measured:
-        why = verdict.without_loss or "the reference is not a champion's corpus"
-        return Section(title, html.paragraph(f"It was not measured: {why}.", "muted"))
-    rows = [
-        [c.reference, s.name, s.window_documents, s.heldout_documents, s.window, s.heldout]
-        for c in measured
-        for s in (c.loss.strata if c.loss else ())
-    ]
-    return Section(
-        title,
-        html.table(
-            ["reference", "text", "window", "held out", "loss of the window", "of held-out text"],
-            rows,
-            "Numbers of documents, and bits per byte. Documents of one language and domain are "
-            "compared with each other; where little is held out of a domain, all of its language.",
-        ),
-    )
+def _draw_numbers(d: Distribution, axes: Axes) -> None:
+    edges = np.array([float(x) for x in d.labels])
+    edges = np.append(edges, edges[-1] + edges[1] - edges[0])
+    for name, values, tone in (("reference", d.reference, "blue"), ("window", d.window, "amber")):
+        axes.stairs(values, edges, fill=True, alpha=0.45, color=color(tone), label=name)
+    if d.name == LENGTH:
+        axes.set_xlabel("bytes of a document, log10")
+    else:
+        # Nearly all scores lie at one end: what is rare would not be seen beside it.
+        axes.set_xlabel(d.name)
+        axes.set_yscale("symlog", linthresh=0.01)
+    _finish(axes)
 
 
-def _plot(d: Distribution, meanings: Mapping[str, str]) -> Markup:
+def _draw_shares(d: Distribution, axes: Axes) -> None:
     at = np.arange(len(d.labels))
-    numbers = d.name not in (*CATEGORIES, MIX)
-
-    def draw(axes: Any) -> None:
-        if numbers:
-            edges = np.array([float(x) for x in d.labels])
-            step = edges[1] - edges[0]
-            for name, values, colour in (
-                ("reference", d.reference, "blue"),
-                ("window", d.window, "amber"),
-            ):
-                axes.stairs(
-                    values,
-                    [*edges, edges[-1] + step],
-                    fill=True,
-                    alpha=0.45,
-                    color=html.colour(colour),
-                    label=name,
-                )
-            if d.name == LENGTH:
-                axes.set_xlabel("bytes of a document, log10")
-            else:
-                # Nearly all scores lie at one end: what is rare would not be seen beside it.
-                axes.set_xlabel(d.name)
-                axes.set_yscale("symlog", linthresh=0.01)
-        else:
-            axes.bar(at - 0.2, d.reference, 0.4, color=html.colour("blue"), label="reference")
-            axes.bar(at + 0.2, d.window, 0.4, color=html.colour("amber"), label="window")
-            many = len(at) > 6
-            axes.set_xticks(
-                at, d.labels, rotation=30 if many else 0, ha="right" if many else "center"
-            )
-        axes.set_ylabel("share of documents")
-        axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-
-    return html.plot(draw, f"{d.name}: {meanings.get(d.name, d.name)}.")
+    axes.bar(at - 0.2, d.reference, 0.4, color=color("blue"), label="reference")
+    axes.bar(at + 0.2, d.window, 0.4, color=color("amber"), label="window")
+    many = len(at) > 6
+    axes.set_xticks(at, d.labels, rotation=30 if many else 0, ha="right" if many else "center")
+    _finish(axes)
 
 
-def dump_sections(verdict: DriftVerdict, uri: str, scores: Sequence[Score] = ()) -> str:
-    """Write the sections to a JSON file, for a page that is made later; returns its URI."""
-    storage.write_bytes(uri, html.dump_sections(sections(verdict, scores)).encode())
-    return uri
+def _finish(axes: Axes) -> None:
+    axes.set_ylabel("share of documents")
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
-from headrace.expectations.stated import CurationConfig, StatedFile, Totals, numbers
+from headrace.expectations.stated import CurationConfig, StatedFile, Totals, numbers, switch
 from headrace.expectations.suites import (
     files,
     release_documents,

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
-from markupsafe import Markup
-
 from headrace.infra import html, storage
 
 if TYPE_CHECKING:
@@ -251,34 +249,20 @@ def write(result: ValidationResult, title: str, folder: str) -> None:
 
 def docs(result: ValidationResult, title: str) -> str:
     """The data docs of a validation: one page of HTML."""
-    wrong = len(result.failed)
-    sections = [
-        html.Section(
-            "Result",
-            html.tiles(
-                [
-                    ("expectations", result.evaluated, "evaluated"),
-                    ("failed", wrong, "must be 0"),
-                ]
-            ),
-            *[html.paragraph(sentence, "bad") for sentence in result.failed],
-        )
-    ]
-    for suite in dict.fromkeys(r.suite for r in result.results):
-        rows = [
-            [
-                Markup('<span class="{}">{}</span>').format(
-                    "good" if r.success else "bad", "holds" if r.success else "fails"
-                ),
+    suites = {
+        suite: [
+            (
+                html.toned("holds", "good") if r.success else html.toned("fails", "bad"),
                 r.says,
                 r.column,
                 r.observed,
                 r.type,
-            ]
+            )
             for r in result.results
             if r.suite == suite
         ]
-        columns = ["", "what must hold", "column", "observed", "expectation"]
-        sections.append(html.Section(suite, html.table(columns, rows)))
-    verdict = "all hold" if result.success else f"{wrong} fail"
-    return html.page("Validation", f"{title}: {verdict}", sections)
+        for suite in dict.fromkeys(r.suite for r in result.results)
+    }
+    verdict = "all hold" if result.success else f"{len(result.failed)} fail"
+    subtitle = f"{title}: {verdict}"
+    return html.page("validation.html.j2", "Validation", subtitle, result=result, suites=suites)

@@ -671,7 +671,7 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     from headrace.flows.summaries import litter_screen
     from headrace.tasks.operations.garbage import collect
 
-    data = collect(keep, dry_run, settings.retention)
+    data = asdict(collect(keep, dry_run, settings.retention))
     return Answer(data, litter_screen(data))
 
 

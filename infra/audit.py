@@ -13,19 +13,24 @@ import hmac
 import json
 import logging
 import socket
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from headrace.infra import audit_key, storage
-from headrace.infra.audit_key import Reached
+from headrace.infra.audit_key import Json, Reached
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
 from headrace.infra.state import owner
 from headrace.infra.state.lock import exclusive
 
+AuditEntry: TypeAlias = Mapping[str, Json]
+"""A line of the file: what was recorded, and `number`, `time`, `account`, `host`, `previous`,
+`key`, `hmac` and `hash`."""
 log = logging.getLogger(__name__)
 _NO_DECISION = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
 """What reading a line raises that holds something else, or text that is no Unicode."""
@@ -35,7 +40,7 @@ _KEY, _SIGNATURE = "key", "hmac"
 """Fields of a line: the name of the key that signed it, and its signature."""
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[AuditEntry]:
     """All recorded decisions, the chain checked, and held against what is noted outside its folder.
 
     Raises:
@@ -50,7 +55,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _held(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None, bytes]:
+def _held(path: Path) -> tuple[list[AuditEntry], AuditEntry | None, bytes]:
     """The whole lines, the last one where it lacks only its end and was noted, and what follows.
 
     Raises:
@@ -66,11 +71,11 @@ def _held(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None, byte
     return entries, lost, tail
 
 
-def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
+def _chain(path: Path) -> tuple[list[AuditEntry], bytes]:
     """All recorded decisions, and what follows the last line feed: a line without its end."""
     if not path.exists():
         return [], b""
-    entries: list[dict[str, Any]] = []
+    entries: list[AuditEntry] = []
     previous, signed, vouched = GENESIS, False, False
     known = audit_key.keys()
     *lines, tail = path.read_bytes().split(b"\n")
@@ -102,7 +107,7 @@ def _chain(path: Path) -> tuple[list[dict[str, Any]], bytes]:
     return entries, tail
 
 
-def _unknown_key(path: Path, entry: dict[str, Any]) -> ValidationError:
+def _unknown_key(path: Path, entry: AuditEntry) -> ValidationError:
     return ValidationError(
         f"{path} line {entry['number']}: signed by the key {entry.get(_KEY)}, which is not in "
         f"{audit_key.key_file()}",
@@ -111,7 +116,7 @@ def _unknown_key(path: Path, entry: dict[str, Any]) -> ValidationError:
     )
 
 
-def _signature_holds(entry: dict[str, Any], known: dict[str, bytes]) -> bool:
+def _signature_holds(entry: AuditEntry, known: dict[str, bytes]) -> bool:
     """Whether a line's signature, by a key that is known here, is right; others can't be told."""
     key = known.get(str(entry.get(_KEY)))
     if key is None:
@@ -129,35 +134,46 @@ def first_hash(path: Path) -> str | None:
         return None
 
 
-def verify(path: Path) -> dict[str, Any]:
-    """{`file`, `lines`, `last` (hash of the last line, None without one), `torn`, `unsigned`}.
+@dataclass(frozen=True)
+class AuditCheck:
+    """What a check of the whole file came to."""
 
-    `torn`: the file ends in a line without its end, which a kill, a full disk or a power cut left
-    of a decision that was never committed; or of the last one that is noted as committed, which the
-    next decision completes. `unsigned`: lines that an earlier version of headrace wrote, or one
-    that could make no key.
+    file: str
+    lines: int
+    last: str | None
+    """Hash of the last line, None without one."""
+    torn: bool
+    """Whether the file ends in a line without its end, left by a kill, a full disk or a power cut:
+    of a decision that was never committed; or of the last one that is noted as committed, which
+    the next decision completes."""
+    unsigned: int
+    """Lines that an earlier version of headrace wrote, or one that could make no key."""
+
+
+def verify(path: Path) -> AuditCheck:
+    """Check the whole file.
 
     Raises:
         ValidationError: a line was edited, is missing, stands elsewhere or has a signature that
             nothing here vouches for; or last lines that were noted outside the folder are missing.
         UsageError: the key can't be read.
     """
-    entries, lost, tail = _held(path)
-    entries = [*entries, lost] if lost else entries
+    entries, last, tail = _held(path)
+    entries = [*entries, last] if last else entries
     known = audit_key.keys()
     for entry in entries:
         if _SIGNATURE in entry and str(entry.get(_KEY)) not in known:
             raise _unknown_key(path, entry)
-    return {
-        "file": str(path),
-        "lines": len(entries),
-        "last": entries[-1]["hash"] if entries else None,
-        "torn": tail != b"",
-        "unsigned": sum(_SIGNATURE not in entry for entry in entries),
-    }
+    return AuditCheck(
+        file=str(path),
+        lines=len(entries),
+        last=str(entries[-1]["hash"]) if entries else None,
+        torn=tail != b"",
+        unsigned=sum(_SIGNATURE not in entry for entry in entries),
+    )
 
 
-def _hold_against(path: Path, entries: list[dict[str, Any]], noted: Reached | None) -> None:
+def _hold_against(path: Path, entries: list[AuditEntry], noted: Reached | None) -> None:
     """Raise unless a file has what was noted of it outside its folder."""
     if noted is None:
         return
@@ -187,7 +203,7 @@ def _warn_of_torn(path: Path, number: int) -> None:
     )
 
 
-def unfinished(path: Path) -> dict[str, Any] | None:
+def unfinished(path: Path) -> AuditEntry | None:
     """The decision of a last line that lacks nothing but its last byte or two; None without one.
 
     Whether it was committed shows elsewhere: a committed one has been carried out.
@@ -197,7 +213,7 @@ def unfinished(path: Path) -> dict[str, Any] | None:
     return _without_end(*_chain(path))
 
 
-def _without_end(entries: list[dict[str, Any]], tail: bytes) -> dict[str, Any] | None:
+def _without_end(entries: list[AuditEntry], tail: bytes) -> AuditEntry | None:
     """The line that a tail is, but for its last byte or two; None where it is none."""
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
     follows = entries[-1] if entries else {"hash": GENESIS}
@@ -208,7 +224,7 @@ def _without_end(entries: list[dict[str, Any]], tail: bytes) -> dict[str, Any] |
     return whole if _signature_holds(whole, audit_key.keys()) else None
 
 
-def finish(path: Path, entry: dict[str, Any]) -> None:
+def finish(path: Path, entry: AuditEntry) -> None:
     """Give the last line back the end that it lost after its decision was carried out."""
     log.warning("%s line %d had lost its end; it is whole again", path, entry["number"])
     storage.append_line(path, _line(entry))
@@ -219,12 +235,12 @@ def _holds(line: bytes) -> bool:
     try:
         entry = json.loads(line)
         stated = entry.pop("hash")
-        return digest(entry) == stated
+        return bool(digest(entry) == stated)
     except _NO_DECISION:
         return False
 
 
-def _line(entry: dict[str, Any]) -> bytes:
+def _line(entry: AuditEntry) -> bytes:
     return json.dumps(entry, ensure_ascii=False).encode()
 
 
@@ -239,7 +255,7 @@ def locked(path: Path) -> AbstractContextManager[None]:
     return exclusive(path.with_suffix(".lock"))
 
 
-def append(path: Path, **fields: Any) -> dict[str, Any]:
+def append(path: Path, **fields: Json) -> AuditEntry:
     """Record a decision and sync it to disk; call inside `locked`.
 
     Beside what it is given a line says when, from which account of the operating system and on
@@ -255,7 +271,7 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         entries.append(lost)
     elif tail:
         _warn_of_torn(path, len(entries) + 1)
-    entry: dict[str, Any] = {
+    entry: dict[str, Json] = {
         "number": len(entries) + 1,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **fields,
@@ -275,9 +291,10 @@ def append(path: Path, **fields: Any) -> dict[str, Any]:
         )
     else:
         _warn_of_no_key(path)
-    entry["hash"] = digest(entry)
+    sealed = digest(entry)
+    entry["hash"] = sealed
     storage.append_line(path, _line(entry))
-    audit_key.record(path, Reached(entry["number"], entry["hash"], bool(keys)))
+    audit_key.record(path, Reached(len(entries) + 1, sealed, bool(keys)))
     return entry
 
 

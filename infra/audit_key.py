@@ -22,14 +22,17 @@ import os
 import re
 import secrets
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
 from headrace.infra.lineage import digest
 
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""A JSON value."""
 VARIABLE = "HEADRACE_AUDIT_KEY_FILE"
 _KEY = re.compile(r"[0-9a-f]{64,}")
 
@@ -88,7 +91,7 @@ def make() -> dict[str, bytes]:
     return keys()
 
 
-def sign(key: bytes, entry: dict[str, Any]) -> str:
+def sign(key: bytes, entry: Mapping[str, Json]) -> str:
     """HMAC-SHA256 of a JSON object, in hex; the order of its keys doesn't matter."""
     text = json.dumps(entry, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

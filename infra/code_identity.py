@@ -42,6 +42,7 @@ OPERATING = {
     "infra.state.owner": "says whose a folder is",
     "infra.net.http_client": "asks servers",
     "infra.net.peers": "looks at the processes at the other ends of connections",
+    "infra.plots": "draws plots",
     "infra.net.ports": "chooses ports",
     "infra.state.private": "says who may read files",
     "infra.subprocess_jobs": "starts processes",

@@ -1,13 +1,14 @@
-"""What else changes a state folder, as lines of its audit file: releases, deployments, thresholds,
-removals. They decide nothing; decisions on versions are the registry's."""
+"""What else changes a state folder, as entries of its audit file: releases, deployments,
+thresholds, removals. They decide nothing; decisions on versions are the registry's."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.infra import audit
+from headrace.infra.audit import AuditEntry
+from headrace.infra.audit_key import Json
 from headrace.infra.lineage import digest
 from headrace.infra.stack.retention import GC
 from headrace.infra.state.state_dir import home
@@ -18,21 +19,24 @@ _SECRET = re.compile(r"secret|password|token$|credential|webhook|access.key|api.
 HIDDEN = "(hidden)"
 _OF_THE_STACK = ("spark.master", "spark.event_log")
 """Paths whose values follow the stack's ports: a change of them is none of the settings."""
+Values = Mapping[str, Json]
+"""Settings: nested, or {path: value}."""
 
 
-def released(folder: str, manifest: Mapping[str, Any]) -> None:
-    """A release was published in `folder`; recorded once."""
-    said = {"release_id": manifest["release_id"], "release": home().relative(folder)}
+def released(folder: str, release_id: str, parent: str | None) -> None:
+    """Record that a release was published in `folder`, once."""
     with audit.locked(home().audit):
-        if not any(said.items() <= line.items() for line in _lines(RELEASE)):
-            _append(RELEASE, **said, parent=manifest.get("parent"))
+        place = home().relative(folder)
+        known = {(e.get("release_id"), e.get("release")) for e in _entries(RELEASE)}
+        if (release_id, place) not in known:
+            _append(RELEASE, release_id=release_id, release=place, parent=parent)
 
 
-def deployed(parameters: Mapping[str, Mapping[str, Any]], model: str) -> None:
-    """Deployments were registered; recorded where they or their parameters have changed.
+def deployed(parameters: Mapping[str, Values], model: str) -> None:
+    """Record that deployments were registered, if they or their parameters have changed.
 
     Args:
-        parameters: by deployment (FLOW/DEPLOYMENT). What changes in them since the last line is
+        parameters: by deployment (FLOW/DEPLOYMENT). What changes in them since the last entry is
             recorded, by path.
         model: name of the registered model that they work for.
     """
@@ -43,15 +47,16 @@ def deployed(parameters: Mapping[str, Mapping[str, Any]], model: str) -> None:
         if not path.endswith(_OF_THE_STACK)
     }
     with audit.locked(home().audit):
-        before = _folded(_lines(DEPLOY))
+        entries = _entries(DEPLOY)
+        before = _folded(entries)
         names = sorted(parameters)
-        known = [line["deployments"] for line in _lines(DEPLOY)][-1:]
-        if known != [names] or now != before:
+        known = entries[-1]["deployments"] if entries else None
+        if known != names or now != before:
             _append(DEPLOY, deployments=names, model=model, **_difference(before, now))
 
 
-def thresholds_used(what: str, values: Mapping[str, Any]) -> None:
-    """Thresholds decide something; recorded where they are others than when they last did.
+def thresholds_used(what: str, values: Values) -> None:
+    """Record the thresholds that decide something, if they have changed since they last did.
 
     Args:
         what: what they are of, as `policy default` or `drift`.
@@ -59,35 +64,36 @@ def thresholds_used(what: str, values: Mapping[str, Any]) -> None:
     """
     now = dict(_flat(values))
     with audit.locked(home().audit):
-        before = _folded(line for line in _lines(THRESHOLDS) if line["of"] == what)
+        before = _folded(e for e in _entries(THRESHOLDS) if e["of"] == what)
         if now != before:
             _append(THRESHOLDS, of=what, **_difference(before, now))
 
 
-def removed(names: list[str], size: int) -> None:
-    """Folders of the state folder are about to be removed."""
+def removed(names: Sequence[str], size: int) -> None:
+    """Record that folders of the state folder are about to be removed."""
     with audit.locked(home().audit):
         _append(GC, removed=names, bytes=size)
 
 
 def cleared(history: Mapping[str, int]) -> None:
-    """Runs and events were removed from Prefect's database (see prefect_history.clear)."""
+    """Record how many runs and events were removed from Prefect's database, if any was."""
     if any(history.values()):
         with audit.locked(home().audit):
             _append(GC, prefect=dict(history))
 
 
-def _append(action: str, **fields: Any) -> None:
+def _append(action: str, **fields: Json) -> None:
     audit.append(home().audit, action=action, **fields)
 
 
-def _lines(action: str) -> list[dict[str, Any]]:
-    return [line for line in audit.read(home().audit) if line["action"] == action]
+def _entries(action: str) -> list[AuditEntry]:
+    return [entry for entry in audit.read(home().audit) if entry["action"] == action]
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of everything in a JSON value that is no object and no list of such."""
-    inner: Iterable[tuple[Any, Any]] = ()
+def _flat(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
+    """Yield (dotted path, value) of everything in a JSON value that is no object and no list of
+    such."""
+    inner: Iterable[tuple[str | int, Json]] = ()
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list | tuple) and any(isinstance(x, Mapping) for x in value):
@@ -98,18 +104,26 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(some, f"{path}.{key}" if path else str(key))
 
 
-def _folded(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """{path: value} after all of the changes that lines record."""
-    out: dict[str, Any] = {}
-    for line in lines:
-        out |= line["to"]
-        for path in line["from"].keys() - line["to"].keys():
+def _folded(entries: Iterable[AuditEntry]) -> dict[str, Json]:
+    """Return {path: value} after all of the changes that entries record."""
+    out: dict[str, Json] = {}
+    for entry in entries:
+        before, after = _changes(entry, "from"), _changes(entry, "to")
+        out |= after
+        for path in before.keys() - after.keys():
             del out[path]
     return out
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """{`from`, `to`}: of each only the paths that are not the same in the other."""
+def _changes(entry: AuditEntry, side: str) -> Values:
+    """Return the paths and values of one side of a recorded change."""
+    values = entry[side]
+    assert isinstance(values, Mapping)
+    return values
+
+
+def _difference(before: Values, now: Values) -> dict[str, Json]:
+    """Return {`from`, `to`}: of each only the paths that are not the same in the other."""
     missing = digest("missing")
     return {
         "from": {k: v for k, v in before.items() if now.get(k, missing) != v},

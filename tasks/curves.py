@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from headrace.infra import html
-from headrace.infra.html import Section
+from headrace.infra.plots import as_files, plot
 
-Lines = list[dict[str, Any]]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Line = Mapping[str, float | str | bool | None]
+"""A line of a metrics.jsonl: the step, and figures of it."""
 
 
 @dataclass(frozen=True)
@@ -65,51 +70,52 @@ CURVES: dict[str, tuple[Curve, ...]] = {
 """Plots of each stage, the most telling first."""
 
 
+@dataclass(frozen=True)
+class StagePlot:
+    """A curve as it is drawn."""
+
+    title: str
+    svg: Markup
+    caption: str
+
+
 def plotted(stage: str) -> set[str]:
-    """Keys of metrics.jsonl that the plots of a stage show."""
+    """Return the keys of metrics.jsonl that the plots of a stage show."""
     return {key for curve in CURVES.get(stage, ()) for key in curve.keys}
 
 
-def read_lines(path: Path) -> Lines:
-    """The lines of a metrics.jsonl, none where there is no file."""
+def read_lines(path: Path) -> list[Line]:
+    """Return the lines of a metrics.jsonl, none where there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def stage_plots(stage: str, folder: str | Path, first: str = "") -> list[Markup]:
-    """The plots of a stage, from its run folder.
+def stage_plots(stage: str, folder: str | Path) -> list[StagePlot]:
+    """Return the plots of a stage, from its run folder.
 
     Args:
         stage: one of `CURVES`; any other has no plots.
         folder: the run folder, with metrics.jsonl.
-        first: caption of the first plot.
     """
     lines = read_lines(Path(folder) / "metrics.jsonl")
-    captions = [first] if first else []
-    curves = CURVES.get(stage, ())
-    captions += [c.caption for c in curves[len(captions) :]]
-    return [_plot(lines, c, caption) for c, caption in zip(curves, captions, strict=True)]
+    return [
+        StagePlot(c.title, plot(partial(_draw, lines, c)), c.caption) for c in CURVES.get(stage, ())
+    ]
 
 
 def stage_drawings(stage: str, folder: str | Path) -> dict[str, str]:
-    """{file name: SVG} of the same plots."""
-    curves = CURVES.get(stage, ())
-    plots = stage_plots(stage, folder)
-    return html.drawings(Section(c.title, p) for c, p in zip(curves, plots, strict=True))
+    """Return {file name: SVG} of the same plots."""
+    return as_files((p.title, p.svg) for p in stage_plots(stage, folder))
 
 
-def _plot(lines: Lines, curve: Curve, caption: str) -> Markup:
-    def draw(axes: Any) -> None:
-        for key, label in curve.keys.items():
-            found = [(x["step"], x[key]) for x in lines if isinstance(x.get(key), int | float)]
-            if found:
-                few = len(found) < 40
-                axes.plot(*zip(*found, strict=True), label=label, lw=1.3,
-                          marker="o" if few else None, ms=3)  # fmt: skip
-        axes.set_xlabel("step", fontsize=9)
-        axes.set_ylabel(curve.ylabel, fontsize=9)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=8.5)
-
-    return html.plot(draw, caption)
+def _draw(lines: Sequence[Line], curve: Curve, axes: Axes) -> None:
+    for key, label in curve.keys.items():
+        points = [(x["step"], v) for x in lines if isinstance(v := x.get(key), int | float)]
+        if points:
+            marker = "o" if len(points) < 40 else None
+            axes.plot(*zip(*points, strict=True), label=label, lw=1.3, marker=marker, ms=3)
+    axes.set_xlabel("step", fontsize=9)
+    axes.set_ylabel(curve.ylabel, fontsize=9)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8.5)

@@ -7,39 +7,45 @@ after a kill between both, when the model is next asked for.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headrace.infra import audit
+from headrace.infra.audit_key import Json
 from headrace.infra.errors import NotPromotedError, UsageError
-from headrace.infra.registry import kept_registry, model_owner
+from headrace.infra.registry import kept_registry, model_owner, rules
+from headrace.infra.registry.card import LENGTH, card, champion_card
+from headrace.infra.registry.rules import (
+    COMPARED,
+    GATE,
+    NOBODY,
+    PLACES,
+    PROMOTE,
+    REFUSE,
+    ROLLBACK,
+    WAITING,
+    Decision,
+    named,
+)
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Tracking, found_or_none
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-GATE = "gate"
-"""Who decides where no person does."""
-PROMOTE, REFUSE, ROLLBACK = "promote", "refuse", "rollback"
-DECISIONS = (PROMOTE, REFUSE, ROLLBACK)
-"""Actions of audit lines that decide on a version."""
-SET_BACK = "alias set back"
-"""Action of an audit line that decides nothing: the champion's alias was moved in MLflow."""
-LEFT = "rolled back"
+_SET_BACK = "alias set back"
+"""Action of an audit entry that decides nothing: the champion's alias was moved in MLflow."""
+_ROLLED_BACK = "rolled back"
 """Tag `decision` of a version that a rollback led away from."""
-WAITING = "waiting"
-"""Tag of a version that a person has to decide on."""
-COMPARED = "compared_with"
-"""Tag of a version that waits: the champion that it was compared with, or `NOBODY`."""
-NOBODY = "none"
-PLACES = ("export", "release")
-"""Tags of a version, and fields of a decision on it: where its weights and its text are."""
 _LINE = "audit_line"
-"""Tag: the number of the last audit line that was carried out on a version."""
-_DESCRIPTION = 5_000
-"""Characters that MLflow's tables hold of a description."""
+"""Tag: the number of the last audit entry that was carried out on a version."""
+Tags = Mapping[str, str | int | float | None]
+"""Tags to set; None is left out."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Version:
         Raises:
             UsageError: the version doesn't say, since headrace did not register it.
         """
-        return self.home.resolve(self._said("export"))
+        return self.home.resolve(self._tag("export"))
 
     @property
     def release(self) -> str:
@@ -69,9 +75,9 @@ class Version:
         Raises:
             UsageError: see `export`.
         """
-        return str(self.home.resolve(self._said("release")))
+        return str(self.home.resolve(self._tag("release")))
 
-    def _said(self, tag: str) -> str:
+    def _tag(self, tag: str) -> str:
         if tag not in self.tags:
             raise UsageError(
                 f"version {self.number} of {self.model} lacks the tag `{tag}`: it was not "
@@ -93,10 +99,10 @@ class Registry:
         found = found_or_none(lambda: self.client.get_model_version_by_alias(self.name, alias))
         return None if found is None else str(found.version)
 
-    def _versions(self) -> list[Any]:
-        """All versions as MLflow has them, oldest first."""
-        found = self.client.search_model_versions(f"name='{self.name}'")
-        return sorted(found, key=lambda v: int(v.version))
+    def _versions(self) -> list[ModelVersion]:
+        """Return all versions as MLflow has them, oldest first."""
+        versions = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(versions, key=lambda v: int(v.version))
 
     def version(self, number: str) -> Version:
         """A version by its number.
@@ -150,7 +156,7 @@ class Registry:
             return f"models here: {', '.join(others)} (--set model.name=NAME), or `headrace run`"
         return f"`headrace run` makes one in {self.tracking.home.root}"
 
-    def register(self, run: str, export: Path, release: str, tags: dict[str, Any]) -> str:
+    def register(self, run: str, export: Path, release: str, tags: Tags) -> str:
         """The version number of a gated challenger, which gets the alias `challenger`.
 
         The same run registers once, and so does the same export: judged again by other rules or
@@ -193,9 +199,7 @@ class Registry:
                 return self.version(str(found.version))
         return None
 
-    def _create(
-        self, run: str, export: Path, release: str, tags: dict[str, Any], source: str
-    ) -> str:
+    def _create(self, run: str, export: Path, release: str, tags: Tags, source: str) -> str:
         home = self.tracking.home
         kept_registry.note(home, self.tracking.uri, own=self.tracking.artifacts is not None)
         all_tags = {**tags, "export": home.relative(export), "release": home.relative(release)}
@@ -204,11 +208,11 @@ class Registry:
             source=source,
             run_id=run,
             tags={k: str(v) for k, v in all_tags.items() if v is not None},
-            description=_card(export),
+            description=card(export),
         )
         return str(made.version)
 
-    def _tag_again(self, number: str, tags: dict[str, Any]) -> None:
+    def _tag_again(self, number: str, tags: Tags) -> None:
         """The verdict on a version that is registered already, and whom it was compared with."""
         for key in ("gate_decision", "parent_version"):
             if (value := tags.get(key)) is not None:
@@ -221,7 +225,7 @@ class Registry:
         who: str,
         why: str,
         run_id: str,
-        **evidence: Any,
+        **evidence: Json,
     ) -> None:
         """A gate's promotion: the audit line first, synced; the alias follows from it.
 
@@ -247,8 +251,8 @@ class Registry:
 
     def decide(
         self, number: str, promote: bool, who: str, why: str, stale: bool = False
-    ) -> dict[str, Any]:
-        """A person's decision on a version, whatever the gate said; the line that records it.
+    ) -> Decision:
+        """Record a person's decision on a version, whatever the gate said.
 
         A refusal moves nothing. Either way the version waits no longer.
 
@@ -260,14 +264,14 @@ class Registry:
             stale: promote what waits although another champion has come in since the comparison.
 
         Raises:
-            UsageError: no such version, nobody or no reason named, it is the champion already, or
-                the comparison that it waits with is stale.
+            UsageError: no such version, no person or no reason named, it is the champion already,
+                or the comparison that it waits with is stale.
         """
-        who, why = _said("--by", who), _said("--why", why)
+        who, why = _given("--by", who), _given("--why", why)
         with audit.locked(self.tracking.home.audit):
             self._begin_decision()
-            found, now = self.version(number), self._alias(CHAMPION)
-            if found.number == now:
+            version, now = self.version(number), self._alias(CHAMPION)
+            if version.number == now:
                 hint = (
                     "`headrace audit show` says who decided so"
                     if promote
@@ -275,92 +279,44 @@ class Registry:
                 )
                 raise UsageError(f"version {now} is the champion already", hint)
             if not promote:
-                return self._decide(REFUSE, found.number, now, now, who, why, found.run_id)
-            evidence: dict[str, Any] = {}
-            rival = found.tags.get(COMPARED) if WAITING in found.tags else None
-            if rival is not None and rival != (now or NOBODY):
+                return self._decide(REFUSE, number, now, now, who, why, version.run_id)
+            evidence: dict[str, Json] = {}
+            if rival := rules.outdated_rival(version.tags, now):
                 if not stale:
                     raise UsageError(
-                        f"version {found.number} was compared with {_named(rival)}, but the "
-                        f"champion is {_named(now or NOBODY)} by now",
+                        f"version {number} was compared with {named(rival)}, but the "
+                        f"champion is {named(now or NOBODY)} by now",
                         "compare again: `headrace gate --champion champion --challenger "
-                        f"{found.export}`; or promote it all the same with --stale",
+                        f"{version.export}`; or promote it all the same with --stale",
                     )
                 evidence = {"stale": True, COMPARED: rival}
-            return self._decide(
-                PROMOTE, found.number, now, found.number, who, why, found.run_id, **evidence
-            )
+            return self._decide(PROMOTE, number, now, number, who, why, version.run_id, **evidence)
 
-    def rollback(self, who: str, why: str) -> dict[str, Any]:
-        """Back to the champion before this one; the line that records it.
+    def rollback(self, who: str, why: str) -> Decision:
+        """Make the champion before this one champion again.
 
-        The file is read as a stack: a promotion puts a champion on it, a rollback takes one off.
-        So a second rollback goes one further back. Versions that were refused since, or deleted in
-        MLflow, are passed by; the line's `skipped` names them, the nearest first.
+        A second rollback goes one further back. Versions that were refused since, or deleted in
+        MLflow, are passed by; the entry's `skipped` names them, the nearest first.
 
         Raises:
-            UsageError: nobody or no reason named, or there was no champion before that still is fit
-                to be one.
+            UsageError: no person or no reason named, or there was no champion before that still is
+                fit to be one.
         """
-        who, why = _said("--by", who), _said("--why", why)
+        who, why = _given("--by", who), _given("--why", why)
         with audit.locked(self.tracking.home.audit):
             self._begin_decision()
-            stack = self._champions()
-            now = stack.pop() if stack else None
-            skipped = []
-            while stack and (unfit := self._unfit(stack[-1], now)):
-                skipped.append({"version": stack.pop(), "because": unfit})
-            # Passing by the champion itself is nothing to tell of.
-            skipped = [x for x in skipped if x["version"] != now]
-            if not stack:
-                passed = "".join(f"; version {x['version']} {x['because']}" for x in skipped)
-                raise UsageError(
-                    f"{self.name} has no champion to go back to{passed}",
-                    "promote another version: "
-                    "`headrace decide --version N --promote --by NAME --why TEXT`",
-                )
-            before = self.version(stack[-1])
+            back = rules.go_back(
+                self._decisions(), self.name, lambda number: self._tags(number) is not None
+            )
+            before = self.version(back.to)
             return self._decide(
-                ROLLBACK, before.number, now, before.number, who, why, before.run_id,
-                skipped=skipped,
+                ROLLBACK, before.number, back.before, before.number, who, why, before.run_id,
+                skipped=[asdict(s) for s in back.skipped],
             )  # fmt: skip
 
-    def _champions(self) -> list[str]:
-        """The champion at the end, and below it those that a rollback may lead to."""
-        stack: list[str] = []
-        for made in self._decisions():
-            if made["action"] == PROMOTE:
-                stack.append(made["to"])
-            elif made["action"] == ROLLBACK:
-                stack.pop()
-                while stack and stack[-1] != made["to"]:
-                    stack.pop()
-        return stack
-
     def approved(self) -> list[str]:
-        """Versions that were promoted by a gate or a person, oldest first.
-
-        One that was refused since, or that a rollback led away from, is approved no longer; until
-        it is promoted again, or a rollback leads back to it.
-        """
-        found: dict[str, None] = {}
-        for made in self._decisions():
-            if made["action"] == ROLLBACK and made["from"]:
-                found.pop(made["from"], None)
-            if made["action"] == REFUSE:
-                found.pop(_about(made), None)
-            elif made["to"]:
-                found.setdefault(made["to"])
-        return list(found)
-
-    def _unfit(self, number: str, now: str | None) -> str | None:
-        """Why a former champion can't be champion again; None where it can."""
-        if number == now:
-            return "is the champion"
-        if self._tags(number) is None:
-            return "was deleted in MLflow"
-        last = next(e for e in reversed(self._decisions()) if _about(e) == number)
-        return "was refused" if last["action"] == REFUSE else None
+        """Return the versions that are approved, oldest first (`rules.approved`)."""
+        return rules.approved(self._decisions())
 
     def mark_waiting(self, number: str, expected: str | None, run_id: str) -> bool:
         """Leave a gate's verdict to a person: whether the version waits for one now.
@@ -389,15 +345,14 @@ class Registry:
         self.repair()
         return [self.version(str(v.version)) for v in self._versions() if WAITING in v.tags]
 
-    def last_decision(self) -> dict[str, Any] | None:
-        """The last audit line of this model, None before the first."""
+    def last_decision(self) -> Decision | None:
+        """Return the last decision on this model, None before the first."""
         made = self._decisions()
         return made[-1] if made else None
 
     def since(self, number: str) -> str | None:
-        """When a version last became champion (ISO 8601, UTC), None where it never did."""
-        times = [e["time"] for e in self._decisions() if e["to"] == number != e["from"]]
-        return str(times[-1]) if times else None
+        """Return when a version last became champion (ISO 8601, UTC), None if it never did."""
+        return rules.since(self._decisions(), number)
 
     def repair(self) -> None:
         """Make alias and tags what the last line of the audit file says (after a kill between)."""
@@ -423,41 +378,24 @@ class Registry:
 
     def _repair(self) -> None:
         torn = audit.unfinished(self.tracking.home.audit)
-        if torn and torn.get("model") == self.name and self._carried_out(torn):
+        if torn and torn.get("model") == self.name and self._carried_out(Decision.of(torn)):
             audit.finish(self.tracking.home.audit, torn)
         if made := self.last_decision():
             self._follow(made)
 
-    def _carried_out(self, made: dict[str, Any]) -> bool:
-        """Whether alias or tags show a decision, so that its line was committed."""
-        tags = self._tags(_about(made)) or {}
-        moved = made["to"] != made["from"] and self._alias(CHAMPION) == made["to"]
-        return moved or tags.get(_LINE) == str(made["number"])
+    def _carried_out(self, made: Decision) -> bool:
+        """Return whether alias or tags show a decision, so that its entry was committed."""
+        tags = self._tags(made.version) or {}
+        moved = made.moved and self._alias(CHAMPION) == made.to
+        return moved or tags.get(_LINE) == str(made.number)
 
-    def _decisions(self) -> list[dict[str, Any]]:
-        entries = audit.read(self.tracking.home.audit)
-        return [e for e in entries if e.get("model") == self.name and e["action"] in DECISIONS]
-
-    def _decided(self, number: str, expected: str | None, run_id: str) -> dict[str, Any] | None:
-        """The last decision on a gate run's verdict.
-
-        A person's refusal is one on every verdict, and so is a rollback from the version. A
-        promotion over the same rival is one whatever run asks again: that of another chain, or of
-        a copy of the state folder.
-        """
-        for made in reversed(self._decisions()):
-            if made["action"] == ROLLBACK and made["from"] == number:
-                return made
-            again = made["action"] == PROMOTE and made["from"] == expected
-            same = made.get("run_id") == run_id or made["action"] == REFUSE or again
-            if same and _about(made) == number:
-                return made
-        return None
+    def _decisions(self) -> list[Decision]:
+        return rules.decisions(audit.read(self.tracking.home.audit), self.name)
 
     def decided_by_person(self, number: str, expected: str | None, run_id: str) -> bool:
         """Whether a gate run's verdict on a version is settled, and by a person."""
-        made = self._decided(number, expected, run_id)
-        return made is not None and made.get("who") != GATE
+        made = rules.settling(self._decisions(), number, expected, run_id)
+        return made is not None and made.who != GATE
 
     def _settled(self, number: str, expected: str | None, run_id: str) -> bool:
         """Whether nothing is left to do of a gate's promotion; call inside the lock.
@@ -466,12 +404,12 @@ class Registry:
             NotPromotedError: another champion has come in since the comparison.
         """
         now = self._alias(CHAMPION)
-        if now == number or self._decided(number, expected, run_id):
+        if now == number or rules.settling(self._decisions(), number, expected, run_id):
             return True
         if now != expected:
             raise NotPromotedError(
-                f"the champion is {_named(now or NOBODY)} by now, "
-                f"compared was {_named(expected or NOBODY)}: run it again",
+                f"the champion is {named(now or NOBODY)} by now, "
+                f"compared was {named(expected or NOBODY)}: run it again",
                 "the same command compares with the new champion",
             )
         return False
@@ -485,11 +423,11 @@ class Registry:
         who: str,
         why: str,
         run_id: str,
-        **evidence: Any,
-    ) -> dict[str, Any]:
+        **evidence: Json,
+    ) -> Decision:
         """Commit a decision and let the alias follow; call inside the audit file's lock."""
         tags = self._tags(version) or {}
-        made = audit.append(
+        entry = audit.append(
             self.tracking.home.audit,
             action=action,
             model=self.name,
@@ -503,14 +441,15 @@ class Registry:
         )
         if self.tracking.shared:
             model_owner.claim(self.client, self.name, self.tracking.home)
+        made = Decision.of(entry)
         self._follow(made)
         return made
 
-    def _follow(self, made: dict[str, Any]) -> None:
-        """What a decision's line says, done: the one place where `champion` moves."""
-        number, to = _about(made), made["to"]
+    def _follow(self, made: Decision) -> None:
+        """Carry out a decision: the one place where `champion` moves."""
+        number, to = made.version, made.to
         tags = self._tags(number)
-        done = tags is not None and tags.get(_LINE) == str(made["number"])
+        done = tags is not None and tags.get(_LINE) == str(made.number)
         now = self._alias(CHAMPION)
         if to and not (done and now == to):
             if done and self._tags(to) is not None:
@@ -520,11 +459,12 @@ class Registry:
             return
         if WAITING in tags:
             self.client.delete_model_version_tag(self.name, number, WAITING)
-        self._tag_decision(number, made["action"], made)
-        if made["action"] == ROLLBACK and made["from"] and self._tags(made["from"]) is not None:
-            self._tag_decision(made["from"], LEFT, made)
-        # The number of the line comes last: without it all of this is done again.
-        self.client.set_model_version_tag(self.name, number, _LINE, str(made["number"]))
+        self._tag_decision(number, made.action, made)
+        left = made.before if made.action == ROLLBACK else None
+        if left and self._tags(left) is not None:
+            self._tag_decision(left, _ROLLED_BACK, made)
+        # The number of the entry comes last: without it all of this is done again.
+        self.client.set_model_version_tag(self.name, number, _LINE, str(made.number))
 
     def _report_edit(self, found: str | None, to: str) -> None:
         """Record that somebody moved the champion's alias in MLflow, before it is set back."""
@@ -539,20 +479,16 @@ class Registry:
         )
         audit.append(
             self.tracking.home.audit,
-            action=SET_BACK,
+            action=_SET_BACK,
             model=self.name,
             alias=CHAMPION,
             why=f"the alias {what} in MLflow, without a decision",
             **{"from": found, "to": to},
         )
 
-    def _tag_decision(self, number: str, decision: str, made: dict[str, Any]) -> None:
-        for key, value in (
-            ("decision", decision),
-            ("decided_by", made.get("who")),
-            ("why", made.get("why")),
-        ):
-            self.client.set_model_version_tag(self.name, number, key, str(value)[:_DESCRIPTION])
+    def _tag_decision(self, number: str, decision: str, made: Decision) -> None:
+        for key, value in (("decision", decision), ("decided_by", made.who), ("why", made.why)):
+            self.client.set_model_version_tag(self.name, number, key, str(value)[:LENGTH])
 
     def _tags(self, number: str) -> dict[str, str] | None:
         """Tags of a version, None where it was deleted in MLflow since."""
@@ -568,33 +504,10 @@ class Registry:
         if self._alias(CHALLENGER) == number:
             # It isn't one any more; left, comparing the two aliases would compare it with itself.
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
-        # Above the list of versions there is room for the figures only; the version has the rest.
-        figures = (found.description or "").split("\n## ")[0].rstrip()
-        text = f"Champion: version {number}, whose page has the whole card.\n\n{figures}"
-        self.client.update_registered_model(self.name, text[:_DESCRIPTION])
+        self.client.update_registered_model(self.name, champion_card(number, found.description))
 
 
-def _card(export: Path) -> str | None:
-    """The model card, without the front matter that only a model hub reads."""
-    path = export / "README.md"
-    if not path.exists():
-        return None
-    text = path.read_text(encoding="utf-8")
-    if text.startswith("---\n"):
-        text = text.partition("\n---\n")[2]
-    return text.strip()[:_DESCRIPTION]
-
-
-def _about(made: dict[str, Any]) -> str:
-    """The version that a line decides on."""
-    return str(made.get("version") or made["to"])
-
-
-def _named(number: str) -> str:
-    return "no model" if number == NOBODY else f"version {number}"
-
-
-def _said(option: str, text: str) -> str:
+def _given(option: str, text: str) -> str:
     """What a person gave, without space around it.
 
     Raises:

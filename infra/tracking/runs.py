@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psutil
@@ -32,6 +32,7 @@ _PROCESS = "headrace.process"
 """Tag of a run at work: host, process id, and when that process began."""
 _PARAMS_AT_ONCE = 100
 """Parameters that MLflow takes in one request."""
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -155,15 +156,10 @@ class Tracking:
 
         They end when they last gave a sign: at their newest figure.
         """
-        place, lost = self.experiment(), []
-        here = f"{socket.gethostname()} "
-        search = {"experiment_ids": [place], "filter_string": "status = 'RUNNING'"}
-        for run in self._all(lambda **more: self.client.search_runs(**search, **more)):
-            process = run.data.tags.get(_PROCESS, "")
-            if process.startswith(here) and not _alive(process.removeprefix(here)):
-                self.finish(run.info.run_id, "KILLED", self._last_sign(run))
-                lost.append(str(run.info.run_id))
-        return lost
+        lost = [run for run in self._running(self.experiment()) if _is_lost(run)]
+        for run in lost:
+            self.finish(run.info.run_id, "KILLED", self._last_sign(run))
+        return [str(run.info.run_id) for run in lost]
 
     def _last_sign(self, run: Any) -> int:
         """Time of the newest figure of a run, or of its start (ms since 1970)."""
@@ -320,6 +316,17 @@ class Tracking:
             for run in self._family(version.run_id):
                 yield dict(run.data.tags)
 
+    def tags_at_work(self) -> Iterator[dict[str, str]]:
+        """Yield the tags of the runs that are at work on any machine."""
+        experiment = self.client.get_experiment_by_name(self._experiment)
+        for run in self._running(experiment.experiment_id) if experiment else ():
+            if not _is_lost(run):
+                yield dict(run.data.tags)
+
+    def _running(self, experiment: str) -> Iterator[Any]:
+        search = {"experiment_ids": [experiment], "filter_string": "status = 'RUNNING'"}
+        return self._all(lambda **more: self.client.search_runs(**search, **more))
+
     def _family(self, run: str | None) -> list[Any]:
         """A run, its parent, and all children of the parent; none where it is gone."""
         own = found_or_none(lambda: self.client.get_run(run)) if run else None
@@ -387,6 +394,12 @@ def _started(pid: int) -> str:
         return f"{psutil.Process(pid).create_time():.0f}"
 
 
+def _is_lost(run: Any) -> bool:
+    """Return whether a run's process was on this machine, and is gone."""
+    process, here = run.data.tags.get(_PROCESS, ""), f"{socket.gethostname()} "
+    return process.startswith(here) and not _alive(process.removeprefix(here))
+
+
 def _alive(process: str) -> bool:
     pid, _, started = process.partition(" ")
     try:
@@ -395,7 +408,7 @@ def _alive(process: str) -> bool:
         return False
 
 
-def found_or_none(ask: Callable[[], Any]) -> Any:
+def found_or_none(ask: Callable[[], T]) -> T | None:
     """What MLflow has, None where it says that there is none; any other trouble is raised."""
     from mlflow.exceptions import MlflowException
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import console, html, lineage, releases, storage
+from headrace.infra import console, lineage, releases, storage
 from headrace.infra.files import walk
 from headrace.infra.schemas import LEDGER
 from headrace.spark_jobs.curate import (
@@ -226,7 +226,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
             "warnings": {"repeated_ids": duplicates["repeated_ids"]},
         }
         ledger = _ledger_table(merged["ledger"])
-        parts = release_report.sections(
+        figures = release_report.figures(
             manifest,
             merged["ledger"],
             merged["histograms"],
@@ -236,9 +236,9 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
         manifest["files"] = [
             *merged["files"],
             _put(inventory, "ledger.parquet", _parquet(ledger), ledger.num_rows),
-            _put(inventory, "report.html", release_report.render(manifest, parts).encode(), None),
-            # The same parts once more: the report of a whole chain begins with them.
-            _put(inventory, "report.json", html.dump_sections(parts).encode(), None),
+            _put(inventory, "report.html", release_report.render(figures).encode(), None),
+            # Its figures: the report of a whole chain shows them as well.
+            _put(inventory, "report.json", figures.model_dump_json(indent=1).encode(), None),
         ]
     return Draft(inventory.release_id, inventory.release, totals, manifest, inventory)
 

@@ -1,67 +1,126 @@
-"""The page of a release: what came in, what was rejected at which level and why, with examples."""
+"""The report of a release: what came in, what was rejected at which level and why, with examples.
+
+The figures are stored with the release; the page is made of them, alone or within a chain's report.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict
 
-from headrace.infra.html import (
-    CYCLE,
-    Section,
-    colour,
-    details,
-    excerpt,
-    heading,
-    page,
-    paragraph,
-    plot,
-    table,
-    tiles,
-)
+from headrace.infra import html
 from headrace.infra.level_facts import AFTER_LEVELS, Score
+from headrace.infra.plots import CYCLE, color, plot
 from headrace.spark_jobs.levels import DRAWN, LEVELS, PLACES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SOURCES = 40
 """Lines of the table of inputs; of more files only the largest are shown."""
 _COMMON = 20
 """Least records of a language whose scores are drawn."""
-
 Line = tuple[Any, ...]
 
 
-def _tiles(totals: Mapping[str, Any]) -> Markup:
-    read = totals["read"]
-
-    def share(n: int) -> str:
-        return f"{n / read:.1%} of what was read" if read else ""
-
-    rejected = sum(totals["rejected"].values())
-    repaired = totals.get("repaired", 0)
-    return tiles(
-        [
-            ("read", read, "records"),
-            ("kept", totals["kept"], share(totals["kept"])),
-            ("rejected", rejected, share(rejected)),
-            ("unreadable", totals["unreadable"], share(totals["unreadable"])),
-            *([("repaired", repaired, share(repaired))] if repaired else []),
-        ]
-    )
+class _Figures(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
 
-def _inputs(manifest: Mapping[str, Any]) -> Section:
-    largest = sorted(manifest["inputs"], key=lambda i: (-i["bytes"], i["uri"]))
-    rows = [[i["uri"], i["bytes"], i["records"]] for i in largest[:_SOURCES]]
-    head = ["source", "bytes", "records"]
-    if any("licence" in i for i in largest):
-        head.append("licence")
-        rows = [[*r, i.get("licence", "")] for r, i in zip(rows, largest, strict=False)]
-    more = len(largest) - len(rows)
-    note = f"and {more:,} smaller files" if more > 0 else ""
-    return Section("What came in", table(head, rows, note))
+class Totals(_Figures):
+    """Records by outcome."""
+
+    read: int
+    kept: int
+    rejected: dict[str, int]
+    """By level."""
+    unreadable: int
+    repaired: int = 0
+
+
+class Input(_Figures):
+    """A file that was read."""
+
+    uri: str
+    bytes: int
+    records: int
+    licence: str | None = None
+
+
+class FileOfNote(_Figures):
+    """A file and what is odd about it."""
+
+    uri: str
+    why: str
+
+
+class Example(_Figures):
+    """A rejected record."""
+
+    id: str
+    source: str
+    position: int
+    lang: str
+    reason: str
+    detail: str | None
+    text: str
+
+
+class UnreadableRecord(_Figures):
+    """A record that could not be read."""
+
+    source: str
+    position: int
+    error: str
+
+
+class Histogram(_Figures):
+    """How many records of a language have which score, in equal bins between 0 and 1."""
+
+    score: str
+    lang: str
+    bins: list[int]
+
+
+class ReleaseFigures(_Figures):
+    """What the report of a release shows."""
+
+    release_id: str
+    parent: str | None
+    totals: Totals
+    repeated_ids: int
+    inputs: list[Input]
+    """The largest first."""
+    more_inputs: int
+    """Files that `inputs` leaves out."""
+    files_of_note: dict[str, list[FileOfNote]]
+    repaired: list[tuple[str, int]]
+    """(source, repaired records), most first."""
+    repaired_files: int
+    kept: list[tuple[str, int]]
+    """(language, records), most first."""
+    common: list[str]
+    """Languages that have colors of their own in the plots, the commonest first."""
+    reasons: list[tuple[str, str, str, int]]
+    """(level, reason, language, rejected records)."""
+    histograms: list[Histogram]
+    thresholds: dict[str, dict[str, float]]
+    """By score: {name: threshold}."""
+    examples: dict[str, list[Example]]
+    """By level, in the order of levels."""
+    unreadable: list[UnreadableRecord]
+    """The first ones."""
+
+    def share(self, records: int) -> str:
+        """Return in words which part of what was read some records are."""
+        return f"{records / self.totals.read:.1%} of what was read" if self.totals.read else ""
 
 
 def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
@@ -74,80 +133,16 @@ def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]
     }
 
 
-_FILES = {
-    "unreadable_files": "Can't be read",
-    "noted_files": "Not what their names say",
-    "left_out": "Left out of the folders that were read",
-}
-
-
-def _files(manifest: Mapping[str, Any]) -> list[Section]:
-    parts: list[Markup] = []
-    for name, rows in files_of_note(manifest).items():
-        if rows:
-            more = len(rows) - _SOURCES
-            note = f"and {more:,} more; manifest.json has them all" if more > 0 else ""
-            shown = [[x["uri"], x["why"]] for x in rows[:_SOURCES]]
-            parts += [heading(_FILES[name]), table(["file", "what it is"], shown, note)]
-    return [Section("Files of note", *parts)] if parts else []
+_, _CONTAMINATION = AFTER_LEVELS
+_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     """Records of ledger lines summed by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
     for line in lines:
-        out[tuple(line[k] for k in keys)] += line[5]
+        out[tuple(line[k] for k in keys)] += line[_RECORDS]
     return out
-
-
-_, _CONTAMINATION = AFTER_LEVELS
-_SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
-
-
-def _colours(lines: Sequence[Line]) -> dict[str, str]:
-    """A colour for each of the commonest languages, the same in all plots."""
-    common = sorted(_by(lines, _LANG).items(), key=lambda i: (-i[1], str(i[0][0])))
-    return {lang: colour(name) for ((lang,), _), name in zip(common, CYCLE, strict=False)}
-
-
-def _levels(lines: Sequence[Line]) -> Section:
-    rejected = [line for line in lines if line[_OUTCOME] == "rejected"]
-    cells = _by(rejected, _LEVEL, _LANG)
-    colours = _colours(lines)
-    langs = [lang for lang in colours if any(lang == key[1] for key in cells)]
-    # Contamination is a level of its own only where it is looked for.
-    levels = [n for n in PLACES if n != _CONTAMINATION or any(n == key[0] for key in cells)]
-    if not rejected:
-        return Section("Rejected by level and language", paragraph("Nothing was rejected."))
-
-    def draw(axes: Any) -> None:
-        left = np.zeros(len(levels))
-        for lang in langs:
-            width = np.array([cells[level, lang] for level in levels])
-            axes.barh(levels, width, left=left, color=colours[lang], label=lang)
-            left += width
-        axes.invert_yaxis()
-        axes.set_xlabel("records")
-        axes.legend(frameon=False)
-
-    rows = [[level, *(cells[level, lang] for lang in langs)] for level in levels]
-    return Section(
-        "Rejected by level and language",
-        plot(draw, "The first level that a record fails rejects it.", height=0.6 + 0.4 * len(rows)),
-        table(["level", *langs], rows),
-    )
-
-
-def _reasons(lines: Sequence[Line]) -> Section:
-    rejected = [line for line in lines if line[_OUTCOME] == "rejected"]
-    rows = [
-        [level, reason, lang, n]
-        for (level, reason, lang), n in sorted(
-            _by(rejected, _LEVEL, _REASON, _LANG).items(),
-            key=lambda item: (PLACES.index(item[0][0]), -item[1], item[0]),
-        )
-    ]
-    return Section("Reasons", table(["level", "reason", "language", "records"], rows))
 
 
 def _thresholds(config: Mapping[str, Any], score: Score) -> dict[str, float]:
@@ -159,127 +154,201 @@ def _thresholds(config: Mapping[str, Any], score: Score) -> dict[str, float]:
     return dict(threshold) if score.per else {score.threshold: threshold}
 
 
-def _scores(
-    histograms: Mapping[tuple[str, str], Sequence[int]],
-    config: Mapping[str, Any],
-    colours: Mapping[str, str],
-) -> Section:
-    parts: list[Markup] = []
-    for score in DRAWN:
-        mine = {lang: h for (name, lang), h in sorted(histograms.items()) if name == score.name}
-        mine = {lang: h for lang, h in mine.items() if sum(h)}
-        if not mine:
-            continue
-        # Shares of a handful of records would be tall bars that say nothing.
-        common = [lang for lang in colours if sum(mine.get(lang, ())) >= _COMMON]
-        shown = common[:4] or sorted(mine, key=lambda lang: -sum(mine[lang]))[:1]
-
-        def draw(axes: Any, score: Score = score, mine: Any = mine, shown: Any = shown) -> None:
-            for lang in shown:
-                share = np.array(mine[lang]) / sum(mine[lang])
-                edges = np.linspace(0, 1, len(share) + 1)
-                axes.stairs(
-                    share, edges, color=colours.get(lang, colour("grey")), label=lang, linewidth=1.5
-                )
-            for value in sorted(set(_thresholds(config, score).values())):
-                axes.axvline(value, color=colour("red"), linewidth=1, linestyle="--")
-            axes.set_xlim(0, 1)
-            axes.set_yscale("symlog", linthresh=0.01)
-            axes.set_ylabel("share of records")
-            axes.legend(frameon=False)
-
-        said = _thresholds(config, score)
-        caption = ", ".join(f"{k} {v:g}" for k, v in said.items())
-        parts += [
-            heading(score.title),
-            plot(draw, f"dashed: {caption}" if said else "", height=2.4),
-        ]
-    return Section("Scores", *parts)
-
-
-def _kept(lines: Sequence[Line]) -> Section:
-    kept = _by([line for line in lines if line[_OUTCOME] == "kept"], _LANG)
-    rows = [[lang, n] for (lang,), n in sorted(kept.items(), key=lambda i: (-i[1], i[0]))]
-    return Section("Kept", table(["language", "records"], rows))
-
-
-def _examples(
-    examples: Mapping[str, Sequence[Mapping[str, Any]]], totals: Mapping[str, int]
-) -> Section:
-    parts: list[Markup] = []
-    for level in PLACES:
-        found = examples.get(level, [])
-        if not found:
-            continue
-        shown: list[Markup] = []
-        for e in found:
-            where = f"{e['reason']} · {e['lang']} · {e['source']}:{e['position']} · id {e['id']}"
-            seen = [paragraph(str(e["detail"]), "muted")] if e["detail"] else []
-            shown.append(details(where, *seen, excerpt(e["text"])))
-        summary = f"{level}: {len(found)} of {totals.get(level, len(found)):,}"
-        parts.append(details(summary, *shown))
-    return Section("Rejected examples", *(parts or [paragraph("Nothing was rejected.")]))
-
-
-def _unreadable(lost: Sequence[Mapping[str, Any]], total: int) -> list[Section]:
-    if not lost:
-        return []
-    rows = [[f"{x['source']}:{x['position']}", x["error"]] for x in lost]
-    note = f"{len(rows)} of {total:,}; all of them with their first 4 KiB are in unreadable/."
-    return [Section("Unreadable", table(["where", "what was wrong"], rows, note))]
-
-
-def _repaired(lines: Sequence[Line]) -> list[Section]:
-    """Which files had records that were repaired; nothing where none had."""
-    sums: Counter[str] = Counter()
-    for line in lines:
-        sums[line[_SOURCE]] += line[_REPAIRED]
-    rows = [[s, n] for s, n in sorted(sums.items(), key=lambda i: (-i[1], i[0])) if n]
-    if not rows:
-        return []
-    note = "`repairs` in the metadata of each says what was repaired."
-    if len(rows) > _SOURCES:
-        note = f"{_SOURCES} of {len(rows):,} files; {note}"
-    return [Section("Repaired", table(["source", "records"], rows[:_SOURCES], note))]
-
-
-def sections(
+def figures(
     manifest: Mapping[str, Any],
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
     examples: Mapping[str, Sequence[Mapping[str, Any]]],
-    lost: Sequence[Mapping[str, Any]] = (),
-) -> list[Section]:
-    """The parts of the report, for a page that holds more than this.
+    unreadable: Sequence[Mapping[str, Any]] = (),
+) -> ReleaseFigures:
+    """Return what the report shows.
 
     Args:
         manifest: the manifest to be.
         lines: ledger lines (source, outcome, level, reason, lang, records, bytes, repaired).
         histograms: {(score, lang): counts of equal bins between 0 and 1}.
         examples: {level: rejected records}.
-        lost: `source`, `position`, `error` of the first unreadable records.
+        unreadable: `source`, `position`, `error` of the first unreadable records.
     """
-    repeated, repaired = manifest["warnings"]["repeated_ids"], _repaired(lines)
-    said = [_tiles(manifest["totals"])]
-    if repeated:
-        warning = f"{repeated:,} records repeat the id of another text; they are kept."
-        said.append(paragraph(warning, "bad"))
-    return [
-        Section("In short", *said),
-        _inputs(manifest),
-        *_files(manifest),
-        *repaired,
-        _kept(lines),
-        _levels(lines),
-        _reasons(lines),
-        _scores(histograms, manifest["config"], _colours(lines)),
-        _examples(examples, manifest["totals"]["rejected"]),
-        *_unreadable(lost, manifest["totals"]["unreadable"]),
-    ]
+    inputs = sorted(manifest["inputs"], key=lambda i: (-i["bytes"], i["uri"]))
+    repaired: Counter[str] = Counter()
+    for line in lines:
+        repaired[line[_SOURCE]] += line[_REPAIRED]
+    repairs = [(s, n) for s, n in sorted(repaired.items(), key=lambda i: (-i[1], i[0])) if n]
+    kept = _by([line for line in lines if line[_OUTCOME] == "kept"], _LANG)
+    common = sorted(_by(lines, _LANG).items(), key=lambda i: (-i[1], str(i[0][0])))
+    rejected = _by([x for x in lines if x[_OUTCOME] == "rejected"], _LEVEL, _REASON, _LANG)
+    ordered = sorted(rejected.items(), key=lambda i: (PLACES.index(i[0][0]), -i[1], i[0]))
+    return ReleaseFigures(
+        release_id=manifest["release_id"],
+        parent=manifest["parent"],
+        totals=manifest["totals"],
+        repeated_ids=manifest["warnings"]["repeated_ids"],
+        inputs=inputs[:_SOURCES],
+        more_inputs=max(0, len(inputs) - _SOURCES),
+        files_of_note={
+            kind: [FileOfNote(**f) for f in files]
+            for kind, files in files_of_note(manifest).items()
+        },
+        repaired=repairs[:_SOURCES],
+        repaired_files=len(repairs),
+        kept=[(lang, n) for (lang,), n in sorted(kept.items(), key=lambda i: (-i[1], i[0]))],
+        common=[lang for (lang,), _ in common[: len(CYCLE)]],
+        reasons=[(level, reason, lang, n) for (level, reason, lang), n in ordered],
+        histograms=[
+            Histogram(score=score, lang=lang, bins=list(bins))
+            for (score, lang), bins in sorted(histograms.items())
+            if sum(bins)
+        ],
+        thresholds={s.name: _thresholds(manifest["config"], s) for s in DRAWN},
+        examples={
+            level: [Example(**{k: e[k] for k in Example.model_fields}) for e in examples[level]]
+            for level in PLACES
+            if examples.get(level)
+        },
+        unreadable=[UnreadableRecord(**x) for x in unreadable],
+    )
 
 
-def render(manifest: Mapping[str, Any], parts: Sequence[Section]) -> str:
-    """The report of a release as a self-contained HTML page."""
-    parent = f", child of {manifest['parent']}" if manifest["parent"] else ""
+def render(shown: ReleaseFigures) -> str:
+    """Return the report of a release as a self-contained HTML page."""
+    parent = f", child of {shown.parent}" if shown.parent else ""
     title = "What this release is made of"
-    return page(title, f"release {manifest['release_id']}{parent}", parts)
+    subtitle = f"release {shown.release_id}{parent}"
+    return html.page("release.html.j2", title, subtitle, release=ReleaseView.of(shown))
+
+
+@dataclass(frozen=True)
+class ReleasePlots:
+    """The plots of a release."""
+
+    levels: Markup | None
+    """None where nothing was rejected."""
+    scores: tuple[tuple[str, str, Markup], ...]
+    """(title, thresholds, plot)."""
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """What the template `release.html.j2` lays out, alone or within a chain's report."""
+
+    figures: ReleaseFigures
+    plots: ReleasePlots
+    totals: list[tuple[str, int]]
+    licensed: bool
+    inputs: list[tuple[str | int, ...]]
+    files: list[tuple[str, list[tuple[str, str]], int]]
+    """Of each kind of file of note: (kind, rows, further files)."""
+    languages: list[str]
+    levels: list[tuple[str | int, ...]]
+    """(level, rejected records of each language)."""
+    unreadable: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, shown: ReleaseFigures) -> ReleaseView:
+        """Return the figures in rows, and the plots."""
+        totals = shown.totals
+        counts = [
+            ("read", totals.read),
+            ("kept", totals.kept),
+            ("rejected", sum(totals.rejected.values())),
+            ("unreadable", totals.unreadable),
+            ("repaired", totals.repaired),
+        ]
+        licensed = any(i.licence is not None for i in shown.inputs)
+        languages, levels = _rejected(shown)
+        return cls(
+            figures=shown,
+            plots=ReleasePlots(
+                plot(
+                    partial(_draw_levels, shown, languages, levels), height=0.6 + 0.4 * len(levels)
+                )
+                if levels
+                else None,
+                tuple(_scores(shown)),
+            ),
+            totals=counts if totals.repaired else counts[:-1],
+            licensed=licensed,
+            inputs=[
+                (i.uri, i.bytes, i.records, *([i.licence or ""] if licensed else []))
+                for i in shown.inputs
+            ],
+            files=[
+                (kind, [(f.uri, f.why) for f in files[:_SOURCES]], max(0, len(files) - _SOURCES))
+                for kind, files in shown.files_of_note.items()
+                if files
+            ],
+            languages=languages,
+            levels=levels,
+            unreadable=[(f"{x.source}:{x.position}", x.error) for x in shown.unreadable],
+        )
+
+
+def _colors(shown: ReleaseFigures) -> dict[str, str]:
+    """Return a color for each of the commonest languages, the same in all plots."""
+    return {lang: color(name) for lang, name in zip(shown.common, CYCLE, strict=False)}
+
+
+def _rejected(shown: ReleaseFigures) -> tuple[list[str], list[tuple[str | int, ...]]]:
+    """Return the languages, and per level the rejected records of each; nothing if none was."""
+    cells: Counter[tuple[str, str]] = Counter()
+    for level, _, lang, n in shown.reasons:
+        cells[level, lang] += n
+    languages = [lang for lang in shown.common if any(lang == key[1] for key in cells)]
+    # Contamination is a level only where it is looked for.
+    levels = [n for n in PLACES if n != _CONTAMINATION or any(n == key[0] for key in cells)]
+    if not cells:
+        return [], []
+    return languages, [(level, *(cells[level, lang] for lang in languages)) for level in levels]
+
+
+def _draw_levels(
+    shown: ReleaseFigures,
+    languages: Sequence[str],
+    rows: Sequence[tuple[str | int, ...]],
+    axes: Axes,
+) -> None:
+    colors = _colors(shown)
+    levels = [str(row[0]) for row in rows]
+    left = np.zeros(len(rows))
+    for column, lang in enumerate(languages, 1):
+        width = np.array([int(row[column]) for row in rows])
+        axes.barh(levels, width, left=left, color=colors[lang], label=lang)
+        left += width
+    axes.invert_yaxis()
+    axes.set_xlabel("records")
+    axes.legend(frameon=False)
+
+
+def _scores(shown: ReleaseFigures) -> list[tuple[str, str, Markup]]:
+    """Return (title, thresholds, plot) of each score that any record has."""
+    out = []
+    for score in DRAWN:
+        mine = {h.lang: h.bins for h in shown.histograms if h.score == score.name}
+        if not mine:
+            continue
+        thresholds = shown.thresholds.get(score.name, {})
+        draw = partial(_draw_scores, mine, _colors(shown), set(thresholds.values()))
+        caption = ", ".join(f"{k} {v:g}" for k, v in thresholds.items())
+        out.append((score.title, caption, plot(draw, height=2.4)))
+    return out
+
+
+def _draw_scores(
+    bins: Mapping[str, Sequence[int]],
+    colors: Mapping[str, str],
+    thresholds: set[float],
+    axes: Axes,
+) -> None:
+    # Shares of a handful of records would be tall bars that say nothing.
+    common = [lang for lang in colors if sum(bins.get(lang, ())) >= _COMMON]
+    for lang in common[:4] or sorted(bins, key=lambda lang: -sum(bins[lang]))[:1]:
+        share = np.array(bins[lang]) / sum(bins[lang])
+        edges = np.linspace(0, 1, len(share) + 1)
+        axes.stairs(share, edges, color=colors.get(lang, color("grey")), label=lang, linewidth=1.5)
+    for value in sorted(thresholds):
+        axes.axvline(value, color=color("red"), linewidth=1, linestyle="--")
+    axes.set_xlim(0, 1)
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_ylabel("share of records")
+    axes.legend(frameon=False)

@@ -99,7 +99,8 @@ def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | N
 def _recorded(job: CurateJob, answer: dict[str, Any]) -> dict[str, Any]:
     """Record a release, and what decided what it keeps, in the audit file; the answer again."""
     audit_records.thresholds_used("curate", job.config())
-    audit_records.released(answer["release"], releases.manifest(answer["release"]))
+    manifest = releases.manifest(answer["release"])
+    audit_records.released(answer["release"], manifest["release_id"], manifest.get("parent"))
     return answer
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from headrace.infra import audit
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.registry.versions import DECISIONS
+from headrace.infra.registry.rules import DECISIONS, Decision
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
 
@@ -34,17 +35,17 @@ def roll_back(who: str, why: str, shared: Shared) -> dict[str, Any]:
         UsageError: there was no champion before, or nobody or no reason is named.
     """
     made = registry(shared.model.name).rollback(who, why)
-    return {**_answer(made), "skipped": made["skipped"]}
+    return {**_answer(made), "skipped": made.entry["skipped"]}
 
 
-def _answer(made: dict[str, Any]) -> dict[str, Any]:
+def _answer(made: Decision) -> dict[str, Any]:
     return {
-        "version": made["version"],
-        "decision": made["action"],
-        "champion": made["to"],
-        "by": made["who"],
-        "why": made["why"],
-        "from": made["from"],
+        "version": made.version,
+        "decision": made.action,
+        "champion": made.to,
+        "by": made.who,
+        "why": made.why,
+        "from": made.before,
     }
 
 
@@ -68,4 +69,4 @@ def verify_decisions() -> dict[str, Any]:
     Raises:
         ValidationError: a line was edited, is missing, stands elsewhere or was forged.
     """
-    return audit.verify(home().audit)
+    return asdict(audit.verify(home().audit))

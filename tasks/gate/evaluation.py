@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import html, releases, storage
+from headrace.infra import releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
 from headrace.infra.lineage import code_version, digest, sha256
-from headrace.infra.registry.versions import GATE, NOBODY
+from headrace.infra.registry.rules import GATE, NOBODY
 from headrace.infra.state.state_dir import home
 from headrace.infra.tracking.runs import milliseconds
 from headrace.tasks import audit_records
@@ -341,7 +341,7 @@ def log_decision(run: str, decision: dict[str, Any]) -> None:
     page = Path(decision["report"])
     for file in _stored(page.parent, page.stem.removeprefix("gate")):
         store.log_file(run, file)
-    log_plots(run, html.drawings(gate_report.sections(decision)))
+    log_plots(run, gate_report.drawings(decision))
 
 
 def _figures(decision: dict[str, Any]) -> dict[str, Any]:

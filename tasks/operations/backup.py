@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.infra import audit, audit_key, console
+from headrace.infra.audit import AuditEntry
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.files import backups
 from headrace.infra.files.backups import POSTGRESQL, STATE, Copied, Manifest
@@ -135,7 +136,7 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
             version=version("headrace"),
             home=str(here.root),
             audit_lines=len(lines),
-            audit_keys=tuple(dict.fromkeys(line["key"] for line in lines if "key" in line)),
+            audit_keys=tuple(dict.fromkeys(str(line["key"]) for line in lines if "key" in line)),
             postgresql=server.suffix if server else None,
             schemas=bool(server and server.address.name),
             left_out=(*left_out, *map(visible, tree.links)),
@@ -175,7 +176,7 @@ def _free(target: Path, name: str) -> str:
     return found
 
 
-def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.Server | None]:
+def _databases(here: Home, work: _Work) -> tuple[list[AuditEntry], database.Server | None]:
     """Copy the databases and the audit file; (its lines, the PostgreSQL server that is used)."""
     server = database.kept(here)
     top = work.folder / (POSTGRESQL if server else STATE)
@@ -191,7 +192,7 @@ def _databases(here: Home, work: _Work) -> tuple[list[dict[str, Any]], database.
     return lines, server
 
 
-def _recorded(here: Home) -> list[dict[str, Any]]:
+def _recorded(here: Home) -> list[AuditEntry]:
     """The lines of the audit file; none where it is damaged, which is no reason to copy nothing."""
     try:
         return audit.read(here.audit)

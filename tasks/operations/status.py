@@ -11,7 +11,8 @@ from headrace.infra import releases
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
 from headrace.infra.net.servers import Server
-from headrace.infra.registry.versions import COMPARED, NOBODY, Version
+from headrace.infra.registry.rules import COMPARED, NOBODY
+from headrace.infra.registry.versions import Version
 from headrace.infra.stack import events, retention
 from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.stack.prefect_api import PAGE, pages
@@ -37,7 +38,7 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     models = registry(shared.model.name)
     found.join()
     prefect = found.prefect
-    champion = models.current()
+    champion, last = models.current(), models.last_decision()
     return {
         "champion": None if champion is None else {
             "version": champion.number,
@@ -51,7 +52,7 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
             {"window": a.window, "outbox": str(a.path), "why": a.reason}
             for a in events.waiting(home(), prefect.url if prefect else None)
         ],
-        "decision": models.last_decision(),
+        "decision": last.entry if last else None,
         "stack": (prefect.page or prefect.url) if prefect else None,
         "disk": disk(recent),
     }  # fmt: skip

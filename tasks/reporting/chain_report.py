@@ -3,257 +3,174 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from pydantic import ValidationError
 
+from headrace.expectations import drift_report
+from headrace.expectations.drift_report import DriftView
 from headrace.infra import html, storage
 from headrace.infra.corpora import BASE, WINDOW
-from headrace.infra.html import Section
-from headrace.tasks.curves import stage_plots
+from headrace.infra.html import Cell
+from headrace.infra.plots import color, plot
+from headrace.spark_jobs.curate.release_report import ReleaseFigures, ReleaseView
+from headrace.tasks.curves import StagePlot, stage_plots
 from headrace.tasks.models.samples import PROMPTS, speak
 from headrace.tasks.models.stage_metrics import MEASURES, verdict
+from headrace.tasks.reporting.chain_figures import ChainFigures, Evaluation
 from headrace.tasks.task import step
-from headrace.training.scoring import gate_report
+from headrace.training.scoring.gate_report import GateView
 from headrace.training.settings import EvaluateSettings
 
-_MODELS = (
-    ("unigram", "unigram"),
-    ("kneser_ney_bigram", "Kneser-Ney bigram"),
-    ("pretrained", "MoE, pretrained"),
-    ("aligned", "MoE, aligned"),
-)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MODELS = {
+    "unigram": "unigram",
+    "kneser_ney_bigram": "Kneser-Ney bigram",
+    "pretrained": "MoE, pretrained",
+    "aligned": "MoE, aligned",
+}
 
 
 @step("write report")
 def write_report(answer: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The answer with `report`, the path of the page; and a small JSON file beside it."""
+    """Write the page and its figures; return the answer with `report`, the path of the page."""
     report = folder / "report.html"
-    storage.write_bytes(report, render(answer).encode())
+    figures = ChainFigures.model_validate(answer)
+    texts = {stage: speak(export) for stage, export in figures.exports.items()}
+    storage.write_bytes(report, render(figures, texts).encode())
     answer = {**answer, "report": str(report)}
     storage.write_json(folder / "answer.json", json.loads(json.dumps(answer, default=str)))
     return answer
 
 
-def render(answer: dict[str, Any]) -> str:
-    """The page as HTML text."""
-    exports = _exports(answer)
-    sections = [
-        _summary(answer),
-        *_prefixed("Release", _stored(f"{answer['release']}/report.json")),
-        _pretraining(answer),
-        _quality(answer),
-        _alignment(answer),
-        *_prefixed("First gate", gate_report.sections(answer["gate"])),
-    ]
-    if answer["round"]:
-        sections += _round(answer["round"])
-    sections.append(_speech(exports))
+def render(figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> str:
+    """Return the page as HTML text.
+
+    Args:
+        figures: what the chain came to.
+        texts: {stage: what its model continues each of `PROMPTS` with}.
+    """
     return html.page(
+        "chain.html.j2",
         "headrace: the whole chain",
-        f"release {answer['release_id']}, {answer['total_parameters'] / 1e6:.2f} M parameters",
-        [*sections, _sources(answer)],
+        f"release {figures.release_id}, {figures.total_parameters / 1e6:.2f} M parameters",
+        chain=ChainView.of(figures, texts),
     )
 
 
-def _prefixed(name: str, sections: Sequence[Section]) -> list[Section]:
-    return [Section(f"{name}: {s.title[:1].lower()}{s.title[1:]}", *s.parts) for s in sections]
+@dataclass(frozen=True)
+class ChainView:
+    """What the template `chain.html.j2` lays out."""
+
+    figures: ChainFigures
+    release: ReleaseView | None
+    """None where an earlier version of headrace made it: its own report shows more."""
+    first_gate: GateView
+    pretraining: list[StagePlot]
+    quality: list[tuple[Cell, ...]]
+    """Per slice: name, n, bits per byte of each model."""
+    quality_plot: Markup
+    models: list[str]
+    evaluated_bytes: int
+    gains: list[tuple[Cell, ...]]
+    not_better: list[tuple[str, str]]
+    """Stages of alignment whose interval shows no gain: (stage, verdict)."""
+    alignment: dict[str, list[StagePlot]]
+    drift: DriftView | None
+    retraining: list[tuple[Cell, ...]]
+    retraining_plots: list[StagePlot]
+    second_gate: GateView | None
+    samples: list[tuple[str, list[tuple[str, str]]]]
+    """Per prompt: (stage, what its model continued with)."""
+    sources: list[tuple[Cell, ...]]
+
+    @classmethod
+    def of(cls, figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> ChainView:
+        """Return the figures in rows, the plots of each stage and the models' samples."""
+        verdicts = {stage: verdict(gain.model_dump()) for stage, gain in figures.alignment.items()}
+        again = figures.round
+        drift = drift_report.stored(again.drift) if again and again.drift else None
+        return cls(
+            figures=figures,
+            release=_release(figures.release),
+            first_gate=GateView.of(figures.gate),
+            pretraining=stage_plots("pretrain", Path(figures.pretrain.export).parent),
+            quality=_quality(figures.evaluation),
+            quality_plot=plot(partial(_draw_quality, figures.evaluation), height=2.3),
+            models=list(_MODELS.values()),
+            evaluated_bytes=EvaluateSettings().max_bytes,
+            gains=[
+                (stage, MEASURES.get(m.name, m.name), m.before, m.after, m.gain, m.low, m.high,
+                 verdicts[stage], m.n)
+                for stage, m in figures.alignment.items()
+            ],
+            not_better=[(stage, v) for stage, v in verdicts.items() if v != "better"],
+            alignment={
+                stage: stage_plots(stage, Path(figures.stages[stage].export).parent)
+                for stage in figures.alignment
+            },
+            drift=DriftView.of(drift) if drift else None,
+            retraining=_retraining(figures),
+            retraining_plots=stage_plots("ewc", again.folder) if again and again.folder else [],
+            second_gate=GateView.of(again.gate) if again and again.gate else None,
+            samples=[
+                (prompt, [(stage, answers[i]) for stage, answers in texts.items()])
+                for i, prompt in enumerate(PROMPTS)
+            ],
+            sources=[(c.package, c.version, c.about, c.licence) for c in (*BASE, WINDOW)],
+        )  # fmt: skip
 
 
-def _stored(uri: str) -> list[Section]:
-    return html.load_sections(storage.read_bytes(uri))
+def _release(folder: str) -> ReleaseView | None:
+    try:
+        stored = storage.read_bytes(storage.join(folder, "report.json"))
+        return ReleaseView.of(ReleaseFigures.model_validate_json(stored))
+    except ValidationError:
+        return None
 
 
-def _exports(answer: dict[str, Any]) -> dict[str, str]:
-    found = {
-        "pretraining": answer["pretrain"]["export"],
-        "SFT": answer["stages"]["sft"]["export"],
-        "PPO": answer["stages"]["ppo"]["export"],
-    }
-    if answer["round"] and answer["round"].get("export"):
-        found["retraining"] = answer["round"]["export"]
-    return found
+def _quality(evaluation: Mapping[str, Evaluation]) -> list[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = []
+    for name, aligned in evaluation["aligned"].metrics.items():
+        models = [evaluation[key].metrics.get(name) for key in _MODELS]
+        values = [m.value if m else None for m in models]
+        rows.append((name.partition(".")[2] or "all", aligned.n, *values))
+    return rows
 
 
-def _gained(alignment: dict[str, Any]) -> tuple[str, str]:
-    """How many stages are better by their interval, and which are not."""
-    others = {stage: v for stage, m in alignment.items() if (v := verdict(m)) != "better"}
-    told = ", ".join(f"{stage}: {v}" for stage, v in others.items())
-    better = len(alignment) - len(others)
-    return f"{better} of {len(alignment)} better", told or "SFT, reward model, PPO"
+def _draw_quality(evaluation: Mapping[str, Evaluation], axes: Axes) -> None:
+    for i, (key, label) in enumerate(_MODELS.items()):
+        metric = evaluation[key].bits_per_byte
+        axes.barh(i, metric.value, color=color("blue" if "MoE" in label else "grey"))
+        end = metric.value
+        if metric.low is not None and metric.high is not None:
+            end = metric.high
+            axes.plot([metric.low, end], [i, i], color=color("ink"), lw=2)
+        axes.text(end + 0.04, i, f"{metric.value:.3f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(_MODELS)), list(_MODELS.values()), fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlabel("bits per byte on held-out documents (lower is better)", fontsize=9)
 
 
-def _summary(answer: dict[str, Any]) -> Section:
-    scored = answer["evaluation"]
-    bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in scored.items()}
-    rejected = sum(answer["rejected"].values())
-    adds = answer["kept"] + rejected + answer["unreadable"]
-    again = answer["round"] or {}
-    return Section(
-        "At a glance",
-        html.tiles(
-            [
-                ("records read", answer["read"], f"{answer['input_bytes'] / 1e6:.1f} MB"),
-                (
-                    "kept",
-                    answer["kept"],
-                    f"{answer['kept'] / max(1, answer['read']):.1%} of records",
-                ),
-                ("rejected", rejected, "with a reason each"),
-                (
-                    "ledger",
-                    "adds up" if adds == answer["read"] else "does not add up",
-                    f"{answer['unreadable']} unreadable",
-                ),
-                (
-                    "parameters",
-                    f"{answer['total_parameters'] / 1e6:.2f} M",
-                    f"{answer['active_parameters'] / 1e6:.2f} M active per token",
-                ),
-                (
-                    "bits per byte, held out",
-                    f"{bits['aligned']:.3f}",
-                    f"bigram {bits['kneser_ney_bigram']:.3f}, unigram {bits['unigram']:.3f}",
-                ),
-                ("alignment", *_gained(answer["alignment"])),
-                ("first gate", answer["decision"], answer["gate"]["reasons"][0]),
-                (
-                    "drift round",
-                    again.get("decision", "no drift") if again else "left out",
-                    f"champion: version {again['champion']}" if again else "no window or champion",
-                ),
-            ]
-        ),
-    )
-
-
-def _passes(trained: int, corpus: int) -> str:
-    if trained <= corpus:
-        return "No token is seen twice, so both curves are of unseen text."
-    return (
-        f"The corpus was passed {trained / corpus:.1f} times: after the first pass the training "
-        "loss is of text that was seen before."
-    )
-
-
-def _pretraining(answer: dict[str, Any]) -> Section:
-    base = answer["pretrain"]
-    return Section(
-        "Pretraining",
-        html.paragraph(
-            f"{base['tokens']:,} tokens in {base['steps']} steps, "
-            f"{base['tokens_per_second']:,.0f} tokens per second."
-        ),
-        *stage_plots(
-            "pretrain",
-            Path(base["export"]).parent,
-            first="Loss. " + _passes(base["tokens"], answer["tokens"]["tokens"]),
-        ),
-    )
-
-
-def _quality(answer: dict[str, Any]) -> Section:
-    scored = answer["evaluation"]
-    names = list(scored["aligned"]["metrics"])
-    rows = []
-    for name in names:
-        values = [scored[key]["metrics"].get(name, {}) for key, _ in _MODELS]
-        label = name.partition(".")[2] or "all"
-        rows.append([label, values[-1].get("n"), *(v.get("value") for v in values)])
-
-    def draw(axes: Any) -> None:
-        for i, (key, label) in enumerate(_MODELS):
-            m = scored[key]["metrics"]["bits_per_byte"]
-            axes.barh(i, m["value"], color=html.colour("blue" if "MoE" in label else "grey"))
-            end = m["value"]
-            if m["low"] is not None:
-                end = m["high"]
-                axes.plot([m["low"], end], [i, i], color=html.colour("ink"), lw=2)
-            axes.text(end + 0.04, i, f"{m['value']:.3f}", va="center", fontsize=9)
-        axes.set_yticks(range(len(_MODELS)), [label for _, label in _MODELS], fontsize=9)
-        axes.invert_yaxis()
-        axes.set_xlabel("bits per byte on held-out documents (lower is better)", fontsize=9)
-
-    return Section(
-        "Held-out quality",
-        html.plot(draw, "The black line is the 95 % interval over documents.", height=2.3),
-        html.table(
-            ["documents", "n", *(label for _, label in _MODELS)],
-            rows,
-            "Bits per byte of held-out documents by language and domain: a fixed sample, and of "
-            f"each the first {EvaluateSettings().max_bytes:,} bytes.",
-        ),
-    )
-
-
-def _alignment(answer: dict[str, Any]) -> Section:
-    rows = []
-    for stage, m in answer["alignment"].items():
-        name = str(m.get("name"))
-        rows.append([stage, MEASURES.get(name, name), m["before"], m["after"], m["gain"], m["low"],
-                     m["high"], verdict(m), m.get("n")])  # fmt: skip
-    parts = [
-        html.table(
-            ["stage", "measured by", "before", "after", "gain", "low", "high", "verdict", "n"],
-            rows,
-            "Held-out prompts; low and high bound the gain (95 % interval). What the reward model "
-            "is compared with is the order by the SFT model's likelihood, which needs no training; "
-            "a head that knows nothing ties every pair, which is 0.5.",
+def _retraining(figures: ChainFigures) -> list[tuple[Cell, ...]]:
+    if not figures.round or not figures.round.metrics:
+        return []
+    metrics = figures.round.metrics
+    return [
+        (
+            f"{side} text",
+            m.before,
+            m.after,
+            m.after - m.before,
+            m.plain,
+            None if m.plain is None else m.plain - m.before,
         )
+        for side, m in (("new", metrics.new), ("old", metrics.old))
     ]
-    for stage in answer["alignment"]:
-        folder = Path(answer["stages"][stage]["export"]).parent
-        parts += [html.heading(stage), *stage_plots(stage, folder)]
-    return Section("Alignment", *parts)
-
-
-def _speech(exports: dict[str, str]) -> Section:
-    parts: list[Markup] = []
-    said = {stage: speak(export) for stage, export in exports.items()}
-    for i, prompt in enumerate(PROMPTS):
-        parts.append(html.heading(prompt))
-        for stage, texts in said.items():
-            parts.append(html.paragraph(f"after {stage}", "muted"))
-            parts.append(html.excerpt(texts[i]))
-    return Section("Five prompts after each stage", *parts)
-
-
-def _round(round_: dict[str, Any]) -> list[Section]:
-    verdict = round_.get("verdict") or round_
-    sections = []
-    if verdict.get("sections"):
-        sections += _prefixed("Drift", _stored(verdict["sections"]))
-    if "metrics" not in round_:
-        return sections
-    rows = []
-    for side in ("new", "old"):
-        m = round_["metrics"][side]
-        plain = m.get("plain")
-        lost = None if plain is None else plain - m["before"]
-        change = m["after"] - m["before"]
-        rows.append([f"{side} text", m["before"], m["after"], change, plain, lost])
-    sections.append(
-        Section(
-            "Retraining",
-            html.table(
-                ["held-out text", "before", "EWC", "change", "plain fine-tuning", "change"],
-                rows,
-                "Bits per byte (lower is better): what was learned of the new, forgotten of the "
-                "old. A smaller sample of documents and of their bytes "
-                "(`retrain.ewc.material.heldout`), so the figures differ from those above.",
-            ),
-            *stage_plots("ewc", round_["folder"]),
-        )
-    )
-    return [*sections, *_prefixed("Second gate", gate_report.sections(round_["gate"]))]
-
-
-def _sources(answer: dict[str, Any]) -> Section:
-    rows = [[c.package, c.version, c.about, c.licence] for c in (*BASE, WINDOW)]
-    return Section(
-        "Text that packages ship",
-        html.table(["package", "version", "what it is", "licence"], rows,
-                    "Used where no --input is given; the last one is the drift round's window."),
-    )  # fmt: skip

@@ -162,7 +162,7 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any
     return {
         **verdict.to_json(),
         "report": str(report),
-        "sections": drift_report.dump_sections(verdict, str(folder / "sections.json"), _WATCHED),
+        "sections": drift_report.store(verdict, str(folder / "verdict.json")),
     }
 
 

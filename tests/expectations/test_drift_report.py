@@ -10,7 +10,6 @@ from headrace.expectations import drift_report
 from headrace.expectations.drift import Reference, judge
 from headrace.expectations.settings import DriftSettings
 from headrace.expectations.verdict import DriftVerdict
-from headrace.infra import html
 
 FEW = DriftSettings(permutations=399)
 WORDS = {
@@ -70,9 +69,19 @@ def test_page_is_escaped_whole_and_the_same_every_time(shifted: DriftVerdict) ->
     assert page == drift_report.render(shifted, "inbox <b>1</b>")
 
 
-def test_sections_survive_a_file(shifted: DriftVerdict, tmp_path: Path) -> None:
-    uri = drift_report.dump_sections(shifted, str(tmp_path / "sections.json"))
-    assert html.load_sections(Path(uri).read_bytes()) == drift_report.sections(shifted)
+def test_the_page_is_made_of_a_verdict_that_survives_a_file(
+    shifted: DriftVerdict, tmp_path: Path
+) -> None:
+    uri = drift_report.store(shifted, str(tmp_path / "verdict.json"))
+    again = drift_report.stored(uri)
+    assert again is not None and again == shifted
+    assert drift_report.render(again, "w") == drift_report.render(shifted, "w")
+
+
+def test_sections_of_an_earlier_version_are_no_verdict(tmp_path: Path) -> None:
+    old = tmp_path / "sections.json"
+    old.write_text('[["Verdict", "<p>Drift</p>"]]')
+    assert drift_report.stored(str(old)) is None
 
 
 def test_no_drift_says_so() -> None:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.infra import audit, audit_key
+from headrace.infra.audit import AuditCheck
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import digest
 
@@ -102,10 +104,10 @@ def test_a_last_line_without_its_end_blocks_nothing(
     cut = data.draw(st.integers(first + 1, len(whole) - 1))
     path.write_bytes(whole[:cut])
     audit_key.record_file(path).unlink()  # a kill came before it was noted
-    assert audit.verify(path)["torn"] and audit.verify(path)["lines"] == 1
+    assert audit.verify(path).torn and audit.verify(path).lines == 1
     assert len(audit.read(path)) == 1
     write(path, 1)
-    assert not audit.verify(path)["torn"] and path.read_bytes().startswith(whole[:first])
+    assert not audit.verify(path).torn and path.read_bytes().startswith(whole[:first])
 
 
 def test_a_torn_line_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,8 +131,8 @@ def test_a_line_that_was_noted_and_lost_its_end_counts_and_is_completed(
     whole = path.read_bytes()
     path.write_bytes(whole[:-bytes_lost])
     assert [e["to"] for e in audit.read(path)] == ["0", "1"]
-    said = audit.verify(path)
-    assert said["torn"] and said["lines"] == 2
+    check = audit.verify(path)
+    assert check.torn and check.lines == 2
     write(path, 1)
     assert path.read_bytes().startswith(whole) and len(audit.read(path)) == 3
 
@@ -198,19 +200,19 @@ def test_a_line_that_holds_something_else_is_named(tmp_path: Path, line: bytes) 
         audit.verify(path)
     path.write_bytes(line)
     audit_key.record_file(path).unlink()
-    assert audit.verify(path)["torn"]
+    assert audit.verify(path).torn
 
 
 def test_the_check_tells_of_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    nothing = {"file": str(path), "lines": 0, "last": None, "torn": False, "unsigned": 0}
+    nothing = AuditCheck(str(path), lines=0, last=None, torn=False, unsigned=0)
     assert audit.verify(path) == nothing
     write(path, 2)
     whole = audit.verify(path)
-    assert whole["lines"] == 2 and not whole["torn"]
-    assert whole["last"] == audit.read(path)[-1]["hash"]
+    assert whole.lines == 2 and not whole.torn
+    assert whole.last == audit.read(path)[-1]["hash"]
     path.write_bytes(path.read_bytes() + b'{"number": 3')
-    assert audit.verify(path) == {**whole, "torn": True}
+    assert audit.verify(path) == replace(whole, torn=True)
 
 
 def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
@@ -256,7 +258,7 @@ def test_a_chain_that_was_written_anew_shows(tmp_path: Path, how: str) -> None:
     path = tmp_path / "a.jsonl"
     write(path, 4)
     rewrite(path, lambda entries: entries)
-    assert audit.verify(path)["lines"] == 4, "written anew as it was it holds"
+    assert audit.verify(path).lines == 4, "written anew as it was it holds"
     rewrite(path, REWRITES[how])
     with pytest.raises(ValidationError) as error:
         audit.verify(path)
@@ -315,7 +317,7 @@ def test_a_folder_begun_anew_at_the_same_path_has_a_chain_of_its_own(tmp_path: P
     for number in range(1, 4):
         folder.mkdir()
         write(folder / "a.jsonl", number)
-        assert audit.verify(folder / "a.jsonl")["lines"] == number
+        assert audit.verify(folder / "a.jsonl").lines == number
         shutil.rmtree(folder)
     assert audit.read(folder / "a.jsonl") == []
 
@@ -329,7 +331,7 @@ def test_a_backup_put_in_the_folders_place_is_used_as_it_is(tmp_path: Path) -> N
     folder.rename(tmp_path / "old")
     backup.rename(folder)
     write(folder / "a.jsonl", 1)
-    assert audit.verify(folder / "a.jsonl")["lines"] == 3
+    assert audit.verify(folder / "a.jsonl").lines == 3
 
 
 def test_a_line_that_another_process_adds_meanwhile_is_no_missing_one(
@@ -373,10 +375,10 @@ def old_lines(path: Path, n: int) -> None:
 def test_lines_of_an_earlier_version_hold_and_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     old_lines(path, 2)
-    assert audit.verify(path)["unsigned"] == 2
+    assert audit.verify(path).unsigned == 2
     write(path, 2)
-    said = audit.verify(path)
-    assert (said["lines"], said["unsigned"]) == (4, 2)
+    check = audit.verify(path)
+    assert (check.lines, check.unsigned) == (4, 2)
 
 
 def test_what_is_signed_goes_on_signed(tmp_path: Path) -> None:
@@ -395,7 +397,7 @@ def test_a_copy_holds_and_one_without_the_key_can_be_read_but_not_vouched_for(
     write(path, 2)
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
-    assert audit.verify(copy)["lines"] == 2
+    assert audit.verify(copy).lines == 2
     monkeypatch.setenv(audit_key.VARIABLE, str(tmp_path / "elsewhere" / "audit.key"))
     assert len(audit.read(copy)) == 2
     with pytest.raises(ValidationError, match="line 1: signed by the key") as error:
@@ -409,7 +411,7 @@ def test_a_key_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write(path, 1)
     file.write_text("ab" * 32 + "\n" + file.read_text())
     write(path, 1)
-    assert audit.verify(path)["lines"] == 2
+    assert audit.verify(path).lines == 2
     first, second = audit.read(path)
     assert first["key"] != second["key"] == next(iter(audit_key.keys()))
 
@@ -422,4 +424,4 @@ def test_a_file_restored_as_it_was_says_what_to_remove(tmp_path: Path) -> None:
         audit.verify(path)
     assert str(audit_key.record_file(path)) in error.value.hint
     audit_key.record_file(path).unlink()
-    assert audit.verify(path)["lines"] == 0
+    assert audit.verify(path).lines == 0

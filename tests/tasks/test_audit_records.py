@@ -26,8 +26,8 @@ def lines(state: Path) -> list[dict[str, Any]]:
 def test_a_release_is_recorded_once(state: Path) -> None:
     folder = str(state / "releases" / "ab")
     for _ in range(2):
-        audit_records.released(folder, {"release_id": "ab", "parent": None})
-    audit_records.released("/elsewhere/ab", {"release_id": "ab", "parent": "cd"})
+        audit_records.released(folder, "ab", None)
+    audit_records.released("/elsewhere/ab", "ab", "cd")
     assert [(e["action"], e["release_id"], e["release"], e["parent"]) for e in lines(state)] == [
         ("release", "ab", "releases/ab", None), ("release", "ab", "/elsewhere/ab", "cd"),
     ]  # fmt: skip

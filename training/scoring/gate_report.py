@@ -7,13 +7,20 @@ a bar right of the line of its margin holds, one left of it does not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from headrace.infra import html
+from headrace.infra.html import Cell
+from headrace.infra.plots import as_files, color, plot
 
-_SAID = {
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SUMMARY = {
     "promote": "Promote: the challenger meets every rule of the policy.",
     "reject": "Reject: the challenger breaks a rule of the policy; the champion stays.",
     "inconclusive": "Inconclusive: the evidence does not suffice; the champion stays.",
@@ -24,7 +31,7 @@ _VERDICT = {
     "worse": "worse than allowed",
     "unknown": "can't be told",
 }
-_COLOUR = {"better": "green", "not worse": "blue", "worse": "red", "unknown": "amber"}
+_COLOR = {"better": "green", "not worse": "blue", "worse": "red", "unknown": "amber"}
 
 
 def _gain(entry: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -78,142 +85,143 @@ def _could_show(entry: Mapping[str, Any]) -> str:
     )
 
 
-def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float | None) -> Markup:
-    """A plot of improvements with their intervals, a row each, and the line of the margin."""
+@dataclass(frozen=True)
+class MetricView:
+    """What the page shows of one metric."""
 
-    def draw(axes: Any) -> None:
-        for at, (_, entry) in enumerate(rows):
-            gain, low, high = _gain(entry)
-            tone = html.colour(_COLOUR[entry["verdict"]])
-            axes.plot([low, high], [at, at], color=tone, linewidth=3, solid_capstyle="round")
-            axes.plot([gain], [at], "o", color=tone, markersize=7)
-        axes.axvline(0, color=html.colour("grey"), linewidth=1)
-        if margin is not None:
-            axes.axvline(margin, color=html.colour("red"), linewidth=1.2, linestyle="--")
-        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.grid(axis="x", color="#eef1f4")
-        axes.grid(axis="y", visible=False)
-        unit = rows[0][1].get("unit") or "the metric's unit"
-        axes.set_xlabel(f"improvement, {unit} (right is better)", fontsize=8.5)
-
-    line = "" if margin is None else f" Dashed: what the policy asks for ({margin:+.3g})."
-    return html.plot(
-        draw,
-        f"Dot: estimate; bar: its interval; grey line: no change.{line}",
-        height=0.9 + 0.33 * len(rows),
-    )
+    label: str
+    unit: str
+    gain: float | None
+    """Improvement; None without an interval."""
+    verdict: str
+    sentence: str
+    tone: str
+    """'good', 'bad' or neither."""
+    rival: str
+    """What the challenger was compared with: `champion`, or another model."""
+    things: str
+    """What was compared: documents or prompts."""
+    margin: float
+    """The improvement that the policy asks for; negative: a loss that it allows."""
+    rows: list[tuple[Cell, ...]]
+    """All and each slice: name, n, rival, challenger, improvement, from, to, p."""
+    plot: Markup | None
+    """None where nothing has an interval."""
 
 
-def _metric(name: str, decision: Mapping[str, Any]) -> html.Section:
+@dataclass(frozen=True)
+class GateView:
+    """What the template `gate.html.j2` lays out, alone or within a chain's report."""
+
+    promoted: bool
+    summary: str
+    reasons: list[str]
+    notes: list[str]
+    metrics: list[MetricView]
+    power: list[tuple[Cell, ...]]
+    """Per metric: label, kind of difference, smallest one that could have been shown, unit, n."""
+    guards: list[tuple[Cell, ...]]
+    """Per guard: label, value, bound, verdict."""
+    compared: list[tuple[Cell, ...]]
+    """What was compared: name and value."""
+
+    @classmethod
+    def of(cls, decision: Mapping[str, Any]) -> GateView:
+        """Return a decision (`gate.decide`) in words, rows and plots."""
+        return cls(
+            promoted=decision["decision"] == "promote",
+            summary=_SUMMARY[decision["decision"]],
+            reasons=decision["reasons"],
+            notes=decision["notes"],
+            metrics=[_metric(name, decision) for name in decision["metrics"]],
+            power=[
+                (
+                    entry["label"],
+                    "improvement" if entry["require"] == "better" else "loss",
+                    "too few documents" if entry["power"] is None else f"{entry['power']:.2g}",
+                    entry["unit"],
+                    entry["n"],
+                )
+                for entry in decision["metrics"].values()
+            ],
+            guards=[_guard(name, guard) for name, guard in decision["guards"].items()],
+            compared=[
+                ("champion", decision["champion"]),
+                ("challenger", decision["challenger"]),
+                ("policy", decision["policy"]),
+                ("confidence", decision["confidence"]),
+                ("random sign flips", decision["resamples"]),
+                ("seed", str(decision["seed"])),
+                *((f"data: {k}", v) for k, v in decision["data"].items()),
+            ],
+        )
+
+
+def render(decision: Mapping[str, Any]) -> str:
+    """Return the page of a decision (`gate.decide`) as self-contained HTML."""
+    title = f"Gate: {decision['decision']}"
+    subtitle = f"{decision['challenger']} against {decision['champion']}"
+    return html.page("gate.html.j2", title, subtitle, gate=GateView.of(decision))
+
+
+def drawings(decision: Mapping[str, Any]) -> dict[str, str]:
+    """Return {file name: SVG} of the plots of a decision."""
+    return as_files((m.label, m.plot) for m in GateView.of(decision).metrics if m.plot)
+
+
+def _metric(name: str, decision: Mapping[str, Any]) -> MetricView:
     entry = decision["metrics"][name]
     things = "prompts" if name == "reward" else "documents"
     against = entry["against"]
-    rival = "champion" if against == decision["champion"] else against
-    tone = {"better": "good", "worse": "bad"}.get(entry["verdict"], "")
-    parts = [html.paragraph(_sentence(entry, decision["confidence"], things), tone)]
-    if rival != "champion":
-        parts.append(html.paragraph(f"Compared with {rival}, not with the champion.", "muted"))
+    margin = entry["margin"] if entry["require"] == "better" else -entry["margin"]
     slices = decision["slices"].get(name, {})
     rows = [
         (label, {**entry, **part})
         for label, part in [("all", entry), *slices.items()]
         if part["interval"] is not None
     ]
-    if rows:
-        margin = entry["margin"] if entry["require"] == "better" else -entry["margin"]
-        parts.append(_intervals(rows, margin))
-        parts.append(
-            html.table(
-                (things, "n", rival, "challenger", "improvement", "from", "to", "p"),
-                [
-                    (label, e["n"], e["champion"], e["challenger"], *_gain(e), _p(e["p"]))
-                    for label, e in rows
-                ],
-                f"p: one-sided, of an improvement of no more than {margin:+.3g}, which is what the "
-                "policy asks for (paired sign flips, and a studentized mean that allows for "
-                "skewness; the larger of the two).",
-            )
-        )
-    return html.Section(entry["label"], *parts)
+    return MetricView(
+        label=entry["label"],
+        unit=entry["unit"],
+        gain=None if entry["interval"] is None else _gain(entry)[0],
+        verdict=_VERDICT[entry["verdict"]],
+        sentence=_sentence(entry, decision["confidence"], things),
+        tone={"better": "good", "worse": "bad"}.get(entry["verdict"], ""),
+        rival="champion" if against == decision["champion"] else against,
+        things=things,
+        margin=margin,
+        rows=[
+            (label, e["n"], e["champion"], e["challenger"], *_gain(e), _p(e["p"]))
+            for label, e in rows
+        ],
+        plot=plot(partial(_draw, rows, margin), height=0.9 + 0.33 * len(rows)) if rows else None,
+    )
+
+
+def _draw(rows: Sequence[tuple[str, Mapping[str, Any]]], margin: float, axes: Axes) -> None:
+    """Draw improvements with their intervals, one per row, and the line of the margin."""
+    for at, (_, entry) in enumerate(rows):
+        gain, low, high = _gain(entry)
+        tone = color(_COLOR[entry["verdict"]])
+        axes.plot([low, high], [at, at], color=tone, linewidth=3, solid_capstyle="round")
+        axes.plot([gain], [at], "o", color=tone, markersize=7)
+    axes.axvline(0, color=color("grey"), linewidth=1)
+    axes.axvline(margin, color=color("red"), linewidth=1.2, linestyle="--")
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="x", color="#eef1f4")
+    axes.grid(axis="y", visible=False)
+    unit = rows[0][1].get("unit") or "the metric's unit"
+    axes.set_xlabel(f"improvement, {unit} (right is better)", fontsize=8.5)
 
 
 def _p(value: float) -> str:
-    """A p-value; thousandths are as fine as the simulated samples can tell."""
+    """Return a p-value; thousandths are as fine as the simulated samples can tell."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _guards(decision: Mapping[str, Any]) -> list[html.Section]:
-    if not decision["guards"]:
-        return []
-    rows = []
-    for name, g in decision["guards"].items():
-        ends = [f"at least {g['low']:g}"] if g["low"] is not None else []
-        ends += [f"at most {g['high']:g}"] if g["high"] is not None else []
-        said = {True: "holds", False: "broken", None: g.get("note", "not measured")}[g["ok"]]
-        rows.append((g["label"] or name, g["value"], " and ".join(ends), said))
-    return [html.Section("Guards", html.table(("guard", "value", "bound", "verdict"), rows))]
-
-
-def render(decision: Mapping[str, Any]) -> str:
-    """The page of a decision (`gate.decide`), self-contained HTML."""
-    return html.page(
-        f"Gate: {decision['decision']}",
-        f"{decision['challenger']} against {decision['champion']}",
-        sections(decision),
-    )
-
-
-def _power(decision: Mapping[str, Any]) -> Markup:
-    """The table of what this evaluation could have shown."""
-    rows = [
-        (
-            entry["label"],
-            "improvement" if entry["require"] == "better" else "loss",
-            "too few documents" if entry["power"] is None else f"{entry['power']:.2g}",
-            entry["unit"],
-            entry["n"],
-        )
-        for entry in decision["metrics"].values()
-    ]
-    return html.table(
-        ("smallest difference that could have been shown", "as", "size", "unit", "n"),
-        rows,
-        "A true difference of this size would be distinguished from none by four in five "
-        "evaluations like this one; a smaller one may be there all the same.",
-    )
-
-
-def sections(decision: Mapping[str, Any]) -> list[html.Section]:
-    """The parts of that page, for one that holds more than this."""
-    kind = "good" if decision["decision"] == "promote" else "bad"
-    head = [
-        html.paragraph(_SAID[decision["decision"]], kind),
-        html.tiles(
-            (
-                entry["label"],
-                "-" if entry["interval"] is None else f"{_gain(entry)[0]:+.3f}",
-                f"{entry['unit']} better (+) or worse (-): {_VERDICT[entry['verdict']]}",
-            )
-            for entry in decision["metrics"].values()
-        ),
-        html.paragraph("Why: " + "; ".join(decision["reasons"]) + "."),
-    ]
-    if decision["notes"]:
-        head.append(html.paragraph("Notes: " + "; ".join(decision["notes"]) + ".", "muted"))
-    head.append(_power(decision))
-    facts = [
-        ("champion", decision["champion"]),
-        ("challenger", decision["challenger"]),
-        ("policy", decision["policy"]),
-        ("confidence", decision["confidence"]),
-        ("random sign flips", decision["resamples"]),
-        ("seed", str(decision["seed"])),
-        *((f"data: {k}", v) for k, v in decision["data"].items()),
-    ]
-    return [
-        html.Section("Decision", *head),
-        *(_metric(name, decision) for name in decision["metrics"]),
-        *_guards(decision),
-        html.Section("What was compared", html.table(("", ""), facts)),
-    ]
+def _guard(name: str, guard: Mapping[str, Any]) -> tuple[Cell, ...]:
+    ends = [f"at least {guard['low']:g}"] if guard["low"] is not None else []
+    ends += [f"at most {guard['high']:g}"] if guard["high"] is not None else []
+    verdict = {True: "holds", False: "broken", None: guard.get("note", "not measured")}
+    return guard["label"] or name, guard["value"], " and ".join(ends), verdict[guard["ok"]]

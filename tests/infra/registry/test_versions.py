@@ -7,7 +7,8 @@ import pytest
 
 from headrace.infra import audit, audit_key
 from headrace.infra.errors import NotPromotedError, UsageError, ValidationError
-from headrace.infra.registry.versions import DECISIONS, Registry
+from headrace.infra.registry.rules import DECISIONS
+from headrace.infra.registry.versions import Registry
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Tracking
 
@@ -91,7 +92,7 @@ def test_a_version_that_headrace_did_not_register_stops_nothing_but_its_use(
     models, v1, v2, run2 = two_versions(store, "foreign")
     v3 = str(store.client.create_model_version("foreign", "s", run2).version)
     store.client.set_model_version_tag("foreign", v3, "waiting", "true")
-    assert models.decide(v3, True, "A", "b")["to"] == v3
+    assert models.decide(v3, True, "A", "b").to == v3
     found = models.champion()
     assert found.number == v3 and models.waiting() == []
     for tag in ("export", "release"):
@@ -99,8 +100,8 @@ def test_a_version_that_headrace_did_not_register_stops_nothing_but_its_use(
             getattr(found, tag)
         assert "set the tag in MLflow" in e.value.hint
     assert models.of_export(store.home.root / "nowhere") is None
-    assert models.rollback("A", "b")["to"] == v1
-    assert models.decide(v3, False, "A", "b")["action"] == "refuse" and v2 != v3
+    assert models.rollback("A", "b").to == v1
+    assert models.decide(v3, False, "A", "b").action == "refuse" and v2 != v3
 
 
 def two_versions(store: Tracking, name: str) -> tuple[Registry, str, str, str]:
@@ -130,14 +131,14 @@ def test_a_person_overrides_the_gate_and_goes_back(store: Tracking) -> None:
     models, v1, v2, run2 = two_versions(store, "person")
     assert models.since(v2) is None
     made = models.decide(v2, True, " A. Lead ", "reads better 测试")
-    assert made == models.last_decision() and made["why"] == "reads better 测试"
-    assert models.champion().number == v2 and models.since(v2) == made["time"]
+    assert made == models.last_decision() and made.why == "reads better 测试"
+    assert models.champion().number == v2 and models.since(v2) == made.time
     tags = models.version(v2).tags
     assert tags["decision"] == "promote" and tags["decided_by"] == "A. Lead"
     assert tags["gate_decision"] == "reject", "what the gate said stays"
     # Another promotion of an earlier one, so that going back passes the same version twice.
     models.decide(v1, True, "B", "x")
-    assert [models.rollback("B", "y")["to"] for _ in range(2)] == [v2, v1]
+    assert [models.rollback("B", "y").to for _ in range(2)] == [v2, v1]
     assert models.champion().number == v1
     with pytest.raises(UsageError, match="no champion to go back to"):
         models.rollback("B", "y")
@@ -193,8 +194,8 @@ def test_a_rollback_passes_by_what_was_refused_or_is_gone(store: Tracking) -> No
     models.decide(v2, False, "A", "it was wrong all along")
     store.client.delete_model_version("passed", numbers[2])
     made = models.rollback("A", "slower")
-    assert made["to"] == v1 and models.champion().number == v1
-    assert made["skipped"] == [
+    assert made.to == v1 and models.champion().number == v1
+    assert made.entry["skipped"] == [
         {"version": numbers[2], "because": "was deleted in MLflow"},
         {"version": v2, "because": "was refused"},
     ]
@@ -202,7 +203,7 @@ def test_a_rollback_passes_by_what_was_refused_or_is_gone(store: Tracking) -> No
     assert (left["decision"], left["decided_by"], left["why"]) == ("rolled back", "A", "slower")
     assert (again["decision"], again["decided_by"]) == ("rollback", "A")
     models.decide(numbers[3], True, "A", "b")
-    assert models.rollback("A", "c")["to"] == v1, "those passed by are off the stack"
+    assert models.rollback("A", "c").to == v1, "those passed by are off the stack"
     models.decide(numbers[3], True, "A", "b")
     models.decide(v1, False, "A", "b")
     with pytest.raises(UsageError, match="version 1 was refused"):
@@ -212,7 +213,7 @@ def test_a_rollback_passes_by_what_was_refused_or_is_gone(store: Tracking) -> No
 def test_a_refusal_moves_nothing(store: Tracking) -> None:
     models, v1, v2, _ = two_versions(store, "refused")
     made = models.decide(v2, False, "A", "worse")
-    assert (made["from"], made["to"]) == (v1, v1) and models.champion().number == v1
+    assert (made.before, made.to) == (v1, v1) and models.champion().number == v1
     assert models.version(v2).tags["decision"] == "refuse" and models.since(v2) is None
     assert "decision" in models.version(v1).tags
     with pytest.raises(UsageError, match="no champion to go back to"):
@@ -297,7 +298,7 @@ def test_what_waits_is_not_promoted_over_a_champion_that_it_never_met(store: Tra
     with pytest.raises(NotPromotedError, match="champion is version 2 by now, compared was ver"):
         models.mark_waiting(v3, v1, run3)
     made = models.decide(v3, True, "A", "b", stale=True)
-    assert (made["stale"], made["compared_with"]) == (True, v1)
+    assert (made.entry["stale"], made.entry["compared_with"]) == (True, v1)
     assert models.champion().number == v3 and "stale" not in audit.read(store.home.audit)[-2]
 
 
@@ -316,9 +317,10 @@ def test_the_cards_stand_in_the_registry(store: Tracking) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from headrace.infra.registry import audit, audit_key
+from headrace.infra import audit, audit_key
 from headrace.infra.state.state_dir import Home
-from headrace.infra.registry.versions import DECISIONS, Registry
+from headrace.infra.registry.rules import DECISIONS
+from headrace.infra.registry.versions import Registry
 from headrace.infra.tracking.runs import Tracking
 models = Registry(Tracking(Home(Path(sys.argv[1]))), "killed")
 place, action, version = sys.argv[2:]
@@ -367,7 +369,7 @@ def test_a_version_deleted_in_mlflow_stops_nobody(store: Tracking) -> None:
     models.decide(v2, True, "A", "b")
     store.client.delete_model_version("deleted", v2)
     assert models.current() is None
-    assert models.rollback("A", "it is gone")["to"] == v1
+    assert models.rollback("A", "it is gone").to == v1
     assert models.champion().number == v1
 
 
@@ -462,7 +464,7 @@ def test_an_alias_edit_in_mlflow_is_reported_where_it_is_undone(
     assert [(e["from"], e["to"]) for e in edits] == [(None if moved == "deleted" else v2, v1)]
     assert decisions(models) == decisions_before, "it decides nothing"
     models.decide(v2, True, "A", "better")
-    assert models.rollback("A", "b")["to"] == v1
+    assert models.rollback("A", "b").to == v1
 
 
 def test_two_folders_on_one_server_do_not_undo_each_others_decisions(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace.spark_jobs.curate.release_report import render, sections
+from headrace.spark_jobs.curate.release_report import ReleaseFigures, figures, render
 from headrace.spark_jobs.settings import CurateSettings
 
 MANIFEST: dict[str, Any] = {
@@ -31,7 +31,7 @@ HISTOGRAMS = {("bias_score", "zh"): [3, *[0] * 48, 1], ("semantic_score", "en"):
 
 def page(**changes: Any) -> str:
     manifest = {**MANIFEST, **changes}
-    return render(manifest, sections(manifest, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}))
+    return render(figures(manifest, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}))
 
 
 def test_everything_from_the_input_is_escaped() -> None:
@@ -53,7 +53,7 @@ def test_it_says_where_records_were_repaired() -> None:
     totals = {**MANIFEST["totals"], "repaired": 2}
     manifest = {**MANIFEST, "totals": totals}
     lines = [("odd <x>.jsonl", "kept", "", "", "en", 4, 100, 2), *LINES]
-    html = render(manifest, sections(manifest, lines, HISTOGRAMS, {}))
+    html = render(figures(manifest, lines, HISTOGRAMS, {}))
     assert "Repaired" in html and "odd &lt;x&gt;.jsonl" in html and "repaired" in html
 
 
@@ -74,7 +74,7 @@ def test_it_is_the_same_each_time_and_loads_nothing() -> None:
 
 def test_nothing_rejected_and_repeated_ids() -> None:
     manifest = {**MANIFEST, "warnings": {"repeated_ids": 1234}}
-    html = render(manifest, sections(manifest, LINES[:1], {}, {}))
+    html = render(figures(manifest, LINES[:1], {}, {}))
     assert "Nothing was rejected." in html and "1,234 records repeat" in html
 
 
@@ -96,3 +96,13 @@ def test_files_that_are_not_what_they_seem_are_listed_with_the_reason() -> None:
     for text in ("a bzip2-compressed file", "&lt;i&gt;a JSON array", "and 10 more; manifest.json"):
         assert text in html
     assert "Files of note" in html and "Files of note" not in page()
+
+
+def test_the_page_is_made_of_figures_that_survive_a_file() -> None:
+    lost = [{"source": "a.jsonl", "position": 3, "error": "no <JSON>"}]
+    made = figures(MANIFEST, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}, lost)
+    stored = made.model_dump_json()
+    assert "<div" not in stored and "<svg" not in stored
+    again = ReleaseFigures.model_validate_json(stored)
+    assert again == made and render(again) == render(made)
+    assert "no &lt;JSON&gt;" in render(again) and "1 of 1; all of them" in render(again)

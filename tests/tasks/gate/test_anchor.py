@@ -197,6 +197,6 @@ def test_gc_keeps_the_anchor_and_its_scores(versions: Versions) -> None:
     v = versions
     best, champion = v.add(2.0), v.add(2.1)
     anchor(v, champion)
-    kept = garbage.collect(0)["kept"]
+    kept = garbage.collect(0).kept
     assert f"runs/{v.run(best)}" in kept and any(name.startswith("runs/scores-") for name in kept)
     assert v.folder(best).exists() and anchor(v, champion).name == f"version {best}"

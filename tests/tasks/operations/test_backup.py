@@ -159,7 +159,7 @@ def test_nothing_in_a_restored_registry_points_to_something_missing(
         last = audit.read(place / "audit.jsonl")[-1]
         assert (last["action"], last["to"]) == ("promote", models.champion().number)
         champions.append(int(models.champion().number))
-        assert audit.verify(place / "audit.jsonl")["lines"] >= champions[-1]
+        assert audit.verify(place / "audit.jsonl").lines >= champions[-1]
     assert champions == sorted(champions) and champions[-1] > champions[0]
 
 
@@ -216,7 +216,7 @@ def test_an_older_backup_in_the_folders_place_is_taken_as_it_is(
     assert answer["missing_keys"] == [] and answer["audit_lines"] == 1
     last = audit.read(state / "audit.jsonl")[-1]
     assert last["to"] == "1"
-    assert audit.verify(state / "audit.jsonl")["lines"] == 1
+    assert audit.verify(state / "audit.jsonl").lines == 1
 
 
 def test_what_lies_outside_the_state_folder_is_named(

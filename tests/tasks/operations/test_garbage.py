@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from headrace.infra.stack.events import Payload, drift_event, to_outbox
 from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.state.state_dir import Home
 from headrace.tasks.corpus.curation import validate_finished
-from headrace.tasks.mlflow_log import open_chain, record_stage, registry
+from headrace.tasks.mlflow_log import open_chain, record_stage, registry, tracking
 from headrace.tasks.models.training import generate_text
 from headrace.tasks.operations import garbage
+from headrace.tasks.operations.garbage import Collected
 
 HEX = "0123456789ab"
 PARENT, CHILD, OLD, NEW = (c * 32 for c in "abcd")
@@ -103,14 +105,14 @@ def there(home: Path) -> set[str]:
 def test_what_no_version_refers_to_goes(home: Path) -> None:
     before = there(home)
     listed = garbage.collect(0, dry_run=True)
-    assert there(home) == before and listed["dry_run"], "listing removes nothing"
+    assert there(home) == before and listed.dry_run, "listing removes nothing"
     made = garbage.collect(0)
-    assert there(home) == REFERRED == set(made["kept"])
-    assert set(made["removed"]) == before - REFERRED == set(listed["removed"])
-    assert made["bytes"] == listed["bytes"] > 8000
+    assert there(home) == REFERRED == set(made.kept)
+    assert set(made.removed) == before - REFERRED == set(listed.removed)
+    assert made.bytes == listed.bytes > 8000
     assert not (home / "latest.json").exists(), "it pointed at a release that went"
     assert not (home / ".trash").exists()
-    assert garbage.collect(0)["removed"] == []
+    assert garbage.collect(0).removed == []
 
 
 def test_the_newest_stay_with_what_they_were_made_of(home: Path) -> None:
@@ -125,6 +127,44 @@ def test_the_newest_stay_with_what_they_were_made_of(home: Path) -> None:
     assert (home / "latest.json").exists()
 
 
+def test_a_word_that_happens_to_match_keeps_nothing(home: Path) -> None:
+    """A run that names its parents refers to those, whatever else its files hold."""
+    chain = home / "runs" / f"ppo-{HEX}"
+    parents = [{"kind": "run", "id": f"pretrain-{HEX}"}, {"kind": "run", "id": f"derive-{HEX}"}]
+    put(chain / "inputs.json", {"parents": parents})
+    put(chain / "notes.json", {"about": f"better than pretrain-old and {OLD}"})
+    removed = garbage.collect(0).removed
+    assert {f"releases/{OLD}", "runs/pretrain-old"} <= set(removed)
+    assert there(home) == REFERRED
+
+
+def test_parents_and_what_is_measured_stay(home: Path) -> None:
+    run(home, "pretrain-of", "model.json", {"parents": [{"kind": "release", "id": OLD}]})
+    run(home, "pretrain-of", "inputs.json", {"parents": []})
+    run(home, "evaluate-of", "inputs.json", {"of": "pretrain-of"})
+    run(home, f"sft-{HEX}", "inputs.json", {"parents": [{"kind": "run", "id": "pretrain-of"}]})
+    put(home / "runs" / f"sft-{HEX}" / "export" / "lineage.json",
+        {"release_id": NEW, "reward": "runs/reward-of/export", "prompts": None})  # fmt: skip
+    run(home, "reward-of", "inputs.json", {"parents": []})
+    tags = {"headrace.process": "another-machine 1 1", "folder": f"runs/sft-{HEX}"}
+    store = tracking()
+    assert store.client.create_run(store.experiment(), tags=tags).info.status == "RUNNING"
+    kept = set(garbage.collect(0).kept)
+    assert kept - REFERRED == {
+        f"runs/sft-{HEX}", "runs/pretrain-of", "runs/evaluate-of", "runs/reward-of",
+        f"releases/{OLD}", f"releases/{NEW}", f"tokens/1{HEX[1:]}", f"tokens/2{HEX[1:]}",
+    }  # fmt: skip
+
+
+def test_the_window_of_a_round_under_way_stays(home: Path) -> None:
+    window = str(home / "releases" / OLD)
+    put(home / "windows" / "rounds" / "a.json", {"model": "m", "windows": [window], "version": "1"})
+    ended = {"model": "m", "windows": [f"releases/{NEW}"], "state": "Promoted"}
+    put(home / "windows" / "rounds" / "b.json", ended)
+    kept = garbage.collect(0).kept
+    assert f"releases/{OLD}" in kept and f"releases/{NEW}" not in kept
+
+
 def test_links_are_neither_followed_nor_removed(home: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     (outside / "deep").mkdir(parents=True)
@@ -132,7 +172,7 @@ def test_links_are_neither_followed_nor_removed(home: Path, tmp_path: Path) -> N
     (home / "runs" / "link").symlink_to(outside)
     (home / "releases" / OLD / "link").symlink_to(outside)
     made = garbage.collect(0)
-    assert f"releases/{OLD}" in made["removed"] and "runs/link" not in made["removed"]
+    assert f"releases/{OLD}" in made.removed and "runs/link" not in made.removed
     assert (outside / "deep" / "precious").read_text() == "x"
     assert (home / "runs" / "link").is_symlink()
 
@@ -154,7 +194,7 @@ def test_killed_in_the_middle_the_next_one_ends_it(home: Path) -> None:
     assert subprocess.run([sys.executable, "-c", KILLED]).returncode == 9
     assert there(home) == REFERRED and (home / ".trash").is_dir()
     made = garbage.collect(0)
-    assert made["removed"] == [] and made["bytes"] > 8000
+    assert made.removed == [] and made.bytes > 8000
     assert not (home / ".trash").exists() and there(home) == REFERRED
 
 
@@ -171,15 +211,12 @@ def test_nothing_goes_while_a_step_is_at_work(home: Path) -> None:
         garbage.collect(0)
     process.communicate("\n")
     assert there(home) == before
-    assert garbage.collect(0)["removed"]
+    assert garbage.collect(0).removed
 
 
 def test_an_empty_state_folder_has_nothing_to_remove(state: Path) -> None:
-    assert garbage.survey(Home(state)) == []
-    assert garbage.collect(3) == {
-        "removed": [], "kept": [], "expired": [], "prefect": {"runs": 0, "events": 0}, "bytes": 0,
-        "dry_run": False,
-    }  # fmt: skip
+    nothing = {"runs": 0, "events": 0}
+    assert garbage.collect(3) == Collected([], [], [], prefect=nothing, bytes=0, dry_run=False)
 
 
 def test_gc_shows_and_frees_what_has_expired_too(home: Path) -> None:
@@ -191,28 +228,26 @@ def test_gc_shows_and_frees_what_has_expired_too(home: Path) -> None:
     put(gone / "checkpoints" / "step-00000001" / "state.json", {})
     put(gone / "result.json", {})
     shown = garbage.collect(0, dry_run=True)
-    assert (kept / "checkpoints").exists() and "runs/pretrain-old" in shown["removed"]
+    assert (kept / "checkpoints").exists() and "runs/pretrain-old" in shown.removed
     done = garbage.collect(0)
-    assert {k: v for k, v in done.items() if k != "dry_run"} == {
-        k: v for k, v in shown.items() if k != "dry_run"
-    }
-    assert [(e["kind"], e["path"]) for e in done["expired"]] == [
+    assert done == replace(shown, dry_run=False)
+    assert [(e.kind, e.path) for e in done.expired] == [
         ("unfinished curations", ".work/abc"),
         ("checkpoints of finished stages", f"runs/ppo-{HEX}/checkpoints"),
     ]
     assert not (kept / "checkpoints").exists() and (kept / "export").exists()
-    assert not (home / ".work" / "abc").exists() and garbage.collect(0)["bytes"] == 0
+    assert not (home / ".work" / "abc").exists() and garbage.collect(0).bytes == 0
     later = RetentionSettings(checkpoint_days=10_000, unfinished_days=10_000)
     put(home / ".work" / "abc" / "inventory.json", {})
-    assert garbage.collect(0, settings=later)["expired"] == []
+    assert garbage.collect(0, settings=later).expired == []
 
 
 def test_the_window_of_an_alert_that_waits_stays(home: Path) -> None:
-    assert f"releases/{OLD}" in garbage.collect(0, dry_run=True)["removed"]
+    assert f"releases/{OLD}" in garbage.collect(0, dry_run=True).removed
     window = str(home / "releases" / OLD)
     to_outbox(Home(home), drift_event("headrace", Payload(window=window, reference=PARENT)))
     said = garbage.collect(0)
-    assert f"releases/{OLD}" in said["kept"] and f"releases/{NEW}" in said["removed"]
+    assert f"releases/{OLD}" in said.kept and f"releases/{NEW}" in said.removed
 
 
 def test_a_shell_that_does_not_name_the_registry_removes_nothing(
@@ -236,7 +271,7 @@ def test_what_a_decision_names_stays_whatever_mlflow_says(home: Path) -> None:
     said = garbage.collect(0)
     chain = {f"releases/{CHILD}", f"releases/{PARENT}", f"tokens/0{HEX[1:]}",
              *(f"runs/{x}-{HEX}" for x in ("pretrain", "derive", "ppo", "evaluate"))}  # fmt: skip
-    assert chain <= set(said["kept"]) and f"releases/{OLD}" in said["removed"]
+    assert chain <= set(said.kept) and f"releases/{OLD}" in said.removed
 
 
 @pytest.mark.parametrize("verb", ["generate", "validate"])

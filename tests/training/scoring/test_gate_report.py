@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from headrace.training.scoring.gate import Evidence, Sample, decide
-from headrace.training.scoring.gate_report import render
+from headrace.training.scoring.gate_report import drawings, render
 from headrace.training.scoring.policy import read_policy
 
 
@@ -63,6 +63,12 @@ def test_plots_are_well_formed() -> None:
     page = render(decision(-0.25))
     svg = page[page.index("<svg") : page.index("</svg>") + 6]
     assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_drawings_are_the_plots_by_metric() -> None:
+    found = drawings(decision(-0.25))
+    assert len(found) == 3 and "new-text.svg" in found
+    assert all(svg in render(decision(-0.25)) + "\n" for svg in map(str.strip, found.values()))
 
 
 def test_page_of_too_few_documents() -> None:
