@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Which build of torch: `cpu` (where pip finds one, else PyPI's), or `pypi` (on Linux with CUDA).
 TORCH ?= cpu
+# More options of pytest: make test PYTEST="--durations=30".
+PYTEST ?=
 BIN := .venv/bin
 AUDIT := .venv-audit/bin
 PIP := -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation
@@ -20,10 +22,10 @@ down: install
 	@$(BIN)/headrace down
 
 test: install-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PYTEST)
 
 test-all: install-dev
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -m "not bench"
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -m "not bench" $(PYTEST)
 
 lint: install-dev
 	$(BIN)/ruff format --check .

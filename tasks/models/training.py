@@ -182,11 +182,19 @@ def validate_examples(stage: str, job: AlignJob) -> None:
         refuse_failed(validate(rows, COLUMNS[stage]), f"{job.data}, {part} rows")
 
 
+STAGE_MODULES = {
+    "sft": "headrace.training.rlhf.sft",
+    "reward": "headrace.training.rlhf.reward_trainer",
+    "ppo": "headrace.training.rlhf.ppo",
+}
+"""The module that each stage of alignment runs in a process."""
+
+
 @step("align")
 def run_alignment(stage: str, job: AlignJob, parent: str | None = None) -> dict[str, Any]:
     """One stage of alignment; the answer of `headrace align`."""
     with _recorded(stage, job, parent) as record:
-        answer = run_job(f"headrace.training.rlhf.{stage}", job, Path(job.output))
+        answer = run_job(STAGE_MODULES[stage], job, Path(job.output))
         return {**answer, "run_id": record(answer)}
 
 

@@ -64,6 +64,7 @@ def test_level_4_on_clean_text() -> None:
             f"| {path.stem} | {lang} | {len(texts)} | {bad:.2f} | "
             f"{np.quantile(value, 0.99):.3f} | {rate:.0f} |"
         )
+        assert bad <= 0.5, f"{path.stem}: too much clean text is rejected"
 
 
 def test_level_4_on_hostile_text() -> None:
@@ -87,6 +88,7 @@ def test_level_4_on_hostile_text() -> None:
         twelve = ["\n".join(rng.sample(hostile, 12)) for _ in range(200)]
         caught = 100 * (scores(twelve, lang) > SETTINGS.threshold).mean()
         print(f"| {path.stem} | {len(rows)} | {auc:.3f} | {caught:.1f} |")
+        assert auc >= 0.8 and caught >= 60, path.stem
 
 
 def test_level_4_swaps_pairs() -> None:
@@ -100,3 +102,4 @@ def test_level_4_swaps_pairs() -> None:
     )
     still = 100 * (moved <= 0.02).mean()
     print(f"\n{len(rows)} pairs: {still:.1f} % within 0.02, mean {moved.mean():.3f}")
+    assert still >= 85

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from skips import pytest_runtest_makereport as pytest_runtest_makereport
 
 from headrace.infra.corpora import bbc_news, china_laws, hpo, peoples_daily, wiki_leads
 from headrace.infra.corpora.base import as_jsonl

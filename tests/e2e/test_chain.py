@@ -4,10 +4,8 @@ import hashlib
 import json
 import math
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kill import kill, moments
 
 from headrace.infra.registry.versions import Registry
 from headrace.infra.state.state_dir import Home
@@ -165,8 +164,7 @@ def test_killed_between_promotion_and_record_a_retraining_says_the_same(
     while (home / "audit.jsonl").read_text().count("\n") == moves:
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill(process)
     code, got, err = headrace(home, *args)
     assert code == 0, err[-2000:]
     for key in ("release_id", "decision", "metrics", "version", "champion", "moved"):
@@ -214,7 +212,7 @@ def _bytes(answer: dict[str, Any]) -> dict[str, str]:
 def test_killed_at_any_moment_it_ends_the_same(
     chain: Any, tmp_path: Path, headrace: Command
 ) -> None:
-    dice = random.Random()
+    dice = moments("test_killed_at_any_moment_it_ends_the_same")
     home, killed = tmp_path / "home", 0
     line = [sys.executable, "-m", "headrace.flows.cli", *chain["args"], "--json"]
     for _ in range(8):
@@ -226,8 +224,7 @@ def test_killed_at_any_moment_it_ends_the_same(
             process.wait(dice.uniform(8, 60))
             break
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill(process)
             killed += 1
     code, answer, err = headrace(home, *chain["args"])
     assert killed and code == 0, err[-2000:]

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kill import kill, moments
 
 from headrace.infra import releases
 from headrace.infra.configuration.settings import SparkSettings
@@ -421,14 +421,14 @@ def test_an_output_inside_the_input_is_no_input(spark: Any, tmp_path: Path) -> N
 
 DRIVER = """
 import sys
-from headrace.infra.spark import session as spark
+from headrace.infra.spark import session as sessions
 from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, scan_job
 from headrace.spark_jobs.settings import CurateJob
 inventory_job.SMALLEST_UNIT = 6000
 job = CurateJob.model_validate_json(sys.argv[1])
 inventory = inventory_job.take(job)
 if not release_job.finished(job, inventory):
-    session = spark.session(job.spark)
+    session = sessions.session(job.spark)
     scan_job.scan(session, job, inventory)
     dedup_job.deduplicate(session, job, inventory)
     release_job.publish(job, release_job.write(session, job, inventory))
@@ -442,11 +442,6 @@ def drive(job: CurateJob) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_killed_in_the_scan_and_in_the_writing(
@@ -477,10 +472,10 @@ def test_killed_at_random_moments(
     begun = time.monotonic()
     assert drive(job(inputs, tmp_path / "timed")).wait() == 0
     whole = time.monotonic() - begun
-    killed = 0
+    killed, dice = 0, moments("test_killed_at_random_moments")
     for _ in range(6):
         process = drive(again)
-        time.sleep(random.uniform(0.2, 0.95) * whole)
+        time.sleep(dice.uniform(0.2, 0.95) * whole)
         killed += process.poll() is None
         kill(process)
     assert killed and drive(again).wait() == 0

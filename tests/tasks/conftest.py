@@ -52,31 +52,14 @@ def write_release(
 
 def write_model(folder: Path) -> None:
     """An untrained model of some thousand parameters with a byte-level tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    import tiny
 
     from headrace.training.moe import export
-    from headrace.training.moe.config import MoEConfig
-    from headrace.training.moe.model import MoEForCausalLM
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<|pad|>",
-    ).save_pretrained(folder.parent / "tokenizer")
-    torch.manual_seed(3)
-    model = MoEForCausalLM(
-        MoEConfig(
-            vocab_size=261, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-            num_key_value_heads=1, head_dim=8, intermediate_size=16, n_routed_experts=2,
-            num_experts_per_tok=1, moe_intermediate_size=8, max_position_embeddings=64,
-        )
+    tiny.fast(tiny.byte_core()).save_pretrained(folder.parent / "tokenizer")
+    model = tiny.model(
+        261, seed=3, hidden_size=16, num_hidden_layers=1, head_dim=8, intermediate_size=16,
+        n_routed_experts=2, num_experts_per_tok=1, moe_intermediate_size=8,
     )  # fmt: skip
     export.save(model, folder, folder.parent / "tokenizer", export.Card(stage="test"))
 

@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+import tiny
+from tiny import SPECIAL
+from tokenizers import processors
 
 from headrace.training.moe.model import MoEForCausalLM
-
-SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
 
 
 def documents(count: int) -> list[str]:
@@ -35,25 +34,11 @@ def documents(count: int) -> list[str]:
 def write_shards(folder: Path, count: int, length: int = 64, per_file: int = 40) -> Path:
     """A tokenize run's output folder with `count` documents, several files a split."""
     texts = documents(count)
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-        ),
-    )
+    core = tiny.bpe_core(texts, 320)
     core.post_processor = processors.TemplateProcessing(
         single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
     )
-    PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<|pad|>",
-    ).save_pretrained(folder / "tokenizer")
+    tiny.fast(core).save_pretrained(folder / "tokenizer")
     files = []
     for split, some in (("train", texts[: -count // 5]), ("heldout", texts[-count // 5 :])):
         each = [core.encode(t).ids for t in some]

@@ -26,23 +26,12 @@ TEXT = "The court decided that the river belongs to the town and the town to the
 
 def export(folder: Path, template: str | None = None) -> Path:
     """An untrained model with its tokenizer, as the stages of training leave one."""
+    import tiny
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import Glm4MoeConfig, Glm4MoeForCausalLM, PreTrainedTokenizerFast
+    from transformers import Glm4MoeConfig, Glm4MoeForCausalLM
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    bpe.train_from_iterator([TEXT], trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token=special[0], eos_token=special[0], pad_token=special[1],
-        additional_special_tokens=special[2:],
-    )  # fmt: skip
+    core = tiny.bpe_core([TEXT], 300, [tiny.END, tiny.PAD, *tiny.CHAT])
+    tokenizer = tiny.fast(core, tiny.CHAT)
     torch.manual_seed(0)
     config = Glm4MoeConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from headrace.infra.configuration.settings import Shared
 from headrace.tasks.configuration.settings import RetrainVerb, RunVerb
-from headrace.tasks.models.training import align_of, pretrain_of
+from headrace.tasks.models.training import STAGE_MODULES, align_of, pretrain_of
 from headrace.tasks.retraining.round import deciding
 from headrace.training.rlhf.settings import AlignSettings
 from headrace.training.settings import PretrainSettings
@@ -102,3 +103,8 @@ def test_a_chain_goes_on_under_other_operational_settings(changed: dict[str, Any
 @pytest.mark.parametrize("changed", RESULT)
 def test_a_chain_of_another_result_is_another_chain(changed: dict[str, Any]) -> None:
     assert deciding(RunVerb.model_validate(changed)) != deciding(RunVerb())
+
+
+def test_each_stage_of_alignment_has_its_module() -> None:
+    assert set(STAGE_MODULES) == {"sft", "reward", "ppo"}
+    assert all(find_spec(module) for module in STAGE_MODULES.values())

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny
 import torch
 
 from headrace.infra.releases import read_documents
 from headrace.training.incremental import old_text
 from headrace.training.moe import export
-from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import next_token_loss
 from headrace.training.optimizer import build_optimizer, set_rate
 from headrace.training.scoring import nll
 from headrace.training.settings import OptimizerSettings
@@ -53,37 +53,9 @@ NEW = "quick xylophone jazz vexed zebra fjord kayak wizard onyx quartz gizmo pix
 @pytest.fixture(scope="session")
 def champion(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Export folder of an untrained model with a byte-level tokenizer."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
     folder = tmp_path_factory.mktemp("champion")
-    PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<|pad|>",
-        additional_special_tokens=["<|user|>", "<|assistant|>", "<|end|>"],
-    ).save_pretrained(folder / "tokenizer")
-    torch.manual_seed(3)
-    model = MoEForCausalLM(
-        MoEConfig(
-            vocab_size=261,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            intermediate_size=32,
-            n_routed_experts=4,
-            num_experts_per_tok=2,
-            moe_intermediate_size=16,
-            max_position_embeddings=32,
-        )
-    )
+    tiny.fast(tiny.byte_core(), tiny.CHAT).save_pretrained(folder / "tokenizer")
+    model = tiny.model(261, seed=3, intermediate_size=32, max_position_embeddings=32)
     export.save(model, folder / "export", folder / "tokenizer", export.Card(stage="test"))
     return str(folder / "export")
 

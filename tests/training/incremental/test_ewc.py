@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from kill import Killed
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
@@ -174,10 +175,6 @@ def test_what_decides_no_weight_changes_no_byte_and_trains_nothing_again(
     plain = ewc(asked.model_copy(update={"output": str(tmp_path / "o"), "compare_plain": True}))
     assert plain.metrics.new.plain is not None
     assert plain.metrics.new.after == made.metrics.new.after
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing may catch it."""
 
 
 @pytest.mark.parametrize("fatal", [7, 27])

@@ -12,16 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+import tiny
 from transformers import PreTrainedTokenizerFast
 
 from headrace.training.moe import export
-from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf.chat_template import Chat
 
-SPECIAL = ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"]
 SUBJECTS = ["The river", "A farmer", "Our city", "The old law", "One doctor", "The market"]
 VERBS = ["follows", "keeps", "crosses", "measures", "protects", "serves"]
 OBJECTS = ["the valley", "a small bridge", "every village", "the harvest", "its people"]
@@ -52,47 +49,13 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator([sentence(n) for n in range(180)], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        pad_token="<|pad|>",
-        additional_special_tokens=SPECIAL[1:4],
-    )
-
-
-def tiny(vocabulary: int) -> MoEForCausalLM:
-    torch.manual_seed(0)
-    config = MoEConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        intermediate_size=64,
-        n_routed_experts=4,
-        num_experts_per_tok=2,
-        moe_intermediate_size=16,
-        max_position_embeddings=64,
-    )
-    return MoEForCausalLM(config).eval()
+    return tiny.fast(tiny.bpe_core([sentence(n) for n in range(180)], 400), tiny.CHAT)
 
 
 @pytest.fixture
 def model(tokenizer: PreTrainedTokenizerFast) -> MoEForCausalLM:
     """An untrained model of the tokenizer's vocabulary."""
-    return tiny(len(tokenizer))
+    return tiny.model(len(tokenizer))
 
 
 @pytest.fixture
@@ -123,7 +86,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
     base = root / "base" / "export"
     base.parent.mkdir()
     export.save(
-        tiny(len(tokenizer)), base, root / "tokens" / "tokenizer", export.Card(stage="pretrain")
+        tiny.model(len(tokenizer)),
+        base,
+        root / "tokens" / "tokenizer",
+        export.Card(stage="pretrain"),
     )
     pairs = [{"prompt": f"Go on: {sentence(n)}", "response": sentence(n + 1)} for n in range(140)]
     prefer = [

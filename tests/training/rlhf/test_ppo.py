@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kill import dies_at_save
 
 from headrace.infra.errors import InputError
 from headrace.tasks.curves import plotted
-from headrace.training import checkpoint
 from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
@@ -65,19 +65,8 @@ def test_answer_metrics_and_a_kill_in_the_middle(
     assert all(0 <= x["rerouted"] <= 1 for x in lines)
     assert lines[0]["kl"] == pytest.approx(0, abs=1e-3)  # the policy begins as the reference
 
-    class Killed(BaseException):
-        """As kill -9: nothing catches it."""
-
-    save = checkpoint.save
-
-    def save_then_die(root: Path, step: int, *rest: Any) -> Path:
-        save(root, step, *rest)
-        raise Killed
-
-    monkeypatch.setattr(checkpoint, "save", save_then_die)
-    with pytest.raises(Killed):
+    with dies_at_save():
         ppo(job(world, judge, tmp_path / "killed"))
-    monkeypatch.setattr(checkpoint, "save", save)
     assert ppo(job(world, judge, tmp_path / "killed")).metrics == m
     for file in ("metrics.jsonl", "export/model.safetensors"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kill import dies_at_save
 
 from headrace.infra.errors import UsageError
 from headrace.tasks.curves import plotted
-from headrace.training import checkpoint
 from headrace.training.moe import export
 from headrace.training.rlhf.chat_template import Chat, padded
 from headrace.training.rlhf.jobs import RewardJob
@@ -53,19 +53,8 @@ def test_it_learns_the_order_and_resumes(
     assert m.by_kind["cut"].n == 30
     assert m.by_kind["sampled"].n > 0
 
-    class Killed(BaseException):
-        """As kill -9: nothing catches it."""
-
-    save = checkpoint.save
-
-    def save_then_die(root: Path, step: int, *rest: Any) -> Path:
-        save(root, step, *rest)
-        raise Killed
-
-    monkeypatch.setattr(checkpoint, "save", save_then_die)
-    with pytest.raises(Killed):
+    with dies_at_save():
         reward(job(world, tmp_path / "killed"))
-    monkeypatch.setattr(checkpoint, "save", save)
     assert reward(job(world, tmp_path / "killed")).metrics == m
     assert (tmp_path / "killed/export/model.safetensors").read_bytes() == (
         tmp_path / "whole/export/model.safetensors"

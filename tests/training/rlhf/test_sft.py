@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kill import dies_at_save
 
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.tasks.curves import plotted
@@ -70,21 +71,8 @@ def test_gain_export_and_a_kill_in_the_middle(
     chat = export.chat_format(whole.export)
     assert chat is not None and chat.stops == (0, 3)
 
-    class Killed(BaseException):
-        """As kill -9: nothing catches it."""
-
-    save = checkpoint.save
-
-    def save_then_die(root: Path, step: int, *rest: Any) -> Path:
-        made = save(root, step, *rest)
-        if step == 10:
-            raise Killed
-        return made
-
-    monkeypatch.setattr(checkpoint, "save", save_then_die)
-    with pytest.raises(Killed):
+    with dies_at_save(10):
         sft(job(world, tmp_path / "killed"))
-    monkeypatch.setattr(checkpoint, "save", save)
     (tmp_path / "killed" / "metrics.jsonl").open("ab").write(b'{"step": 11, "loss": 1.0}\n{"st')
     again = sft(job(world, tmp_path / "killed"))
     assert again.metrics == m
@@ -98,7 +86,7 @@ def test_gain_export_and_a_kill_in_the_middle(
     assert plotted("sft") <= lines[0].keys()
 
     # Finished: the answer comes from disk, nothing is trained, however often it is to be saved.
-    monkeypatch.setattr(checkpoint, "save", save_then_die)
+    monkeypatch.setattr(checkpoint, "save", None)
     often = SETTINGS.model_copy(update={"checkpoint": Saving(every=1, keep=1)})
     assert sft(job(world, tmp_path / "whole")) == whole
     assert sft(job(world, tmp_path / "whole", settings=often)) == whole
