@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from types import TracebackType
+from typing import TextIO
 
 from headrace.infra.visible import visible, visible_text
 
@@ -35,6 +36,10 @@ LOGS_BEFORE = 4
 """How many of those are kept."""
 
 
+_Trace = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+"""What `sys.exc_info` gives."""
+
+
 class _OneLine(logging.Formatter):
     """A log line as a user reads it: no trace, that one goes to the log file."""
 
@@ -49,7 +54,7 @@ class _InFile(logging.Formatter):
         record.message = visible(record.message)
         return super().formatMessage(record)
 
-    def formatException(self, ei: Any) -> str:
+    def formatException(self, ei: _Trace) -> str:
         return _set_off(super().formatException(ei))
 
 

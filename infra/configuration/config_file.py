@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from headrace.infra.errors import UsageError
 
@@ -99,7 +100,7 @@ class Config:
 
     name: str
     """What messages call the source."""
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, JsonValue] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
     """Place of each value by its path; empty where the source has no lines."""
 
@@ -156,7 +157,7 @@ def read_config(path: Path | None, option: str = "") -> Config:
     return Config(name, data, places)
 
 
-def _no_mapping(data: Any) -> str:
+def _no_mapping(data: JsonValue) -> str:
     if isinstance(data, str) and "\uff1a" in data:
         return "YAML needs an ASCII colon: write `key: value`"
     if isinstance(data, str) and ":" in data:
@@ -164,7 +165,7 @@ def _no_mapping(data: Any) -> str:
     return "write `key: value` lines"
 
 
-def parse(text: str, name: str) -> tuple[Any, dict[KeyPath, Place]]:
+def parse(text: str, name: str) -> tuple[JsonValue, dict[KeyPath, Place]]:
     """The value of a YAML text, and where everything in it stands.
 
     Raises:
@@ -192,7 +193,7 @@ def _at(name: str, mark: tuple[int, int]) -> str:
     return f"{name}, line {mark[0]}, column {mark[1]}"
 
 
-def _mark(mark: Any) -> tuple[int, int]:
+def _mark(mark: yaml.Mark) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
 
 
@@ -213,9 +214,12 @@ class _Values:
 
     def __init__(self, reader: _Reader, name: str) -> None:
         self.places: dict[KeyPath, Place] = {}
-        self._reader, self._name, self._seen, self._open = reader, name, 0, set[int]()
+        # Without types in the stubs.
+        resolve: Any = reader.resolve
+        self._resolve: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = resolve
+        self._name, self._seen, self._open = name, 0, set[int]()
 
-    def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> Any:
+    def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> JsonValue:
         """The value of a node, which stands under `key` where it is a mapping's."""
         self._seen += 1
         if self._seen > MOST_VALUES or id(node) in self._open:
@@ -234,9 +238,9 @@ class _Values:
         finally:
             self._open.remove(id(node))
 
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, JsonValue]:
         merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
-        out: dict[str, Any] = {}
+        out: dict[str, JsonValue] = {}
         # What is merged in yields to the mapping's own keys, and among several to the first.
         for one in reversed([m for value in merges for m in self._merged(value)]):
             out |= self._mapping(one, path)
@@ -281,9 +285,9 @@ class _Values:
             )  # fmt: skip
         return str(node.value)
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        text, plain = node.value, node.style is None
-        if node.tag != self._reader.resolve(yaml.ScalarNode, text, (plain, not plain)):
+    def _scalar(self, node: yaml.ScalarNode) -> JsonValue:
+        text, plain = str(node.value), node.style is None
+        if node.tag != self._resolve(yaml.ScalarNode, text, (plain, not plain)):
             raise self._tagged(node)
         kind = node.tag.removeprefix(_TAG)
         if kind == "int":

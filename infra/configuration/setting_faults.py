@@ -11,6 +11,7 @@ import annotated_types
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from headrace.infra.configuration.config_file import Config, KeyPath
 from headrace.infra.configuration.setting_tree import REQUIRED, inner_model, leaves, section
@@ -45,7 +46,7 @@ def explain(
         sources: where the settings came from, the strongest last.
         where: what stands for the settings where no source has the key.
     """
-    faults = [_Fault(model, dict(found), sources, where) for found in error.errors()]
+    faults = [_Fault(model, found, sources, where) for found in error.errors()]
     # A list whose items are wrong counts as too short as well.
     inner = [
         f for f in faults if not any(f.path == g.path[: len(f.path)] != g.path for g in faults)
@@ -60,7 +61,7 @@ class _Fault:
     """One fault."""
 
     def __init__(
-        self, model: type[BaseModel], found: dict[str, Any], sources: Sequence[Config], where: str
+        self, model: type[BaseModel], found: ErrorDetails, sources: Sequence[Config], where: str
     ) -> None:
         self._model, self._found = model, found
         loc: KeyPath = found["loc"]
@@ -165,13 +166,17 @@ class _Fault:
         return _known(self._model, self.path[:-1])
 
 
-def _depth(data: Any, path: KeyPath) -> int:
+def _depth(data: object, path: KeyPath) -> int:
     """How many steps of a path a source has."""
     for depth, step in enumerate(path):
-        inside = isinstance(data, Mapping) and step in data
-        if not inside and not (isinstance(data, list) and step in range(len(data))):
+        if isinstance(data, Mapping):
+            if step not in data:
+                return depth
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
+            data = data[step]
+        else:
             return depth
-        data = data[step]
     return len(path)
 
 
@@ -234,7 +239,7 @@ def _nested(model: type[BaseModel], key: str, value: str) -> str:
     return f"{name}: [{below}]" if of_list else f"{name}: {below}"
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """A value as YAML writes it, on one line and cut where it is long."""
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(
@@ -280,7 +285,7 @@ def takes(field: FieldInfo) -> str:
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def _kind(annotation: Any) -> str:
+def _kind(annotation: object) -> str:
     """A type in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -293,4 +298,4 @@ def _kind(annotation: Any) -> str:
         return f"a list, each {_kind(inner[0])}"
     if origin is dict:
         return f"a mapping of {_kind(inner[0])} to {_kind(inner[1])}"
-    return _WORDS.get(annotation, "a mapping")
+    return next((word for kind, word in _WORDS.items() if kind is annotation), "a mapping")

@@ -107,7 +107,7 @@ def read_all(paths: Iterable[Path], check: Callable[[Any], T]) -> list[tuple[Pat
     return [(path, value) for path, value in found if value is not None]
 
 
-def as_object(value: Any) -> dict[str, Any]:
+def as_object(value: object) -> dict[str, Any]:
     """A check that takes any JSON object.
 
     Raises:

@@ -40,7 +40,7 @@ def level_settings(level: Level, settings: CurateSettings) -> Any:
     """What a level is called with: its own part of the settings."""
     own = getattr(settings, level.name)
     if "languages" in level.settings.model_fields:
-        return level.settings(**{**values(own), "languages": settings.input.languages})
+        return level.settings(**{**dict(values(own)), "languages": settings.input.languages})
     return own
 
 
