@@ -105,7 +105,7 @@ class Config:
     """Place of each value by its path; empty where the source has no lines."""
 
     def section(self, *path: str | int) -> Config:
-        """What stands below a path, with its places; nothing where nothing stands there."""
+        """Return what stands below a path, with its places; nothing where nothing stands there."""
         data: Any = self.data
         for step in path:
             data = (
@@ -116,7 +116,7 @@ class Config:
         return Config(self.name, data, places)
 
     def at(self, path: KeyPath, key: bool = False) -> str:
-        """The source in words, with the place of a value (or of its key) where it has lines.
+        """Return the source in words, with the place of a value (or of its key) where it has lines.
 
         Of what isn't there it is the place of the section that lacks it.
         """
@@ -127,7 +127,7 @@ class Config:
 
 
 def read_config(path: Path | None, option: str = "") -> Config:
-    """The mapping that a YAML or JSON file holds; an empty one without a file.
+    """Return the mapping that a YAML or JSON file holds; an empty one without a file.
 
     Args:
         path: the file.
@@ -166,7 +166,7 @@ def _no_mapping(data: JsonValue) -> str:
 
 
 def parse(text: str, name: str) -> tuple[JsonValue, dict[KeyPath, Place]]:
-    """The value of a YAML text, and where everything in it stands.
+    """Return the value of a YAML text, and where everything in it stands.
 
     Raises:
         UsageError: it is no YAML, or YAML whose meaning is in doubt; `name` stands for the text.
@@ -198,7 +198,7 @@ def _mark(mark: yaml.Mark) -> tuple[int, int]:
 
 
 def _syntax(error: yaml.MarkedYAMLError, name: str) -> UsageError:
-    """The parser's error in the words of the file."""
+    """Return the parser's error in the words of the file."""
     said, mark = str(error.problem), error.problem_mark
     known = [(plain, hint) for part, plain, hint in _PLAINER if part in said]
     plain, hint = known[0] if known else (f"not valid YAML: {said}", "write plain YAML")
@@ -220,7 +220,7 @@ class _Values:
         self._name, self._seen, self._open = name, 0, set[int]()
 
     def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> JsonValue:
-        """The value of a node, which stands under `key` where it is a mapping's."""
+        """Return the value of a node, which stands under `key` where it is a mapping's."""
         self._seen += 1
         if self._seen > MOST_VALUES or id(node) in self._open:
             raise self._fault(node, "too many values, or an alias of itself", "remove the aliases")
@@ -260,7 +260,7 @@ class _Values:
         return out
 
     def _merged(self, node: yaml.Node) -> Iterator[yaml.MappingNode]:
-        """The mappings of a merge key (`<<`)."""
+        """Return the mappings of a merge key (`<<`)."""
         self._seen += 1
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(one, yaml.MappingNode) or id(one) in self._open:

@@ -38,7 +38,7 @@ class SettingError(ValueError):
 def explain(
     model: type[BaseModel], error: ValidationError, sources: Sequence[Config], where: str
 ) -> UsageError:
-    """The first fault of settings: unknown keys before wrong values, then in the order of lines.
+    """Return the first fault of settings: unknown keys before wrong values, then by lines.
 
     Args:
         model: what was validated.
@@ -116,7 +116,7 @@ class _Fault:
         return place.plain if place else None
 
     def hint(self) -> str:
-        """What to write instead."""
+        """Return what to write instead."""
         if self._unknown:
             return self._meant()
         own = getattr(self._found.get("ctx", {}).get("error"), "hint", "")
@@ -136,7 +136,7 @@ class _Fault:
         return self._described()
 
     def _described(self) -> str:
-        """What the setting takes."""
+        """Return what the setting takes."""
         if self._field is None:
             return _known(self._model, self.path)
         default = "" if self._default is REQUIRED else f", by default {written(self._default)}"
@@ -144,7 +144,7 @@ class _Fault:
         return f"it takes {takes(self._field)}{default}" + (f": {meaning}" if meaning else "")
 
     def _meant(self) -> str:
-        """What to say of an unknown key: which one was meant, as far as that can be seen."""
+        """Return what to say of an unknown key: which one was meant, as far as that can be seen."""
         # A position in a list says nothing about the key; what stands below an unknown one does.
         path = [p for p in self.path if isinstance(p, str)]
         below = self._found.get("input")
@@ -190,7 +190,7 @@ def _leaf(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, Any]
 
 
 def _nearest(key: str, known: Sequence[str]) -> list[str]:
-    """The known keys that an unknown one probably stands for, the likeliest first."""
+    """Return the known keys that an unknown one probably stands for, the likeliest first."""
     if key in known or any(key.startswith(f"{name}.") for name in known):
         return [key]
     if deeper := [name for name in known if name.endswith(f".{key}")]:
@@ -208,7 +208,7 @@ def _nearest(key: str, known: Sequence[str]) -> list[str]:
 
 
 def _known(model: type[BaseModel], path: KeyPath) -> str:
-    """The keys of the innermost section that a path leads through."""
+    """Return the keys of the innermost section that a path leads through."""
     names = [name for name, _, _ in leaves(model)]
     for end in range(len(path), -1, -1):
         prefix = "".join(f"{p}." for p in path[:end] if isinstance(p, str))
@@ -228,7 +228,7 @@ def _secret(model: type[BaseModel], key: str) -> bool:
 
 
 def _nested(model: type[BaseModel], key: str, value: str) -> str:
-    """A dotted key with its value as YAML takes it, on one line."""
+    """Return a dotted key with its value as YAML takes it, on one line."""
     name, _, rest = key.partition(".")
     if not rest:
         return f"{name}: {value}"
@@ -240,7 +240,7 @@ def _nested(model: type[BaseModel], key: str, value: str) -> str:
 
 
 def written(value: object) -> str:
-    """A value as YAML writes it, on one line and cut where it is long."""
+    """Return a value as YAML writes it, on one line and cut where it is long."""
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(
         plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1_000_000
@@ -250,7 +250,7 @@ def written(value: object) -> str:
 
 
 def _literals(field: FieldInfo) -> Iterable[Any]:
-    """The values of a Literal, alone, as an option, or as the keys of a mapping."""
+    """Return the values of a Literal, alone, as an option, or as the keys of a mapping."""
     kinds = [field.annotation]
     while kinds:
         kind = kinds.pop()
@@ -261,7 +261,7 @@ def _literals(field: FieldInfo) -> Iterable[Any]:
 
 
 def takes(field: FieldInfo) -> str:
-    """What a setting takes, in words."""
+    """Return what a setting takes, in words."""
     at = {type(rule): rule for rule in field.metadata}
     low, high = at.get(annotated_types.Ge), at.get(annotated_types.Le)
     bounds = [f"from {low.ge} to {high.le}"] if low and high else []
@@ -286,7 +286,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def _kind(annotation: object) -> str:
-    """A type in words."""
+    """Return a type in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0])

@@ -24,7 +24,7 @@ class Below(dict[str, JsonValue]):
 
 
 def section(annotation: object) -> type[BaseModel] | None:
-    """The model of a field that is a section: of this type, or of this type or None.
+    """Return the model of a field that is a section: of this type, or of this type or None.
 
     A choice among several models is no section: a mapping given for it replaces the default.
     """
@@ -81,7 +81,7 @@ def over_defaults(model: type[BaseModel], given: Mapping[str, V]) -> dict[str, V
 
 
 def inner_model(annotation: object) -> type[BaseModel] | None:
-    """The model that a field holds, by itself, as an option, or as the items of a collection."""
+    """Return the model that a field holds, alone, as an option, or as items of a collection."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(inner_model, get_args(annotation))), None)

@@ -116,7 +116,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def parse_sets(sets: Iterable[str]) -> list[Config]:
-    """What each of `["a.b=1", …]` sets; the value is YAML.
+    """Return what each of `["a.b=1", …]` sets; the value is YAML.
 
     Raises:
         UsageError: an item has no `=`, or its value is not YAML.
@@ -144,7 +144,7 @@ def build(
     where: str = "settings",
     sources: Iterable[Config] = (),
 ) -> S:
-    """`data` validated as `model`.
+    """Return `data` validated as `model`.
 
     Args:
         model: the settings model.
@@ -170,7 +170,7 @@ def load(
     base: Mapping[str, JsonValue] | None = None,
     options: Mapping[str, JsonValue] | None = None,
 ) -> S:
-    """Settings in layers, each laid over the one before: the last that names a key wins.
+    """Return settings in layers, each laid over the one before: the last that names a key wins.
 
     Args:
         model: the settings model; its defaults are the lowest layer.
@@ -186,7 +186,7 @@ def load(
 def given(
     config: Path | None, sets: Iterable[str], options: Mapping[str, JsonValue] | None = None
 ) -> list[Config]:
-    """What a command was given, the weakest first: a file, its own options, `--set`.
+    """Return what a command was given, the weakest first: a file, its own options, `--set`.
 
     Raises:
         UsageError: the file or a `--set` can't be read.
@@ -196,7 +196,7 @@ def given(
 
 
 def layered(model: type[S], sources: Iterable[Config]) -> S:
-    """Settings of several sources, the strongest last.
+    """Return settings of several sources, the strongest last.
 
     Raises:
         UsageError: an unknown key or a wrong value, in the words of the source that has it.
