@@ -21,7 +21,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from prefect.flows import Flow
 from prefect.utilities.templating import apply_values, find_placeholders
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import Field, JsonValue, ValidationError, create_model, model_validator
 
 from headrace.infra.configuration.config_file import Config, KeyPath, read_config
 from headrace.infra.configuration.setting_faults import SettingError
@@ -294,7 +294,7 @@ def _filled(file: Config, kept: dict[str, Any]) -> Config:
     deployments = data.get("deployments")
     if not isinstance(deployments, list):
         return file
-    out = []
+    out: list[JsonValue] = []
     for i, entry in enumerate(deployments):
         if not isinstance(entry, dict):
             out.append(entry)

@@ -88,7 +88,7 @@ class Closure:
 
 
 def _root() -> Traversable:
-    """The folder of the layers: of the checkout, of an installed package, or in a zip."""
+    """Return the folder of the layers: of the checkout, of an installed package, or in a zip."""
     found = resources.files(f"{PACKAGE}.infra")
     assert hasattr(found, "parent")
     root: Traversable = found.parent
@@ -96,7 +96,7 @@ def _root() -> Traversable:
 
 
 def closure(*entries: str, root: Traversable | None = None) -> Closure:
-    """The closure of modules, or of all modules of packages.
+    """Return the closure of modules, or of all modules of packages.
 
     Args:
         entries: names without the package's, such as `spark_jobs.scan_job` or `training`.
@@ -129,7 +129,7 @@ def closure(*entries: str, root: Traversable | None = None) -> Closure:
 
 
 def _module(root: Traversable, name: str) -> Traversable | None:
-    """The file of a module or package; None for what is none (a function, say)."""
+    """Return the file of a module or package; None for what is none (a function, say)."""
     folder = root
     *above, last = name.split(".")
     for part in above:
@@ -141,7 +141,7 @@ def _module(root: Traversable, name: str) -> Traversable | None:
 
 
 def _below(root: Traversable, name: str) -> Iterator[str]:
-    """A module, or a package with all that lies in it."""
+    """Return a module, or a package with all that lies in it."""
     if _module(root, name) is not None:
         yield name
     folder = root
@@ -157,7 +157,7 @@ def _below(root: Traversable, name: str) -> Iterator[str]:
 
 
 def _add_data(root: Traversable, name: str, out: Closure) -> None:
-    """The files of the folder `data` beside a module."""
+    """Return the files of the folder `data` beside a module."""
     folder, at = root, []
     for part in name.split(".")[:-1]:
         folder = folder / part

@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from types import TracebackType
+from typing import TextIO
 
 from headrace.infra.visible import visible, visible_text
 
@@ -30,9 +31,13 @@ _stdout: TextIO | None = None
 _log_path: Path | None = None
 HEARTBEAT_SECONDS = 10.0
 LOG_BYTES = 20 << 20
-"""From this size on a log begins anew; the one before it is kept as `NAME.1`, and so on."""
+"""From this size on a log is started anew; the one before it is kept as `NAME.1`, and so on."""
 LOGS_BEFORE = 4
 """How many of those are kept."""
+
+
+_Trace = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+"""What `sys.exc_info` gives."""
 
 
 class _OneLine(logging.Formatter):
@@ -49,12 +54,12 @@ class _InFile(logging.Formatter):
         record.message = visible(record.message)
         return super().formatMessage(record)
 
-    def formatException(self, ei: Any) -> str:
+    def formatException(self, ei: _Trace) -> str:
         return _set_off(super().formatException(ei))
 
 
 def _set_off(trace: str) -> str:
-    """A trace whose lines can't be taken for log lines, whatever the messages in it hold."""
+    """Return a trace whose lines can't be taken for log lines, whatever the messages in it hold."""
     return "\n".join(f"  | {line}" for line in visible_text(trace).splitlines())
 
 
@@ -97,7 +102,7 @@ def open_console(log: Path, debug: bool = False, silent: bool = False) -> None:
 
 
 def _write_to(log: Path) -> None:
-    """Point descriptors 1 and 2 at a log, which begins anew where it has grown large."""
+    """Point descriptors 1 and 2 at a log, which starts empty if it has grown large."""
     _roll(log)
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     sys.stdout.flush()
@@ -184,7 +189,7 @@ def speak_through(pipe: Path) -> None:
 
 
 def log_path() -> Path | None:
-    """The log file of this command, where traces go."""
+    """Return the log file of this command, where traces go."""
     return _log_path
 
 

@@ -116,7 +116,7 @@ def _check_store(server: Server) -> None:
 
 
 def _prefect_profile(environ: Mapping[str, str]) -> Check | None:
-    """The server that Prefect's active profile names, which headrace doesn't use."""
+    """Return the server that Prefect's active profile names, which headrace doesn't use."""
     place = Path(environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")) / "profiles.toml"
     try:
         said = tomllib.loads(place.read_text(encoding="utf-8"))

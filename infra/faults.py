@@ -84,7 +84,7 @@ def carried(error: Exception) -> CarriedError:
 
 
 def explained(error: BaseException) -> HeadraceError:
-    """The fault that a user reads: its last cause in one sentence, and what to do about it.
+    """Return the fault that a user reads: its last cause in one sentence, and what to do about it.
 
     A full disk, a file that can't be written and a folder that is a file are reported as such, with
     their place, whoever raised them; all else is `TypeName: first line` with code 1.
@@ -113,7 +113,7 @@ def explained(error: BaseException) -> HeadraceError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from, the outermost first."""
+    """Return the error and what it was raised from, the outermost first."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
@@ -140,7 +140,7 @@ def _from_errno(number: int, place: str | bytes | int | None) -> HeadraceError |
 
 
 def _system_number(text: str) -> int:
-    """The errno that a message holds, 0 without one that is recognized."""
+    """Return the errno that a message holds, 0 without one that is recognized."""
     if space := _SPACE.search(text):
         return errno.EDQUOT if "quota" in space[0].lower() else errno.ENOSPC
     numbers = [int(n) for n in _ERRNO.findall(text)]
@@ -148,7 +148,7 @@ def _system_number(text: str) -> int:
 
 
 def _place_in(text: str) -> str | None:
-    """The path that a message of the system names, as Python quotes it or Java writes it."""
+    """Return the path that a message of the system names, as Python quotes it or Java writes it."""
     quoted = re.findall(r"'(/[^']+)'", text)
     plain = [p for line in text.splitlines()[:1] for p in _JAVA_PATH.findall(line)]
     return next(iter([*quoted, *plain]), None)
@@ -174,7 +174,7 @@ def _last_cause(error: BaseException) -> tuple[str, str]:
 
 
 def _noted(fault: HeadraceError, error: BaseException) -> HeadraceError:
-    """The fault with the notes of `during`, the innermost first."""
+    """Return the fault with the notes of `during`, the innermost first."""
     notes = [n for cause in _causes(error) for n in getattr(cause, "__notes__", ())]
     for note in dict.fromkeys(notes):
         if note not in fault.message:

@@ -33,7 +33,7 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 def local_path(uri: str | Path) -> Path | None:
-    """The absolute path of a local URI, None for s3.
+    """Return the absolute path of a local URI, None for s3.
 
     Raises:
         UsageError: a scheme that headrace does not read.
@@ -65,7 +65,7 @@ def local_path(uri: str | Path) -> Path | None:
 
 
 def uri_of(path: str | Path) -> str:
-    """The name of a local file in tables and messages; `local_path` is the inverse."""
+    """Return the name of a local file in tables and messages; `local_path` is the inverse."""
     try:
         return os.fsencode(path).decode()
     except UnicodeDecodeError:
@@ -73,7 +73,7 @@ def uri_of(path: str | Path) -> str:
 
 
 def escaped(path: str | Path) -> str:
-    """A local path as a `file://` URI, byte by byte."""
+    """Return a local path as a `file://` URI, byte by byte."""
     return "file://" + urllib.parse.quote(os.fsencode(path))
 
 
@@ -169,12 +169,12 @@ _ODD = {
 
 
 def odd(mode: int) -> str:
-    """What a thing of this mode is, where it is no regular file."""
+    """Return what a thing of this mode is, where it is no regular file."""
     return "" if modes.S_ISREG(mode) else _ODD.get(modes.S_IFMT(mode), "a special file")
 
 
 def read_bytes(uri: str | Path) -> bytes:
-    """The whole content of a file."""
+    """Return the whole content of a file."""
     path = local_path(uri)
     if path is not None and not odd(path.stat().st_mode):
         return path.read_bytes()
@@ -189,7 +189,7 @@ def delete(uri: str | Path) -> None:
 
 
 def read_json(uri: str | Path) -> Any:
-    """The JSON value of a file."""
+    """Return the JSON value of a file."""
     return json.loads(read_bytes(uri))
 
 
@@ -222,7 +222,7 @@ def ask_below(uri: str | Path) -> list[pafs.FileInfo]:
 
 
 def unreadable(uri: str | Path, error: OSError) -> InputError:
-    """What is said of a place that can't be read: the cause, and what to do in this very case.
+    """Return the error for a place that can't be read: the cause, and what to do about it.
 
     An UnansweredError where the place itself may be right: the storage is away, or refuses the keys
     that it is shown.
@@ -345,7 +345,7 @@ def write_bytes(uri: str | Path, data: bytes) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A free name in the folder of `path`, which is made; what is left there goes."""
+    """Yield a free name in the folder of `path`, which is made; what is left there goes."""
     private.make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)

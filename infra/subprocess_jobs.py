@@ -43,7 +43,7 @@ _OWNER = "HEADRACE_JOB_OWNER"
 _MEETING_FOLDER = ".ranks"
 """Below the job's folder, its owner's alone, and there only while ranks run."""
 _MOST_THREADS = 8
-"""Of one of several processes."""
+"""Threads of one of several processes, at most."""
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _LOOK_SECONDS = 0.1
 """How often it is looked whether a rank has ended."""
@@ -79,7 +79,7 @@ def put_job(job: BaseModel, folder: Path) -> str:
 
 
 def take_answer(folder: Path, otherwise: str) -> dict[str, Any]:
-    """What `job_main` left.
+    """Return what `job_main` left.
 
     Raises:
         HeadraceError: the error that the job raised, with its counts; `otherwise`, with code 1,
@@ -127,7 +127,7 @@ def _time_left() -> float | None:
 def _started(
     module: str, job: str, umask: int, more: Sequence[Mapping[str, str]]
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """A process of the job for each of `more` variables; those that still run are killed."""
+    """Yield a process of the job for each of `more` variables; those that still run are killed."""
     shared = {**os.environ, "HEADRACE_HOME": str(home().root), _OWNER: str(os.getpid())}
     with ExitStack() as at_end:
         processes = []
@@ -185,7 +185,7 @@ def _ranks(module: str, job: str, size: int, umask: int) -> str:
 
 
 def loopback() -> dict[str, str]:
-    """The variable that keeps the sockets by which ranks exchange tensors on this machine.
+    """Return the variable that keeps the sockets by which ranks exchange tensors on this machine.
 
     By default gloo listens at the address that the host's name stands for.
     """

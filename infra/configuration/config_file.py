@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from headrace.infra.errors import UsageError
 
@@ -99,12 +100,12 @@ class Config:
 
     name: str
     """What messages call the source."""
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, JsonValue] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
     """Place of each value by its path; empty where the source has no lines."""
 
     def section(self, *path: str | int) -> Config:
-        """What stands below a path, with its places; nothing where nothing stands there."""
+        """Return what stands below a path, with its places; nothing where nothing stands there."""
         data: Any = self.data
         for step in path:
             data = (
@@ -115,7 +116,7 @@ class Config:
         return Config(self.name, data, places)
 
     def at(self, path: KeyPath, key: bool = False) -> str:
-        """The source in words, with the place of a value (or of its key) where it has lines.
+        """Return the source in words, with the place of a value (or of its key) where it has lines.
 
         Of what isn't there it is the place of the section that lacks it.
         """
@@ -126,7 +127,7 @@ class Config:
 
 
 def read_config(path: Path | None, option: str = "") -> Config:
-    """The mapping that a YAML or JSON file holds; an empty one without a file.
+    """Return the mapping that a YAML or JSON file holds; an empty one without a file.
 
     Args:
         path: the file.
@@ -156,7 +157,7 @@ def read_config(path: Path | None, option: str = "") -> Config:
     return Config(name, data, places)
 
 
-def _no_mapping(data: Any) -> str:
+def _no_mapping(data: JsonValue) -> str:
     if isinstance(data, str) and "\uff1a" in data:
         return "YAML needs an ASCII colon: write `key: value`"
     if isinstance(data, str) and ":" in data:
@@ -164,8 +165,8 @@ def _no_mapping(data: Any) -> str:
     return "write `key: value` lines"
 
 
-def parse(text: str, name: str) -> tuple[Any, dict[KeyPath, Place]]:
-    """The value of a YAML text, and where everything in it stands.
+def parse(text: str, name: str) -> tuple[JsonValue, dict[KeyPath, Place]]:
+    """Return the value of a YAML text, and where everything in it stands.
 
     Raises:
         UsageError: it is no YAML, or YAML whose meaning is in doubt; `name` stands for the text.
@@ -192,12 +193,12 @@ def _at(name: str, mark: tuple[int, int]) -> str:
     return f"{name}, line {mark[0]}, column {mark[1]}"
 
 
-def _mark(mark: Any) -> tuple[int, int]:
+def _mark(mark: yaml.Mark) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
 
 
 def _syntax(error: yaml.MarkedYAMLError, name: str) -> UsageError:
-    """The parser's error in the words of the file."""
+    """Return the parser's error in the words of the file."""
     said, mark = str(error.problem), error.problem_mark
     known = [(plain, hint) for part, plain, hint in _PLAINER if part in said]
     plain, hint = known[0] if known else (f"not valid YAML: {said}", "write plain YAML")
@@ -213,10 +214,13 @@ class _Values:
 
     def __init__(self, reader: _Reader, name: str) -> None:
         self.places: dict[KeyPath, Place] = {}
-        self._reader, self._name, self._seen, self._open = reader, name, 0, set[int]()
+        # Without types in the stubs.
+        resolve: Any = reader.resolve
+        self._resolve: Callable[[type[yaml.Node], str, tuple[bool, bool]], str] = resolve
+        self._name, self._seen, self._open = name, 0, set[int]()
 
-    def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> Any:
-        """The value of a node, which stands under `key` where it is a mapping's."""
+    def of(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None = None) -> JsonValue:
+        """Return the value of a node, which stands under `key` where it is a mapping's."""
         self._seen += 1
         if self._seen > MOST_VALUES or id(node) in self._open:
             raise self._fault(node, "too many values, or an alias of itself", "remove the aliases")
@@ -234,9 +238,9 @@ class _Values:
         finally:
             self._open.remove(id(node))
 
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, JsonValue]:
         merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
-        out: dict[str, Any] = {}
+        out: dict[str, JsonValue] = {}
         # What is merged in yields to the mapping's own keys, and among several to the first.
         for one in reversed([m for value in merges for m in self._merged(value)]):
             out |= self._mapping(one, path)
@@ -256,7 +260,7 @@ class _Values:
         return out
 
     def _merged(self, node: yaml.Node) -> Iterator[yaml.MappingNode]:
-        """The mappings of a merge key (`<<`)."""
+        """Return the mappings of a merge key (`<<`)."""
         self._seen += 1
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(one, yaml.MappingNode) or id(one) in self._open:
@@ -281,9 +285,9 @@ class _Values:
             )  # fmt: skip
         return str(node.value)
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        text, plain = node.value, node.style is None
-        if node.tag != self._reader.resolve(yaml.ScalarNode, text, (plain, not plain)):
+    def _scalar(self, node: yaml.ScalarNode) -> JsonValue:
+        text, plain = str(node.value), node.style is None
+        if node.tag != self._resolve(yaml.ScalarNode, text, (plain, not plain)):
             raise self._tagged(node)
         kind = node.tag.removeprefix(_TAG)
         if kind == "int":

@@ -11,6 +11,7 @@ import annotated_types
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from headrace.infra.configuration.config_file import Config, KeyPath
 from headrace.infra.configuration.setting_tree import REQUIRED, inner_model, leaves, section
@@ -37,7 +38,7 @@ class SettingError(ValueError):
 def explain(
     model: type[BaseModel], error: ValidationError, sources: Sequence[Config], where: str
 ) -> UsageError:
-    """The first fault of settings: unknown keys before wrong values, then in the order of lines.
+    """Return the first fault of settings: unknown keys before wrong values, then by lines.
 
     Args:
         model: what was validated.
@@ -45,7 +46,7 @@ def explain(
         sources: where the settings came from, the strongest last.
         where: what stands for the settings where no source has the key.
     """
-    faults = [_Fault(model, dict(found), sources, where) for found in error.errors()]
+    faults = [_Fault(model, found, sources, where) for found in error.errors()]
     # A list whose items are wrong counts as too short as well.
     inner = [
         f for f in faults if not any(f.path == g.path[: len(f.path)] != g.path for g in faults)
@@ -60,7 +61,7 @@ class _Fault:
     """One fault."""
 
     def __init__(
-        self, model: type[BaseModel], found: dict[str, Any], sources: Sequence[Config], where: str
+        self, model: type[BaseModel], found: ErrorDetails, sources: Sequence[Config], where: str
     ) -> None:
         self._model, self._found = model, found
         loc: KeyPath = found["loc"]
@@ -115,7 +116,7 @@ class _Fault:
         return place.plain if place else None
 
     def hint(self) -> str:
-        """What to write instead."""
+        """Return what to write instead."""
         if self._unknown:
             return self._meant()
         own = getattr(self._found.get("ctx", {}).get("error"), "hint", "")
@@ -135,7 +136,7 @@ class _Fault:
         return self._described()
 
     def _described(self) -> str:
-        """What the setting takes."""
+        """Return what the setting takes."""
         if self._field is None:
             return _known(self._model, self.path)
         default = "" if self._default is REQUIRED else f", by default {written(self._default)}"
@@ -143,7 +144,7 @@ class _Fault:
         return f"it takes {takes(self._field)}{default}" + (f": {meaning}" if meaning else "")
 
     def _meant(self) -> str:
-        """What to say of an unknown key: which one was meant, as far as that can be seen."""
+        """Return what to say of an unknown key: which one was meant, as far as that can be seen."""
         # A position in a list says nothing about the key; what stands below an unknown one does.
         path = [p for p in self.path if isinstance(p, str)]
         below = self._found.get("input")
@@ -165,13 +166,17 @@ class _Fault:
         return _known(self._model, self.path[:-1])
 
 
-def _depth(data: Any, path: KeyPath) -> int:
+def _depth(data: object, path: KeyPath) -> int:
     """How many steps of a path a source has."""
     for depth, step in enumerate(path):
-        inside = isinstance(data, Mapping) and step in data
-        if not inside and not (isinstance(data, list) and step in range(len(data))):
+        if isinstance(data, Mapping):
+            if step not in data:
+                return depth
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data):
+            data = data[step]
+        else:
             return depth
-        data = data[step]
     return len(path)
 
 
@@ -185,7 +190,7 @@ def _leaf(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, Any]
 
 
 def _nearest(key: str, known: Sequence[str]) -> list[str]:
-    """The known keys that an unknown one probably stands for, the likeliest first."""
+    """Return the known keys that an unknown one probably stands for, the likeliest first."""
     if key in known or any(key.startswith(f"{name}.") for name in known):
         return [key]
     if deeper := [name for name in known if name.endswith(f".{key}")]:
@@ -203,7 +208,7 @@ def _nearest(key: str, known: Sequence[str]) -> list[str]:
 
 
 def _known(model: type[BaseModel], path: KeyPath) -> str:
-    """The keys of the innermost section that a path leads through."""
+    """Return the keys of the innermost section that a path leads through."""
     names = [name for name, _, _ in leaves(model)]
     for end in range(len(path), -1, -1):
         prefix = "".join(f"{p}." for p in path[:end] if isinstance(p, str))
@@ -223,7 +228,7 @@ def _secret(model: type[BaseModel], key: str) -> bool:
 
 
 def _nested(model: type[BaseModel], key: str, value: str) -> str:
-    """A dotted key with its value as YAML takes it, on one line."""
+    """Return a dotted key with its value as YAML takes it, on one line."""
     name, _, rest = key.partition(".")
     if not rest:
         return f"{name}: {value}"
@@ -234,8 +239,8 @@ def _nested(model: type[BaseModel], key: str, value: str) -> str:
     return f"{name}: [{below}]" if of_list else f"{name}: {below}"
 
 
-def written(value: Any) -> str:
-    """A value as YAML writes it, on one line and cut where it is long."""
+def written(value: object) -> str:
+    """Return a value as YAML writes it, on one line and cut where it is long."""
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(
         plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1_000_000
@@ -245,7 +250,7 @@ def written(value: Any) -> str:
 
 
 def _literals(field: FieldInfo) -> Iterable[Any]:
-    """The values of a Literal, alone, as an option, or as the keys of a mapping."""
+    """Return the values of a Literal, alone, as an option, or as the keys of a mapping."""
     kinds = [field.annotation]
     while kinds:
         kind = kinds.pop()
@@ -256,7 +261,7 @@ def _literals(field: FieldInfo) -> Iterable[Any]:
 
 
 def takes(field: FieldInfo) -> str:
-    """What a setting takes, in words."""
+    """Return what a setting takes, in words."""
     at = {type(rule): rule for rule in field.metadata}
     low, high = at.get(annotated_types.Ge), at.get(annotated_types.Le)
     bounds = [f"from {low.ge} to {high.le}"] if low and high else []
@@ -280,8 +285,8 @@ def takes(field: FieldInfo) -> str:
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def _kind(annotation: Any) -> str:
-    """A type in words."""
+def _kind(annotation: object) -> str:
+    """Return a type in words."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0])
@@ -293,4 +298,4 @@ def _kind(annotation: Any) -> str:
         return f"a list, each {_kind(inner[0])}"
     if origin is dict:
         return f"a mapping of {_kind(inner[0])} to {_kind(inner[1])}"
-    return _WORDS.get(annotation, "a mapping")
+    return next((word for kind, word in _WORDS.items() if kind is annotation), "a mapping")

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+V = TypeVar("V")
 REQUIRED = PydanticUndefined
 """The default of a setting that has none."""
 
 
-class Below(dict[str, Any]):
+class Below(dict[str, JsonValue]):
     """What a path such as `a.b` sets: this key of the mapping `a`, and no other of its keys."""
 
 
-def section(annotation: Any) -> type[BaseModel] | None:
-    """The model of a field that is a section: of this type, or of this type or None.
+def section(annotation: object) -> type[BaseModel] | None:
+    """Return the model of a field that is a section: of this type, or of this type or None.
 
     A choice among several models is no section: a mapping given for it replaces the default.
     """
@@ -37,22 +38,18 @@ def section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def default_of(field: FieldInfo) -> Any:
-    """The default of a field where it is declared, REQUIRED where it has none."""
+def default_of(field: FieldInfo) -> object:
+    """Return the default of a field where it is declared, REQUIRED where it has none."""
     return field.get_default(call_default_factory=True)
 
 
-def values(of: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
-    """A section's keys and values; inner models stay as they are."""
-    if isinstance(of, BaseModel):
-        return {name: getattr(of, name) for name in type(of).model_fields}
-    return dict(of)
+def values(section: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Return the keys and values of a section; inner models stay as they are."""
+    return ((name, getattr(section, name)) for name in type(section).model_fields)
 
 
-def laid(
-    base: Mapping[str, Any], given: Mapping[str, Any], model: type[BaseModel]
-) -> dict[str, Any]:
-    """`base` with what is given laid over it, key by key in all sections of `model`.
+def laid(base: Mapping[str, V], given: Mapping[str, V], model: type[BaseModel]) -> dict[str, V]:
+    """Return `base` with what is given laid over it, key by key in all sections of `model`.
 
     What is no section (a list, a mapping such as `domain.targets`) is replaced as a whole, unless a
     path (`Below`) names one of its keys.
@@ -62,28 +59,29 @@ def laid(
         old, field = out.get(name), model.model_fields.get(name)
         inner = section(field.annotation) if field else None
         if inner and isinstance(value, Mapping) and isinstance(old, Mapping | BaseModel):
-            out[name] = laid(values(old), value, inner)
+            below = laid(dict(values(old)) if isinstance(old, BaseModel) else old, value, inner)
+            out[name] = cast(V, below)
         else:
-            out[name] = _inside(old, value)
+            out[name] = cast(V, _inside(old, value))
     return out
 
 
-def _inside(old: Any, value: Any) -> Any:
-    """A value in the place of an old one; where a path leads into a mapping, the rest stays."""
+def _inside(old: object, value: object) -> object:
+    """Return a value in the place of an old one; what a path leads past stays."""
     if not (isinstance(value, Below) and isinstance(old, Mapping)):
         return value
     merged = {**old, **{key: _inside(old.get(key), one) for key, one in value.items()}}
     return Below(merged) if isinstance(old, Below) else merged
 
 
-def over_defaults(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, each section of it completed by the defaults of its place."""
-    defaults = {n: default_of(f) for n, f in model.model_fields.items() if n in given}
+def over_defaults(model: type[BaseModel], given: Mapping[str, V]) -> dict[str, V]:
+    """Return what is given, each section of it completed by the defaults of its place."""
+    defaults = {n: cast(V, default_of(f)) for n, f in model.model_fields.items() if n in given}
     return laid(defaults, given, model)
 
 
-def inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, by itself, as an option, or as the items of a collection."""
+def inner_model(annotation: object) -> type[BaseModel] | None:
+    """Return the model that a field holds, alone, as an option, or as items of a collection."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(inner_model, get_args(annotation))), None)
@@ -109,7 +107,7 @@ def leaves(
             yield from leaves(inner, f"{prefix}{name}.", there)
 
 
-def only_numbers(annotation: Any) -> bool:
+def only_numbers(annotation: object) -> bool:
     """Whether a field holds a number (or None), and so no truth value."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
     return bool(kinds) and {*kinds} <= {int, float, NoneType} and {*kinds} != {NoneType}

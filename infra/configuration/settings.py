@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -40,12 +41,12 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _over_defaults(cls, given: Any) -> Any:
+    def _over_defaults(cls, given: object) -> object:
         return over_defaults(cls, given) if isinstance(given, Mapping) else given
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _no_truth_value_for_a_number(cls, value: object, info: ValidationInfo) -> object:
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and only_numbers(field.annotation):
             raise SettingError(f"{str(value).lower()} isn't a number", "write a number")
@@ -115,7 +116,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def parse_sets(sets: Iterable[str]) -> list[Config]:
-    """What each of `["a.b=1", …]` sets; the value is YAML.
+    """Return what each of `["a.b=1", …]` sets; the value is YAML.
 
     Raises:
         UsageError: an item has no `=`, or its value is not YAML.
@@ -129,19 +130,21 @@ def parse_sets(sets: Iterable[str]) -> list[Config]:
             )
         # What one line holds needs no line numbers.
         nested, _ = parse(value, f"the value of --set {key}")
-        for part in reversed(key.split(".")):
-            nested = Below({part: nested})
-        out.append(Config("--set", nested))
+        *above, last = key.split(".")
+        below = Below({last: nested})
+        for part in reversed(above):
+            below = Below({part: below})
+        out.append(Config("--set", below))
     return out
 
 
 def build(
     model: type[S],
-    data: Mapping[str, Any] | Config,
+    data: Mapping[str, JsonValue] | Config,
     where: str = "settings",
     sources: Iterable[Config] = (),
 ) -> S:
-    """`data` validated as `model`.
+    """Return `data` validated as `model`.
 
     Args:
         model: the settings model.
@@ -164,10 +167,10 @@ def load(
     model: type[S],
     config: Path | None = None,
     sets: Iterable[str] = (),
-    base: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
+    base: Mapping[str, JsonValue] | None = None,
+    options: Mapping[str, JsonValue] | None = None,
 ) -> S:
-    """Settings in layers, each laid over the one before: the last that names a key wins.
+    """Return settings in layers, each laid over the one before: the last that names a key wins.
 
     Args:
         model: the settings model; its defaults are the lowest layer.
@@ -181,9 +184,9 @@ def load(
 
 
 def given(
-    config: Path | None, sets: Iterable[str], options: Mapping[str, Any] | None = None
+    config: Path | None, sets: Iterable[str], options: Mapping[str, JsonValue] | None = None
 ) -> list[Config]:
-    """What a command was given, the weakest first: a file, its own options, `--set`.
+    """Return what a command was given, the weakest first: a file, its own options, `--set`.
 
     Raises:
         UsageError: the file or a `--set` can't be read.
@@ -193,12 +196,12 @@ def given(
 
 
 def layered(model: type[S], sources: Iterable[Config]) -> S:
-    """Settings of several sources, the strongest last.
+    """Return settings of several sources, the strongest last.
 
     Raises:
         UsageError: an unknown key or a wrong value, in the words of the source that has it.
     """
-    sources, data = list(sources), dict[str, Any]()
+    sources, data = list(sources), dict[str, JsonValue]()
     for source in sources:
         data = laid(data, source.data, model)
     return build(model, data, sources=sources)

@@ -75,7 +75,7 @@ class Manifest(BaseModel):
     made: str
     """When it was begun: the databases stand as they were then."""
     version: str
-    """Of headrace."""
+    """The version of headrace."""
     home: str
     """The state folder."""
     audit_lines: int
@@ -96,7 +96,7 @@ class Manifest(BaseModel):
 
 
 def of(folder: Path) -> Manifest:
-    """The manifest of a backup.
+    """Return the manifest of a backup.
 
     Raises:
         InputError: it is not a backup, or its manifest can't be read.
@@ -120,7 +120,7 @@ def of(folder: Path) -> Manifest:
 
 
 def whole(target: Path) -> list[Path]:
-    """The finished backups of a target, the oldest first."""
+    """Return the finished backups of a target, the oldest first."""
     try:
         names = sorted(p.name for p in target.iterdir() if _ID.fullmatch(p.name))
     except (FileNotFoundError, NotADirectoryError):
@@ -129,7 +129,7 @@ def whole(target: Path) -> list[Path]:
 
 
 def newest(source: Path) -> Path:
-    """A backup, or the newest one of a target.
+    """Return a backup, or the newest one of a target.
 
     Raises:
         InputError: there is none.
@@ -147,7 +147,7 @@ def newest(source: Path) -> Path:
 
 @contextlib.contextmanager
 def begun(target: Path, name: str) -> Iterator[Path]:
-    """A new folder under a hidden name; what killed backups have left beside it goes.
+    """Yield a new folder under a hidden name; what killed backups have left beside it goes.
 
     Call with the target's lock held. Where the block raises nothing is left.
     """
@@ -243,7 +243,7 @@ def measured(path: Path) -> tuple[int, int, str]:
 
 
 def damaged(folder: Path, known: Copied, why: str) -> ValidationError:
-    """The fault of a file of a backup."""
+    """Return the fault of a file of a backup."""
     return ValidationError(f"{folder / known.path}: {why}", "restore another backup")
 
 

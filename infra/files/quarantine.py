@@ -56,7 +56,7 @@ def set_aside(path: Path, why: str) -> None:
 
 
 def _place(path: Path) -> Path:
-    """A free name in the quarantine, below the folder that the file was in."""
+    """Return a free name in the quarantine, below the folder that the file was in."""
     here = home()
     if path.is_relative_to(here.root):
         place = here.quarantine / path.relative_to(here.root)
@@ -70,7 +70,7 @@ def _place(path: Path) -> Path:
 
 
 def read(path: Path, check: Callable[[Any], T]) -> T | None:
-    """The checked content of a JSON file; None where there is none, or where it was set aside.
+    """Return the checked content of a JSON file; None if there is none, or it was set aside.
 
     Args:
         path: a file of the state folder.
@@ -107,8 +107,8 @@ def read_all(paths: Iterable[Path], check: Callable[[Any], T]) -> list[tuple[Pat
     return [(path, value) for path, value in found if value is not None]
 
 
-def as_object(value: Any) -> dict[str, Any]:
-    """A check that takes any JSON object.
+def as_object(value: object) -> dict[str, Any]:
+    """Return a check that takes any JSON object.
 
     Raises:
         TypeError: it is another JSON value.
@@ -119,7 +119,7 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def contents() -> Iterator[Path]:
-    """The files in the quarantine."""
+    """Return the files in the quarantine."""
     for folder, _, names in os.walk(home().quarantine):
         yield from (Path(folder, name) for name in names)
 

@@ -55,7 +55,7 @@ def codec_of(head: bytes) -> str:
 
 
 def unpacked(file: Source, codec: str) -> Iterator[bytes]:
-    """The content of a file in blocks of at most `BLOCK` bytes.
+    """Return the content of a file in blocks of at most `BLOCK` bytes.
 
     Args:
         file: open for reading, at its start.
@@ -114,7 +114,7 @@ def _gunzip(file: Source) -> Iterator[bytes]:
 
 
 def _last_good(member: zlib._Decompress, packed: bytes) -> tuple[bytes, int]:
-    """What comes out before the damage, and how many of the compressed bytes that takes."""
+    """Return what comes out before the damage, and how many of the compressed bytes that takes."""
     out = bytearray()
     for k in range(len(packed)):
         try:
@@ -158,11 +158,11 @@ class Reader(io.RawIOBase):
         self._damage: DamagedError | None = None
 
     def readable(self) -> bool:
-        """That it can be read."""
+        """Whether it can be read: always."""
         return True
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, which stay to be read; fewer only before the end or a damage."""
+        """Return the next bytes, which stay to be read; fewer only before the end or a damage."""
         parts, have = [bytes(self._ahead)], len(self._ahead)
         try:
             while have < size and (block := next(self._blocks, None)) is not None:

@@ -50,12 +50,12 @@ Rule = Callable[[str, frozenset[str] | None], str]
 
 
 def everything(_uri: str, _names: frozenset[str] | None) -> str:
-    """The rule that leaves nothing out."""
+    """Return the rule that leaves nothing out."""
     return ""
 
 
 def expand(uri: str | Path) -> list[str]:
-    """The files and folders that a URI means: itself, or what a local glob matches, sorted.
+    """Return the files and folders that a URI means: itself, or what a local glob matches, sorted.
 
     Raises:
         InputError: nothing is there.
@@ -143,7 +143,7 @@ _Identity = tuple[int, int]
 
 
 def _entry(path: str) -> tuple[Entry, _Identity | None]:
-    """(What is at a path, its identity where it is a file)."""
+    """Return (What is at a path, its identity where it is a file)."""
     uri = storage.uri_of(path)
     try:
         info = os.stat(path)
@@ -175,7 +175,7 @@ class _Local:
         self.links: list[str] = []
 
     def walk(self, root: str) -> Found:
-        """What lies below `root`."""
+        """Return what lies below `root`."""
         self._folders(root, everything)
         while self.links:
             links, self.links = sorted(self.links), []
@@ -201,7 +201,7 @@ class _Local:
                 self.seen.setdefault(identity, entry.uri)
 
     def _folders(self, top: str, rule: Rule) -> None:
-        """A folder and those in it; `rule` is that of `top`."""
+        """Return a folder and those in it; `rule` is that of `top`."""
         stack = [top]  # Python's own stack is too short for some trees
         while stack:
             folder = stack.pop()
@@ -226,7 +226,7 @@ class _Local:
             rule = self.rule
 
     def _items(self, items: Iterable[os.DirEntry[str]]) -> list[str]:
-        """The folders among the items of a folder; files and links are noted."""
+        """Return the folders among the items of a folder; files and links are noted."""
         below = []
         for item in items:
             if _hidden(item.name):

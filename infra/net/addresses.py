@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"([?&](?:password|passwd|pwd|token|secret|key|api_key)=)[^&
 
 
 def shown(text: str) -> str:
-    """An address, or a sentence with some, as it may be shown and written down: without secrets.
+    """Return an address, or a sentence with some, without secrets, so that it may be shown.
 
     Of `//user:password@` the user stays; a name alone may be a token, and goes.
     """

@@ -33,11 +33,11 @@ class Credentials:
     """What the services of a stack want from whoever comes to them."""
 
     prefect_password: str = field(repr=False)
-    """Of Prefect's API and pages."""
+    """The password of Prefect's API and pages."""
     mlflow_password: str = field(repr=False)
-    """Of MLflow's."""
+    """The password of MLflow's API and pages."""
     spark_password: str = field(repr=False)
-    """Of Spark's pages."""
+    """The password of Spark's pages."""
     spark_secret: str = field(repr=False)
     """Between the processes of the Spark cluster and its drivers."""
 
@@ -56,7 +56,7 @@ def file(home: Home) -> Path:
 
 
 def variable(name: str) -> str:
-    """The environment variable that gives a secret; with `_FILE` behind it, its file."""
+    """Return the environment variable that gives a secret; with `_FILE` behind it, its file."""
     return f"HEADRACE_{name.upper()}"
 
 
@@ -64,7 +64,7 @@ VARIABLES = tuple(variable(n) + end for n in NAMES for end in ("", "_FILE"))
 
 
 def given(environ: Mapping[str, str]) -> dict[str, str]:
-    """The secrets that the environment gives.
+    """Return the secrets that the environment gives.
 
     Raises:
         UsageError: a file can't be read, or a secret is no fit one.
@@ -93,7 +93,7 @@ def given(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def known(home: Home) -> Credentials | None:
-    """The secrets of a state folder, None before `make` and where some of them are missing here."""
+    """Return the secrets of a state folder, None before `make` and where some are missing here."""
     try:
         kept = storage.read_json(file(home))
     except (OSError, ValueError):
@@ -104,7 +104,7 @@ def known(home: Home) -> Credentials | None:
 
 
 def make(home: Home, anew: bool = False) -> Credentials:
-    """The secrets of a state folder; what is neither given nor kept is made and kept.
+    """Return the secrets of a state folder; what is neither given nor kept is made and kept.
 
     Args:
         home: the state folder.

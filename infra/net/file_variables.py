@@ -18,7 +18,7 @@ _LISTS = {
 
 
 def absolute(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables, the paths in those that name files or folders absolute; URIs stay."""
+    """Return the variables, the paths in those that name files or folders absolute; URIs stay."""
     return {name: _value(name, value) for name, value in environ.items()}
 
 

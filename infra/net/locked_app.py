@@ -131,7 +131,7 @@ _GUARDS = [(b"x-frame-options", b"SAMEORIGIN"), (b"cross-origin-resource-policy"
 
 
 def _guarded(send: Send) -> Send:
-    """A `send` whose answers no page of another address can show or load."""
+    """Return a `send` whose answers no page of another address can show or load."""
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses just now."""
+    """Return a TCP port of the loopback interface that no process uses just now."""
     with socket.socket() as s:
         s.bind((HOST, 0))
         return int(s.getsockname()[1])
@@ -40,7 +40,7 @@ def alone_choosing() -> AbstractContextManager[None]:
 
 
 def choose_ports(usual: Mapping[str, int], asked: Mapping[str, int]) -> dict[str, int]:
-    """A port for each name: the one that was asked for, else the usual one or the next free one.
+    """Return a port for each name: the one asked for, else the usual one or the next free one.
 
     Raises:
         UsageError: a port that was asked for is taken, or asked for twice.

@@ -134,7 +134,7 @@ def encoded(word: str) -> str:
 
 
 def _more_headers(variables: Mapping[str, str]) -> dict[str, str]:
-    """What PREFECT_CLIENT_CUSTOM_HEADERS holds.
+    """Return what PREFECT_CLIENT_CUSTOM_HEADERS holds.
 
     Raises:
         UsageError: it is no JSON object of strings.
@@ -202,7 +202,7 @@ def own_mlflow(url: str, password: str | None) -> Server:
 
 
 def environment(found: Iterable[Server]) -> dict[str, str]:
-    """The variables with which the clients of servers reach them; OWN names headrace's own."""
+    """Return the variables by which clients reach some servers; OWN names headrace's own."""
     out = proxies.exceptions(os.environ)
     own = []
     for server in found:
@@ -212,7 +212,7 @@ def environment(found: Iterable[Server]) -> dict[str, str]:
 
 
 def joined_prefect(environ: Mapping[str, str], api: str) -> Server:
-    """The Prefect server at `api`, with the credentials that an environment has for it.
+    """Return the Prefect server at `api`, with the credentials that an environment has for it.
 
     Those for another server are never sent.
     """
@@ -225,7 +225,7 @@ def joined_prefect(environ: Mapping[str, str], api: str) -> Server:
 
 
 def their_prefect(environ: Mapping[str, str]) -> Server | None:
-    """The Prefect server that PREFECT_API_URL names, None where it names none but headrace's own.
+    """Return the Prefect server that PREFECT_API_URL names, None if that is headrace's own.
 
     What the address has of a login goes the way of the other credentials.
 
@@ -253,7 +253,7 @@ def _of_prefect(environ: Mapping[str, str], url: str, login: str | None) -> dict
 
 
 def their_mlflow(environ: Mapping[str, str]) -> Server | None:
-    """The tracking server or store that MLFLOW_TRACKING_URI names, None where it names none.
+    """Return the tracking server or store that MLFLOW_TRACKING_URI names, None where it names none.
 
     Its credentials are those that MLflow's own client takes: of the address, the environment, or
     ~/.mlflow/credentials.
@@ -290,7 +290,7 @@ def their_mlflow(environ: Mapping[str, str]) -> Server | None:
 
 
 def _one_registry(server: Server, text: str) -> Server:
-    """The server, where models are registered there too; `text`: its address as it was given.
+    """Return the server if models are registered there too; `text`: its address as given.
 
     Raises:
         UsageError: MLFLOW_REGISTRY_URI names another one.
@@ -337,7 +337,7 @@ def experiment_name(environ: Mapping[str, str]) -> str:
 
 
 def prefect_page(api: str) -> str:
-    """The address of Prefect's pages, by that of its API; Prefect Cloud's have another host."""
+    """Return the address of Prefect's pages, by its API's; Prefect Cloud's have another host."""
     if api.startswith(_CLOUD):
         place = api.removeprefix(_CLOUD).rstrip("/")
         place = place.replace("accounts/", "account/").replace("workspaces/", "workspace/")
@@ -363,7 +363,7 @@ def runs_page(server: Server, experiment: str) -> str | None:
 
 
 def own_addresses(environ: Mapping[str, str]) -> list[str]:
-    """The addresses of OWN, and those of the state folder's own store and stack.
+    """Return the addresses of OWN, and those of the state folder's own store and stack.
 
     Whoever has set the variables, these are no server of others.
     """
@@ -371,7 +371,7 @@ def own_addresses(environ: Mapping[str, str]) -> list[str]:
 
 
 def _put(environ: Mapping[str, str]) -> list[str]:
-    """The addresses of OWN."""
+    """Return the addresses of OWN."""
     try:
         return [str(url) for url in json.loads(environ.get(OWN) or "[]")]
     except (ValueError, TypeError):
@@ -379,7 +379,7 @@ def _put(environ: Mapping[str, str]) -> list[str]:
 
 
 def _recorded() -> list[str]:
-    """The addresses of the state folder's own store, and of what its stack serves."""
+    """Return the addresses of the state folder's own store, and of what its stack serves."""
     place = home()
     found = [place.mlflow_uri]
     try:
@@ -442,14 +442,14 @@ def check_mlflow(server: Server) -> None:
 
 
 def prefect_login(server: Server) -> str:
-    """What to do where Prefect's server refuses the credentials."""
+    """Return what to do where Prefect's server refuses the credentials."""
     if server.own:
         return own_login("prefect_password")
     return "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
 
 
 def own_login(name: str) -> str:
-    """What to do where a server of the stack refuses the credentials.
+    """Return what to do where a server of the stack refuses the credentials.
 
     Args:
         name: the secret (credentials.NAMES).

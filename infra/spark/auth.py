@@ -54,7 +54,7 @@ LOCAL = {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
 
 
 def daemon_settings(secret: str) -> dict[str, str]:
-    """`settings` of master, workers and history server, whose pages are locked."""
+    """Return `settings` of master, workers and history server, whose pages are locked."""
     key = base64.urlsafe_b64encode(_page_key(secret)).decode()
     return {
         **settings(secret),
@@ -80,14 +80,14 @@ def forget(home: Home) -> None:
 
 
 def write_conf(folder: Path, values: dict[str, str]) -> None:
-    """A SPARK_CONF_DIR with these settings, which only its owner can read."""
+    """Return a SPARK_CONF_DIR with these settings, which only its owner can read."""
     text = "".join(f"{k} {v}\n" for k, v in values.items())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     storage.write_private_text(folder / _FILE, text)
 
 
 def client_variables(home: Home, master: str) -> dict[str, str]:
-    """What a driver needs in its environment to be let in by a master; nothing for another's."""
+    """Return the variables by which a master lets a driver in; none for another's master."""
     folder = driver_folder(home)
     try:
         known = (folder / _FILE).read_text().splitlines()
@@ -97,7 +97,7 @@ def client_variables(home: Home, master: str) -> dict[str, str]:
 
 
 def secret_of(folder: Path) -> str:
-    """The secret in a SPARK_CONF_DIR."""
+    """Return the secret in a SPARK_CONF_DIR."""
     for line in (folder / _FILE).read_text().splitlines():
         if line.startswith("spark.authenticate.secret "):
             return line.split(" ", 1)[1]
@@ -105,7 +105,7 @@ def secret_of(folder: Path) -> str:
 
 
 def bearer(secret: str) -> str:
-    """The Authorization header that the pages of the daemons want: a JSON Web Signature, HS256.
+    """Return the Authorization header that the daemons' pages want: a JSON Web Signature, HS256.
 
     See RFC 7515; it is good for some minutes.
     """

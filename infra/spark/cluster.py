@@ -33,7 +33,7 @@ def _command(name: str, *arguments: str, folder: Path, **variables: str) -> Comm
 
 
 def master_command(port: int, ui_port: int, folder: Path) -> Command:
-    """The master `spark://127.0.0.1:<port>`, its page on `ui_port`."""
+    """Return the master `spark://127.0.0.1:<port>`, its page on `ui_port`."""
     at = ("--host", HOST, "--port", str(port), "--webui-port", str(ui_port))
     # Else it would take submissions by HTTP as well, on a port that two masters would fight for.
     closed = "-Dspark.master.rest.enabled=false"
@@ -41,7 +41,7 @@ def master_command(port: int, ui_port: int, folder: Path) -> Command:
 
 
 def worker_command(master: str, ui_port: int, folder: Path, cores: int, memory: str) -> Command:
-    """A worker that offers `cores` and `memory` (as `2g`) to executors; it looks for `master`.
+    """Return a worker of `master` that offers `cores` and `memory` (as `2g`) to executors.
 
     What executors of finished applications leave is removed after a day.
     """
@@ -56,7 +56,7 @@ def worker_command(master: str, ui_port: int, folder: Path, cores: int, memory: 
 
 
 def history_command(port: int, events_folder: Path, folder: Path, days: int = 30) -> Command:
-    """The history server on `port`, for the event logs in `events_folder` (spark.event_log).
+    """Return the history server on `port`, for the event logs in `events_folder` (spark.event_log).
 
     It removes those that are older than some `days`.
     """

@@ -19,8 +19,11 @@ _COMPILED = {".nbi", ".nbc"}
 
 
 def _travels(path: Path) -> bool:
-    """Sources, data files, and the kernels that Numba has compiled, which it knows by the content
-    of their source: an executor on a like machine needn't spend half a minute on them."""
+    """Whether a file is shipped: sources, data files, and kernels that Numba has compiled.
+
+    Numba knows those by the content of their source, so that an executor on a like machine needn't
+    spend half a minute on them.
+    """
     return path.is_file() and ("__pycache__" not in path.parts or path.suffix in _COMPILED)
 
 
@@ -39,7 +42,7 @@ def content(layer: str) -> str:
 
 
 def build(layer: str, folder: Path) -> Path:
-    """The zip of `layer` and infra as the package headrace: `folder/<hash of its content>.zip`."""
+    """Return the zip of `layer` and infra as the package headrace: `folder/<content hash>.zip`."""
     archive = folder / f"{content(layer)}.zip"
     if archive.exists():
         return archive

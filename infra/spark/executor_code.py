@@ -19,7 +19,7 @@ FOLDER = "HEADRACE_CODE"
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """The folder `folder/<stem of the archive>` with what is in it; whole, or not there."""
+    """Return the folder `folder/<stem of the archive>` with what is in it; whole, or not there."""
     target = folder / archive.stem
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)

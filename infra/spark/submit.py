@@ -62,7 +62,8 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
             ],
             preexec_fn=die_with_parent,
             stdin=subprocess.DEVNULL,
-            # The folder of `main` is a package's inside: none of its modules is one by itself.
+            # spark-submit puts main's folder on sys.path; its modules only import as part of
+            # the package.
             env={
                 **os.environ,
                 **session.environment(),
@@ -76,8 +77,8 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
 
 
 def submitted(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
-    """The `__main__` of a file that is submitted: the counterpart of `run`."""
+    """Return the `__main__` of a file that is submitted: the counterpart of `run`."""
     die_with_parent()
-    # Where all were killed before that line, nobody listens, and this ends here.
+    # If the parent died already, opening the pipe fails and the job exits.
     console.speak_through(Path(sys.argv[1]).with_name(_PIPE))
     job_main(model, function)

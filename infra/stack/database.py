@@ -62,7 +62,7 @@ class Address:
         return f"{parts.hostname}:{parts.port or 5432}"
 
     def url(self, driver: str, name: str, options: Mapping[str, str]) -> str:
-        """The URL of a database there."""
+        """Return the URL of a database there."""
         query = f"?{urlencode(options, quote_via=quote)}" if options else ""
         return f"{driver}://{self.where}/{quote(name, safe='')}{query}"
 
@@ -92,10 +92,10 @@ class Server:
 
 
 def parse(text: str) -> Address:
-    """The address of a server.
+    """Return the address of a server.
 
     Raises:
-        UsageError: it is none; the password is not told.
+        UsageError: it is none; the message has no password.
     """
     hint = f"give {_FORM}, / # ? @ in the password percent-encoded"
     none = UsageError("database: this is no address of a PostgreSQL server", hint)
@@ -132,7 +132,7 @@ def parse(text: str) -> Address:
 
 
 def from_environment() -> str | None:
-    """The address that HEADRACE_DATABASE holds, or the file that HEADRACE_DATABASE_FILE names.
+    """Return the address that HEADRACE_DATABASE, or HEADRACE_DATABASE_FILE's file, holds.
 
     Raises:
         UsageError: both are set, or the file can't be read.
@@ -152,7 +152,7 @@ def from_environment() -> str | None:
 
 
 def refuse_password(address: object) -> None:
-    """Nothing, where an address from the command line holds no password.
+    """Raise if an address from the command line holds a password.
 
     Raises:
         UsageError: it does.
@@ -170,7 +170,7 @@ def _file(home: Home) -> Path:
 
 
 def kept(home: Home) -> Server | None:
-    """The server of a state folder, None where its files are SQLite's.
+    """Return the server of a state folder, None where its files are SQLite's.
 
     Raises:
         UsageError: the folder is a copy, and the databases are the original's; or what it says of
@@ -249,7 +249,7 @@ def stores(home: Home, server: Server | None) -> tuple[str, str]:
 
 
 def prefect_environment(server: Server | None) -> dict[str, str]:
-    """What Prefect's server needs beside the URL."""
+    """Return what Prefect's server needs beside the URL."""
     if server is None:
         return {}
     at = server.address
@@ -279,7 +279,7 @@ def _first(cursor: cursor_type) -> object:
 
 
 def choose(home: Home, asked: str | None) -> Server | None:
-    """The server to use; what this folder needs there is made where it is missing.
+    """Return the server to use; what this folder needs there is made where it is missing.
 
     Args:
         home: the state folder.
@@ -342,7 +342,7 @@ def _make(cursor: cursor_type, server: Server) -> None:
 
 @contextlib.contextmanager
 def connected(server: Server) -> Iterator[cursor_type]:
-    """A cursor on the server, whose faults are said in a sentence without the password."""
+    """Yield a cursor on the server, whose faults are said in a sentence without the password."""
     import psycopg2
 
     at = server.address

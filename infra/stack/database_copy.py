@@ -24,7 +24,7 @@ from headrace.infra.state.state_dir import Home
 FILES = ("mlflow.db", "prefect/prefect.db")
 """The SQLite files of a state folder, by their paths in it."""
 DUMPS = ("prefect.dump", "mlflow.dump")
-"""Of PostgreSQL: what `pg_dump` wrote of Prefect's and MLflow's database, or schema."""
+"""What `pg_dump` wrote of Prefect's and MLflow's database, or schema, in PostgreSQL."""
 
 
 def copy(home: Home, folder: Path) -> tuple[str, ...]:

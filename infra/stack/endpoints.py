@@ -52,7 +52,7 @@ class Endpoints(ABC):
         """The stack's Spark cluster, None where none is up."""
 
     def environment(self) -> dict[str, str]:
-        """The variables with which Prefect's, MLflow's and Spark's own clients reach these."""
+        """Return the variables by which Prefect's, MLflow's and Spark's clients reach these."""
         out = servers.environment(s for s in (self.prefect, self.mlflow) if s is not None)
         out |= self.spark.variables if self.spark is not None else {}
         return file_variables.absolute(out)
@@ -141,7 +141,7 @@ class Theirs(Endpoints):
 
 
 def endpoints(home: Home) -> Endpoints:
-    """What the environment names, and else the stack of a state folder.
+    """Return what the environment names, and else the stack of a state folder.
 
     Raises:
         UsageError: a variable holds no address, or see `record.running`.

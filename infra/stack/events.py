@@ -202,7 +202,7 @@ class Waiting:
 
 
 def waiting(home: Home, api: str | None) -> list[Waiting]:
-    """The alerts in the outbox, the oldest first; `api` is None where no server is up."""
+    """Return the alerts in the outbox, the oldest first; `api` is None where no server is up."""
     found = quarantine.read_all(sorted(home.outbox.glob("*.json")), _checked)
     if not found:
         return []
@@ -241,7 +241,7 @@ def _unsent(event: DriftEvent, automations: list[_Automation]) -> str | None:
 
 
 def paused(api: str) -> list[str]:
-    """The automations on the drift event that are paused, and what that means.
+    """Return the automations on the drift event that are paused, and what that means.
 
     Raises:
         HeadraceError: the server doesn't answer.

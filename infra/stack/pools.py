@@ -80,7 +80,7 @@ def make(api: str, pools: PoolsSettings, own: bool) -> None:
 
 
 def of_deployments(api: str, names: Collection[str]) -> set[str]:
-    """The work pools of some deployments (FLOW/DEPLOYMENT), as the server has them.
+    """Return the work pools of some deployments (FLOW/DEPLOYMENT), as the server has them.
 
     Raises:
         HeadraceError: the server doesn't answer.
@@ -93,7 +93,7 @@ def of_deployments(api: str, names: Collection[str]) -> set[str]:
 
 
 def without_worker(api: str, names: Collection[str]) -> list[str]:
-    """Those of some work pools that have no worker online: a run there waits without an end.
+    """Return the work pools without a worker online: a run there waits without an end.
 
     Raises:
         HeadraceError: the server doesn't answer.

@@ -46,7 +46,7 @@ class RecordedService(BaseModel):
         )
 
     def service(self) -> Service:
-        """The service, without what only a supervisor needs to start it."""
+        """Return the service, without what only a supervisor needs to start it."""
         return Service(self.name, [], self.address, self.health, {}, self.later)
 
 

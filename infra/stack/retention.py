@@ -69,7 +69,7 @@ class RetentionSettings(Settings):
 
 
 def prefect_environment(settings: RetentionSettings) -> dict[str, str]:
-    """What Prefect's server gets of it."""
+    """Return what Prefect's server gets of it."""
     return {
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(settings.runs_days * 86400),
@@ -78,12 +78,12 @@ def prefect_environment(settings: RetentionSettings) -> dict[str, str]:
 
 
 def to_variable(settings: RetentionSettings) -> dict[str, str]:
-    """The environment of a worker that is to keep the state folder tidy; without any quote."""
+    """Return the environment of a worker that keeps the state folder tidy; without any quote."""
     return {VARIABLE: urlencode(settings.model_dump())}
 
 
 def from_variable() -> RetentionSettings | None:
-    """What `to_variable` left in this process's environment; None: nothing."""
+    """Return what `to_variable` left in this process's environment; None: nothing."""
     text = os.environ.get(VARIABLE)
     return RetentionSettings.model_validate(dict(parse_qsl(text))) if text else None
 
@@ -100,7 +100,7 @@ class Expired:
 
 
 def expired(home: Home, settings: RetentionSettings) -> list[Expired]:
-    """What may be removed now, in the order of paths. Links are neither followed nor listed."""
+    """Return what may be removed now, by path. Links are neither followed nor listed."""
     root, now = home.root, time.time()
 
     def old(paths: Iterable[Path], kind: str, days: int) -> Iterator[Expired]:
@@ -129,7 +129,7 @@ def expired(home: Home, settings: RetentionSettings) -> list[Expired]:
 
 
 def _windows(home: Home, old: Callable[..., Iterator[Expired]], days: int) -> Iterator[Expired]:
-    """The records of settled windows: those of which `settled.jsonl` has a line.
+    """Return the records of settled windows: those of which `settled.jsonl` has a line.
 
     tasks/retraining/windows.py writes it. What isn't there yet is known by its own files only.
     """
@@ -151,7 +151,7 @@ def _windows(home: Home, old: Callable[..., Iterator[Expired]], days: int) -> It
 
 
 def _checkpoints(home: Home) -> Iterator[Expired]:
-    """Those of the stages that have their result."""
+    """Yield the checkpoints of the stages that have their result."""
     for run in _inside(home.runs):
         if (run / "result.json").is_file():
             for path in (run / "checkpoints", *(p / "checkpoints" for p in _inside(run))):
@@ -372,7 +372,7 @@ def measure(path: Path) -> tuple[int, float]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What lies in a folder, without links; nothing where there is none."""
+    """Return what lies in a folder, without links; nothing where there is none."""
     if not folder.is_dir() or folder.is_symlink():
         return []
     return [p for p in sorted(folder.iterdir()) if not p.is_symlink()]

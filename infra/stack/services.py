@@ -171,7 +171,7 @@ def environment(
     environ: Mapping[str, str],
     more: Collection[str] = (),
 ) -> dict[str, str]:
-    """What every process of the stack, and every flow run that a worker starts, finds.
+    """Return what every process of the stack, and every flow run that a worker starts, finds.
 
     Args:
         home: the state folder.

@@ -66,7 +66,7 @@ class _Pages:
         await send({"type": "http.response.body", "body": body})
 
     def _led_out(self, text: bytes) -> bytes:
-        """A text whose links lead to the outer ports."""
+        """Return a text whose links lead to the outer ports."""
         return self._links.sub(lambda m: m[1] + self._outer[m[2]], text)
 
 
@@ -77,12 +77,12 @@ async def _say(send: Send, status: int, text: bytes) -> None:
 
 
 def locked_pages(inner: Mapping[int, int], password: str, secret: str) -> ASGIApp:
-    """The pages behind a lock; `inner`: port of Spark's own page by the port that is opened."""
+    """Return the pages behind a lock; `inner`: the port of Spark's own page by that opened."""
     return Locked(_Pages(inner, secret), password, "Spark of headrace")
 
 
 def command(inner: Mapping[int, int]) -> list[str]:
-    """What a supervisor starts."""
+    """Return what a supervisor starts."""
     ports = [f"{here}={there}" for here, there in inner.items()]
     return [sys.executable, "-m", "headrace.infra.stack.spark_pages", *ports]
 

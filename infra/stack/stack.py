@@ -115,7 +115,7 @@ def _alone(home: Home) -> AbstractContextManager[None]:
 
 
 def served(home: Home) -> set[str]:
-    """The work pools that the workers of the stack serve; none where it isn't up."""
+    """Return the work pools that the workers of the stack serve; none where it isn't up."""
     known = record.alive(home)
     if known is None:
         return set()
@@ -385,7 +385,7 @@ def _end_marked(mark: str) -> None:
 
 
 def _marked(mark: str) -> Iterator[psutil.Process]:
-    """Processes whose environment has a stack's mark."""
+    """Return processes whose environment has a stack's mark."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:

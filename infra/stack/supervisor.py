@@ -27,7 +27,7 @@ from headrace.infra.state.state_dir import Home
 
 
 def socket_path(home: Home) -> Path:
-    """The supervisor's socket; a socket's path may have 107 bytes at most.
+    """Return the supervisor's socket; a socket's path may have 107 bytes at most.
 
     Where it can't lie in the state folder, it has the same place by every path of that.
     """
@@ -39,7 +39,7 @@ def socket_path(home: Home) -> Path:
 
 
 def configuration(home: Home, services: list[Service]) -> str:
-    """What supervisord reads.
+    """Return what supervisord reads.
 
     Raises:
         UsageError: a path can't be written down there.
@@ -148,7 +148,7 @@ class ProcessState:
 
     pid: int
     state: str
-    """Of supervisord's: RUNNING, STARTING, BACKOFF, …"""
+    """One of supervisord's: RUNNING, STARTING, BACKOFF, …"""
 
 
 class Supervisor:

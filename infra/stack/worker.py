@@ -2,7 +2,7 @@
 
 Prefect's worker knows only of runs that it started itself, so a run whose worker and process are
 both gone would be Running for ever and hold its pool's only place. So would one whose process is
-gone while the server can't be told: nothing asks again later. A thread beside Prefect's worker
+gone while the server can't be reached: nothing asks again later. A thread beside Prefect's worker
 therefore looks every few seconds which runs have a process.
 """
 
@@ -54,7 +54,7 @@ Ended = Callable[[str, str, str], None]
 
 
 def command(pool: str, kind: str = "process") -> list[str]:
-    """The worker of a pool of a type, one run at a time."""
+    """Return the worker of a pool of a type, one run at a time."""
     return [sys.executable, "-m", _SERVER, pool, kind]
 
 
@@ -87,7 +87,7 @@ def take_up(api: str, pool: str, ended: Ended = _unreported) -> bool:
 class Watch:
     """Notices runs of a pool whose process is gone, beside the worker that started them.
 
-    The worker itself says so within a second, unless the server can't be told; and a run that it
+    The worker itself says so within a second, unless it can't reach the server; and a run that it
     has just claimed has no process yet. So a run is left alone for a while.
 
     Args:
@@ -140,7 +140,7 @@ class Watch:
                 self._keep(self._seen - {run})  # another machine may begin it again
 
     def _kept(self) -> set[str]:
-        """What a worker before this one has seen; of a copied state folder, nothing."""
+        """Return what a worker before this one has seen; of a copied state folder, nothing."""
         said = quarantine.read(self._file, _Seen.model_validate)
         return set(said.runs) if said is not None and said.folder == folder_id(home()) else set()
 
@@ -173,7 +173,7 @@ def keep_looking(look: Callable[[], object], every: float = WATCH_SECONDS) -> No
 
 
 def _unfinished(api: str, pool: str) -> dict[str, str]:
-    """The runs of a pool that should have a process, or soon will: id -> type of state."""
+    """Return the runs of a pool that should have a process, or soon will: id -> type of state."""
     wanted: dict[str, JsonValue] = {
         "flow_runs": {"state": {"type": {"any_": list(PATIENCE)}}},
         "work_pools": {"name": {"any_": [pool]}},
@@ -209,7 +209,7 @@ def _end_or_begin_again(
 
 
 def _at_work() -> dict[str, psutil.Process]:
-    """The process of each run by its id; what such a process has started doesn't count.
+    """Return the process of each run by its id; what such a process has started doesn't count.
 
     Nor do those of another state folder: one that this is a copy of has runs of the same ids.
     """

@@ -28,7 +28,7 @@ class Stamp(BaseModel):
 
 
 def now() -> datetime:
-    """The time of the day, UTC."""
+    """Return the time of the day, UTC."""
     return datetime.now(UTC)
 
 
@@ -38,7 +38,7 @@ def uptime() -> float:
 
 
 def boot_id() -> str:
-    """The kernel's name for the time since it started; empty where it gives none."""
+    """Return the kernel's name for the time since it started; empty where it gives none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -46,12 +46,12 @@ def boot_id() -> str:
 
 
 def host() -> str:
-    """The name of this machine."""
+    """Return the name of this machine."""
     return socket.gethostname()
 
 
 def stamp() -> Stamp:
-    """This moment."""
+    """Return this moment."""
     return Stamp(host=host(), boot=boot_id(), uptime=uptime())
 
 
@@ -75,7 +75,7 @@ def age(at: datetime, stamped: Stamp | None) -> float:
 
 
 def stamp_of(value: object) -> Stamp | None:
-    """The stamp that a record has under some key; None where it has none, or no good one."""
+    """Return the stamp that a record has under some key; None where it has none, or no good one."""
     try:
         return Stamp.model_validate(value)
     except ValidationError:

@@ -54,7 +54,7 @@ class Owner(BaseModel):
 
 
 def here() -> Owner:
-    """This process's machine and account."""
+    """Return this process's machine and account."""
     return Owner(
         host=socket.gethostname(),
         boot=boot_id(),
@@ -65,12 +65,12 @@ def here() -> Owner:
 
 
 def place(home: Home) -> str:
-    """A state folder as another machine knows it: `account@host:/path`."""
+    """Return a state folder as another machine knows it: `account@host:/path`."""
     return f"{account()}@{socket.gethostname()}:{home.root}"
 
 
 def account(uid: int | None = None) -> str:
-    """The name of an account, its number where it has none; None: that of this process.
+    """Return the name of an account, its number where it has none; None: that of this process.
 
     It is asked of the system: what the environment says (USER) can be set by anybody.
     """
@@ -82,7 +82,7 @@ def account(uid: int | None = None) -> str:
 
 
 def other_owner(*places: Path) -> str | None:
-    """Whose the first of some places is that can be seen; None where that is this account's."""
+    """Return the owner of the first place that can be seen; None if that is this account."""
     for place in places:
         try:
             uid = place.stat().st_uid
@@ -100,5 +100,5 @@ def _namespace() -> str:
 
 
 def alive_lock(home: Home) -> Path:
-    """The file that a supervisor keeps locked as long as it lives, in whatever container."""
+    """Return the file that a supervisor keeps locked as long as it lives, in whatever container."""
     return home.stack / "alive.lock"

@@ -117,12 +117,12 @@ def _close_below(path: Path) -> None:
 
 
 def passed_on() -> dict[str, str]:
-    """What a process elsewhere needs in its environment to know the user's own umask."""
+    """Return what a process elsewhere needs in its environment to know the user's own umask."""
     return {UMASK: f"{_umask():03o}"}
 
 
 def _umask() -> int:
-    """The user's own umask."""
+    """Return the user's own umask."""
     try:
         return int(os.environ[UMASK], 8)
     except (KeyError, ValueError):
@@ -135,7 +135,7 @@ def _umask() -> int:
 
 
 def umask_for(place: Path) -> int:
-    """The umask of a process that writes its results to `place`."""
+    """Return the umask of a process that writes its results to `place`."""
     return 0o077 if _is_private(place) else _umask()
 
 

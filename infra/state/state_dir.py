@@ -107,10 +107,10 @@ class Home:
         return str(path)
 
     def resolve(self, path: str) -> Path:
-        """The inverse of `relative`."""
+        """Return the inverse of `relative`."""
         return self.root / path
 
 
 def home() -> Home:
-    """The state folder that this process works on; one path, by whatever links it was named."""
+    """Return the state folder of this process; one path, by whatever links it was named."""
     return Home(Path(os.path.realpath(os.environ.get("HEADRACE_HOME") or ".headrace")))

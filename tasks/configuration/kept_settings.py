@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from headrace.infra import storage
 from headrace.infra.configuration.config_file import Config, read_config
@@ -29,7 +29,7 @@ from headrace.infra.stack.stack import StackSettings
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import DeployVerb, UpVerb
 
-BASE = {"pretrain": {"processes": 2}}
+BASE: dict[str, JsonValue] = {"pretrain": {"processes": 2}}
 """Defaults of a deployed chain that differ from a command's: it trains in two processes, half of
 the experts in each."""
 BASE_CONFIG = Config("the defaults of deploy", BASE)
@@ -69,7 +69,8 @@ def read(without_stack: bool = False) -> Kept:
         return _of_earlier_versions()
     try:
         file = read_config(path())
-        kept = Kept(file.data.get("profile"), file.section("settings"))
+        profile = file.data.get("profile")
+        kept = Kept(profile if isinstance(profile, str) else None, file.section("settings"))
         if not without_stack:
             kept = replace(kept, stack=file.section("up"))
         build(DeployVerb, kept.settings)
