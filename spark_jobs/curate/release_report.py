@@ -22,7 +22,8 @@ from headrace.infra.html import (
     table,
     tiles,
 )
-from headrace.infra.level_facts import AFTER_LEVELS, Score
+from headrace.infra.level_facts import CONTAMINATION, Score
+from headrace.infra.releases import FileNote, Manifest
 from headrace.spark_jobs.levels import DRAWN, LEVELS, PLACES
 
 _SOURCES = 40
@@ -52,7 +53,7 @@ def _tiles(totals: Mapping[str, Any]) -> Markup:
     )
 
 
-def _inputs(manifest: Mapping[str, Any]) -> Section:
+def _inputs(manifest: Manifest) -> Section:
     largest = sorted(manifest["inputs"], key=lambda i: (-i["bytes"], i["uri"]))
     rows = [[i["uri"], i["bytes"], i["records"]] for i in largest[:_SOURCES]]
     head = ["source", "bytes", "records"]
@@ -64,7 +65,7 @@ def _inputs(manifest: Mapping[str, Any]) -> Section:
     return Section("What came in", table(head, rows, note))
 
 
-def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+def files_of_note(manifest: Manifest) -> dict[str, list[FileNote]]:
     """Files that can't be read, are not what their names say, or were left out: URI and reason."""
     inputs = manifest["inputs"]
     return {
@@ -81,7 +82,7 @@ _FILES = {
 }
 
 
-def _files(manifest: Mapping[str, Any]) -> list[Section]:
+def _files(manifest: Manifest) -> list[Section]:
     parts: list[Markup] = []
     for name, rows in files_of_note(manifest).items():
         if rows:
@@ -100,7 +101,6 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     return out
 
 
-_, _CONTAMINATION = AFTER_LEVELS
 _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
@@ -116,7 +116,7 @@ def _levels(lines: Sequence[Line]) -> Section:
     colours = _colours(lines)
     langs = [lang for lang in colours if any(lang == key[1] for key in cells)]
     # Contamination is a level of its own only where it is looked for.
-    levels = [n for n in PLACES if n != _CONTAMINATION or any(n == key[0] for key in cells)]
+    levels = [n for n in PLACES if n != CONTAMINATION or any(n == key[0] for key in cells)]
     if not rejected:
         return Section("Rejected by level and language", paragraph("Nothing was rejected."))
 
@@ -244,7 +244,7 @@ def _repaired(lines: Sequence[Line]) -> list[Section]:
 
 
 def sections(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
     examples: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -278,7 +278,7 @@ def sections(
     ]
 
 
-def render(manifest: Mapping[str, Any], parts: Sequence[Section]) -> str:
+def render(manifest: Manifest, parts: Sequence[Section]) -> str:
     """The report of a release as a self-contained HTML page."""
     parent = f", child of {manifest['parent']}" if manifest["parent"] else ""
     title = "What this release is made of"
