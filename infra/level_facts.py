@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-AFTER_LEVELS = ("duplicate", "contamination")
+DUPLICATE, CONTAMINATION = "duplicate", "contamination"
+AFTER_LEVELS = (DUPLICATE, CONTAMINATION)
 """Where a record that passed all levels can still be rejected, in the order of decision."""
 
 

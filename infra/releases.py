@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,77 @@ from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.files import walk
 from headrace.infra.lineage import is_heldout
+
+
+class FileEntry(TypedDict):
+    """A file of a release or of token shards, as a manifest has it."""
+
+    path: str
+    rows: int | None
+    """None of what is no table."""
+    bytes: int
+    sha256: str
+
+
+class InputEntry(TypedDict):
+    """A file that a release was made of."""
+
+    uri: str
+    bytes: int
+    sha256: str
+    records: int
+    licence: NotRequired[str]
+    error: NotRequired[str]
+    """Why it can't be read."""
+    note: NotRequired[str]
+    """What it is, where that isn't what its name says."""
+
+
+class FileNote(TypedDict):
+    """A file, and what is odd about it."""
+
+    uri: str
+    why: str
+
+
+class Totals(TypedDict):
+    """Records of a release by outcome."""
+
+    read: int
+    kept: int
+    rejected: dict[str, int]
+    """By level, in the order of decision."""
+    unreadable: int
+    repaired: NotRequired[int]
+
+
+class Sizes(TypedDict):
+    """Bytes of text that were read, and those of them that are unreadable."""
+
+    bytes: int
+    unreadable_bytes: int
+
+
+class Warnings(TypedDict):
+    """What a reader of a release should know."""
+
+    repeated_ids: int
+
+
+class Manifest(TypedDict):
+    """`manifest.json` of a release."""
+
+    release_id: str
+    parent: str | None
+    inputs: list[InputEntry]
+    config: dict[str, Any]
+    """The settings of the curation."""
+    code_version: str
+    totals: Totals
+    sizes: NotRequired[Sizes]
+    left_out: NotRequired[list[FileNote]]
+    warnings: Warnings
+    files: list[FileEntry]
 
 
 def newest(uri: str) -> str:
@@ -39,7 +110,7 @@ def is_release(uri: str) -> bool:
     return storage.exists(storage.join(uri, "manifest.json"))
 
 
-def manifest(release: str) -> dict[str, Any]:
+def manifest(release: str) -> Manifest:
     """The manifest of a release.
 
     Raises:
@@ -58,19 +129,19 @@ def manifest(release: str) -> dict[str, Any]:
             f"{place}: not a release (no manifest.json)",
             "give the folder that `headrace curate` printed as `release`",
         )
-    value: dict[str, Any] = storage.read_json(storage.join(release, "manifest.json"))
+    value: Manifest = storage.read_json(storage.join(release, "manifest.json"))
     return value
 
 
-def damaged(folder: str, files: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What differs from a manifest's `files` in a folder, a sentence each; one listing, no reading.
+def damaged(folder: str, files: Iterable[FileEntry]) -> list[str]:
+    """What differs from a manifest's `files` in a folder, one sentence each; nothing is read.
 
     A power cut or a full disk can leave a file short of what was written to it; contents are
     compared by `headrace validate`.
 
     Args:
         folder: of the release, or of token shards.
-        files: entries with `path` and `bytes`.
+        files: of the manifest.
     """
     root = storage.display(folder)
     there = {uri[len(root) :].strip("/"): size for uri, size, _ in walk.listing(folder)}

@@ -110,7 +110,7 @@ def check_fresh(folder: Path) -> None:
         raise UsageError(f"--no-resume: {folder} is not empty", "give another --output")
 
 
-def release_to_start_from(release: str) -> tuple[str, dict[str, Any]]:
+def release_to_start_from(release: str) -> tuple[str, releases.Manifest]:
     """(folder, manifest) of a release that a chain can start from.
 
     Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +42,14 @@ UNIT_SHIFT = 32
 
 VERDICTS = pa.schema([("doc", pa.int64()), ("reason", pa.string()), ("detail", pa.string())])
 """Which records are duplicates, why, and of which (an id)."""
+
+
+class DuplicateCounts(TypedDict):
+    """What deduplication counts."""
+
+    repeated_ids: int
+    """Records whose id another record with another text has."""
+    duplicates: int
 
 
 def verdict_file(work: str, group: int) -> str:
@@ -140,19 +148,16 @@ def _ancestor_files(job: CurateJob) -> tuple[list[tuple[str, str]], int]:
     return files, sum(releases.manifest(r)["totals"]["kept"] for r in chain)
 
 
-def deduplicate(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, int]:
-    """Write which records are duplicates; {repeated_ids, duplicates}. Nothing if it is done.
-
-    `repeated_ids` counts records whose id another record with another text has.
-    """
+def deduplicate(spark: Any, job: CurateJob, inventory: Inventory) -> DuplicateCounts:
+    """Write which records are duplicates, unless that is done, and how many there are."""
     done = storage.join(inventory.work, "duplicates.json")
     if storage.exists(done):
-        counts: dict[str, int] = storage.read_json(done)
+        counts: DuplicateCounts = storage.read_json(done)
         return counts
     with console.Progress("duplicates") as progress:
         files, documents = _ancestor_files(job)
         counted = scan_job.counted(inventory)
-        if counted["read"] - counted["unreadable"] + documents <= IN_MEMORY:
+        if counted.read - counted.unreadable + documents <= IN_MEMORY:
             counts = _in_memory(job, inventory, files)
         else:
             counts = _in_spark(spark, job, inventory, files)
@@ -163,7 +168,7 @@ def deduplicate(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, i
 
 def _in_memory(
     job: CurateJob, inventory: Inventory, files: list[tuple[str, str]]
-) -> dict[str, int]:
+) -> DuplicateCounts:
     own = [_own_keys(inventory.work, unit) for unit in range(len(inventory.units))]
     if not own:
         return {"repeated_ids": 0, "duplicates": 0}
@@ -183,7 +188,7 @@ def _in_memory(
 
 def _in_spark(
     spark: Any, job: CurateJob, inventory: Inventory, files: list[tuple[str, str]]
-) -> dict[str, int]:
+) -> DuplicateCounts:
     def numbers(n: int) -> Any:
         cores = spark.sparkContext.defaultParallelism
         return spark.range(0, n, 1, job.spark.partitions or max(1, min(n, cores)))

@@ -22,6 +22,7 @@ from headrace.infra import console, lineage, releases, storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.files.walk import LeftOut
 from headrace.infra.state import lock
+from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.reading import content, parquet_footer
 from headrace.spark_jobs.reading.input_files import gather
 from headrace.spark_jobs.settings import CurateJob, Source
@@ -32,61 +33,7 @@ LARGEST_UNIT = 16 << 20
 FILES_A_UNIT = 256
 UNITS_A_GROUP = 8
 """Consecutive units whose records are written to one file a folder: at most 128 MB of input."""
-UNPACKED = 4
-"""How much a compressed file is taken to grow."""
 _BLOCK = 4 << 20
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file of the input."""
-
-    uri: str
-    source: str
-    """What stands in the column `source`."""
-    kind: str
-    """How it is read (see `content.Kind`)."""
-    codec: str
-    """gzip, zstd or nothing; where it can't be read, any name that says it is compressed."""
-    bytes: int
-    sha256: str
-    changed: int
-    """When it was changed (ns), to notice a change between two steps."""
-    error: str = ""
-    """Why it can't be read: then it counts as one unreadable record."""
-    licence: str = ""
-    """That of its `Source`."""
-    encoding: str = ""
-    """Of its text, where that isn't UTF-8."""
-    ending: str = "\n"
-    """What ends a line."""
-    note: str = ""
-    """What it is, where that isn't what its name says."""
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes it holds once it is unpacked."""
-        return self.bytes * (UNPACKED if self.codec else 1)
-
-    def check(self) -> None:
-        """Nothing; raises InputError where the file is no longer the one that was counted."""
-        if self.error or (self.bytes, self.changed) == storage.stat(self.uri):
-            return
-        raise InputError(f"{self.uri} changed while it was read", "run again when it is complete")
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of a file: bytes [start, stop) of whole lines, row groups, or all of it."""
-
-    file: int
-    """Its number in `Inventory.files`."""
-    start: int
-    stop: int
-    first: int
-    """1-based position of its first record."""
-    weight: int
-    """About how many bytes of text it holds."""
 
 
 @dataclass(frozen=True)

@@ -5,56 +5,102 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import console, lineage, releases, storage
 from headrace.infra.files import walk
-from headrace.infra.schemas import LEDGER
+from headrace.infra.releases import FileEntry, FileNote, InputEntry, Manifest, Totals
 from headrace.spark_jobs.curate import (
     input_checks,
     inventory_job,
+    ledger,
     parallel,
     release_report,
     scan_job,
 )
 from headrace.spark_jobs.curate.atomic import written
+from headrace.spark_jobs.curate.dedup_job import DuplicateCounts
 from headrace.spark_jobs.curate.inventory_job import Inventory
-from headrace.spark_jobs.curate.release_writer import group_file, smallest, write_group
-from headrace.spark_jobs.levels import PLACES
+from headrace.spark_jobs.curate.ledger import Ledger, Line
+from headrace.spark_jobs.curate.release_writer import (
+    Example,
+    read_counts,
+    smallest,
+    write_group,
+)
+from headrace.spark_jobs.curate.scan_counts import ScanCounts
 from headrace.spark_jobs.settings import CurateJob
 
 log = logging.getLogger(__name__)
-LOST_EXAMPLES = 10
+UNREADABLE_SHOWN = 10
 """Unreadable records that the report shows."""
+SHOWN = 100
+"""Files that the answer of `curate` names at most."""
 
 
 @dataclass(frozen=True)
 class Draft:
     """A release that only lacks what validates it, and its manifest."""
 
-    release_id: str
-    release: str
-    """Its folder."""
-    totals: dict[str, Any]
-    """read, kept, rejected {level: n}, unreadable, repaired."""
-    manifest: dict[str, Any]
+    manifest: Manifest
     """The manifest to be, without the files of `validation/`."""
     inventory: Inventory
 
+    @classmethod
+    def load(cls, inventory: Inventory) -> Draft:
+        """The draft that `write` has left in the work folder."""
+        return cls(storage.read_json(_draft_file(inventory)), inventory)
 
-SHOWN = 100
-"""Files that the answer of `curate` names at most."""
+    @property
+    def release(self) -> str:
+        """Its folder."""
+        return self.inventory.release
+
+    @property
+    def totals(self) -> Totals:
+        """Its records by outcome."""
+        return self.manifest["totals"]
 
 
-def answer_of(manifest: dict[str, Any], release: str, started: float) -> dict[str, Any]:
-    """What `curate` says of a release."""
-    totals, inputs = manifest["totals"], manifest["inputs"]
+def _draft_file(inventory: Inventory) -> str:
+    return storage.join(inventory.work, "draft.json")
+
+
+class FileNotes(TypedDict):
+    """How many files are of note, and the first of them."""
+
+    count: int
+    first: list[FileNote]
+
+
+class Answer(TypedDict):
+    """What `curate` answers."""
+
+    release: str
+    release_id: str
+    read: int
+    kept: int
+    rejected: dict[str, int]
+    unreadable: int
+    repaired: int
+    input_bytes: int
+    unreadable_files: FileNotes
+    noted_files: FileNotes
+    left_out: FileNotes
+    seconds: float
+
+
+def answer_of(manifest: Manifest, release: str, started: float) -> Answer:
+    """What `curate` answers for a release."""
+    totals = manifest["totals"]
+    notes: dict[str, list[FileNote]] = release_report.files_of_note(manifest)
     return {
         "release": release,
         "release_id": manifest["release_id"],
@@ -63,17 +109,20 @@ def answer_of(manifest: dict[str, Any], release: str, started: float) -> dict[st
         "rejected": totals["rejected"],
         "unreadable": totals["unreadable"],
         "repaired": totals.get("repaired", 0),
-        "input_bytes": sum(i["bytes"] for i in inputs),
-        **{
-            name: {"count": len(rows), "first": rows[:SHOWN]}
-            for name, rows in release_report.files_of_note(manifest).items()
-        },
+        "input_bytes": sum(i["bytes"] for i in manifest["inputs"]),
+        "unreadable_files": _first(notes["unreadable_files"]),
+        "noted_files": _first(notes["noted_files"]),
+        "left_out": _first(notes["left_out"]),
         "seconds": round(time.time() - started, 1),
     }
 
 
-def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
-    """What `publish` said of this release, None where it is not there yet, or not whole any more.
+def _first(notes: list[FileNote]) -> FileNotes:
+    return {"count": len(notes), "first": notes[:SHOWN]}
+
+
+def finished(job: CurateJob, inventory: Inventory) -> Answer | None:
+    """What `publish` answered for this release; None unless it is there, and whole.
 
     A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
@@ -88,81 +137,57 @@ def finished(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
         log.warning("%s: %s%s: it is written again", inventory.release, wrong[0], more)
         storage.delete(storage.join(inventory.release, "manifest.json"))
         return None
-    answer = answer_of(manifest, inventory.release, inventory.started)
-    input_checks.check_readable({**answer, **manifest.get("sizes", {})}, job, inventory.files)
+    counts = ScanCounts.of_release(manifest["totals"], manifest.get("sizes"))
+    input_checks.check_readable(counts, job, inventory.files)
     there = storage.exists(storage.join(job.output, "latest.json"))
-    if storage.exists(inventory.work) or (answer["kept"] and not there):
+    if storage.exists(inventory.work) or (counts.kept and not there):
         # Killed between the manifest and the end.
-        _point(job, answer)
+        _point(job, manifest)
         inventory_job.remove_work(inventory)
-    return answer
+    return answer_of(manifest, inventory.release, inventory.started)
 
 
-def _point(job: CurateJob, answer: dict[str, Any]) -> None:
+def _point(job: CurateJob, manifest: Manifest) -> None:
     """Make a release the latest, if it holds anything: what is built on an empty one fails."""
-    if answer["kept"]:
+    if manifest["totals"]["kept"]:
         latest = storage.join(job.output, "latest.json")
-        storage.write_json(latest, {"release_id": answer["release_id"]})
+        storage.write_json(latest, {"release_id": manifest["release_id"]})
 
 
-def _merged(inventory: Inventory) -> dict[str, Any]:
-    """The counts of all groups together, and their files in order."""
-    files: list[dict[str, Any]] = []
-    ledger: Counter[tuple[str, ...]] = Counter()
-    size: Counter[tuple[str, ...]] = Counter()
-    repaired: Counter[tuple[str, ...]] = Counter()
-    histograms: dict[tuple[str, str], list[int]] = {}
-    examples: dict[str, list[dict[str, Any]]] = {}
-    for group in range(inventory.groups):
-        value = storage.read_json(group_file(inventory.work, group))
-        files += value["files"]
-        for *key, n, b, some in value["ledger"]:
-            ledger[tuple(key)] += n
-            size[tuple(key)] += b
-            repaired[tuple(key)] += some
-        for name, lang, bins in value["histograms"]:
-            old = histograms.get((name, lang), [0] * len(bins))
-            histograms[name, lang] = [a + b for a, b in zip(old, bins, strict=True)]
-        for level, found in value["examples"].items():
-            examples[level] = smallest([*examples.get(level, []), *found])
-    return {
-        "files": sorted(files, key=lambda f: f["path"]),
-        "ledger": [(*k, n, size[k], repaired[k]) for k, n in sorted(ledger.items())],
-        "histograms": histograms,
-        "examples": examples,
-    }
+@dataclass(frozen=True)
+class _Written:
+    """What all groups together come to."""
+
+    files: list[FileEntry]
+    """In the order of their paths."""
+    ledger: list[Line]
+    histograms: dict[tuple[str, str], list[int]]
+    """By score and language: counts of equal bins."""
+    examples: dict[str, list[Example]]
+    """Rejected records by level."""
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> _Written:
+        """The counts of all groups, added up."""
+        files: list[FileEntry] = []
+        lines: list[Line] = []
+        histograms: dict[tuple[str, str], list[int]] = {}
+        examples: dict[str, list[Example]] = {}
+        for group in range(inventory.groups):
+            counts = read_counts(inventory.work, group)
+            files += counts["files"]
+            lines += counts["ledger"]
+            for score, lang, bins in counts["histograms"]:
+                before = histograms.get((score, lang), [0] * len(bins))
+                histograms[score, lang] = [a + b for a, b in zip(before, bins, strict=True)]
+            for level, some in counts["examples"].items():
+                examples[level] = smallest([*examples.get(level, []), *some])
+        return cls(
+            sorted(files, key=lambda f: f["path"]), Ledger(lines).lines(), histograms, examples
+        )
 
 
-def _ledger_table(lines: list[tuple[Any, ...]]) -> pa.Table:
-    columns = list(zip(*lines, strict=True)) or [()] * len(LEDGER)
-    arrays = []
-    for field, values in zip(LEDGER, columns, strict=True):
-        empty = field.name in ("level", "reason")
-        arrays.append(pa.array([None if empty and v == "" else v for v in values], field.type))
-    return pa.Table.from_arrays(arrays, schema=LEDGER)
-
-
-def _totals(lines: list[tuple[Any, ...]]) -> dict[str, Any]:
-    outcome: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    repaired = 0
-    for _, how, level, _, _, n, _, some in lines:
-        outcome[how] += n
-        repaired += some
-        if how == "rejected":
-            rejected[level] += n
-    if unknown := {*rejected} - {*PLACES}:
-        raise ValueError(f"{min(unknown)} rejects records but isn't one of LEVELS")
-    return {
-        "read": outcome.total(),
-        "kept": outcome["kept"],
-        "rejected": {place: rejected[place] for place in PLACES if rejected[place]},
-        "unreadable": outcome["unreadable"],
-        "repaired": repaired,
-    }
-
-
-def _put(inventory: Inventory, path: str, data: bytes, rows: int | None) -> dict[str, Any]:
+def _put(inventory: Inventory, path: str, data: bytes, rows: int | None = None) -> FileEntry:
     """Write a file of the release; its entry in the manifest."""
     uri = storage.join(inventory.release, path)
     with written(uri, storage.join(inventory.work, "scratch")) as temporary:
@@ -177,13 +202,13 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
-    """Write all of the release but `validation/` and the manifest; nothing where it is written."""
+    """Write what is missing of a release, but for `validation/` and the manifest."""
     work = inventory.work
 
     def done() -> set[int]:
         folder = storage.join(work, "written")
-        found = walk.list_files(folder) if storage.exists(folder) else []
-        return {int(uri.rsplit("/", 1)[-1].removesuffix(".json")) for uri in found}
+        names = walk.list_files(folder) if storage.exists(folder) else []
+        return {int(uri.rsplit("/", 1)[-1].removesuffix(".json")) for uri in names}
 
     before = done()
     parallel.run(
@@ -196,54 +221,72 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
         "parts",
     )
     with console.Progress("ledger and report"):
-        merged = _merged(inventory)
-        totals = _totals(merged["ledger"])
-        counts = scan_job.counted(inventory)
-        duplicates = storage.read_json(storage.join(work, "duplicates.json"))
-        records: Counter[str] = Counter()
-        for source, *_, n, _, _ in merged["ledger"]:
-            records[source] += n
-        manifest: dict[str, Any] = {
-            "release_id": inventory.release_id,
-            "parent": inventory.parent,
-            "inputs": [
-                {
-                    "uri": f.source,
-                    "bytes": f.bytes,
-                    "sha256": f.sha256,
-                    "records": records[f.source],
-                    **({"licence": f.licence} if f.licence else {}),
-                    **({"error": f.error} if f.error else {}),
-                    **({"note": f.note} if f.note and not f.error else {}),
-                }
-                for f in inventory.files
-            ],
-            "config": job.config(),
-            "code_version": inventory.code_version,
-            "totals": totals,
-            "sizes": {k: counts[k] for k in ("bytes", "unreadable_bytes")},
-            "left_out": [asdict(x) for x in inventory.left_out],
-            "warnings": {"repeated_ids": duplicates["repeated_ids"]},
+        whole = _Written.of(inventory)
+        manifest = _manifest(job, inventory, whole.ledger)
+        manifest["files"] = [*whole.files, *_summaries(inventory, manifest, whole)]
+        storage.write_json(_draft_file(inventory), manifest)
+    return Draft(manifest, inventory)
+
+
+def _manifest(job: CurateJob, inventory: Inventory, lines: Sequence[Line]) -> Manifest:
+    """The manifest without files."""
+    duplicates: DuplicateCounts = storage.read_json(storage.join(inventory.work, "duplicates.json"))
+    return {
+        "release_id": inventory.release_id,
+        "parent": inventory.parent,
+        "inputs": _inputs(inventory, lines),
+        "config": job.config(),
+        "code_version": inventory.code_version,
+        "totals": ledger.totals(lines),
+        "sizes": scan_job.counted(inventory).sizes,
+        "left_out": [{"uri": x.uri, "why": x.why} for x in inventory.left_out],
+        "warnings": {"repeated_ids": duplicates["repeated_ids"]},
+        "files": [],
+    }
+
+
+def _inputs(inventory: Inventory, lines: Iterable[Line]) -> list[InputEntry]:
+    records: Counter[str] = Counter()
+    for line in lines:
+        records[line.source] += line.records
+    entries: list[InputEntry] = []
+    for file in inventory.files:
+        entry: InputEntry = {
+            "uri": file.source,
+            "bytes": file.bytes,
+            "sha256": file.sha256,
+            "records": records[file.source],
         }
-        ledger = _ledger_table(merged["ledger"])
-        figures = release_report.figures(
-            manifest,
-            merged["ledger"],
-            merged["histograms"],
-            merged["examples"],
-            scan_job.first_lost(inventory, LOST_EXAMPLES) if totals["unreadable"] else (),
-        )
-        manifest["files"] = [
-            *merged["files"],
-            _put(inventory, "ledger.parquet", _parquet(ledger), ledger.num_rows),
-            _put(inventory, "report.html", release_report.render(figures).encode(), None),
-            # Its figures: the report of a whole chain shows them as well.
-            _put(inventory, "report.json", figures.model_dump_json(indent=1).encode(), None),
-        ]
-    return Draft(inventory.release_id, inventory.release, totals, manifest, inventory)
+        if file.licence:
+            entry["licence"] = file.licence
+        if file.error:
+            entry["error"] = file.error
+        elif file.note:
+            entry["note"] = file.note
+        entries.append(entry)
+    return entries
 
 
-def _validation_files(release: str) -> list[dict[str, Any]]:
+def _summaries(inventory: Inventory, manifest: Manifest, whole: _Written) -> list[FileEntry]:
+    """Write ledger and report."""
+    table = ledger.table(whole.ledger)
+    unreadable = manifest["totals"]["unreadable"]
+    figures = release_report.figures(
+        manifest,
+        whole.ledger,
+        whole.histograms,
+        whole.examples,
+        scan_job.first_unreadable(inventory, UNREADABLE_SHOWN) if unreadable else (),
+    )
+    return [
+        _put(inventory, "ledger.parquet", _parquet(table), table.num_rows),
+        _put(inventory, "report.html", release_report.render(figures).encode()),
+        # Its figures: the report of a whole chain shows them as well.
+        _put(inventory, "report.json", figures.model_dump_json(indent=1).encode()),
+    ]
+
+
+def _validation_files(release: str) -> list[FileEntry]:
     folder = storage.join(release, "validation")
     if not storage.exists(folder):
         return []
@@ -258,15 +301,15 @@ def _validation_files(release: str) -> list[dict[str, Any]]:
     ]
 
 
-def publish(job: CurateJob, draft: Draft) -> dict[str, Any]:
-    """Make the draft a release: the manifest, then `latest.json`; what `curate` says of it.
+def publish(job: CurateJob, draft: Draft) -> Answer:
+    """Make the draft a release: the manifest, then `latest.json`; what `curate` answers.
 
     A release without a kept document is one, so that its report says why, but never the latest.
     """
-    manifest = dict(draft.manifest)
+    manifest = draft.manifest.copy()
     manifest["files"] = [*manifest["files"], *_validation_files(draft.release)]
     storage.write_json(storage.join(draft.release, "manifest.json"), manifest)
     answer = answer_of(manifest, draft.release, draft.inventory.started)
-    _point(job, answer)
+    _point(job, manifest)
     inventory_job.remove_work(draft.inventory)
     return answer

@@ -16,8 +16,9 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict
 
 from headrace.infra import html
-from headrace.infra.level_facts import AFTER_LEVELS, Score
+from headrace.infra.level_facts import CONTAMINATION, Score
 from headrace.infra.plots import CYCLE, color, plot
+from headrace.infra.releases import FileNote, Manifest
 from headrace.spark_jobs.levels import DRAWN, LEVELS, PLACES
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class ReleaseFigures(_Figures):
         return f"{records / self.totals.read:.1%} of what was read" if self.totals.read else ""
 
 
-def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+def files_of_note(manifest: Manifest) -> dict[str, list[FileNote]]:
     """Files that can't be read, are not what their names say, or were left out: URI and reason."""
     inputs = manifest["inputs"]
     return {
@@ -133,7 +134,6 @@ def files_of_note(manifest: Mapping[str, Any]) -> dict[str, list[dict[str, str]]
     }
 
 
-_, _CONTAMINATION = AFTER_LEVELS
 _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8)
 
 
@@ -155,7 +155,7 @@ def _thresholds(config: Mapping[str, Any], score: Score) -> dict[str, float]:
 
 
 def figures(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
     examples: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -182,9 +182,9 @@ def figures(
     return ReleaseFigures(
         release_id=manifest["release_id"],
         parent=manifest["parent"],
-        totals=manifest["totals"],
+        totals=Totals.model_validate(manifest["totals"]),
         repeated_ids=manifest["warnings"]["repeated_ids"],
-        inputs=inputs[:_SOURCES],
+        inputs=[Input.model_validate(i) for i in inputs[:_SOURCES]],
         more_inputs=max(0, len(inputs) - _SOURCES),
         files_of_note={
             kind: [FileOfNote(**f) for f in files]
@@ -296,7 +296,7 @@ def _rejected(shown: ReleaseFigures) -> tuple[list[str], list[tuple[str | int, .
         cells[level, lang] += n
     languages = [lang for lang in shown.common if any(lang == key[1] for key in cells)]
     # Contamination is a level only where it is looked for.
-    levels = [n for n in PLACES if n != _CONTAMINATION or any(n == key[0] for key in cells)]
+    levels = [n for n in PLACES if n != CONTAMINATION or any(n == key[0] for key in cells)]
     if not cells:
         return [], []
     return languages, [(level, *(cells[level, lang] for lang in languages)) for level in levels]

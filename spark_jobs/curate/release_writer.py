@@ -6,11 +6,10 @@ scan and the duplicates alone, so a group that is written again has the same byt
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import lineage, storage
-from headrace.infra.level_facts import Label
+from headrace.infra.level_facts import DUPLICATE, Label
+from headrace.infra.releases import FileEntry
 from headrace.infra.schemas import UNREADABLE
 from headrace.spark_jobs.curate.atomic import written
 from headrace.spark_jobs.curate.dedup_job import UNIT_SHIFT, verdict_file
 from headrace.spark_jobs.curate.inventory_job import UNITS_A_GROUP
+from headrace.spark_jobs.curate.ledger import Key, Ledger, Line
+from headrace.spark_jobs.curate.level_runner import UNKNOWN
 from headrace.spark_jobs.curate.scan_job import RESULT, UnitFiles
 from headrace.spark_jobs.levels import DRAWN, LEVELS
 from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
@@ -78,79 +80,131 @@ _REPEATED = {
 }
 
 
-class _Counts:
-    """What a group's records add up to: ledger lines, score histograms, rejected examples."""
+class Example(TypedDict):
+    """A rejected record that the report shows."""
+
+    id: str
+    source: str
+    position: int
+    lang: str
+    reason: str
+    detail: str | None
+    content_hash: str
+    text: str
+
+
+class Histogram(NamedTuple):
+    """How many records of a language have which score, in equal bins between 0 and 1."""
+
+    score: str
+    lang: str
+    bins: list[int]
+
+
+class GroupCounts(TypedDict):
+    """What the records of a group add up to, and its files."""
+
+    files: list[FileEntry]
+    ledger: list[Line]
+    histograms: list[Histogram]
+    examples: dict[str, list[Example]]
+    """By level."""
+
+
+def read_counts(work: str, group: int) -> GroupCounts:
+    """The counts of a written group."""
+    counts: GroupCounts = storage.read_json(group_file(work, group))
+    counts["ledger"] = [Line(*line) for line in counts["ledger"]]
+    counts["histograms"] = [Histogram(*histogram) for histogram in counts["histograms"]]
+    return counts
+
+
+class _Counter:
+    """Counts the records of a group: ledger, score histograms, rejected examples."""
 
     def __init__(self) -> None:
-        self.ledger: Counter[tuple[str, ...]] = Counter()
-        self.bytes: Counter[tuple[str, ...]] = Counter()
-        self.repaired: Counter[tuple[str, ...]] = Counter()
-        self.histograms: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
-        self.examples: dict[str, list[dict[str, Any]]] = {}
+        self._ledger = Ledger()
+        self._histograms: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
+        self._examples: dict[str, list[Example]] = {}
 
-    def count(self, table: pa.Table) -> None:
-        """Add scanned records with their final verdict."""
+    def add(self, table: pa.Table) -> None:
+        """Count scanned records with their final verdict."""
+        self._add_lines(table)
+        for lang in _distinct(table, "lang"):
+            self._add_scores(lang, table.filter(pc.equal(table["lang"], pa.scalar(lang))))
+        for level in _distinct(table, "level"):
+            some = table.filter(pc.equal(table["level"], pa.scalar(level)))
+            # The smallest hashes are as good as a random choice, and the same on every machine.
+            first = some.sort_by("content_hash").slice(0, EXAMPLES)
+            self._examples[level] = smallest([*self._examples.get(level, []), *_examples(first)])
+
+    def _add_lines(self, table: pa.Table) -> None:
         keys = ["source", "level", "reason", "lang"]
         sized = table.select(keys).append_column("size", pc.binary_length(table["text"]))
         sized = sized.append_column("repaired", pc.cast(pc.greater(table["repairs"], 0), "int64"))
         sums = sized.group_by(keys).aggregate(
             [("size", "sum"), ("repaired", "sum"), ([], "count_all")]
         )
-        for row in sums.to_pylist():
-            outcome = "rejected" if row["level"] else "kept"
-            key = (row["source"], outcome, row["level"] or "", row["reason"] or "", row["lang"])
-            self.ledger[key] += row["count_all"]
-            self.bytes[key] += row["size_sum"] or 0
-            self.repaired[key] += row["repaired_sum"] or 0
-        for lang in pc.unique(table["lang"]).to_pylist():
-            some = table.filter(pc.equal(table["lang"], lang))
-            for name in (score.name for score in DRAWN):
-                values = some[name].drop_null().to_numpy()
-                found = np.histogram(np.clip(values, 0, 1), BINS, (0.0, 1.0))[0]
-                old = self.histograms.get((name, lang))
-                self.histograms[name, lang] = found if old is None else old + found
-        for level in pc.unique(table["level"].drop_null()).to_pylist():
-            some = table.filter(pc.fill_null(pc.equal(table["level"], level), False))
-            # The smallest hashes are as good as a random choice, and the same on every machine.
-            first = pc.select_k_unstable(some, EXAMPLES, [("content_hash", "ascending")])
-            new = [_example(row) for row in some.take(first).to_pylist()]
-            self.examples[level] = smallest([*self.examples.get(level, []), *new])
+        columns = (*keys, "count_all", "size_sum", "repaired_sum")
+        for source, level, reason, lang, n, size, some in zip(
+            *(sums[c].to_pylist() for c in columns), strict=True
+        ):
+            key = Key(source, "rejected" if level else "kept", level or "", reason or "", lang)
+            self._ledger.add(key, n, size or 0, some)
 
-    def count_lost(self, table: pa.Table) -> None:
-        """Add records that could not be read."""
+    def _add_scores(self, lang: str, table: pa.Table) -> None:
+        for score in DRAWN:
+            values = table[score.name].drop_null().to_numpy()
+            bins = np.histogram(np.clip(values, 0, 1), BINS, (0.0, 1.0))[0]
+            before = self._histograms.get((score.name, lang))
+            self._histograms[score.name, lang] = bins if before is None else before + bins
+
+    def add_unreadable(self, table: pa.Table) -> None:
+        """Count records that could not be read."""
         for source, size in zip(
             table["source"].to_pylist(), table["bytes"].to_pylist(), strict=True
         ):
-            key = (source, "unreadable", "", "", "und")
-            self.ledger[key] += 1
-            self.bytes[key] += size
+            self._ledger.add(Key(source, "unreadable", "", "", UNKNOWN), 1, size)
 
-    def as_json(self) -> dict[str, Any]:
-        """The counts as a JSON value."""
+    def result(self, files: list[FileEntry]) -> GroupCounts:
+        """All counts."""
+        bins = sorted(self._histograms.items())
         return {
-            "ledger": [
-                [*k, n, self.bytes[k], self.repaired[k]] for k, n in sorted(self.ledger.items())
-            ],
-            "histograms": [[*k, v.tolist()] for k, v in sorted(self.histograms.items())],
-            "examples": self.examples,
+            "files": files,
+            "ledger": self._ledger.lines(),
+            "histograms": [Histogram(*key, values.tolist()) for key, values in bins],
+            "examples": self._examples,
         }
 
 
-def _example(row: dict[str, Any]) -> dict[str, Any]:
-    keys = (
-        "id", "source", "position", "lang", "domain", "level", "reason", "detail", "content_hash",
-    )  # fmt: skip
-    return {k: row[k] for k in keys} | {"text": (row["text"] or "")[:EXAMPLE_CHARACTERS]}
+def _distinct(table: pa.Table, column: str) -> list[str]:
+    return [str(value) for value in table[column].unique().drop_null().to_pylist()]
 
 
-def smallest(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _examples(table: pa.Table) -> list[Example]:
+    shown = table.select([c for c in Example.__annotations__ if c in table.column_names])
+    rows: list[Example] = shown.to_pylist()
+    for row in rows:
+        row["text"] = (row["text"] or "")[:EXAMPLE_CHARACTERS]
+    return rows
+
+
+def smallest(examples: list[Example]) -> list[Example]:
     """The first of several examples by content hash, source and position."""
     ordered = sorted(examples, key=lambda e: (e["content_hash"], e["source"], e["position"]))
     return ordered[:EXAMPLES]
 
 
-def _duplicates(work: str, group: int) -> dict[int, tuple[pa.Array, pa.Array, pa.Array]]:
-    """{unit: (rows, reasons, details)} of a group's duplicates."""
+class Duplicates(NamedTuple):
+    """The duplicates of a unit: their rows, reasons and details."""
+
+    rows: pa.Array[Any]
+    reasons: pa.Array[Any]
+    details: pa.Array[Any]
+
+
+def _duplicates(work: str, group: int) -> dict[int, Duplicates]:
+    """The duplicates of a group by unit."""
     uri = verdict_file(work, group)
     if not storage.exists(uri):
         return {}
@@ -162,25 +216,26 @@ def _duplicates(work: str, group: int) -> dict[int, tuple[pa.Array, pa.Array, pa
     for unit in np.unique(units).tolist():
         some = table.filter(pa.array(units == unit))
         rows = pa.array(some["doc"].to_numpy() & ((1 << UNIT_SHIFT) - 1))
-        out[unit] = (rows, some["reason"].combine_chunks(), some["detail"].combine_chunks())
+        out[unit] = Duplicates(
+            rows, some["reason"].combine_chunks(), some["detail"].combine_chunks()
+        )
     return out
 
 
-def _records(work: str, unit: int, duplicates: Any) -> Iterator[pa.Table]:
+def _records(work: str, unit: int, duplicates: Duplicates | None) -> Iterator[pa.Table]:
     """The scanned records of a unit with their final verdict."""
     first = 0
     with storage.open_input(UnitFiles(work, unit).records) as f, pa.ipc.open_stream(f) as stream:
         for batch in stream:
             table = pa.Table.from_batches([batch], RESULT)
             if duplicates is not None:
-                rows, reasons, details = duplicates
                 numbers = pa.array(np.arange(first, first + batch.num_rows))
-                at = pc.index_in(numbers, rows)
+                at = pc.index_in(numbers, duplicates.rows)
                 hit = pc.is_valid(at)
                 for name, value in (
-                    ("level", pa.scalar("duplicate")),
-                    ("reason", reasons.take(at)),
-                    ("detail", details.take(at)),
+                    ("level", pa.scalar(DUPLICATE)),
+                    ("reason", duplicates.reasons.take(at)),
+                    ("detail", duplicates.details.take(at)),
                 ):
                     k = table.schema.get_field_index(name)
                     table = table.set_column(
@@ -203,18 +258,18 @@ def _groups(table: pa.Table, keys: list[str]) -> Iterator[tuple[tuple[str, ...],
     combinations = (
         table.select(keys).group_by(keys).aggregate([]).sort_by([(k, "ascending") for k in keys])
     )
-    for row in combinations.to_pylist():
-        mask = pc.equal(table[keys[0]], row[keys[0]])
-        for key in keys[1:]:
-            mask = pc.and_(mask, pc.equal(table[key], row[key]))
-        yield tuple(row[k] for k in keys), table.filter(mask)
+    for values in zip(*(combinations[k].to_pylist() for k in keys), strict=True):
+        rows = table
+        for key, value in zip(keys, values, strict=True):
+            rows = rows.filter(pc.equal(rows[key], pa.scalar(value)))
+        yield tuple(map(str, values)), rows
 
 
 def write_group(group: int, work: str, release: str, units: int) -> None:
     """Write one group's files, and last its counts."""
     scratch = storage.join(work, "scratch")
     duplicates = _duplicates(work, group)
-    counts = _Counts()
+    counts = _Counter()
     folders: dict[str, _Folder] = {}
     with ExitStack() as stack:
 
@@ -227,16 +282,16 @@ def write_group(group: int, work: str, release: str, units: int) -> None:
 
         for unit in range(group * UNITS_A_GROUP, min(units, (group + 1) * UNITS_A_GROUP)):
             for table in _records(work, unit, duplicates.get(unit)):
-                counts.count(table)
+                counts.add(table)
                 for name, rows in _split(table):
                     documents = name.startswith("documents/")
                     folder(name, DOCUMENTS_FILE if documents else REJECTED_FILE).add(rows)
-            with storage.open_input(UnitFiles(work, unit).lost) as f:
+            with storage.open_input(UnitFiles(work, unit).unreadable) as f:
                 table = pa.ipc.open_stream(f).read_all()
             if table.num_rows:
-                counts.count_lost(table)
+                counts.add_unreadable(table)
                 folder("unreadable", UNREADABLE).add(table)
-        files = []
+        files: list[FileEntry] = []
         for name in sorted(folders):
             one = folders[name]
             one.close()
@@ -248,4 +303,4 @@ def write_group(group: int, work: str, release: str, units: int) -> None:
                     "sha256": lineage.sha256(one.temporary),
                 }
             )
-    storage.write_json(group_file(work, group), {"files": files, **counts.as_json()})
+    storage.write_json(group_file(work, group), counts.result(files))

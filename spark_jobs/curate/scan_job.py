@@ -7,9 +7,8 @@ a unit whose marker is there is not read again.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -25,9 +24,11 @@ from headrace.infra.files import walk
 from headrace.infra.schemas import VERDICT
 from headrace.spark_jobs.curate import inventory_job, parallel
 from headrace.spark_jobs.curate.atomic import written
-from headrace.spark_jobs.curate.input_checks import LOST_NAMED, check_readable, check_usable
-from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile, Inventory
+from headrace.spark_jobs.curate.input_checks import UNREADABLE_NAMED, check_readable, check_usable
+from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.curate.level_runner import EMPTY, NO_TEXT, codes_of, decide
+from headrace.spark_jobs.curate.scan_counts import ScanCounts, UnitCounts, UnreadableRecord
+from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
 from headrace.spark_jobs.kernels.minhash import BINS, signatures
 from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
@@ -72,9 +73,9 @@ class UnitFiles:
         return self._file("records.arrow")
 
     @property
-    def lost(self) -> str:
+    def unreadable(self) -> str:
         """Arrow IPC of what could not be read."""
-        return self._file("lost.arrow")
+        return self._file("unreadable.arrow")
 
     @property
     def keys(self) -> str:
@@ -135,25 +136,25 @@ def read_unit(
 
     `tally` is complete once all windows are taken.
     """
-    held: list[Window] = []
+    small: list[Window] = []
     size = 0
 
     def together() -> Window:
         return Window(
-            pa.concat_tables([w.records for w in held]).combine_chunks(),
-            pa.concat_tables([w.lost for w in held]).combine_chunks(),
+            pa.concat_tables([w.records for w in small]).combine_chunks(),
+            pa.concat_tables([w.lost for w in small]).combine_chunks(),
         )
 
     for chunk in unit:
         file = files[chunk.file]
         windows = reader.read(file, chunk, job.settings.input, tally)
         while (window := _next(windows, file)) is not None:
-            held.append(window)
+            small.append(window)
             size += window.records.nbytes
             if size >= WINDOW_BYTES:
                 yield together()
-                held, size = [], 0
-    if held:
+                small, size = [], 0
+    if small:
         yield together()
 
 
@@ -167,34 +168,56 @@ def scan_unit(number: int, work: str, job: CurateJob) -> None:
     """Read, score and sign one unit; its files appear whole, the marker last."""
     inventory = _inventory(work)
     at = UnitFiles(work, number)
-    counts: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
+    count = _UnitCount()
     tally = reader.Tally()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     first = 0
     scratch = storage.join(work, "scratch")
     with (
         written(at.records, scratch) as records,
-        written(at.lost, scratch) as lost,
+        written(at.unreadable, scratch) as unreadable,
         written(at.keys, scratch) as keys,
         pa.ipc.new_stream(records, RESULT, options=options) as records_out,
-        pa.ipc.new_stream(lost, LOST, options=options) as lost_out,
+        pa.ipc.new_stream(unreadable, LOST, options=options) as unreadable_out,
         pq.ParquetWriter(keys, KEYS, compression="zstd", compression_level=1) as keys_out,
     ):
         for window in read_unit(inventory.files, inventory.units[number], job, tally):
             table = _decided(window, job)
             records_out.write_table(table)
-            lost_out.write_table(window.lost)
+            unreadable_out.write_table(window.lost)
             keys_out.write_table(_keys(table, first, job.settings.dedup.enabled))
             first += table.num_rows
-            counts["records"] += table.num_rows
-            counts["usable"] += usable(table)
-            counts["unreadable"] += window.lost.num_rows
-            counts["repaired"] += repaired(table)
-            levels = pc.value_counts(table["level"].drop_null())
-            rejected.update({str(v["values"]): v["counts"].as_py() for v in levels})
-    counts |= {"bytes": tally.bytes, "unreadable_bytes": tally.lost}
-    storage.write_json(at.marker, {**counts, "rejected": dict(rejected)})
+            count.add(table, window.lost)
+    storage.write_json(at.marker, count.result(tally))
+
+
+class _UnitCount:
+    """Counts the records of a unit, window by window."""
+
+    def __init__(self) -> None:
+        self._sums: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
+
+    def add(self, table: pa.Table, unreadable: pa.Table) -> None:
+        """Count RESULT of a window, and what of it could not be read."""
+        self._sums["records"] += table.num_rows
+        self._sums["usable"] += usable(table)
+        self._sums["unreadable"] += unreadable.num_rows
+        self._sums["repaired"] += repaired(table)
+        self._rejected.update(level for level in table["level"].to_pylist() if level)
+
+    def result(self, tally: reader.Tally) -> UnitCounts:
+        """The counts, with the bytes that a reader has tallied."""
+        sums = self._sums
+        return {
+            "records": sums["records"],
+            "usable": sums["usable"],
+            "unreadable": sums["unreadable"],
+            "repaired": sums["repaired"],
+            "bytes": tally.bytes,
+            "unreadable_bytes": tally.lost,
+            "rejected": dict(self._rejected),
+        }
 
 
 def usable(table: pa.Table) -> int:
@@ -232,8 +255,8 @@ def finished_units(work: str) -> set[int]:
     return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
 
 
-def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
-    """Scan what is not scanned yet; the counts so far, as `counted` has them.
+def scan(spark: Any, job: CurateJob, inventory: Inventory) -> None:
+    """Scan what is not scanned yet.
 
     Raises:
         InputError: too much is unreadable, or an input changed meanwhile.
@@ -252,50 +275,36 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
         parallel.WORKER_BYTES + 16 * job.settings.input.max_record_bytes,
     )
     counts = counted(inventory)
-    check_readable(counts, job, inventory.files, lambda: first_lost(inventory, LOST_NAMED))
+    check_readable(
+        counts, job, inventory.files, lambda: first_unreadable(inventory, UNREADABLE_NAMED)
+    )
     check_usable(counts, job, inventory.files)
-    return counts
 
 
-def first_lost(inventory: Inventory, most: int) -> list[dict[str, Any]]:
-    """The first unreadable records of a finished scan: `source`, `position`, `error` of each."""
-    found: list[dict[str, Any]] = []
+def first_unreadable(inventory: Inventory, most: int) -> list[UnreadableRecord]:
+    """The first unreadable records of a finished scan."""
+    first: list[UnreadableRecord] = []
     for n in range(len(inventory.units)):
-        if len(found) >= most:
+        if len(first) >= most:
             break
-        with storage.open_input(UnitFiles(inventory.work, n).lost) as f:
-            found += _named(pa.ipc.open_stream(f).read_all())
-    return found[:most]
+        with storage.open_input(UnitFiles(inventory.work, n).unreadable) as f:
+            first += _named(pa.ipc.open_stream(f).read_all())
+    return first[:most]
 
 
-def _named(lost: pa.Table) -> list[dict[str, Any]]:
-    return list(lost.select(["source", "position", "error"]).to_pylist())
+def _named(unreadable: pa.Table) -> list[UnreadableRecord]:
+    columns = (unreadable[name].to_pylist() for name in ("source", "position", "error"))
+    return [
+        {"source": source, "position": position, "error": error}
+        for source, position, error in zip(*columns, strict=True)
+    ]
 
 
-def counted(inventory: Inventory) -> dict[str, Any]:
+def counted(inventory: Inventory) -> ScanCounts:
     """The counts of all units of a finished scan."""
-    sums: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    for n in range(len(inventory.units)):
-        marker = json.loads(storage.read_bytes(UnitFiles(inventory.work, n).marker))
-        rejected.update(marker.pop("rejected"))
-        sums.update(marker)
-    return counts_of(sums, rejected)
-
-
-def counts_of(sums: Mapping[str, int], rejected: Counter[str]) -> dict[str, Any]:
-    """The counts of a scan, as `input_checks` take them."""
-    records, unreadable = sums.get("records", 0), sums.get("unreadable", 0)
-    return {
-        "read": records + unreadable,
-        "kept": records - rejected.total(),
-        "rejected": dict(sorted(rejected.items())),
-        "unreadable": unreadable,
-        "repaired": sums.get("repaired", 0),
-        "usable": sums.get("usable", 0),
-        "bytes": sums.get("bytes", 0),
-        "unreadable_bytes": sums.get("unreadable_bytes", 0),
-    }
+    return ScanCounts.of_units(
+        storage.read_json(UnitFiles(inventory.work, n).marker) for n in range(len(inventory.units))
+    )
 
 
 def scan_here(job: CurateJob) -> pa.Table:
@@ -307,22 +316,14 @@ def scan_here(job: CurateJob) -> pa.Table:
     """
     files, chunks = inventory_job.survey_all(inventory_job.list_inputs(job.inputs))
     tables = [RESULT.empty_table()]
-    lost: list[dict[str, Any]] = []
-    tally = reader.Tally()
+    unreadable: list[UnreadableRecord] = []
+    count, tally = _UnitCount(), reader.Tally()
     for unit in inventory_job.pack(chunks):
         for window in read_unit(files, unit, job, tally):
             tables.append(_decided(window, job))
-            lost += _named(window.lost)
-    table = pa.concat_tables(tables).combine_chunks()
-    sums = {
-        "records": table.num_rows,
-        "usable": usable(table),
-        "unreadable": len(lost),
-        "repaired": repaired(table),
-        "bytes": tally.bytes,
-        "unreadable_bytes": tally.lost,
-    }
-    counts = counts_of(sums, Counter(table["level"].drop_null().to_pylist()))
-    check_readable(counts, job, files, lambda: lost[:LOST_NAMED])
+            count.add(tables[-1], window.lost)
+            unreadable += _named(window.lost)
+    counts = ScanCounts.of_units([count.result(tally)])
+    check_readable(counts, job, files, lambda: unreadable[:UNREADABLE_NAMED])
     check_usable(counts, job, files)
-    return table
+    return pa.concat_tables(tables).combine_chunks()

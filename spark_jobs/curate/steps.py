@@ -12,19 +12,13 @@ from headrace.spark_jobs.curate import dedup_job, inventory_job, release_job, sc
 from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.settings import CurateJob
 
-
-def _write(session: Any, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
-    draft = release_job.write(session, job, inventory)
-    return {k: v for k, v in vars(draft).items() if k != "inventory"}
-
-
 StepName = Literal["scan", "deduplicate", "write"]
-STEPS: dict[StepName, Callable[[Any, CurateJob, Inventory], dict[str, Any]]] = {
+STEPS: dict[StepName, Callable[[Any, CurateJob, Inventory], object]] = {
     "scan": scan_job.scan,
     "deduplicate": dedup_job.deduplicate,
-    "write": _write,
+    "write": release_job.write,
 }
-"""Each takes (session, job, inventory); the answer is fit for JSON (a draft without inventory)."""
+"""Each takes (session, job, inventory) and leaves its result in the work folder."""
 
 
 class Step(Settings):
@@ -37,12 +31,13 @@ class Step(Settings):
 
 
 def run(step: Step) -> dict[str, Any]:
-    """A step in a session of its own."""
+    """Do a step in its own session; the answer is empty."""
     session = spark.session(step.job.spark)
     try:
-        return STEPS[step.name](session, step.job, inventory_job.load(step.work))
+        STEPS[step.name](session, step.job, inventory_job.load(step.work))
     finally:
         session.stop()
+    return {}
 
 
 if __name__ == "__main__":

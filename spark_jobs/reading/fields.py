@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headrace.infra import storage
 from headrace.infra.files.unpack import DamagedError
-from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile
+from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.reading import parquet_footer, parquet_reader
 from headrace.spark_jobs.reading.reader import content_of
 from headrace.spark_jobs.settings import InputSettings

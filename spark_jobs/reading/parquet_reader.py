@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from headrace.infra import arrow, storage
 from headrace.infra.files import address_space
-from headrace.spark_jobs.curate.inventory_job import Chunk, InputFile
+from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES
 from headrace.spark_jobs.kernels.utf8 import valid_slices
 from headrace.spark_jobs.reading import arrow_json, parquet_footer

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from headrace.infra import storage
 from headrace.infra.files.unpack import DamagedError, unpacked
-from headrace.spark_jobs.curate.inventory_job import UNPACKED, Chunk, InputFile
+from headrace.spark_jobs.inputs import UNPACKED, Chunk, InputFile
 from headrace.spark_jobs.kernels.elements import elements
 from headrace.spark_jobs.kernels.lines import HEAD_BYTES, WINDOW_BYTES, Block, Cutter, Lost
 from headrace.spark_jobs.reading import parquet_reader, table_reader

@@ -93,7 +93,7 @@ def validate_input(inventory: Inventory) -> None:
 def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
     """The release that this very work has made before, None where there is work to do."""
     done = release_job.finished(job, inventory)
-    return None if done is None else _recorded(job, done)
+    return None if done is None else _recorded(job, {**done})
 
 
 def _recorded(job: CurateJob, answer: dict[str, Any]) -> dict[str, Any]:
@@ -104,12 +104,13 @@ def _recorded(job: CurateJob, answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> dict[str, Any]:
-    """A Spark step: in this process, or submitted where the master is a cluster's."""
-    if not session.is_cluster(job.spark):
-        return steps.STEPS[name](session.session(job.spark), job, inventory)
-    submission = steps.Step(name=name, job=job, work=inventory.work)
-    return submit.run(steps.__file__, submission, job.spark)
+def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> None:
+    """Do a Spark step: in this process, or submitted where the master is a cluster's."""
+    if session.is_cluster(job.spark):
+        submission = steps.Step(name=name, job=job, work=inventory.work)
+        submit.run(steps.__file__, submission, job.spark)
+    else:
+        steps.STEPS[name](session.session(job.spark), job, inventory)
 
 
 @step("score five levels")
@@ -127,7 +128,8 @@ def find_duplicates(job: CurateJob, inventory: Inventory) -> None:
 @step("write release")
 def write_release(job: CurateJob, inventory: Inventory) -> Draft:
     """Kept, rejected, unreadable, ledger and report; no manifest yet."""
-    return Draft(**_in_spark("write", job, inventory), inventory=inventory)
+    _in_spark("write", job, inventory)
+    return Draft.load(inventory)
 
 
 @step("validate release")
@@ -147,7 +149,7 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
 @step("publish release")
 def publish_release(job: CurateJob, draft: Draft) -> dict[str, Any]:
     """The manifest, last."""
-    return _recorded(job, release_job.publish(job, draft))
+    return _recorded(job, {**release_job.publish(job, draft)})
 
 
 def validate_finished(folder: str) -> dict[str, Any]:

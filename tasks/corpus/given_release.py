@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.infra import console, lineage, releases, storage
 from headrace.infra.errors import ValidationError
+from headrace.infra.releases import Manifest
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import release_job
 from headrace.tasks.input_checks import release_to_start_from
@@ -23,10 +24,10 @@ def take_release(release: str) -> dict[str, Any]:
     """
     began = time.time()
     folder, manifest = release_to_start_from(release)
-    return release_job.answer_of(manifest, _adopted(folder, manifest), began)
+    return {**release_job.answer_of(manifest, _adopted(folder, manifest), began)}
 
 
-def _adopted(folder: str, manifest: dict[str, Any]) -> str:
+def _adopted(folder: str, manifest: Manifest) -> str:
     """The folder of the release in the state folder, where the models made of it look for it.
 
     Local files are linked where the disk allows it, since a release never changes; others are

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from headrace.infra.errors import NoTextError, UnreadableError, ValidationError
 from headrace.spark_jobs.curate import scan_job
 from headrace.spark_jobs.curate.input_checks import check_readable
-from headrace.spark_jobs.curate.inventory_job import InputFile
+from headrace.spark_jobs.curate.scan_counts import ScanCounts, UnreadableRecord
+from headrace.spark_jobs.inputs import InputFile
 from headrace.spark_jobs.settings import CurateJob, Source
 
 TEXT = "The river bends south of the old mill, and the road follows it for three miles."
@@ -32,9 +33,10 @@ def lines(path: Path, rows: int, /, **row: Any) -> Path:
     return path
 
 
-def counts(read: int, bad: int, size: int, lost: int) -> dict[str, Any]:
-    return {"read": read, "kept": read - bad, "rejected": {}, "unreadable": bad,
-            "bytes": size, "unreadable_bytes": lost}  # fmt: skip
+def counts(read: int, bad: int, size: int, bad_bytes: int) -> ScanCounts:
+    return ScanCounts(
+        read=read, kept=read - bad, unreadable=bad, bytes=size, unreadable_bytes=bad_bytes
+    )
 
 
 @given(
@@ -42,16 +44,16 @@ def counts(read: int, bad: int, size: int, lost: int) -> dict[str, Any]:
     st.floats(0, 1),
 )  # fmt: skip
 def test_both_shares_must_be_allowed(
-    read: int, bad: int, size: int, lost: int, allowed: float
+    read: int, bad: int, size: int, bad_bytes: int, allowed: float
 ) -> None:
-    bad, lost = min(bad, read), min(lost, size)
-    too_much = bad > allowed * read or lost > allowed * size
+    bad, bad_bytes = min(bad, read), min(bad_bytes, size)
+    too_much = bad > allowed * read or bad_bytes > allowed * size
     try:
-        check_readable(counts(read, bad, size, lost), job(Path("/a"), allowed=allowed))
+        check_readable(counts(read, bad, size, bad_bytes), job(Path("/a"), allowed=allowed))
         assert not too_much
     except UnreadableError as error:
         assert too_much and error.counts["unreadable"] == bad
-        assert error.counts["unreadable_bytes"] == lost
+        assert error.counts["unreadable_bytes"] == bad_bytes
 
 
 def test_large_unreadable_files_among_many_small_records_are_refused_by_name(
@@ -78,10 +80,12 @@ def test_the_message_names_a_few_files_and_how_many_more() -> None:
                   note="" if k < 8 else "JSON Lines")
         for k in range(17)
     ]  # fmt: skip
-    lost = [{"source": "/f0", "position": 1, "error": "an ELF"},
-            {"source": "/f16", "position": 3, "error": "not valid JSON"}]  # fmt: skip
+    unreadable: list[UnreadableRecord] = [
+        {"source": "/f0", "position": 1, "error": "an ELF"},
+        {"source": "/f16", "position": 3, "error": "not valid JSON"},
+    ]
     with pytest.raises(UnreadableError) as error:
-        check_readable(counts(9, 9, 90, 90), job(Path("/f")), files, lambda: lost)
+        check_readable(counts(9, 9, 90, 90), job(Path("/f")), files, lambda: unreadable)
     said = error.value.message
     assert "/f4: an ELF; and 3 more" in said and "/f5:" not in said
     assert "the first lines: /f16:3: not valid JSON" in said and said.count("/f0") == 1

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from headrace.infra.errors import InputError, UsageError
 from headrace.spark_jobs.curate import inventory_job
-from headrace.spark_jobs.curate.inventory_job import Chunk, list_inputs, pack, take
+from headrace.spark_jobs.curate.inventory_job import list_inputs, pack, take
+from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.settings import CurateJob, Source
 
 
@@ -103,7 +104,7 @@ def test_the_inventory_survives_storage(files: Path) -> None:
     assert not Path(inventory.work).exists()
 
 
-def surveyed(*inputs: Path | str) -> dict[str, inventory_job.InputFile]:
+def surveyed(*inputs: Path | str) -> dict[str, InputFile]:
     """{name: the file} of inputs, examined."""
     files = list_inputs([Source(uri=str(i)) for i in inputs])
     return {f.uri.rsplit("/", 1)[-1]: inventory_job.survey(f, 0, 1 << 20)[0] for f in files}

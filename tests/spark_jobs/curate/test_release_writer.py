@@ -24,15 +24,15 @@ def row(position: int, level: str | None = None) -> dict[str, object]:
     }  # fmt: skip
 
 
-def scanned(work: Path, unit: int, rows: list[dict[str, object]], lost: int = 0) -> None:
+def scanned(work: Path, unit: int, rows: list[dict[str, object]], unreadable: int = 0) -> None:
     at = UnitFiles(str(work), unit)
     Path(at.records).parent.mkdir(parents=True, exist_ok=True)
     for uri, schema, values in (
         (at.records, RESULT, rows),
         (
-            at.lost,
+            at.unreadable,
             LOST,
-            [{"source": "s", "position": 99, "raw": b"?", "error": "e", "bytes": 7}] * lost,
+            [{"source": "s", "position": 99, "raw": b"?", "error": "e", "bytes": 7}] * unreadable,
         ),
     ):
         with pa.ipc.new_stream(uri, schema) as out:
@@ -44,7 +44,7 @@ def scanned(work: Path, unit: int, rows: list[dict[str, object]], lost: int = 0)
 def test_a_group_is_split_by_outcome_and_counted(tmp_path: Path) -> None:
     work, release = tmp_path / "work", tmp_path / "release"
     scanned(work, 0, [row(1), row(2, "format"), row(3)])
-    scanned(work, 1, [row(k, "bias") for k in range(4, 20)] + [row(20)], lost=2)
+    scanned(work, 1, [row(k, "bias") for k in range(4, 20)] + [row(20)], unreadable=2)
     duplicates = [
         {"doc": 2, "reason": "duplicate.near", "detail": "id1"},
         {"doc": (1 << UNIT_SHIFT) + 16, "reason": "duplicate.exact", "detail": "id1"},

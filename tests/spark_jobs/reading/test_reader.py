@@ -17,6 +17,7 @@ from read_file import SMALL, read
 
 from headrace.infra.errors import InputError
 from headrace.spark_jobs.curate import inventory_job
+from headrace.spark_jobs.inputs import InputFile
 from headrace.spark_jobs.reading import reader
 from headrace.spark_jobs.reading.records import Window
 from headrace.spark_jobs.settings import InputSettings, Source
@@ -493,7 +494,7 @@ def test_a_file_that_wants_too_much_memory_keeps_what_was_read(
 
 
 def test_a_file_that_cannot_be_opened_is_one_lost_record(tmp_path: Path) -> None:
-    file = inventory_job.InputFile(str(tmp_path / "gone"), "gone", "lines", "", 5, "", 0)
+    file = InputFile(str(tmp_path / "gone"), "gone", "lines", "", 5, "", 0)
     file, [chunk] = inventory_job.survey(file, 0, 100)
     [window] = reader.read(file, chunk, SMALL)
     assert window.records.num_rows == 0 and window.lost.num_rows == 1
