@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +12,9 @@ from headrace.expectations.columns import CATEGORIES, LENGTH, MIX, Distribution
 from headrace.expectations.verdict import Comparison, DriftVerdict, TestResult
 from headrace.infra import html, storage
 from headrace.infra.html import Section
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MEANT = {
     MIX: "shares of language and domain together",
@@ -180,7 +183,7 @@ def _mark(drifted: bool) -> Markup:
     )
 
 
-def _summary(c: Comparison) -> list[Any]:
+def _summary(c: Comparison) -> list[str | float | None]:
     rise = c.loss.rise if c.loss else None
     documents = f"{c.reference_documents:,}"
     return [
@@ -207,7 +210,7 @@ def _against(comparison: Comparison) -> Section:
     )
 
 
-def _row(test: TestResult) -> list[Any]:
+def _row(test: TestResult) -> list[str | float]:
     title = drift_tests.titles().get(test.name) or _MEANT.get(test.name, "")
     return [test.name, title, test.p_value, test.effect, _mark(test.drifted)]
 
@@ -238,7 +241,7 @@ def _plot(d: Distribution) -> Markup:
     at = np.arange(len(d.labels))
     numbers = d.name not in (*CATEGORIES, MIX)
 
-    def draw(axes: Any) -> None:
+    def draw(axes: Axes) -> None:
         if numbers:
             edges = np.array([float(x) for x in d.labels])
             step = edges[1] - edges[0]

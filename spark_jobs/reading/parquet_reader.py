@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class _Chunk:
 class _Decoder:
     """A file's row groups as record batches, with strings and bytes as dictionaries or plain."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.metadata = parquet_footer.metadata(file)
         schema = self.metadata.schema

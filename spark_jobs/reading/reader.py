@@ -6,7 +6,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -152,7 +152,7 @@ def content_of(file: InputFile, chunk: Chunk) -> Iterator[bytes]:
     return _Stream(file, chunk).blocks()
 
 
-def _range(file: Any, start: int, stop: int) -> Iterator[bytes]:
+def _range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
     file.seek(start)
     while start < stop and (block := file.read(min(_BLOCK, stop - start))):
         yield block

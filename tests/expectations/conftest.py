@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.expectations.stated import CurationConfig, Totals
 from headrace.infra import lineage, storage
 from headrace.infra.schemas import DOCUMENTS_FILE, LEDGER, REJECTED_FILE, UNREADABLE
 
-CONFIG: dict[str, Any] = {
+CONFIG: CurationConfig = {
     "input": {"languages": ["zh", "en"]},
     "semantics": {"threshold": 0.7},
     "facts": {"enabled": True},
@@ -70,7 +71,7 @@ class Release:
         self.spoil: Callable[[Path], None] = lambda _: None
         # Called after all is written and before the manifest is.
 
-    def totals(self) -> dict[str, Any]:
+    def totals(self) -> Totals:
         rejected = dict(Counter(r["level"] for r in self.rejected))
         read = len(self.kept) + len(self.rejected) + len(self.unreadable)
         return {
