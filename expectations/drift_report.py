@@ -38,13 +38,13 @@ def sentence(verdict: DriftVerdict) -> str:
     if verdict.drift:
         return _drifted(verdict)
     nearest = verdict.nearest
-    said = [_no_drift(nearest)]
+    sentences = [_no_drift(nearest)]
     other = [c.reference for c in verdict.comparisons if c.drift]
     if other:
-        said.append(f"It does differ from {' and from '.join(other)}.")
+        sentences.append(f"It does differ from {' and from '.join(other)}.")
     if few := _too_few(nearest):
-        said.append(few)
-    return " ".join(said)
+        sentences.append(few)
+    return " ".join(sentences)
 
 
 def _sizes(comparison: Comparison) -> str:
@@ -81,26 +81,26 @@ def _too_few(comparison: Comparison) -> str:
 
 def _drifted(verdict: DriftVerdict) -> str:
     nearest = verdict.nearest
-    said = [f"Drift: {_sizes(nearest)};"]
+    sentences = [f"Drift: {_sizes(nearest)};"]
     if set(verdict.drifted) <= drift_tests.names("bits per byte") and nearest.loss:
-        said.append(
+        sentences.append(
             f"the champion reads it worse, by {nearest.loss.rise:.2f} bits per byte "
             f"(p = {nearest.p_value:.2g})."
         )
     else:
-        said.append(
+        sentences.append(
             f"at least about {nearest.effect:.0%} of the window is unlike it "
             f"(p = {nearest.p_value:.2g})."
         )
     if len(verdict.comparisons) > 1:
-        said.append("It differs from everything that the champion knows.")
+        sentences.append("It differs from everything that the champion knows.")
     shifted = set(CATEGORIES) & set(verdict.drifted)
     moved = [_moved(d) for d in nearest.distributions if d.name in shifted]
     if moved:
-        said.append("; ".join(moved) + ".")
+        sentences.append("; ".join(moved) + ".")
     elif set(verdict.drifted) <= drift_tests.names("share of the window"):
-        said.append("No score or share shows it: what shifted is the wording or the topic.")
-    return " ".join(said)
+        sentences.append("No score or share shows it: what shifted is the wording or the topic.")
+    return " ".join(sentences)
 
 
 def _moved(d: Distribution) -> str:

@@ -100,7 +100,7 @@ def _ledger(folder: str) -> pa.Table:
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
     rejected = pc.equal(ledger["outcome"], pa.scalar("rejected")).cast(pa.int8())
     level = pc.is_valid(ledger["level"]).cast(pa.int8())
-    if "repaired" not in ledger.column_names:  # a release of before repairs were counted
+    if "repaired" not in ledger.column_names:  # a release from before repairs were counted
         ledger = ledger.append_column("repaired", pa.nulls(ledger.num_rows, pa.int64()))
     return _pandas(ledger.append_column("is_rejected", rejected).append_column("has_level", level))
 
@@ -122,8 +122,8 @@ def _counts(totals: Totals, ledger: pa.Table, parts: Mapping[str, Sequence[Shard
         if row["outcome"] == "kept":
             by_lang[row["lang"]] += row["records"]
     in_files: Counter[tuple[str, str]] = Counter()
-    for part, found in parts.items():
-        for shard in found:
+    for part, group in parts.items():
+        for shard in group:
             outcome = "kept" if part == "documents" else part
             in_files[outcome, shard.keys.get("level", "")] += shard.rows
     langs: Counter[str] = Counter()
@@ -192,8 +192,8 @@ def _files(
     parts: Mapping[str, Sequence[Shard]], stated: Mapping[str, StatedFile] | None
 ) -> pd.DataFrame:
     contract = {"documents": DOCUMENTS_FILE, "rejected": REJECTED_FILE, "unreadable": UNREADABLE}
-    found = [(s, contract[part]) for part, some in parts.items() for s in some]
-    return shards.frame([s for s, _ in found], [c for _, c in found], stated)
+    pairs = [(shard, contract[part]) for part, group in parts.items() for shard in group]
+    return shards.frame([shard for shard, _ in pairs], [schema for _, schema in pairs], stated)
 
 
 def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
@@ -204,9 +204,9 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
     return table
 
 
-def _documents(found: Sequence[Shard], config: CurationConfig) -> pd.DataFrame:
+def _documents(kept: Sequence[Shard], config: CurationConfig) -> pd.DataFrame:
     """A sample of the kept documents, with `over_target`."""
-    chosen = shards.sample(found, MAX_ROWS)
+    chosen = shards.sample(kept, MAX_ROWS)
     tables = [
         _partition(table, shard, "lang", "domain")
         for table, shard in zip(shards.read(chosen), chosen, strict=True)
@@ -222,8 +222,8 @@ def _documents(found: Sequence[Shard], config: CurationConfig) -> pd.DataFrame:
     return _pandas(table)
 
 
-def _rejected(found: Sequence[Shard]) -> pd.DataFrame:
-    chosen = shards.sample(found, MAX_ROWS)
+def _rejected(rejected: Sequence[Shard]) -> pd.DataFrame:
+    chosen = shards.sample(rejected, MAX_ROWS)
     tables = [
         _partition(table, shard, "level")
         for table, shard in zip(shards.read(chosen), chosen, strict=True)

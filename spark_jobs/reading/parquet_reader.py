@@ -285,8 +285,8 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     long = np.flatnonzero(sizes > limit)
     for k, head in zip(long.tolist(), _heads(text.take(long)), strict=True):
         of = int(length[k]) if length[k] > limit else int(sizes[k])
-        said = f"record of {of} bytes, more than input.max_record_bytes"
-        bad.append((int(position[k]), head, said, of))
+        reason = f"record of {of} bytes, more than input.max_record_bytes"
+        bad.append((int(position[k]), head, reason, of))
     rows = np.flatnonzero(sizes <= limit)
     if rows.size < n:
         text, columns = text.take(rows), [c.take(rows) for c in columns]

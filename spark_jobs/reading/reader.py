@@ -94,8 +94,8 @@ def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> 
             position = max([position, *(pc.max(numbers).as_py() + 1 for numbers in seen)])
             yield window
     except MemoryError as error:  # of the worker's limit; what was read before it counts
-        said = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
-        yield Window(_NONE, lost(file.source, [(position, b"", said, 0)]))
+        reason = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
+        yield Window(_NONE, lost(file.source, [(position, b"", reason, 0)]))
 
 
 def _head(file: InputFile) -> bytes:
