@@ -85,8 +85,8 @@ def reference_order(
         channels: of the reference's documents.
         seed: of the shuffled orders.
     """
-    found = [order for order in _orders(reference, None) if order.by == by]
-    order = found[0] if found else Order(by, np.arange(reference.num_rows))
+    natural = Order(by, np.arange(reference.num_rows))
+    order = next((o for o in _orders(reference, None) if o.by == by), natural)
     if most == 1.0:
         return order
     return replace(order, run=run_length([c[order.rows] for c in channels], seed, most))

@@ -141,7 +141,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """A window and a reference, made ready to be compared."""
+    """A window and a reference, ready to be compared."""
 
     name: str
     reference: pa.Table
@@ -149,7 +149,7 @@ class _Pair:
     """With `row`: where a document stands in the table that was given."""
     heldout: pa.Table | None
     points: Points
-    """Of the reference first, as are the next two."""
+    """The texts; the reference's come first here and in the next two."""
     leading: Floats
     columns: Columns
     channels: list[Floats]

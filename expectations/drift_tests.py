@@ -34,7 +34,7 @@ class Sides:
     leading: Floats
     """(N, d) coordinates along the leading directions of all texts."""
     loss: Outcome | None
-    """Of the champion's loss, None where it was not measured."""
+    """Outcome of the test of the champion's loss, None where it was not measured."""
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from headrace.infra.arrow import Strings
 ORDERS = (2, 3, 4, 6)
 """Bytes of an n-gram: 3 and 6 are one and two Chinese characters, 4 and 6 parts of a word."""
 BUCKETS = 1 << 15
-"""Hashed n-grams that are told apart before the projection."""
+"""Distinct hashed n-grams before the projection."""
 _COPIES = 4
 """Places of the projection that each bucket adds to, with a sign."""
 
 
 @nb.njit(cache=True, inline="always")
 def _mix(h: np.uint64) -> np.uint64:
-    """Finaliser of splitmix64: every bit of the result depends on every bit of `h`."""
+    """Finalizer of splitmix64: every bit of the result depends on every bit of `h`."""
     h ^= h >> np.uint64(30)
     h *= np.uint64(0xBF58476D1CE4E5B9)
     h ^= h >> np.uint64(27)

@@ -156,17 +156,17 @@ def _strata(heldout: pa.Table, window: pa.Table) -> list[tuple[str, Ints, Ints]]
 
     (lang, both), (own_lang, own_both) = labels(heldout), labels(window)
     name, theirs = (np.full(len(x), "all text", dtype=object) for x in (own_both, both))
-    for mine, held in ((own_lang, lang), (own_both, both)):
-        values, counts = np.unique(held.astype(str), return_counts=True)
+    for mine, known in ((own_lang, lang), (own_both, both)):
+        values, counts = np.unique(known.astype(str), return_counts=True)
         enough = set(values[counts >= FEWEST])
         name = np.where([v in enough for v in mine], mine, name)
-        theirs = np.where([v in enough for v in held], held, theirs)
+        theirs = np.where([v in enough for v in known], known, theirs)
     out = []
     for value in sorted(set(name)):
         # What stands for itself on one side does so on the other: of one mix both hold the same.
-        found = theirs == value
-        if not found.any():  # nothing of the kind is known: it is compared with what is nearest
-            found = (lang == value) | (value == "all text")
-        rows = np.flatnonzero(name == value), np.flatnonzero(found)
+        alike = theirs == value
+        if not alike.any():  # nothing of the kind is known: it is compared with what is nearest
+            alike = (lang == value) | (value == "all text")
+        rows = np.flatnonzero(name == value), np.flatnonzero(alike)
         out.append((value, rows[0].astype(np.int32), rows[1].astype(np.int32)))
     return out

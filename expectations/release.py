@@ -108,7 +108,7 @@ def _ledger(folder: str) -> pa.Table:
 def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
     rejected = pc.equal(ledger["outcome"], pa.scalar("rejected")).cast(pa.int8())
     level = pc.is_valid(ledger["level"]).cast(pa.int8())
-    if "repaired" not in ledger.column_names:  # a release of before repairs were counted
+    if "repaired" not in ledger.column_names:  # a release from before repairs were counted
         ledger = ledger.append_column("repaired", pa.nulls(ledger.num_rows, pa.int64()))
     return _pandas(ledger.append_column("is_rejected", rejected).append_column("has_level", level))
 
@@ -130,8 +130,8 @@ def _counts(totals: Totals, ledger: pa.Table, parts: Mapping[str, Sequence[Shard
         if row["outcome"] == "kept":
             by_lang[row["lang"]] += row["records"]
     in_files: Counter[tuple[str, str]] = Counter()
-    for part, found in parts.items():
-        for shard in found:
+    for part, group in parts.items():
+        for shard in group:
             outcome = "kept" if part == "documents" else part
             in_files[outcome, shard.keys.get("level", "")] += shard.rows
     langs: Counter[str] = Counter()
@@ -206,8 +206,8 @@ def _files(
         "rejected": rejected_file(levels),
         "unreadable": UNREADABLE,
     }
-    found = [(s, contract[part]) for part, some in parts.items() for s in some]
-    return shards.frame([s for s, _ in found], [c for _, c in found], stated)
+    pairs = [(shard, contract[part]) for part, group in parts.items() for shard in group]
+    return shards.frame([shard for shard, _ in pairs], [schema for _, schema in pairs], stated)
 
 
 def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
@@ -219,10 +219,10 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
 
 
 def _documents(
-    found: Sequence[Shard], config: CurationConfig, levels: Sequence[LevelFacts]
+    kept: Sequence[Shard], config: CurationConfig, levels: Sequence[LevelFacts]
 ) -> pd.DataFrame:
     """A sample of the kept documents, with `Score.excess` of scores with several thresholds."""
-    chosen = shards.sample(found, MAX_ROWS)
+    chosen = shards.sample(kept, MAX_ROWS)
     tables = [
         _partition(table, shard, "lang", "domain")
         for table, shard in zip(shards.read(chosen), chosen, strict=True)
@@ -241,8 +241,8 @@ def _documents(
     return _pandas(table)
 
 
-def _rejected(found: Sequence[Shard]) -> pd.DataFrame:
-    chosen = shards.sample(found, MAX_ROWS)
+def _rejected(rejected: Sequence[Shard]) -> pd.DataFrame:
+    chosen = shards.sample(rejected, MAX_ROWS)
     tables = [
         _partition(table, shard, "level")
         for table, shard in zip(shards.read(chosen), chosen, strict=True)

@@ -80,7 +80,7 @@ def wrong_columns(schema: pa.Schema, contract: pa.Schema) -> str:
 
 
 def frame(
-    found: Sequence[Shard],
+    files: Sequence[Shard],
     contracts: Sequence[pa.Schema],
     stated: Mapping[str, StatedFile] | None,
     most_hashed: int = 256_000_000,
@@ -88,14 +88,14 @@ def frame(
     """One row per file: path, rows, bytes, wrong_columns, and stated_… of the manifest's entry.
 
     Args:
-        found: files.
+        files: to describe.
         contracts: the schema that each is to have.
         stated: entries of the manifest by path; None without manifest.
         most_hashed: bytes of files that are read to compare checksums, the first ones in order.
     """
     rows: list[dict[str, str | int]] = []
     hashed = 0
-    for shard, contract in zip(found, contracts, strict=True):
+    for shard, contract in zip(files, contracts, strict=True):
         row: dict[str, str | int] = {
             "path": shard.path,
             "rows": shard.rows,
@@ -114,9 +114,9 @@ def frame(
             }
         rows.append(row)
     if stated is not None:
-        there = {s.path for s in found}
+        there = {s.path for s in files}
         for path, entry in stated.items():
-            if path.endswith(".parquet") and path not in there and _top(path) in _tops(found):
+            if path.endswith(".parquet") and path not in there and _top(path) in _tops(files):
                 rows.append(
                     {
                         "path": path,
@@ -140,17 +140,17 @@ def _top(path: str) -> str:
     return path.split("/", 1)[0]
 
 
-def _tops(found: Sequence[Shard]) -> set[str]:
-    return {_top(s.path) for s in found}
+def _tops(files: Sequence[Shard]) -> set[str]:
+    return {_top(s.path) for s in files}
 
 
-def sample(found: Sequence[Shard], most_rows: int) -> list[Shard]:
+def sample(files: Sequence[Shard], most_rows: int) -> list[Shard]:
     """Files of at least `most_rows` rows together, spread over the list; all of a small one.
 
     Chosen by the hash of their path, so that the choice is the same every time.
     """
     chosen, rows = [], 0
-    for shard in sorted(found, key=lambda s: lineage.digest(s.path)):
+    for shard in sorted(files, key=lambda s: lineage.digest(s.path)):
         if rows >= most_rows:
             break
         chosen.append(shard)
@@ -158,10 +158,10 @@ def sample(found: Sequence[Shard], most_rows: int) -> list[Shard]:
     return sorted(chosen, key=lambda s: s.path)
 
 
-def read(found: Sequence[Shard], columns: Sequence[str] | None = None) -> list[pa.Table]:
+def read(files: Sequence[Shard], columns: Sequence[str] | None = None) -> list[pa.Table]:
     """The table of each file; columns that a file lacks are left out."""
     out = []
-    for shard in found:
+    for shard in files:
         with readable(shard.uri) as file:
             want = None if columns is None else [c for c in columns if c in shard.schema.names]
             # The file's own columns only: no partition columns are made up from its path.

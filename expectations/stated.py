@@ -60,7 +60,7 @@ class StatedFile(TypedDict):
     bytes: int
     sha256: str
     rows: NotRequired[int]
-    """Of Parquet files."""
+    """Only Parquet files have them."""
 
 
 class TokensManifest(TypedDict):

@@ -23,7 +23,7 @@ COLUMNS = pa.schema(
     [("input_ids", pa.list_(pa.int32())), ("document_starts", pa.list_(pa.int32()))]
 )
 _MOST_LEAKED = 0.01
-"""Share of held-out rows that may equal a row of the training part, token for token."""
+"""Largest share of held-out rows that may equal a row of the training part."""
 
 
 def validate(folder: str, write: bool = True) -> ValidationResult:
@@ -45,7 +45,7 @@ def validate(folder: str, write: bool = True) -> ValidationResult:
     manifest: TokensManifest = storage.read_json(uri)
     length, vocabulary = manifest["sequence_length"], manifest["vocabulary"]
     parts = {part: shards.shards(folder, part) for part in PARTS}
-    found = [shard for some in parts.values() for shard in some]
+    every = [shard for some in parts.values() for shard in some]
     boundary = _boundary(folder)
     rows: list[dict[str, str | int | None]] = []
     hashes: dict[str, set[int]] = {part: set() for part in PARTS}
@@ -69,7 +69,7 @@ def validate(folder: str, write: bool = True) -> ValidationResult:
         ),
         Suite(
             "files",
-            shards.frame(found, [COLUMNS] * len(found), stated),
+            shards.frame(every, [COLUMNS] * len(every), stated),
             files.expectations(True),
             "path",
         ),

@@ -176,7 +176,7 @@ def _neighbors(labels: Labels, of: Ints, weight: Floats, near: Ints) -> tuple[Fl
 def neighbors(name: str, units: Units, near: Ints) -> Outcome:
     """How often a document's nearest neighbors are of its own side (Schilling 1986, Henze 1988).
 
-    Sees a new topic as a cluster of its own, however small a part of the window it is. The
+    Sees a new topic as its own cluster, however small a part of the window it is. The
     distance is that of the neighbors' labels as a score.
 
     Args:
@@ -192,7 +192,7 @@ def directions(name: str, units: Units, points: Floats) -> Outcome:
     """Hotelling's T-squared on points whose columns are uncorrelated and of unit variance.
 
     Sees a shift of the whole window, and of shares of topics. The distance is that of the
-    projection on the discriminant, found anew for every row of labels.
+    projection on the discriminant, fitted again for every row of labels.
 
     Args:
         name: name of the test.

@@ -7,7 +7,7 @@ from headrace.expectations.validation import Expectation
 
 
 def counts() -> tuple[Expectation, ...]:
-    """Expectations on `what`, `stated`, `found`: a row a count."""
+    """Expectations on `what`, `stated`, `found`: one row per count."""
     return (
         filled("what"),
         equal("stated", "found", "adds up: the same count wherever it is taken"),

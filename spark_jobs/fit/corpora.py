@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 from lxml import etree
@@ -69,7 +69,7 @@ _HAN = re.compile(r"[一-鿿]")
 class _Plain(pickle.Unpickler):
     """Reads containers and strings; a pickle that asks for any class or function is refused."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
 
 
@@ -175,7 +175,7 @@ def _icd(archive: Path) -> Iterator[tuple[str, str, str]]:
                 yield "\n".join(said[i : i + 12]), "en", "medical"
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -11,7 +11,10 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from zstandard import ZstdCompressionDict
 
 BLOCK = 1 << 20
 """Most bytes that are given out at a time."""
@@ -57,7 +60,7 @@ def is_packed(data: bytes | bytearray) -> bool:
 class ArchiveStream:
     """Reads a binary file piece by piece, with a `Boundary` after each packed part."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._raw = b""
         self._at = 0
@@ -67,7 +70,7 @@ class ArchiveStream:
         self._seen = bytearray()
         """The end of what was read of the part."""
         self._looks_back = 0
-        self._dictionary: Any = None
+        self._dictionary: ZstdCompressionDict | None = None
         self._part: Iterator[Piece | Boundary] = iter(())
 
     def next(self) -> Piece | Boundary | None:
@@ -230,7 +233,7 @@ class _DamagedError(Exception):
     """The rest of a packed part can't be had."""
 
 
-def _rescued(member: Any, packed: bytes) -> Iterator[bytes]:
+def _rescued(member: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
     """What can be unpacked before the damage."""
     for byte in packed:
         try:

@@ -14,9 +14,12 @@ import itertools
 import logging
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headrace.spark_jobs.reading import markup
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 MAX_CHARACTERS = 4 << 20
 """Markup of a page that is read; the rest is left out and counted as a repair."""
@@ -166,7 +169,7 @@ def _library(page: str) -> str:
 _BLOCKS = frozenset(("p", "head", "list", "item", "quote", "table", "row", "div", "lb", "body"))
 
 
-def _rendered(body: Any) -> str:
+def _rendered(body: _Element) -> str:
     """The text of trafilatura's tree: a line per block, the cells of a row apart."""
     from lxml import etree
 

@@ -9,7 +9,7 @@ schema the second field, a list of nodes in depth-first order (parquet.thrift, S
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -147,7 +147,7 @@ def levels(footer: bytes) -> int:
     return deepest
 
 
-def metadata(file: Any) -> pq.FileMetaData:
+def metadata(file: BinaryIO) -> pq.FileMetaData:
     """The metadata of an open Parquet file.
 
     Raises:

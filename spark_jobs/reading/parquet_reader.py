@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class _Chunk:
 class _Decoder:
     """A file's row groups as record batches, with strings and bytes as dictionaries or plain."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.metadata = parquet_footer.metadata(file)
         schema = self.metadata.schema
@@ -285,8 +285,8 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
     long = np.flatnonzero(sizes > limit)
     for k, head in zip(long.tolist(), _heads(text.take(long)), strict=True):
         of = int(length[k]) if length[k] > limit else int(sizes[k])
-        said = f"record of {of} bytes, more than input.max_record_bytes"
-        bad.append((int(position[k]), head, said, of))
+        reason = f"record of {of} bytes, more than input.max_record_bytes"
+        bad.append((int(position[k]), head, reason, of))
     rows = np.flatnonzero(sizes <= limit)
     if rows.size < n:
         text, columns = text.take(rows), [c.take(rows) for c in columns]

@@ -6,7 +6,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -94,8 +94,8 @@ def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> 
             position = max([position, *(pc.max(numbers).as_py() + 1 for numbers in seen)])
             yield window
     except MemoryError as error:  # of the worker's limit; what was read before it counts
-        said = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
-        yield Window(_NONE, lost(file.source, [(position, b"", said, 0)]))
+        reason = f"needs more memory than a worker may have: {error or 'no more is to be had'}"
+        yield Window(_NONE, lost(file.source, [(position, b"", reason, 0)]))
 
 
 def _head(file: InputFile) -> bytes:
@@ -152,7 +152,7 @@ def content_of(file: InputFile, chunk: Chunk) -> Iterator[bytes]:
     return _Stream(file, chunk).blocks()
 
 
-def _range(file: Any, start: int, stop: int) -> Iterator[bytes]:
+def _range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
     file.seek(start)
     while start < stop and (block := file.read(min(_BLOCK, stop - start))):
         yield block

@@ -69,9 +69,9 @@ def read(
     if names.count(wanted) == 1:
         yield from table.rows(stream, names, names.index(wanted))
         return
-    said = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
     kind = "TSV" if table.separator == "\t" else "CSV"
-    error = f"{kind} without one column `{wanted}` (its first row: {said[:300]})"
+    error = f"{kind} without one column `{wanted}` (its first row: {shown[:300]})"
     yield Window(
         RECORD.empty_table(), lost(source, [(1, head[:HEAD_BYTES], error, drained(stream))])
     )
@@ -117,7 +117,7 @@ class _Table:
         quoted = self.separator != "\t"
         columns = [str(k) for k in range(len(names))]
         error = ""
-        held: pa.RecordBatch | None = None
+        previous: pa.RecordBatch | None = None
         try:
             for batch in arrow_csv.open_csv(
                 cast(IO[bytes], stream),
@@ -135,19 +135,19 @@ class _Table:
                     strings_can_be_null=False,
                 ),
             ):
-                if held is not None:
-                    yield self._window(held, names, text)
-                held = batch
+                if previous is not None:
+                    yield self._window(previous, names, text)
+                previous = batch
         except pa.ArrowInvalid as invalid:
             error = f"damaged table: {str(invalid).splitlines()[0]}"
-        open_quote = quoted and self.quotes % 2 and held is not None and held.num_rows
-        if held is not None:
-            n = held.num_rows - bool(open_quote)
-            yield self._window(held.slice(0, n), names, text)
+        open_quote = quoted and self.quotes % 2 and previous is not None and previous.num_rows
+        if previous is not None:
+            n = previous.num_rows - bool(open_quote)
+            yield self._window(previous.slice(0, n), names, text)
         bad = list(self.odd)
-        if held is not None and open_quote:
+        if previous is not None and open_quote:
             # Where a quote is never closed, the last row is all that follows it.
-            row = _unmarked(",".join(column[-1].as_py() for column in held.columns).encode())
+            row = _unmarked(",".join(column[-1].as_py() for column in previous.columns).encode())
             bad.append((max(1, self.next), row[:HEAD_BYTES], "a quote that isn't closed", len(row)))
         if error or self.damage:
             size = drained(stream) + len(self.tail)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import BinaryIO
 
 from headrace.spark_jobs.reading.archive_stream import ArchiveStream, Boundary, Piece, is_packed
 
@@ -50,7 +50,7 @@ class Record:
     """Whether its length was wrong."""
 
 
-def records(file: Any, limit: int) -> Iterator[Record]:
+def records(file: BinaryIO, limit: int) -> Iterator[Record]:
     """All records of a WARC file in their order.
 
     Args:

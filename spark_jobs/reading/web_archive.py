@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import BinaryIO
 
 from headrace.spark_jobs.reading import http_message, main_text, text_encoding
 from headrace.spark_jobs.reading.http_message import Message
@@ -144,7 +144,7 @@ def _lines(values: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in lines.items() if v}
 
 
-def documents(file: Any, limit: int) -> Iterator[Document]:
+def documents(file: BinaryIO, limit: int) -> Iterator[Document]:
     """The text documents of a WARC or WET file; other records (requests, images) are none.
 
     Args:

@@ -118,7 +118,7 @@ class RowGroup:
     number: int
     rows: int
     bytes: int
-    """Of text, uncompressed."""
+    """Uncompressed bytes of its text."""
 
 
 def row_groups(corpus: list[str]) -> list[RowGroup]:

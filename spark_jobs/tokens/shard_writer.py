@@ -27,11 +27,11 @@ class ShardNote:
 
     documents: int
     dropped_tokens: int
-    """Of the last, partial row."""
+    """Tokens of the last, partial row."""
     bytes: int
-    """Of the text of its rows."""
+    """Bytes of the text in its rows."""
     document_bytes: int
-    """Of the text of its documents."""
+    """Bytes of the text of its documents."""
 
 
 def read_note(metadata: pq.FileMetaData) -> ShardNote:

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.expectations.stated import CurationConfig, Totals
 from headrace.infra import lineage, storage
 from headrace.infra.schemas import LEDGER, UNREADABLE
 from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 
-CONFIG: dict[str, Any] = {
+CONFIG: CurationConfig = {
     "input": {"languages": ["zh", "en"]},
     "format": {},
     "semantics": {"threshold": 0.7},
@@ -72,7 +73,7 @@ class Release:
         self.spoil: Callable[[Path], None] = lambda _: None
         # Called after all is written and before the manifest is.
 
-    def totals(self) -> dict[str, Any]:
+    def totals(self) -> Totals:
         rejected = dict(Counter(r["level"] for r in self.rejected))
         read = len(self.kept) + len(self.rejected) + len(self.unreadable)
         return {
