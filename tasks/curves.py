@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,10 @@ from markupsafe import Markup
 
 from headrace.infra import html
 from headrace.infra.html import Section
+from headrace.training.curves import Curve
+from headrace.training.rlhf.stages import STAGES
 
 Lines = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One plot over the steps of a stage."""
-
-    title: str
-    keys: dict[str, str]
-    """Key in metrics.jsonl: what the legend calls it."""
-    ylabel: str
-    caption: str = ""
 
 
 CURVES: dict[str, tuple[Curve, ...]] = {
@@ -38,21 +28,6 @@ CURVES: dict[str, tuple[Curve, ...]] = {
             "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
         ),
     ),
-    "sft": (
-        Curve(
-            "loss",
-            {"loss": "responses", "language_loss": "replayed pretraining text"},
-            "nats per token",
-        ),
-    ),
-    "reward": (Curve("loss", {"loss": "loss"}, "contrastive loss"),),
-    "ppo": (
-        Curve(
-            "reward and kl",
-            {"reward": "reward model", "kl": "KL to the SFT policy"},
-            "per response",
-        ),
-    ),
     "ewc": (
         Curve(
             "loss",
@@ -62,12 +37,17 @@ CURVES: dict[str, tuple[Curve, ...]] = {
         ),
     ),
 }
-"""Plots of each stage, the most telling first."""
+"""Plots of the trainings that are no stage of alignment, the most telling first."""
+
+
+def curves_of(stage: str) -> tuple[Curve, ...]:
+    """The plots of a stage; none of one that isn't trained."""
+    return STAGES[stage].curves if stage in STAGES else CURVES.get(stage, ())
 
 
 def plotted(stage: str) -> set[str]:
     """Keys of metrics.jsonl that the plots of a stage show."""
-    return {key for curve in CURVES.get(stage, ()) for key in curve.keys}
+    return {key for curve in curves_of(stage) for key in curve.keys}
 
 
 def read_lines(path: Path) -> Lines:
@@ -81,20 +61,20 @@ def stage_plots(stage: str, folder: str | Path, first: str = "") -> list[Markup]
     """The plots of a stage, from its run folder.
 
     Args:
-        stage: one of `CURVES`; any other has no plots.
+        stage: a stage of training; any other has no plots.
         folder: the run folder, with metrics.jsonl.
         first: caption of the first plot.
     """
     lines = read_lines(Path(folder) / "metrics.jsonl")
     captions = [first] if first else []
-    curves = CURVES.get(stage, ())
+    curves = curves_of(stage)
     captions += [c.caption for c in curves[len(captions) :]]
     return [_plot(lines, c, caption) for c, caption in zip(curves, captions, strict=True)]
 
 
 def stage_drawings(stage: str, folder: str | Path) -> dict[str, str]:
     """{file name: SVG} of the same plots."""
-    curves = CURVES.get(stage, ())
+    curves = curves_of(stage)
     plots = stage_plots(stage, folder)
     return html.drawings(Section(c.title, p) for c, p in zip(curves, plots, strict=True))
 

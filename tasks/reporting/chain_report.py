@@ -14,7 +14,7 @@ from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.html import Section
 from headrace.tasks.curves import stage_plots
 from headrace.tasks.models.samples import PROMPTS, speak
-from headrace.tasks.models.stage_metrics import MEASURES, verdict
+from headrace.tasks.models.stage_metrics import measured_by, verdict
 from headrace.tasks.task import step
 from headrace.training.scoring import gate_report
 from headrace.training.settings import EvaluateSettings
@@ -192,7 +192,7 @@ def _alignment(answer: dict[str, Any]) -> Section:
     rows = []
     for stage, m in answer["alignment"].items():
         name = str(m.get("name"))
-        rows.append([stage, MEASURES.get(name, name), m["before"], m["after"], m["gain"], m["low"],
+        rows.append([stage, measured_by(name), m["before"], m["after"], m["gain"], m["low"],
                      m["high"], verdict(m), m.get("n")])  # fmt: skip
     parts = [
         html.table(

@@ -62,7 +62,14 @@ class DeriveSettings(Settings):
         return self
 
 
-class SFTSettings(Settings):
+class StageSettings(Settings):
+    """Settings that every stage has."""
+
+    heldout: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the prompts held out, by hash, where the data come without a held-out file."""
+
+
+class SFTSettings(StageSettings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
     steps: int = Field(default=120, ge=1)
@@ -77,11 +84,9 @@ class SFTSettings(Settings):
     """Largest norm of the gradient."""
     checkpoint: Saving = Saving()
     """When to save."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
-class RewardSettings(Settings):
+class RewardSettings(StageSettings):
     """The reward model: a scalar head on the SFT model, trained on preference pairs."""
 
     steps: int = Field(default=70, ge=1)
@@ -102,8 +107,6 @@ class RewardSettings(Settings):
     """Largest norm of the gradient."""
     checkpoint: Saving = Saving()
     """When to save."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
 class KLSettings(Settings):
@@ -117,7 +120,7 @@ class KLSettings(Settings):
     """How fast the weight follows; 0 keeps it as it is."""
 
 
-class PPOSettings(Settings):
+class PPOSettings(StageSettings):
     """PPO (Schulman et al. 2017) as in InstructGPT (Ouyang et al. 2022)."""
 
     iterations: int = Field(default=22, ge=1)
@@ -161,8 +164,6 @@ class PPOSettings(Settings):
     """Answers to each held-out prompt, with fixed seeds, before and after."""
     checkpoint: Saving = Saving(every=5)
     """When to save; a step is a round."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
 class AlignSettings(Settings):
