@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.settings import Settings
+from headrace.training.identity import Names, TrainingSettings
 from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
 
@@ -62,7 +65,7 @@ class DeriveSettings(Settings):
         return self
 
 
-class StageSettings(Settings):
+class StageSettings(TrainingSettings):
     """Settings that every stage has."""
 
     heldout: float = Field(default=0.1, gt=0, lt=1)
@@ -122,6 +125,8 @@ class KLSettings(Settings):
 
 class PPOSettings(StageSettings):
     """PPO (Schulman et al. 2017) as in InstructGPT (Ouyang et al. 2022)."""
+
+    FIGURES: ClassVar[Names] = frozenset({"evaluation_samples"})
 
     iterations: int = Field(default=22, ge=1)
     """Rounds of rollouts and updates."""
