@@ -9,16 +9,17 @@ from prefect import flow
 from headrace.infra.configuration.settings import Shared
 from headrace.tasks.configuration.settings import AlignSettings
 from headrace.tasks.models.alignment import aligned_model, derive_data
-from headrace.tasks.models.training import AlignJob, align_of, run_alignment, validate_examples
+from headrace.tasks.models.training import align_of, run_alignment, validate_examples
+from headrace.training.rlhf.jobs import StageJob
 
 
 @flow(name="align-stage", flow_run_name="align-{stage}")
-def align_stage(stage: str, job: AlignJob) -> dict[str, Any]:
+def align_stage(stage: str, job: StageJob) -> dict[str, Any]:
     """One stage on a user's own data; the answer of `headrace align`."""
     return _stage(stage, job)
 
 
-def _stage(stage: str, job: AlignJob, chain: str | None = None) -> dict[str, Any]:
+def _stage(stage: str, job: StageJob, chain: str | None = None) -> dict[str, Any]:
     validate_examples(stage, job)
     return run_alignment(stage, job, chain)
 

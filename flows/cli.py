@@ -46,6 +46,7 @@ from headrace.infra.state import private
 from headrace.infra.state.owner import other_owner
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
+from headrace.training.rlhf.stages import STAGES
 
 
 class _Headrace(click.Group):
@@ -261,7 +262,7 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
-@click.argument("stage", type=click.Choice(["sft", "reward", "ppo", "dpo", "grpo"]))
+@click.argument("stage", type=click.Choice([*STAGES, "dpo", "grpo"]))
 @click.option("--model", type=MODEL, metavar="URI|ALIAS", help="Export to start from.")
 @click.option("--data", type=PLACE, metavar="URI", help="JSONL or Parquet.")
 @click.option("--output", type=PLACE, metavar="URI", help="Run folder; the same one resumes.")
@@ -279,12 +280,14 @@ def align(
     Data: sft `prompt, response`; reward `prompt, chosen, rejected`; ppo `prompt`.
     """
     if stage in ("dpo", "grpo"):
-        return not_built(f"align {stage}", "stages there are: sft, reward, ppo")
+        return not_built(f"align {stage}", f"stages there are: {', '.join(STAGES)}")
     for name, value in (("--model", model), ("--data", data), ("--output", output)):
         if not value:
             raise UsageError(f"align {stage} lacks {name}", f"give {name} URI")
-    if stage == "ppo" and not reward:
-        raise UsageError("align ppo lacks --reward", "give the export of `headrace align reward`")
+    if STAGES[stage].needs_reward and not reward:
+        raise UsageError(
+            f"align {stage} lacks --reward", "give the export of `headrace align reward`"
+        )
     from headrace.tasks.configuration.settings import AlignVerb
 
     settings, place = call.settings(AlignVerb), _output(str(output))

@@ -10,7 +10,7 @@ from typing import Any
 from headrace.infra.configuration.setting_faults import written
 from headrace.infra.visible import visible
 from headrace.tasks.configuration.listed_settings import shown
-from headrace.tasks.models.stage_metrics import MEASURES, verdict
+from headrace.tasks.models.stage_metrics import measured_by, verdict
 
 WIDTH = 78
 
@@ -366,7 +366,7 @@ def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             stage,
-            f"{MEASURES.get(m.get('name'), m.get('name'))}: {m['before']:.3f} -> {m['after']:.3f}, "
+            f"{measured_by(str(m.get('name')))}: {m['before']:.3f} -> {m['after']:.3f}, "
             f"gain {m['gain']:+.3f}{_ends(m)}: {verdict(m)}",
         )
         for stage, m in alignment.items()

@@ -12,23 +12,14 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from headrace.infra.plots import as_files, plot
+from headrace.training.curves import Curve
+from headrace.training.rlhf.stages import STAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Line = Mapping[str, float | str | bool | None]
 """A line of a metrics.jsonl: the step, and figures of it."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One plot over the steps of a stage."""
-
-    title: str
-    keys: dict[str, str]
-    """Key in metrics.jsonl: what the legend calls it."""
-    ylabel: str
-    caption: str = ""
 
 
 CURVES: dict[str, tuple[Curve, ...]] = {
@@ -43,21 +34,6 @@ CURVES: dict[str, tuple[Curve, ...]] = {
             "Expert load: 1 is perfect balance; the routers' biases are moved, no auxiliary loss.",
         ),
     ),
-    "sft": (
-        Curve(
-            "loss",
-            {"loss": "responses", "language_loss": "replayed pretraining text"},
-            "nats per token",
-        ),
-    ),
-    "reward": (Curve("loss", {"loss": "loss"}, "contrastive loss"),),
-    "ppo": (
-        Curve(
-            "reward and kl",
-            {"reward": "reward model", "kl": "KL to the SFT policy"},
-            "per response",
-        ),
-    ),
     "ewc": (
         Curve(
             "loss",
@@ -67,7 +43,12 @@ CURVES: dict[str, tuple[Curve, ...]] = {
         ),
     ),
 }
-"""Plots of each stage, the most telling first."""
+"""Plots of the trainings that are no stage of alignment, the most telling first."""
+
+
+def curves_of(stage: str) -> tuple[Curve, ...]:
+    """The plots of a stage; none of one that isn't trained."""
+    return STAGES[stage].curves if stage in STAGES else CURVES.get(stage, ())
 
 
 @dataclass(frozen=True)
@@ -81,7 +62,7 @@ class StagePlot:
 
 def plotted(stage: str) -> set[str]:
     """Return the keys of metrics.jsonl that the plots of a stage show."""
-    return {key for curve in CURVES.get(stage, ()) for key in curve.keys}
+    return {key for curve in curves_of(stage) for key in curve.keys}
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -95,13 +76,11 @@ def stage_plots(stage: str, folder: str | Path) -> list[StagePlot]:
     """Return the plots of a stage, from its run folder.
 
     Args:
-        stage: one of `CURVES`; any other has no plots.
+        stage: a stage of training; any other has no plots.
         folder: the run folder, with metrics.jsonl.
     """
     lines = read_lines(Path(folder) / "metrics.jsonl")
-    return [
-        StagePlot(c.title, plot(partial(_draw, lines, c)), c.caption) for c in CURVES.get(stage, ())
-    ]
+    return [StagePlot(c.title, plot(partial(_draw, lines, c)), c.caption) for c in curves_of(stage)]
 
 
 def stage_drawings(stage: str, folder: str | Path) -> dict[str, str]:

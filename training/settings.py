@@ -6,12 +6,13 @@ They stand apart from what they set, so that a command can read its settings wit
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.settings import Settings
+from headrace.training.identity import Names, TrainingSettings
 
 PRESETS = ("local", "test", "moe-175b")
 """Names of training/moe/presets.py."""
@@ -42,8 +43,10 @@ class OptimizerSettings(Settings):
     it."""
 
 
-class CheckpointSettings(Settings):
+class CheckpointSettings(TrainingSettings):
     """When to save, and how many to keep."""
+
+    OPERATION: ClassVar[Names] = frozenset({"every", "keep"})
 
     every: int = Field(default=100, ge=1)
     """Steps between two checkpoints; the last step always has one."""
@@ -51,8 +54,12 @@ class CheckpointSettings(Settings):
     """Newest checkpoints kept."""
 
 
-class PretrainSettings(Settings):
-    """What pretraining can be told; None takes the preset's figure."""
+class PretrainSettings(TrainingSettings):
+    """Settings of pretraining; None takes the preset's figure."""
+
+    # The number of processes changes rounding alone.
+    OPERATION: ClassVar[Names] = frozenset({"processes", "heldout_every"})
+    FIGURES: ClassVar[Names] = frozenset({"heldout_rows"})
 
     preset: str = "local"
     """Shape and recipe: local, test, moe-175b."""
@@ -94,8 +101,11 @@ class PretrainSettings(Settings):
         return preset
 
 
-class EvaluateSettings(Settings):
+class EvaluateSettings(TrainingSettings):
     """What of each document is scored, and how sure the interval is to be."""
+
+    # A stage of training scores documents, and draws no interval from them.
+    OPERATION: ClassVar[Names] = frozenset({"resamples", "confidence"})
 
     documents: int = Field(default=300, ge=1)
     """Most documents that are scored: those of the lowest content hash, a fixed random sample."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-MEASURES = {
-    "bits_per_byte": "bits per byte of responses",
-    "pairwise_accuracy": "pairs in the right order",
-    "gold_pass": "answers that pass the gold rule",  # nosec B105 # a metric
-}
-"""What the stages of alignment are judged by, in words."""
+from headrace.training.rlhf.stages import STAGES
+
+
+def measured_by(name: str) -> str:
+    """What a stage is judged by, in words; the name itself of a metric of no known stage."""
+    words = {stage.measure: stage.measured_by for stage in STAGES.values()}
+    return words.get(name, name)
 
 
 def verdict(metrics: dict[str, Any]) -> str:

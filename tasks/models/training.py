@@ -24,12 +24,10 @@ from headrace.training.identity import deciding_result
 from headrace.training.pretrain import PretrainJob as PretrainJob
 from headrace.training.rlhf.alignment_run import identity
 from headrace.training.rlhf.data import examples
-from headrace.training.rlhf.jobs import PPOJob, RewardJob, SFTJob
+from headrace.training.rlhf.jobs import StageJob
 from headrace.training.rlhf.settings import AlignSettings
+from headrace.training.rlhf.stages import STAGES
 from headrace.training.settings import PretrainSettings
-
-AlignJob = SFTJob | RewardJob | PPOJob
-"""A stage of alignment: which one, its class says."""
 
 
 def local_folder(uri: str, option: str) -> Path:
@@ -99,7 +97,7 @@ def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any
 
 
 def _recorded(
-    stage: str, job: PretrainJob | AlignJob, parent: str | None
+    stage: str, job: PretrainJob | StageJob, parent: str | None
 ) -> AbstractContextManager[Callable[[dict[str, Any]], str]]:
     """The stage's run in MLflow (see `stage_run`)."""
     variant = digest(deciding_result(job.settings))
@@ -111,7 +109,7 @@ def _recorded(
 
 def align_job(
     stage: str, settings: AlignVerb, model: str, data: str, output: str, reward: str | None
-) -> AlignJob:
+) -> StageJob:
     """The job of `headrace align STAGE`."""
     export = resolve_model(model, settings)
     folder = str(local_folder(output, "--output"))
@@ -128,7 +126,7 @@ def align_of(
     data: str,
     reward: str | None = None,
     extra: dict[str, Any] | None = None,
-) -> AlignJob:
+) -> StageJob:
     """A stage of alignment in a run folder that its identity names."""
     job = _align(stage, settings, shared, Path(export), data, "", reward, extra)
     return job.model_copy(update={"output": _folder_of(stage, identity(stage, job))})
@@ -143,9 +141,10 @@ def _align(
     folder: str,
     reward: str | None,
     extra: dict[str, Any] | None = None,
-) -> AlignJob:
+) -> StageJob:
     lineage = {**lineage_of(export), "code_version": code_version("training")}
-    common: dict[str, Any] = {
+    job = STAGES[stage].job
+    fields: dict[str, Any] = {
         "model": str(export),
         "data": data,
         "output": folder,
@@ -154,19 +153,13 @@ def _align(
         "lineage": lineage,
         **(extra or {}),
     }
-    if stage == "sft":
-        return SFTJob(**common)
-    if stage == "reward":
-        return RewardJob(**common)
-    return PPOJob(**common, reward=str(reward))
-
-
-COLUMNS = {"sft": examples.SFT, "reward": examples.REWARD, "ppo": examples.PPO}
-"""What the data of each stage have."""
+    if STAGES[stage].needs_reward:
+        fields["reward"] = str(reward)
+    return job(**fields)
 
 
 @step("validate alignment data")
-def validate_examples(stage: str, job: AlignJob) -> None:
+def validate_examples(stage: str, job: StageJob) -> None:
     """Hold a stage's data against the expectations, before a process trains on them.
 
     Raises:
@@ -177,24 +170,17 @@ def validate_examples(stage: str, job: AlignJob) -> None:
 
     if storage.exists(storage.join(job.output, "result.json")):
         return
-    data = examples.read(job.data, COLUMNS[stage], job.settings.heldout, least=1)
+    columns = STAGES[stage].columns
+    data = examples.read(job.data, columns, job.settings.heldout, least=1)
     for part, rows in (("training", data.train), ("held-out", data.heldout)):
-        refuse_failed(validate(rows, COLUMNS[stage]), f"{job.data}, {part} rows")
-
-
-STAGE_MODULES = {
-    "sft": "headrace.training.rlhf.sft",
-    "reward": "headrace.training.rlhf.reward_trainer",
-    "ppo": "headrace.training.rlhf.ppo",
-}
-"""The module that each stage of alignment runs in a process."""
+        refuse_failed(validate(rows, columns), f"{job.data}, {part} rows")
 
 
 @step("align")
-def run_alignment(stage: str, job: AlignJob, parent: str | None = None) -> dict[str, Any]:
+def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> dict[str, Any]:
     """One stage of alignment; the answer of `headrace align`."""
     with _recorded(stage, job, parent) as record:
-        answer = run_job(STAGE_MODULES[stage], job, Path(job.output))
+        answer = run_job(STAGES[stage].module, job, Path(job.output))
         return {**answer, "run_id": record(answer)}
 
 

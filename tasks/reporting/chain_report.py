@@ -21,7 +21,7 @@ from headrace.infra.plots import color, plot
 from headrace.spark_jobs.curate.release_report import ReleaseFigures, ReleaseView
 from headrace.tasks.curves import StagePlot, stage_plots
 from headrace.tasks.models.samples import PROMPTS, speak
-from headrace.tasks.models.stage_metrics import MEASURES, verdict
+from headrace.tasks.models.stage_metrics import measured_by, verdict
 from headrace.tasks.reporting.chain_figures import ChainFigures, Evaluation
 from headrace.tasks.task import step
 from headrace.training.scoring.gate_report import GateView
@@ -107,7 +107,7 @@ class ChainView:
             models=list(_MODELS.values()),
             evaluated_bytes=EvaluateSettings().max_bytes,
             gains=[
-                (stage, MEASURES.get(m.name, m.name), m.before, m.after, m.gain, m.low, m.high,
+                (stage, measured_by(m.name), m.before, m.after, m.gain, m.low, m.high,
                  verdicts[stage], m.n)
                 for stage, m in figures.alignment.items()
             ],

@@ -4,7 +4,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from headrace.tasks.curves import CURVES, plotted, read_lines, stage_drawings, stage_plots
+from headrace.tasks.curves import (
+    CURVES,
+    curves_of,
+    plotted,
+    read_lines,
+    stage_drawings,
+    stage_plots,
+)
+from headrace.training.rlhf.stages import STAGES
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def test_drawings_are_pictures_of_their_own(folder: Path) -> None:
     assert found == stage_drawings("pretrain", folder), "the same bytes for the same figures"
 
 
-@pytest.mark.parametrize("stage", CURVES)
+@pytest.mark.parametrize("stage", [*CURVES, *STAGES])
 def test_the_stage_itself_is_held_to_write_what_its_plots_ask_for(stage: str) -> None:
     """By the test of the stage, which has a metrics.jsonl of a real run."""
     tests = (Path(__file__).parents[1] / "training").rglob("test_*.py")
@@ -38,7 +46,7 @@ def test_the_stage_itself_is_held_to_write_what_its_plots_ask_for(stage: str) ->
     assert any(f'plotted("{stage}")' in path.read_text() for path in tests)
 
 
-@pytest.mark.parametrize("stage", CURVES)
+@pytest.mark.parametrize("stage", [*CURVES, *STAGES])
 def test_a_stage_without_figures_still_draws(stage: str, tmp_path: Path) -> None:
     assert read_lines(tmp_path / "metrics.jsonl") == []
-    assert len(stage_drawings(stage, tmp_path)) == len(CURVES[stage])
+    assert len(stage_drawings(stage, tmp_path)) == len(curves_of(stage))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from headrace.infra.configuration.settings import Settings
+from headrace.training.identity import Names, TrainingSettings
 from headrace.training.settings import CheckpointSettings, EvaluateSettings, OptimizerSettings
 
 
-class MaterialSettings(Settings):
+class MaterialSettings(TrainingSettings):
     """How much text a round uses."""
+
+    FIGURES: ClassVar[Names] = frozenset({"heldout"})
 
     tokens: int = Field(default=250_000, ge=1)
     """Most tokens trained on, replayed ones included."""

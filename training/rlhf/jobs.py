@@ -1,4 +1,4 @@
-"""The jobs of the three stages: what a stage's process is given. Light to import: no torch."""
+"""What the processes of the stages are given. Light to import: no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from headrace.infra.configuration.settings import Settings
-from headrace.training.rlhf.settings import PPOSettings, RewardSettings, SFTSettings
+from headrace.training.rlhf.settings import PPOSettings, RewardSettings, SFTSettings, StageSettings
 
 
 class StageJob(Settings):
@@ -23,7 +23,7 @@ class StageJob(Settings):
     """Seed of everything random."""
     lineage: dict[str, Any] = Field(default_factory=dict)
     """Goes into the export's lineage.json and card."""
-    settings: Settings
+    settings: StageSettings
     """How the stage trains."""
 
 

@@ -17,6 +17,7 @@ from headrace.training.local import local_folder
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.results import Change, PPOMetrics, StageResult
+from headrace.training.rlhf import stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
 from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
@@ -46,7 +47,7 @@ def ppo(job: PPOJob) -> StageResult[PPOMetrics]:
         local_folder(job.model, "the model"),
         local_folder(job.reward, "the reward"),
     )
-    decided_by = identify("ppo", job)
+    decided_by = identify(stages.PPO.name, job)
     run = StageRun(job.output, decided_by, PPOMetrics)
     done = run.result()
     # Other settings of the evaluation alone: the policy is judged again and not trained.
@@ -62,7 +63,7 @@ def ppo(job: PPOJob) -> StageResult[PPOMetrics]:
             "train the reward model from the same SFT model",
         )
     chat = Chat.of(tokenizer, policy.config.max_position_embeddings)
-    data = examples.read(job.data, examples.PPO, s.heldout, LEAST_ROWS)
+    data = examples.read(job.data, stages.PPO.columns, s.heldout, LEAST_ROWS)
     held = [r["prompt"] for r in data.heldout]
     # Not the rows of SFT, which has the same seed.
     replay = Replay(job.replay, base, [job.seed, 1]) if job.replay else None
@@ -101,7 +102,7 @@ def ppo(job: PPOJob) -> StageResult[PPOMetrics]:
         before, after, s.evaluation_samples, job.seed, language_before, language_after
     )
     card = export.Card(
-        stage="ppo",
+        stage=stages.PPO.name,
         lineage={
             **job.lineage,
             "model_sha256": decided_by.model,
@@ -126,7 +127,7 @@ def _metrics(
     gain = paired(before.values, after.values, seed)
     was, now = before.figures, after.figures
     return PPOMetrics(
-        name="gold_pass",
+        name=stages.PPO.measure,
         better="higher",
         before=float(before.values.mean()),
         after=float(after.values.mean()),

@@ -29,7 +29,7 @@ from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import MuonAdamW, build_optimizer
 from headrace.training.results import RewardMetrics, Share, StageResult
-from headrace.training.rlhf import reward_model, rollout
+from headrace.training.rlhf import reward_model, rollout, stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
 from headrace.training.rlhf.chat_template import Chat, Dialogue, padded
 from headrace.training.rlhf.data import examples
@@ -98,7 +98,7 @@ def reward(job: RewardJob) -> StageResult[RewardMetrics]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    decided_by = identify("reward", job)
+    decided_by = identify(stages.REWARD.name, job)
     run = StageRun(job.output, decided_by, RewardMetrics)
     if done := run.result():
         return done
@@ -106,7 +106,7 @@ def reward(job: RewardJob) -> StageResult[RewardMetrics]:
     language = export.load(base)
     tokenizer = export.load_tokenizer(base)
     chat = Chat.of(tokenizer, language.config.max_position_embeddings)
-    data = examples.read(job.data, examples.REWARD, s.heldout, LEAST_ROWS)
+    data = examples.read(job.data, stages.REWARD.columns, s.heldout, LEAST_ROWS)
     held = _sides(chat, data.heldout)
     pairs = list(zip(*_sides(chat, data.train), strict=True))
     own = list(zip(*held, strict=True))[: s.sampled]
@@ -140,7 +140,7 @@ def reward(job: RewardJob) -> StageResult[RewardMetrics]:
         by_kind["sampled"] = Share(value=float(right(*ours).mean()), n=len(own))
     gain = paired(before, after, job.seed)
     metrics = RewardMetrics(
-        name="pairwise_accuracy",
+        name=stages.REWARD.measure,
         better="higher",
         before=float(before.mean()),
         after=float(after.mean()),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.settings import Settings
+from headrace.training.identity import Names, TrainingSettings
 from headrace.training.settings import CheckpointSettings, OptimizerSettings
 
 
@@ -62,7 +65,14 @@ class DeriveSettings(Settings):
         return self
 
 
-class SFTSettings(Settings):
+class StageSettings(TrainingSettings):
+    """Settings that every stage has."""
+
+    heldout: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the prompts held out, by hash, where the data come without a held-out file."""
+
+
+class SFTSettings(StageSettings):
     """Supervised fine-tuning: the loss counts on the response only."""
 
     steps: int = Field(default=120, ge=1)
@@ -77,11 +87,9 @@ class SFTSettings(Settings):
     """Largest norm of the gradient."""
     checkpoint: Saving = Saving()
     """When to save."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
-class RewardSettings(Settings):
+class RewardSettings(StageSettings):
     """The reward model: a scalar head on the SFT model, trained on preference pairs."""
 
     steps: int = Field(default=70, ge=1)
@@ -102,8 +110,6 @@ class RewardSettings(Settings):
     """Largest norm of the gradient."""
     checkpoint: Saving = Saving()
     """When to save."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
 class KLSettings(Settings):
@@ -117,8 +123,10 @@ class KLSettings(Settings):
     """How fast the weight follows; 0 keeps it as it is."""
 
 
-class PPOSettings(Settings):
+class PPOSettings(StageSettings):
     """PPO (Schulman et al. 2017) as in InstructGPT (Ouyang et al. 2022)."""
+
+    FIGURES: ClassVar[Names] = frozenset({"evaluation_samples"})
 
     iterations: int = Field(default=22, ge=1)
     """Rounds of rollouts and updates."""
@@ -161,8 +169,6 @@ class PPOSettings(Settings):
     """Answers to each held-out prompt, with fixed seeds, before and after."""
     checkpoint: Saving = Saving(every=5)
     """When to save; a step is a round."""
-    heldout: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the prompts held out, by hash, where the data come without a held-out file."""
 
 
 class AlignSettings(Settings):

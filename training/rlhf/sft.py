@@ -22,7 +22,7 @@ from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer
 from headrace.training.results import Change, SFTMetrics, StageResult
-from headrace.training.rlhf import losses
+from headrace.training.rlhf import losses, stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
 from headrace.training.rlhf.chat_template import Chat, Dialogue, batch
 from headrace.training.rlhf.data import examples
@@ -63,14 +63,14 @@ def sft(job: SFTJob) -> StageResult[SFTMetrics]:
     """
     s = job.settings
     base = local_folder(job.model, "the model")
-    decided_by = identify("sft", job)
+    decided_by = identify(stages.SFT.name, job)
     run = StageRun(job.output, decided_by, SFTMetrics)
     if done := run.result():
         return done
     prepare(job.seed)
     model, tokenizer = export.load(base), export.load_tokenizer(base)
     chat = Chat.of(tokenizer, model.config.max_position_embeddings)
-    data = examples.read(job.data, examples.SFT, s.heldout, LEAST_ROWS)
+    data = examples.read(job.data, stages.SFT.columns, s.heldout, LEAST_ROWS)
     train, held = (
         chat.dialogues([r["prompt"] for r in part], [r["response"] for r in part])
         for part in (data.train, data.heldout)
@@ -98,7 +98,7 @@ def sft(job: SFTJob) -> StageResult[SFTMetrics]:
     was, bits = np.array(before), np.log(2) * sizes
     gain = paired_ratio(was, after, bits, job.seed)
     metrics = SFTMetrics(
-        name="bits_per_byte",
+        name=stages.SFT.measure,
         better="lower",
         before=float(was.sum() / bits.sum()),
         after=float(after.sum() / bits.sum()),
@@ -109,7 +109,7 @@ def sft(job: SFTJob) -> StageResult[SFTMetrics]:
         language=Change(before=language_before, after=language_after),
     )
     card = export.Card(
-        stage="sft",
+        stage=stages.SFT.name,
         lineage={**job.lineage, "model_sha256": decided_by.model, "seed": job.seed},
         metrics=metrics.shown(),
         settings=deciding_weights(s),

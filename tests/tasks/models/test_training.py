@@ -11,9 +11,10 @@ import pytest
 
 from headrace.infra.configuration.settings import Shared
 from headrace.tasks.configuration.settings import RetrainVerb, RunVerb
-from headrace.tasks.models.training import STAGE_MODULES, align_of, pretrain_of
+from headrace.tasks.models.training import align_of, pretrain_of
 from headrace.tasks.retraining.round import deciding
 from headrace.training.rlhf.settings import AlignSettings
+from headrace.training.rlhf.stages import STAGES
 from headrace.training.settings import PretrainSettings
 
 
@@ -106,5 +107,5 @@ def test_a_chain_of_another_result_is_another_chain(changed: dict[str, Any]) -> 
 
 
 def test_each_stage_of_alignment_has_its_module() -> None:
-    assert set(STAGE_MODULES) == {"sft", "reward", "ppo"}
-    assert all(find_spec(module) for module in STAGE_MODULES.values())
+    assert set(STAGES) == {"sft", "reward", "ppo"}
+    assert all(find_spec(stage.module) for stage in STAGES.values())

@@ -21,7 +21,6 @@ from typing import Any
 from headrace.infra import console, lineage, storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.releases import manifest, read_documents
-from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.negatives import corrupt
 from headrace.training.rlhf.data.sentence_spans import places
 from headrace.training.rlhf.settings import DeriveSettings
@@ -183,7 +182,3 @@ def derive(
 def _answer(output: str, written: dict[str, Any]) -> dict[str, Any]:
     stages = {s: {"data": storage.join(output, s), **written["counts"][s]} for s in STAGES}
     return {**stages, "release_id": written["release_id"]}
-
-
-COLUMNS = {"sft": examples.SFT, "reward": examples.REWARD, "ppo": examples.PPO}
-"""The columns of each stage's data."""

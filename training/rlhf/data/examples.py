@@ -22,9 +22,6 @@ from headrace.infra.files import walk
 from headrace.infra.files.companions import why_none
 from headrace.infra.files.unpack import BLOCK, DamagedError, codec_of, unpacked
 
-SFT = ("prompt", "response")
-REWARD = ("prompt", "chosen", "rejected")
-PPO = ("prompt",)
 KIND = "kind"
 """An optional column of preferences: how the rejected answer is worse; accuracy is told by it."""
 FORMATS = "a .jsonl, .jsonl.gz, .jsonl.zst or .parquet file, or a folder of them"

@@ -15,8 +15,9 @@ import pytest
 from headrace.infra.errors import InputError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.training.rlhf.data import examples
-from headrace.training.rlhf.data.derive import COLUMNS, derive
+from headrace.training.rlhf.data.derive import derive
 from headrace.training.rlhf.settings import DeriveSettings
+from headrace.training.rlhf.stages import STAGES
 
 SETTINGS = DeriveSettings(min_items=2)
 
@@ -55,7 +56,7 @@ def number(row: dict[str, Any]) -> str:
 
 def test_every_stage_gets_valid_rows_of_both_languages(release: Path, tmp_path: Path) -> None:
     made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
-    for stage, columns in COLUMNS.items():
+    for stage, columns in ((s.name, s.columns) for s in STAGES.values()):
         found = examples.read(made[stage]["data"], columns, 0.5, 2)
         assert len(found.train) == made[stage]["train"]
         assert len(found.heldout) == made[stage]["heldout"]
@@ -70,7 +71,7 @@ def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> 
             h = hashlib.blake2b(document(n, lang).encode(), digest_size=16).hexdigest()
             if is_heldout(h):
                 held.add(document(n, lang))
-    for stage in COLUMNS:
+    for stage in STAGES:
         for part in ("train", "heldout"):
             for row in load(made[stage]["data"], part):
                 beginning = row["prompt"].split(": ", 1)[-1].split("：", 1)[-1]
@@ -79,7 +80,7 @@ def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> 
 
 def test_a_record_trains_one_stage_only(release: Path, tmp_path: Path) -> None:
     made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
-    seen = {s: {number(r) for r in load(made[s]["data"], "train")} for s in COLUMNS}
+    seen = {s: {number(r) for r in load(made[s]["data"], "train")} for s in STAGES}
     assert not seen["sft"] & seen["reward"]
     assert not seen["sft"] & seen["ppo"]
     assert not seen["reward"] & seen["ppo"]

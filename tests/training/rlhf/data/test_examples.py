@@ -16,6 +16,7 @@ import zstandard
 from headrace.infra.errors import HeadraceError, InputError, ValidationError
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.examples import read
+from headrace.training.rlhf.stages import PPO, REWARD, SFT
 
 
 def rows(n: int) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ def test_jsonl_gzip_and_parquet_give_the_same(tmp_path: Path) -> None:
     (tmp_path / "f.jsonl.gz").write_bytes(lines(rows(60)))
     pq.write_table(pa.Table.from_pylist(rows(60)), tmp_path / "c.parquet")
     found = [
-        read(str(tmp_path / n), examples.SFT, 0.2, 1)
+        read(str(tmp_path / n), SFT.columns, 0.2, 1)
         for n in ("a.jsonl", "b.jsonl.gz", "c.parquet", "d.jsonl.zst", "e.jsonl", "f.jsonl.gz")
     ]
     assert all(f == found[0] for f in found)
@@ -49,8 +50,8 @@ def test_jsonl_gzip_and_parquet_give_the_same(tmp_path: Path) -> None:
 def test_a_prompt_is_held_out_whatever_stands_around_it(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(rows(80)))
     (tmp_path / "b.jsonl").write_bytes(lines(rows(80)[::-1][:50]))
-    whole = read(str(tmp_path / "a.jsonl"), examples.PPO, 0.25, 1)
-    part = read(str(tmp_path / "b.jsonl"), examples.PPO, 0.25, 1)
+    whole = read(str(tmp_path / "a.jsonl"), PPO.columns, 0.25, 1)
+    part = read(str(tmp_path / "b.jsonl"), PPO.columns, 0.25, 1)
     assert {r["prompt"] for r in part.heldout} < {r["prompt"] for r in whole.heldout}
     assert not {r["prompt"] for r in part.train} & {r["prompt"] for r in whole.heldout}
 
@@ -61,7 +62,7 @@ def test_a_held_out_file_of_a_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / "README").write_text("What this is.")
     (tmp_path / "SHA256SUMS").write_text("0  train.jsonl")
-    found = read(str(tmp_path), examples.SFT, 0.5, 1)
+    found = read(str(tmp_path), SFT.columns, 0.5, 1)
     assert (len(found.train), len(found.heldout)) == (20, 3)
 
 
@@ -94,7 +95,7 @@ def test_faults_name_the_place(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error) as caught:
-        read(str(tmp_path / name), examples.SFT, 0.1, 1)
+        read(str(tmp_path / name), SFT.columns, 0.1, 1)
     assert said in caught.value.message
     assert name in caught.value.message
     assert caught.value.hint
@@ -102,26 +103,26 @@ def test_faults_name_the_place(
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        read(str(tmp_path / "none.jsonl"), examples.SFT, 0.1, 1)
+        read(str(tmp_path / "none.jsonl"), SFT.columns, 0.1, 1)
 
 
 def test_a_pair_without_a_difference_is_refused(tmp_path: Path) -> None:
     row = {"prompt": "p", "chosen": "same", "rejected": "same"}
     (tmp_path / "a.jsonl").write_bytes(lines([row]))
     with pytest.raises(ValidationError, match="are the same"):
-        read(str(tmp_path / "a.jsonl"), examples.REWARD, 0.1, 1)
+        read(str(tmp_path / "a.jsonl"), REWARD.columns, 0.1, 1)
 
 
 def test_parquet_without_the_column_says_what_is_there(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": ["x"], "text": ["y"]}), tmp_path / "a.parquet")
     with pytest.raises(ValidationError, match="no `response`"):
-        read(str(tmp_path / "a.parquet"), examples.SFT, 0.1, 1)
+        read(str(tmp_path / "a.parquet"), SFT.columns, 0.1, 1)
 
 
 def test_too_little_data_says_how_much_is_needed(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(rows(40)))
     with pytest.raises(ValidationError) as caught:
-        read(str(tmp_path / "a.jsonl"), examples.SFT, 0.1, 16)
+        read(str(tmp_path / "a.jsonl"), SFT.columns, 0.1, 16)
     assert "held-out rows" in caught.value.message
     assert "16" in caught.value.hint
 
@@ -155,7 +156,7 @@ def test_a_gzip_bomb_is_an_error_that_names_file_and_line(
             f.write(part)
     tracemalloc.start()
     with pytest.raises(InputError) as caught:
-        read(str(path), examples.SFT, 0.1, 1)
+        read(str(path), SFT.columns, 0.1, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert f"{path}, line " in caught.value.message and said in caught.value.message
@@ -170,7 +171,7 @@ def test_a_parquet_bomb_is_an_error_that_names_file_and_row(tmp_path: Path) -> N
     pq.write_table(pa.table({"prompt": column, "response": ["r"] * 1000}), path)
     tracemalloc.start()
     with pytest.raises(InputError, match=r"a\.parquet, row 34: more than"):
-        read(str(path), examples.SFT, 0.1, 1)
+        read(str(path), SFT.columns, 0.1, 1)
     assert tracemalloc.get_traced_memory()[1] < 200 << 20
     tracemalloc.stop()
 
@@ -179,10 +180,10 @@ def test_parquet_with_two_columns_of_one_name_or_none(tmp_path: Path) -> None:
     twice = pa.Table.from_arrays([pa.array(["a"])] * 2, names=["prompt", "prompt"])
     pq.write_table(twice, tmp_path / "a.parquet")
     with pytest.raises(InputError, match="two columns are called `prompt`"):
-        read(str(tmp_path / "a.parquet"), examples.PPO, 0.1, 1)
+        read(str(tmp_path / "a.parquet"), PPO.columns, 0.1, 1)
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "b.parquet")
     with pytest.raises(ValidationError, match="no `prompt`"):
-        read(str(tmp_path / "b.parquet"), examples.PPO, 0.1, 1)
+        read(str(tmp_path / "b.parquet"), PPO.columns, 0.1, 1)
     pq.write_table(pa.table({"prompt": [1, 2]}), tmp_path / "c.parquet")
     with pytest.raises(ValidationError, match="`prompt` is 1"):
-        read(str(tmp_path / "c.parquet"), examples.PPO, 0.1, 1)
+        read(str(tmp_path / "c.parquet"), PPO.columns, 0.1, 1)
