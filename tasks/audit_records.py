@@ -6,10 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.registry import audit
 from headrace.infra.registry.audit import AuditEntry
-from headrace.infra.registry.audit_key import Json
 from headrace.infra.stack.retention import GC
 from headrace.infra.state.state_dir import home
 

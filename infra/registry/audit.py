@@ -23,9 +23,9 @@ from typing import TypeAlias
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError, ValidationError
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.registry import audit_key
-from headrace.infra.registry.audit_key import Json, Reached
+from headrace.infra.registry.audit_key import Reached
 from headrace.infra.state import owner
 from headrace.infra.state.lock import exclusive
 
