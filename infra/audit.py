@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from headrace.infra import audit_key, storage
-from headrace.infra.audit_key import Json, Reached
+from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError, ValidationError
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.state import owner
 from headrace.infra.state.lock import exclusive
 

@@ -22,17 +22,14 @@ import os
 import re
 import secrets
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""A JSON value."""
 VARIABLE = "HEADRACE_AUDIT_KEY_FILE"
 _KEY = re.compile(r"[0-9a-f]{64,}")
 

@@ -8,6 +8,7 @@ the log file; children inherit the log, and find the user's standard error by HE
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -24,6 +26,8 @@ from headrace.infra.visible import visible, visible_text
 
 PROGRESS_FD = "HEADRACE_PROGRESS_FD"
 """Variable with the descriptor of the user's standard error."""
+RECORDS = "HEADRACE_PROGRESS_RECORDS"
+"""Variable, set where a program reads that descriptor: each line is a `Record` as JSON."""
 _lock = threading.Lock()
 _last_line = time.monotonic()
 _progress: TextIO | None = None
@@ -165,7 +169,7 @@ def listening(pipe: Path) -> Iterator[None]:
     def copy() -> None:
         with os.fdopen(reader, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                say(line.rstrip("\n"))
+                _write(Record.of(line.rstrip("\n")))
 
     copier = threading.Thread(target=copy, daemon=True)
     copier.start()
@@ -193,12 +197,42 @@ def log_path() -> Path | None:
     return _log_path
 
 
+@dataclass(frozen=True)
+class Record:
+    """A line of progress."""
+
+    text: str
+    stage: str | None = None
+    """What it is the progress of; None: it is only a line."""
+    done: int = 0
+    total: int | None = None
+    """Of `done`; None: it isn't known."""
+
+    @classmethod
+    def of(cls, line: str) -> Record:
+        """Return the record that a line holds; of plain text a line."""
+        try:
+            return cls(**json.loads(line))
+        except (ValueError, TypeError):
+            return cls(line)
+
+    @property
+    def line(self) -> str:
+        """The record as a person reads it."""
+        return f"{self.stage}: {self.text}" if self.stage else self.text
+
+
 def say(line: str) -> None:
     """Write one line of progress to the user's standard error, every character of it visible."""
+    _write(Record(line))
+
+
+def _write(record: Record) -> None:
     global _last_line
+    line = json.dumps(asdict(record)) if RECORDS in os.environ else visible(record.line)
     with _lock:
         _last_line = time.monotonic()
-        print(visible(line), file=_progress or sys.stderr, flush=True)
+        print(line, file=_progress or sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
@@ -222,7 +256,7 @@ def _heartbeat() -> None:
         now = time.monotonic()
         if _doing and now - max(_last_line, _doing[-1][1]) > HEARTBEAT_SECONDS:
             stage, since = _doing[-1]
-            say(f"{stage}: still working, {now - since:.0f} s so far")
+            _write(Record(f"still working, {now - since:.0f} s so far", stage))
 
 
 class Progress:
@@ -247,7 +281,10 @@ class Progress:
         _doing[:] = [x for x in _doing if x != (self.stage, self._start)]
         seconds = time.monotonic() - self._start
         if kind is None:
-            say(f"{self.stage}: done in {seconds:.1f} s{self._amount()}")
+            self._report(f"done in {seconds:.1f} s{self._amount()}")
+
+    def _report(self, text: str) -> None:
+        _write(Record(text, self.stage, self.done, self.total))
 
     def _amount(self) -> str:
         of = f" of {self.total:,}" if self.total and self.done != self.total else ""
@@ -265,4 +302,4 @@ class Progress:
             if self.total and self.done:
                 rest = (now - self._start) * (self.total - self.done) / self.done
                 left = f", {max(0.0, rest):.0f} s left"
-            say(f"{self.stage}{self._amount()}{left}".replace(",", ":", 1))
+            self._report(f"{self._amount()}{left}".removeprefix(", "))

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.infra import audit
 from headrace.infra.audit import AuditEntry
-from headrace.infra.audit_key import Json
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.stack.retention import GC
 from headrace.infra.state.state_dir import home
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import storage
 from headrace.infra.errors import DeadlineError, HeadraceError
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.registry import kept_registry
 from headrace.infra.registry.versions import Registry
 from headrace.infra.stack.endpoints import endpoints
@@ -17,9 +16,10 @@ from headrace.infra.state.lock import exclusive
 from headrace.infra.state.state_dir import home
 from headrace.infra.tracking import provenance
 from headrace.infra.tracking.metric_stream import EVERY, MetricStream
-from headrace.infra.tracking.runs import Tracking, milliseconds
+from headrace.infra.tracking.runs import Tags, Tracking, milliseconds
 from headrace.infra.visible import visible
 from headrace.tasks.curves import stage_drawings
+from headrace.tasks.reporting.chain_figures import ChainFigures
 
 
 def tracking() -> Tracking:
@@ -36,19 +36,19 @@ def tracking() -> Tracking:
 
 
 def registry(name: str) -> Registry:
-    """The registered model of this name."""
+    """Return the registered model of this name."""
     return Registry(tracking(), name)
 
 
 def _source() -> str | None:
-    """The deployment whose run this is, as `flow/deployment`; None: a command's."""
+    """Return the deployment whose run this is, as `flow/deployment`; None: a command's."""
     from prefect.runtime import deployment, flow_run
 
     return f"{flow_run.flow_name}/{deployment.name}" if deployment.id else None
 
 
-def open_chain(name: str, identity: Any, tags: dict[str, Any], began: int | None = None) -> str:
-    """The parent run of a chain or a round: found again, or begun; `chain_run` ends it.
+def open_chain(name: str, identity: Json, tags: Tags, began: int | None = None) -> str:
+    """Return the parent run of a chain or a round: found again, or begun; `chain_run` ends it.
 
     `began`: when its work did (ms since 1970), None: now.
     """
@@ -77,10 +77,10 @@ def chain_run(run: str) -> Iterator[None]:
 def _close(store: Tracking, run: str, error: BaseException) -> None:
     """End a run whose work ended with an error; a server that doesn't answer is not waited for."""
     ended = isinstance(error, DeadlineError) or not isinstance(error, Exception)
-    said = error.message if isinstance(error, HeadraceError) else str(error)
+    message = error.message if isinstance(error, HeadraceError) else str(error)
     with suppress(Exception):
         if store.answers() and store.client.get_run(run).info.status == "RUNNING":
-            store.tag(run, {"error": visible(said or type(error).__name__, 500)})
+            store.tag(run, {"error": visible(message or type(error).__name__, 500)})
             store.finish(run, "KILLED" if ended else "FAILED")
 
 
@@ -93,26 +93,32 @@ def _close_stage(store: Tracking, stream: MetricStream, error: BaseException) ->
                 _close(store, run, error)
 
 
-def record_chain(run: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """The chain's figures, decision and page on its parent run; the figures are returned."""
-    bits = {k: v["metrics"]["bits_per_byte"]["value"] for k, v in answer["evaluation"].items()}
-    figures = {
-        **{k: answer[k] for k in ("read", "kept", "rejected", "unreadable")},
-        **{k: answer[k] for k in ("total_parameters", "active_parameters")},
-        "bits_per_byte": bits,
-        "gain": {stage: m["gain"] for stage, m in answer["alignment"].items()},
+def record_chain(run: str, answer: Mapping[str, Json]) -> dict[str, Json]:
+    """Log the figures, decision and page of a chain's answer on its parent run; return them."""
+    chain = ChainFigures.model_validate(answer)
+    figures: dict[str, Json] = {
+        "read": chain.read,
+        "kept": chain.kept,
+        "rejected": chain.rejected,
+        "unreadable": chain.unreadable,
+        "total_parameters": chain.total_parameters,
+        "active_parameters": chain.active_parameters,
+        "bits_per_byte": {k: v.bits_per_byte.value for k, v in chain.evaluation.items()},
+        "gain": {stage: gain.gain for stage, gain in chain.alignment.items()},
     }
     store = tracking()
     store.log_values(run, figures)
-    store.log_file(run, Path(answer["report"]))
-    again = answer["round"] or {}
-    champion = again.get("champion") or answer["champion"]
-    close_chain(run, answer["decision"], champion, round_decision=again.get("decision"))
+    store.log_file(run, Path(chain.report))
+    again = chain.round
+    champion = again.champion if again else chain.champion
+    close_chain(run, chain.decision, champion, round_decision=again.decision if again else None)
     return figures
 
 
-def close_chain(run: str, decision: str | None, champion: str | None, **tags: Any) -> None:
-    """What a chain or a round came to, on its parent run, which lasted until now."""
+def close_chain(
+    run: str, decision: str | None, champion: str | None, **tags: str | int | float | None
+) -> None:
+    """Tag a parent run with what its chain or round came to, and end it now."""
     store = tracking()
     store.tag(run, {"decision": decision, "champion": champion, **tags})
     store.finish(run)
@@ -122,12 +128,12 @@ def close_chain(run: str, decision: str | None, champion: str | None, **tags: An
 def stage_run(
     stage: str,
     folder: str | Path,
-    settings: dict[str, Any],
-    tags: dict[str, Any],
+    settings: Mapping[str, Json],
+    tags: Tags,
     parent: str | None = None,
     variant: str | None = None,
     every: float = EVERY,
-) -> Iterator[Callable[[dict[str, Any]], str]]:
+) -> Iterator[Callable[[Mapping[str, Json]], str]]:
     """The MLflow run of a stage, from its beginning to its end: its figures arrive as it trains.
 
     Yields a function that records the stage's answer and returns the run's id; call it last. A
@@ -156,12 +162,12 @@ def stage_run(
 def _stage_run(
     stage: str,
     folder: Path,
-    settings: dict[str, Any],
-    tags: dict[str, Any],
+    settings: Mapping[str, Json],
+    tags: Tags,
     parent: str | None,
     variant: str | None,
     every: float,
-) -> Iterator[Callable[[dict[str, Any]], str]]:
+) -> Iterator[Callable[[Mapping[str, Json]], str]]:
     store, place, span = tracking(), home().relative(folder), _Span(folder)
     key = digest([stage, place, parent, variant])
     all_tags = {"headrace.key": key, "stage": stage, "folder": place, **tags}
@@ -178,7 +184,7 @@ def _stage_run(
 
     stream = MetricStream(store, begin, folder / "metrics.jsonl", every, _steps(settings))
 
-    def record(answer: dict[str, Any]) -> str:
+    def record(answer: Mapping[str, Json]) -> str:
         stream.close()
         span.end()
         run = stream.rest()
@@ -200,9 +206,9 @@ def _stage_run(
 def record_stage(
     stage: str,
     folder: str | Path,
-    answer: dict[str, Any],
-    settings: dict[str, Any],
-    tags: dict[str, Any],
+    answer: Mapping[str, Json],
+    settings: Mapping[str, Json],
+    tags: Tags,
     parent: str | None = None,
     variant: str | None = None,
     began: int | None = None,
@@ -226,7 +232,7 @@ def record_stage(
     return run
 
 
-def _steps(settings: dict[str, Any]) -> int | None:
+def _steps(settings: Mapping[str, Json]) -> int | None:
     """Steps of a whole stage by its settings, None where they follow from its data."""
     found = settings.get("steps") or settings.get("iterations")
     return found if isinstance(found, int) else None
@@ -267,6 +273,6 @@ def log_plots(run: str, drawings: dict[str, str]) -> None:
         store.log_text(run, svg, f"plots/{name}")
 
 
-def _log_input(store: Tracking, run: str, tags: dict[str, Any]) -> None:
+def _log_input(store: Tracking, run: str, tags: Tags) -> None:
     if release := tags.get("release_id"):
-        store.log_release(run, str(home().root / "releases" / release))
+        store.log_release(run, str(home().root / "releases" / str(release)))

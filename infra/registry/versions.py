@@ -7,14 +7,13 @@ after a kill between both, when the model is next asked for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.infra import audit
-from headrace.infra.audit_key import Json
 from headrace.infra.errors import NotPromotedError, UsageError
+from headrace.infra.lineage import Json
 from headrace.infra.registry import kept_registry, model_owner, rules
 from headrace.infra.registry.card import LENGTH, card, champion_card
 from headrace.infra.registry.rules import (
@@ -30,7 +29,7 @@ from headrace.infra.registry.rules import (
     named,
 )
 from headrace.infra.state.state_dir import Home
-from headrace.infra.tracking.runs import Tracking, found_or_none
+from headrace.infra.tracking.runs import Tags, Tracking, found_or_none
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -44,8 +43,6 @@ _ROLLED_BACK = "rolled back"
 """Tag `decision` of a version that a rollback led away from."""
 _LINE = "audit_line"
 """Tag: the number of the last audit entry that was carried out on a version."""
-Tags = Mapping[str, str | int | float | None]
-"""Tags to set; None is left out."""
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import psutil
 
 from headrace.infra import releases, storage
-from headrace.infra.lineage import digest
+from headrace.infra.lineage import Json, digest
 from headrace.infra.net import servers
 from headrace.infra.net.http_client import answers
 from headrace.infra.state import owner
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking import mlflow_artifacts, mlflow_model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
 
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag: runs are what MLflow shows of the experiment."""
@@ -33,6 +38,8 @@ _PROCESS = "headrace.process"
 _PARAMS_AT_ONCE = 100
 """Parameters that MLflow takes in one request."""
 T = TypeVar("T")
+Tags = Mapping[str, str | int | float | None]
+"""Tags to set; None is left out."""
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +57,7 @@ class Tracking:
         os.environ.setdefault("MLFLOW_ENABLE_TELEMETRY", "false")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient as Client
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         home.root.mkdir(parents=True, exist_ok=True)
@@ -59,7 +66,7 @@ class Tracking:
         self._experiment = servers.EXPERIMENT if own else servers.experiment_name(os.environ)
         if own and not self._served:
             _adopt(self.uri, home)
-        self.client: Any = MlflowClient(self.uri, self.uri)
+        self.client: MlflowClient = Client(self.uri, self.uri)
 
     @property
     def shared(self) -> bool:
@@ -85,7 +92,7 @@ class Tracking:
         return answers(f"{self.uri.rstrip('/')}/health", tls=tls)
 
     def experiment(self) -> str:
-        """Id of headrace's experiment, which is made, or restored if it was deleted.
+        """Return the id of headrace's experiment, which is made, or restored if it was deleted.
 
         On a store of our own its artifacts are named without the state folder's path, so that it
         survives a move of that; another server puts them where it keeps artifacts.
@@ -93,20 +100,21 @@ class Tracking:
         from mlflow.exceptions import MlflowException
 
         place = mlflow_artifacts.ROOT if self.artifacts else None
-        found = self.client.get_experiment_by_name(self._experiment)
-        if found is None:
+        known = self.client.get_experiment_by_name(self._experiment)
+        if known is None:
             try:
                 return str(self.client.create_experiment(self._experiment, place, _KIND))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(self._experiment)
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
+                known = self.client.get_experiment_by_name(self._experiment)
+        assert known is not None
+        if known.lifecycle_stage == "deleted":
+            self.client.restore_experiment(known.experiment_id)
         for key, value in _KIND.items():
-            if key not in found.tags:  # an earlier version of headrace made it
-                self.client.set_experiment_tag(found.experiment_id, key, value)
-        return str(found.experiment_id)
+            if key not in known.tags:  # an earlier version of headrace made it
+                self.client.set_experiment_tag(known.experiment_id, key, value)
+        return str(known.experiment_id)
 
     def find_run(self, key: str) -> str | None:
         """The finished run that carries this lineage key, so that nothing is logged twice."""
@@ -122,7 +130,7 @@ class Tracking:
     def start_run(
         self,
         name: str,
-        tags: Mapping[str, Any],
+        tags: Tags,
         parent: str | None = None,
         began: int | None = None,
     ) -> str:
@@ -138,7 +146,7 @@ class Tracking:
         all_tags[_PROCESS] = _this_process()
         if parent:
             all_tags["mlflow.parentRunId"] = parent
-        key = tags.get("headrace.key")
+        key = all_tags.get("headrace.key")
         if key:
             all_tags["headrace.key"] = self._own_key(key)
         if key and (interrupted := self._with_key(key, "status != 'FINISHED'")):
@@ -161,7 +169,7 @@ class Tracking:
             self.finish(run.info.run_id, "KILLED", self._last_sign(run))
         return [str(run.info.run_id) for run in lost]
 
-    def _last_sign(self, run: Any) -> int:
+    def _last_sign(self, run: Run) -> int:
         """Time of the newest figure of a run, or of its start (ms since 1970)."""
         names = list(run.data.metrics)
         # Figures of the machine come as often as any.
@@ -175,13 +183,13 @@ class Tracking:
             default=int(run.info.start_time),
         )
 
-    def tag(self, run: str, tags: Mapping[str, Any]) -> None:
+    def tag(self, run: str, tags: Tags) -> None:
         """Set tags of a run; None is left out."""
         for key, value in tags.items():
             if value is not None:
                 self.client.set_tag(run, key, str(value))
 
-    def log_params(self, run: str, params: Mapping[str, Any]) -> None:
+    def log_params(self, run: str, params: Mapping[str, Json]) -> None:
         """Parameters, nested ones by dotted names.
 
         MLflow never changes a parameter. Where a continued run has another value by now, as of a
@@ -214,7 +222,7 @@ class Tracking:
         for at in range(0, len(metrics), 1000):
             self.client.log_batch(run, metrics=metrics[at : at + 1000])
 
-    def log_values(self, run: str, values: Mapping[str, Any]) -> None:
+    def log_values(self, run: str, values: Mapping[str, Json]) -> None:
         """Single figures, nested ones by dotted names; what is no number is left out, NaN is not.
 
         So is what the run has a curve of, whose last point it is.
@@ -323,11 +331,11 @@ class Tracking:
             if not _is_lost(run):
                 yield dict(run.data.tags)
 
-    def _running(self, experiment: str) -> Iterator[Any]:
-        search = {"experiment_ids": [experiment], "filter_string": "status = 'RUNNING'"}
-        return self._all(lambda **more: self.client.search_runs(**search, **more))
+    def _running(self, experiment: str) -> Iterator[Run]:
+        running = "status = 'RUNNING'"
+        return self._all(lambda **more: self.client.search_runs([experiment], running, **more))
 
-    def _family(self, run: str | None) -> list[Any]:
+    def _family(self, run: str | None) -> list[Run]:
         """A run, its parent, and all children of the parent; none where it is gone."""
         own = found_or_none(lambda: self.client.get_run(run)) if run else None
         if own is None:
@@ -341,7 +349,7 @@ class Tracking:
         return [*children, *([above] if above else [])]
 
     @staticmethod
-    def _all(search: Callable[..., Any]) -> Iterator[Any]:
+    def _all(search: Callable[..., PagedList[T]]) -> Iterator[T]:
         """What a search finds, page by page."""
         page = search()
         yield from page
@@ -394,7 +402,7 @@ def _started(pid: int) -> str:
         return f"{psutil.Process(pid).create_time():.0f}"
 
 
-def _is_lost(run: Any) -> bool:
+def _is_lost(run: Run) -> bool:
     """Return whether a run's process was on this machine, and is gone."""
     process, here = run.data.tags.get(_PROCESS, ""), f"{socket.gethostname()} "
     return process.startswith(here) and not _alive(process.removeprefix(here))
@@ -420,8 +428,8 @@ def found_or_none(ask: Callable[[], T]) -> T | None:
         return None
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
+def _flatten(values: Mapping[str, Json], prefix: str = "") -> dict[str, Json]:
+    out: dict[str, Json] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):

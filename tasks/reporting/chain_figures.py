@@ -91,7 +91,8 @@ class Round(Verdict):
 
     champion: str
     """Version after the round."""
-    decision: str = "no drift"
+    decision: str | None = None
+    """The gate's; None without drift."""
     verdict: Verdict | None = None
     """None: the round's own fields are the verdict's."""
     folder: str | None = None
@@ -119,6 +120,9 @@ class ChainFigures(_Figures):
     total_parameters: int
     active_parameters: int
     decision: str
+    champion: str | None = None
+    report: str = ""
+    """The page, once it is written."""
     gate: dict[str, Any]
     """The decision of `training.scoring.gate`."""
     tokens: Tokens

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import threading
 import time
@@ -25,12 +24,11 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
 from headrace.infra import console, storage
+from headrace.infra.console import Record
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import markdown, markdown_code, visible
 from headrace.tasks.mlflow_log import tracking
 
-_STAGE = re.compile(r"^([^:]{3,60}): (.+)$")
-_AMOUNT = re.compile(r"([\d,]+) of ([\d,]+)")
 _EVERY = 3.0
 logger = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ def live() -> Iterator[None]:
     """While it is open, progress goes to the page of this flow run."""
     read, write = os.pipe()
     os.set_inheritable(write, True)
-    os.environ[console.PROGRESS_FD] = str(write)
+    os.environ |= {console.PROGRESS_FD: str(write), console.RECORDS: "1"}
     # From here on descriptors 1 and 2 are the log file: a worker that is killed takes the pipe
     # that it had given along, and writing there would kill the run as well.
     console.open_console(home().logs / "flows.log")
@@ -60,33 +58,35 @@ class _Page:
     """The log and the progress artifacts of a run."""
 
     def __init__(self, log: Any) -> None:
-        self.log, self.stages = log, dict[str, str]()
+        self.log, self.stages = log, dict[str, Record]()
         # Lines that nothing else can say: they end the page.
         self.done, self.ended = secrets.token_hex(16), secrets.token_hex(16)
         self.run, self.client = UUID(str(flow_run.id)), get_client(sync_client=True)
         self.table: UUID | None = None
         self.bar: UUID | None = None
-        self.said = 0.0
+        self.shown = 0.0
 
     def follow(self, descriptor: int) -> None:
         """Read progress lines until the end of the run."""
+        end = None
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                line = line.rstrip("\n")
-                if line in (self.done, self.ended):
+                record = Record.of(line.rstrip("\n"))
+                if record.text in (self.done, self.ended):
+                    end = record.text
                     break
-                self.log.info(line)
-                if found := _STAGE.match(line):
-                    self.stages.pop(found[1], None)
-                    self.stages[found[1]] = found[2]
+                self.log.info(visible(record.line))
+                if record.stage:
+                    self.stages.pop(record.stage, None)
+                    self.stages[record.stage] = record
                     self._show()
-        self._show(last=line == self.done)
+        self._show(last=end == self.done)
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
-        if not self.stages or (not last and now - self.said < _EVERY):
+        if not self.stages or (not last and now - self.shown < _EVERY):
             return
-        self.said = now
+        self.shown = now
         try:
             self._write(last)
         except Exception:  # the page is a convenience: it must not fail the run
@@ -95,13 +95,13 @@ class _Page:
     def _write(self, last: bool) -> None:
         stage, newest = next(reversed(self.stages.items()))
         rows = "\n".join(
-            f"| {markdown(k)} | {markdown(v)} |" for k, v in reversed(self.stages.items())
+            f"| {markdown(k)} | {markdown(v.text)} |" for k, v in reversed(self.stages.items())
         )
         text = f"| stage | now |\n|---|---|\n{rows}"
         share = 100.0 if last else _share(newest)
         self.table = self._put(self.table, "progress", "markdown", text, f"Now: {stage}")
         if share is not None:
-            self.bar = self._put(self.bar, None, "progress", share, f"{stage}: {newest}")
+            self.bar = self._put(self.bar, None, "progress", share, newest.line)
 
     def _put(self, known: UUID | None, key: str | None, kind: str, data: Any, about: str) -> UUID:
         if known is not None:
@@ -113,13 +113,9 @@ class _Page:
         return UUID(str(made.id))
 
 
-def _share(text: str) -> float | None:
-    """Percent done that a progress line tells, None where the whole isn't known."""
-    found = _AMOUNT.search(text)
-    if not found:
-        return None
-    done, whole = (float(x.replace(",", "")) for x in found.groups())
-    return min(100.0, 100.0 * done / whole) if whole else None
+def _share(record: Record) -> float | None:
+    """Return the percentage done, None if the total isn't known."""
+    return min(100.0, 100.0 * record.done / record.total) if record.total else None
 
 
 def show_ledger(release: dict[str, Any]) -> None:
