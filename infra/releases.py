@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import storage
+from headrace.infra.arrow import Strings
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.files import walk
 from headrace.infra.lineage import is_heldout
@@ -195,7 +196,7 @@ def read_documents(
         with storage.open_input(uri) as f:
             table = pq.read_table(f, columns=[c for c in want if c not in ("lang", "domain")])
         if heldout is not None:
-            mask = [is_heldout(h) == heldout for h in table["content_hash"].to_pylist()]
+            mask = [is_heldout(str(h)) == heldout for h in table["content_hash"].to_pylist()]
             table = table.filter(pa.array(mask, pa.bool_()))
         n = table.num_rows
         table = table.append_column("lang", pa.array([lang] * n, pa.string()))
@@ -206,7 +207,7 @@ def read_documents(
     return out.select(list(dict.fromkeys([*columns, "lang", "domain"])))
 
 
-def unseen(corpus: Sequence[str], hashes: pa.Array) -> pa.Array:
+def unseen(corpus: Sequence[str], hashes: Strings) -> Strings:
     """Those of some content hashes that no record of any release has, kept or rejected.
 
     Reads one column of every file, and holds one file of it at a time.

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra.arrow import Strings
+
 TYPE = pa.timestamp("us", tz="UTC")
 _DATES = ("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y年%m月%d日", "%d %B %Y", "%B %d, %Y", "%Y-%m", "%Y")
 _NUMBER = "TRY_CAST(value AS DOUBLE)"
@@ -41,7 +43,7 @@ def _connection() -> Any:
     return _local.connection
 
 
-def moments(value: pa.Array, is_text: pa.Array) -> pa.Array:
+def moments(value: Strings, is_text: pa.Array[Any]) -> pa.Array[Any]:
     """The points in time (TYPE) that N values name, null where they name none.
 
     Args:
@@ -58,4 +60,6 @@ def moments(value: pa.Array, is_text: pa.Array) -> pa.Array:
         found = con.sql(_QUERY).to_arrow_table()["moment"]
     finally:
         con.unregister("given")
-    return pc.assume_timezone(found.cast(pa.timestamp("us")).combine_chunks(), "UTC")
+    naive: Any = found.cast(pa.timestamp("us")).combine_chunks()
+    named: pa.Array[Any] = pc.assume_timezone(naive, "UTC")
+    return named

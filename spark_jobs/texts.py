@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from headrace.infra.arrow import Strings
 from headrace.spark_jobs.folding import Table
 
 OTHER, ZH, EN = 0, 1, 2
@@ -26,7 +26,7 @@ def folding() -> Table:
 class Texts:
     """A batch of N usable texts as Arrow holds them: kernels read the two buffers, no objects."""
 
-    text: pa.StringArray
+    text: Strings
     """Texts of length N without nulls."""
     lang: npt.NDArray[np.int8]
     """(N,) language codes: OTHER, ZH or EN."""

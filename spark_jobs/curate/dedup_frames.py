@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from headrace.spark_jobs.kernels.minhash import BINS, Matcher
+from headrace.spark_jobs.kernels.minhash import Matcher, unpacked
 
 KEYS = (
     "doc long, id string, content_hash string, passed boolean, score float, length int, "
@@ -26,13 +25,10 @@ def _match(batches: Iterable[pa.RecordBatch], threshold: float) -> Iterator[pa.R
     """Pairs of similar records from rows sorted by band."""
     matcher = Matcher(threshold)
     for batch in batches:
-        packed = batch.column("signature")
-        offsets = np.frombuffer(packed.buffers()[1], np.int32)[packed.offset :]
-        signature = np.frombuffer(packed.buffers()[2], np.uint16, BINS * len(packed), offsets[0])
         u, v = matcher.match(
             batch.column("band").to_numpy(),
             batch.column("doc").to_numpy(),
-            signature.reshape(-1, BINS),
+            unpacked(batch.column("signature")),
         )
         yield pa.RecordBatch.from_arrays([pa.array(u), pa.array(v)], ["u", "v"])
 

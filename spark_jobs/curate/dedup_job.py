@@ -7,7 +7,7 @@ by semantic score, then length, then id. Documents of ancestor releases come bef
 always stay.
 
 Only keys are looked at: hashes, bands and signatures, never text. Above `IN_MEMORY` records it is
-Spark that does it, in DataFrames (duplicate_frames); below, arrays (kernels.duplicates) give the
+Spark that does it, in DataFrames (dedup_frames); below, arrays (kernels.duplicates) give the
 same answer without a dozen stages to start.
 """
 
@@ -20,17 +20,16 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace.infra import console, releases, storage
+from headrace.infra import arrow, console, releases, storage
 from headrace.spark_jobs.curate import dedup_frames, scan_job
 from headrace.spark_jobs.curate.atomic import written
 from headrace.spark_jobs.curate.inventory_job import UNITS_A_GROUP, Inventory
 from headrace.spark_jobs.curate.level_runner import codes_of
 from headrace.spark_jobs.curate.scan_job import UnitFiles
 from headrace.spark_jobs.kernels import duplicates
-from headrace.spark_jobs.kernels.minhash import BANDS, BINS, signatures
+from headrace.spark_jobs.kernels.minhash import band_lists, packed, signatures
 from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.texts import Texts
@@ -40,7 +39,12 @@ IN_MEMORY = 400_000
 UNIT_SHIFT = 32
 """A record's number is its unit's, shifted by this, and its row; an ancestor's is negative."""
 
-VERDICTS = pa.schema([("doc", pa.int64()), ("reason", pa.string()), ("detail", pa.string())])
+_VERDICTS: list[tuple[str, pa.DataType]] = [
+    ("doc", pa.int64()),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
+]
+VERDICTS = pa.schema(_VERDICTS)
 """Which records are duplicates, why, and of which (an id)."""
 
 
@@ -72,24 +76,17 @@ def _ancestor_keys(number: int, uri: str, lang: str) -> Iterator[pa.Table]:
         for part in pq.ParquetFile(f).iter_batches(4096, columns=columns):
             n, text = part.num_rows, part.column("text")
             signature, band = signatures(Texts(text, codes_of(pa.array([lang] * n, pa.string()))))
-            each = np.arange(n + 1, dtype=np.int32)
             doc = -1 - (np.arange(row, row + n) + (number << UNIT_SHIFT))
             yield pa.table(
                 {
-                    "doc": pa.array(doc),
+                    "doc": pa.array(doc, pa.int64()),
                     "id": part.column("id"),
                     "content_hash": part.column("content_hash"),
-                    "passed": pa.array([True] * n),
-                    "score": pc.fill_null(part.column(QUALITY.name), -1),
-                    "length": pc.binary_length(text),
-                    "bands": pa.ListArray.from_arrays(
-                        pa.array(each * BANDS), pa.array(band.ravel())
-                    ),
-                    "signature": pa.Array.from_buffers(
-                        pa.binary(),
-                        n,
-                        [None, pa.py_buffer(each * (BINS * 2)), pa.py_buffer(signature)],
-                    ),
+                    "passed": pa.array([True] * n, pa.bool_()),
+                    "score": arrow.fill_null(part.column(QUALITY.name), -1),
+                    "length": pa.array(arrow.byte_lengths(text), pa.int32()),
+                    "bands": band_lists(band),
+                    "signature": packed(signature),
                 }
             )
             row += n
@@ -101,7 +98,7 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
 
 def _own_in_spark(batches: Iterable[pa.RecordBatch], work: str) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for unit in batch.column(0).to_pylist():
+        for unit in map(int, batch.column(0).to_numpy()):
             yield from _batches(_own_keys(work, unit))
 
 
@@ -109,7 +106,7 @@ def _ancestors_in_spark(
     batches: Iterable[pa.RecordBatch], files: list[tuple[str, str]]
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for number in batch.column(0).to_pylist():
+        for number in map(int, batch.column(0).to_numpy()):
             for table in _ancestor_keys(number, *files[number]):
                 yield from _batches(table)
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Strings
 from headrace.infra.schemas import VERDICT, scored
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.utf8 import blank_slices
@@ -27,16 +29,15 @@ NO_TEXT, EMPTY = (f"{FORMAT.name}.{rule}" for rule in ("no_text", "empty"))
 """Reasons of records without usable text."""
 
 
-def codes_of(lang: pa.Array) -> npt.NDArray[np.int8]:
+def codes_of(lang: Strings) -> npt.NDArray[np.int8]:
     """(N,) codes of language names."""
-    zh = pc.fill_null(pc.equal(lang, "zh"), False).to_numpy(zero_copy_only=False)
-    en = pc.fill_null(pc.equal(lang, "en"), False).to_numpy(zero_copy_only=False)
+    zh, en = (arrow.mask(pc.equal(lang, pa.scalar(c)).fill_null(False)) for c in ("zh", "en"))
     return np.where(zh, ZH, np.where(en, EN, OTHER)).astype(np.int8)
 
 
-def _usable(text: pa.Array) -> npt.NDArray[np.bool_]:
+def _usable(text: Strings) -> npt.NDArray[np.bool_]:
     """(N,) whether there is text, and more in it than white space."""
-    filled = Texts(pc.fill_null(text, ""), np.zeros(len(text), np.int8))
+    filled = Texts(arrow.fill_null(text, ""), np.zeros(len(text), np.int8))
     return ~blank_slices(filled.data, filled.offsets[:-1], filled.offsets[1:])
 
 
@@ -63,8 +64,8 @@ def decide(
     some = text if spread is None else text.filter(pa.array(usable))
     lang, lang_score, codes = language.identify(some, seed)
     texts = Texts(some, codes)
-    columns: dict[str, pa.Array[Any] | pa.ChunkedArray[Any]] = {
-        name: records[name] for name in records.column_names
+    columns: dict[str, pa.Array[Any]] = {
+        name: records[name].combine_chunks() for name in records.column_names
     }
     columns["lang"] = _plain_code(full(lang))
     columns["lang_score"] = full(lang_score)
@@ -88,11 +89,10 @@ def decide(
     left = pc.and_(pc.is_null(place), pa.array(~usable))
     place = pc.if_else(left, FORMAT.name, place)
     reason = pc.if_else(left, EMPTY, reason)
-    out = {name: table[name].cast(stored.field(name).type) for name in stored.names}
-    return pa.table(
-        {**out, "level": place, "reason": reason, "detail": detail},
-        schema=pa.schema([*stored, *VERDICT]),
-    ).combine_chunks()
+    out = [columns[field.name].cast(field.type) for field in stored]
+    return pa.Table.from_arrays(
+        [*out, place, reason, detail], schema=pa.schema([*stored, *VERDICT])
+    )
 
 
 def _check_reasons(level: Level[Any], verdict: Verdict) -> None:
@@ -102,17 +102,20 @@ def _check_reasons(level: Level[Any], verdict: Verdict) -> None:
         ValueError: by another one, which no reader of the ledger would know.
     """
     declared = {f"{level.name}.{rule}" for rule in level.reasons}
-    if unknown := {*pc.unique(verdict.reason.drop_null()).to_pylist()} - declared:
+    given = {str(reason) for reason in verdict.reason.drop_null().unique().to_pylist()}
+    if unknown := given - declared:
         raise ValueError(f"level {level.name} doesn't declare its reason {min(unknown)}")
 
 
-def _plain_code(lang: pa.Array) -> pa.Array:
+def _plain_code(lang: Strings) -> Strings:
     """Language codes of two or three letters, `und` for all else: they become folder names."""
-    lang = pc.fill_null(lang, UNKNOWN)
-    return pc.if_else(pc.match_substring_regex(lang, "^[a-z]{2,3}$"), lang, UNKNOWN)
+    lang = arrow.fill_null(lang, UNKNOWN)
+    plain: Strings = pc.if_else(pc.match_substring_regex(lang, "^[a-z]{2,3}$"), lang, UNKNOWN)
+    return plain
 
 
-def _known_domain(domain: pa.Array, settings: CurateSettings) -> pa.Array:
+def _known_domain(domain: Strings, settings: CurateSettings) -> Strings:
     """Domains among the targets, `none` for all else: they become folder names."""
     known = pc.is_in(domain, pa.array(sorted(settings.of(DOMAIN).targets), pa.string()))
-    return pc.if_else(known, domain, NO_DOMAIN)
+    named: Strings = pc.if_else(known, domain, NO_DOMAIN)
+    return named

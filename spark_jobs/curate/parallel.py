@@ -38,7 +38,7 @@ def _each(
 ) -> Iterator[pa.RecordBatch]:
     _one_thread()
     for batch in batches:
-        for at in batch.column(0).to_pylist():
+        for at in map(int, batch.column(0).to_numpy()):
             fault: HeadraceError | None = None
             try:
                 with address_space.at_most(memory):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace.infra import lineage, storage
+from headrace.infra import arrow, lineage, storage
 from headrace.infra.level_facts import DUPLICATE, Label
 from headrace.infra.releases import FileEntry
 from headrace.infra.schemas import UNREADABLE
@@ -53,7 +53,8 @@ class _Folder:
         self._bytes = 0
         self._out = pq.ParquetWriter(
             temporary, schema, compression="zstd", compression_level=3,
-            use_dictionary=[n for n in schema.names if n in _REPEATED], write_statistics=False,
+            use_dictionary=cast(bool, [n for n in schema.names if n in _REPEATED]),
+            write_statistics=False,
         )  # fmt: skip
 
     def add(self, table: pa.Table) -> None:
@@ -140,8 +141,10 @@ class _Counter:
 
     def _add_lines(self, table: pa.Table) -> None:
         keys = ["source", "level", "reason", "lang"]
-        sized = table.select(keys).append_column("size", pc.binary_length(table["text"]))
-        sized = sized.append_column("repaired", pc.cast(pc.greater(table["repairs"], 0), "int64"))
+        text, repairs = (table[c].combine_chunks() for c in ("text", "repairs"))
+        repaired = pa.array(arrow.integers(repairs) > 0).cast(pa.int64())
+        size = pa.array(arrow.byte_lengths(text), pa.int64())
+        sized = table.select(keys).append_column("size", size).append_column("repaired", repaired)
         sums = sized.group_by(keys).aggregate(
             [("size", "sum"), ("repaired", "sum"), ([], "count_all")]
         )
@@ -150,7 +153,7 @@ class _Counter:
             *(sums[c].to_pylist() for c in columns), strict=True
         ):
             key = Key(source, "rejected" if level else "kept", level or "", reason or "", lang)
-            self._ledger.add(key, n, size or 0, some)
+            self._ledger.add(key, n, size, some)
 
     def _add_scores(self, lang: str, table: pa.Table) -> None:
         for score in DRAWN:
@@ -164,7 +167,7 @@ class _Counter:
         for source, size in zip(
             table["source"].to_pylist(), table["bytes"].to_pylist(), strict=True
         ):
-            self._ledger.add(Key(source, "unreadable", "", "", UNKNOWN), 1, size)
+            self._ledger.add(Key(str(source), "unreadable", "", "", UNKNOWN), 1, int(size or 0))
 
     def result(self, files: list[FileEntry]) -> GroupCounts:
         """All counts."""
@@ -183,7 +186,7 @@ def _distinct(table: pa.Table, column: str) -> list[str]:
 
 def _examples(table: pa.Table) -> list[Example]:
     shown = table.select([c for c in Example.__annotations__ if c in table.column_names])
-    rows: list[Example] = shown.to_pylist()
+    rows = cast(list[Example], shown.to_pylist())
     for row in rows:
         row["text"] = (row["text"] or "")[:EXAMPLE_CHARACTERS]
     return rows

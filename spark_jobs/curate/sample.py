@@ -61,13 +61,13 @@ def _take(groups: list[tuple[bytes, str, int]], quota: int, secret: bytes) -> It
     for _, uri, i in groups:
         with storage.open_input(uri) as f:
             table = pq.ParquetFile(f).read_row_group(i, columns=["text", "content_hash"])
-        hashes = table["content_hash"].to_pylist()
+        hashes = [str(value) for value in table["content_hash"].to_pylist()]
         keys = [hashlib.blake2b(h.encode(), digest_size=16, key=secret).digest() for h in hashes]
         rows = sorted((key, j) for j, key in enumerate(keys) if not is_heldout(hashes[j]))
         for a in range(0, len(rows), _AT_ONCE):
             for text in table["text"].take([j for _, j in rows[a : a + _AT_ONCE]]).to_pylist():
                 if left <= 0:
                     return
-                raw = text.encode()[:left]
+                raw = str(text).encode()[:left]
                 left -= len(raw)
                 yield raw.decode(errors="ignore")

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace.infra import storage
+from headrace.infra import arrow, storage
+from headrace.infra.arrow import Binaries
 from headrace.infra.faults import during, naming
 from headrace.infra.files import walk
 from headrace.infra.schemas import VERDICT
@@ -30,7 +31,7 @@ from headrace.spark_jobs.curate.level_runner import EMPTY, NO_TEXT, codes_of, de
 from headrace.spark_jobs.curate.scan_counts import ScanCounts, UnitCounts, UnreadableRecord
 from headrace.spark_jobs.inputs import Chunk, InputFile
 from headrace.spark_jobs.kernels.lines import WINDOW_BYTES
-from headrace.spark_jobs.kernels.minhash import BINS, signatures
+from headrace.spark_jobs.kernels.minhash import band_lists, packed, signatures
 from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
 from headrace.spark_jobs.reading import reader
 from headrace.spark_jobs.reading.records import LOST, RECORD, Window
@@ -42,18 +43,17 @@ RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
 """A record after the scan: all scores, the level that rejects it (null where none does), and how
 many places of it were repaired when it was read."""
 
-KEYS = pa.schema(
-    [
-        ("row", pa.int32()),
-        ("id", pa.string()),
-        ("content_hash", pa.string()),
-        ("passed", pa.bool_()),
-        ("score", pa.float32()),
-        ("length", pa.int32()),
-        ("bands", pa.list_(pa.int64())),
-        ("signature", pa.binary()),
-    ]
-)
+_KEYS: list[tuple[str, pa.DataType]] = [
+    ("row", pa.int32()),
+    ("id", pa.string()),
+    ("content_hash", pa.string()),
+    ("passed", pa.bool_()),
+    ("score", pa.float32()),
+    ("length", pa.int32()),
+    ("bands", pa.list_(pa.int64())),
+    ("signature", pa.binary()),
+]
+KEYS = pa.schema(_KEYS)
 """What deduplication needs of a record; signature and bands only where it passed all levels."""
 
 
@@ -90,40 +90,30 @@ class UnitFiles:
 
 def _keys(table: pa.Table, first: int, sign: bool) -> pa.Table:
     """KEYS of RESULT rows of which the first is row `first` of its unit."""
-    passed = pc.is_null(table["level"]).combine_chunks()
+    passed = pc.is_null(table["level"].combine_chunks())
     n = table.num_rows
-    bands = pa.nulls(n, pa.list_(pa.int64()))
-    packed = pa.nulls(n, pa.binary())
-    if sign and pc.any(passed).as_py():
+    bands: pa.Array[Any] = pa.nulls(n, pa.list_(pa.int64()))
+    signed: Binaries = pa.nulls(n, pa.binary())
+    if sign and arrow.mask(passed).any():
         some = table.filter(passed)
         lang = codes_of(some["lang"].combine_chunks())
         signature, band = signatures(Texts(some["text"].combine_chunks(), lang))
-        at = np.flatnonzero(passed.to_numpy(zero_copy_only=False))
+        at = np.flatnonzero(arrow.mask(passed))
         where = np.full(n, -1, np.int64)
         where[at] = np.arange(at.size)
-        take = pa.array(where, mask=where < 0)
-        offsets = np.arange(at.size + 1, dtype=np.int32)
-        bands = pa.ListArray.from_arrays(
-            pa.array(offsets * band.shape[1]), pa.array(band.ravel())
-        ).take(take)
-        packed = pa.Array.from_buffers(
-            pa.binary(),
-            at.size,
-            [None, pa.py_buffer(offsets * (BINS * 2)), pa.py_buffer(signature)],
-        ).take(take)
-    return pa.table(
-        {
-            "row": pa.array(np.arange(first, first + n, dtype=np.int32)),
-            "id": table["id"],
-            "content_hash": table["content_hash"],
-            "passed": passed,
-            "score": pc.fill_null(table[QUALITY.name], -1),
-            "length": pc.fill_null(pc.binary_length(table["text"]), 0),
-            "bands": bands,
-            "signature": packed,
-        },
-        schema=KEYS,
-    )
+        take = pa.array(where, pa.int64(), mask=where < 0)
+        bands, signed = band_lists(band).take(take), packed(signature).take(take)
+    columns = [
+        pa.array(np.arange(first, first + n, dtype=np.int32), pa.int32()),
+        table["id"].combine_chunks(),
+        table["content_hash"].combine_chunks(),
+        passed,
+        arrow.fill_null(table[QUALITY.name].combine_chunks(), -1),
+        pa.array(arrow.byte_lengths(table["text"].combine_chunks()), pa.int32()),
+        bands,
+        signed,
+    ]
+    return pa.Table.from_arrays(columns, schema=KEYS)
 
 
 def read_unit(
@@ -223,12 +213,12 @@ class _UnitCount:
 def usable(table: pa.Table) -> int:
     """How many records of RESULT have text that the levels can judge."""
     without = pc.is_in(table["reason"], pa.array([NO_TEXT, EMPTY]))
-    return int(table.num_rows - (pc.sum(without).as_py() or 0))
+    return table.num_rows - without.to_pylist().count(True)
 
 
 def repaired(table: pa.Table) -> int:
     """How many records of RESULT were read after repairs."""
-    return int(pc.sum(pc.greater(table["repairs"], 0)).as_py() or 0)
+    return int((arrow.integers(table["repairs"].combine_chunks()) > 0).sum())
 
 
 @cache

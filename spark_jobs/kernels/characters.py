@@ -43,7 +43,7 @@ LONGEST_TAG = 2000
 
 
 @nb.njit(cache=True, nogil=True)
-def _continues(point: int) -> bool:
+def _continues(point: np.int64) -> bool | np.bool_:
     """Whether a UTF-8 continuation byte becomes this code point in Latin-1 or Windows-1252."""
     if 0x80 <= point <= 0xBF:
         return True
@@ -72,7 +72,7 @@ def _continues(point: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _is_letter(point: int) -> bool:
+def _is_letter(point: np.int64) -> bool | np.bool_:
     """Whether a code point from U+0080 on is a letter or a digit, to the precision of blocks."""
     if point < 0x2B0:
         return point >= 0xC0 and point != 0xD7 and point != 0xF7
@@ -86,7 +86,7 @@ def _is_letter(point: int) -> bool:
     if point < 0x2E00:
         return True
     if point < 0x3041:
-        return point == 0x3005 or point == 0x3007
+        return bool(point == 0x3005 or point == 0x3007)
     if point < 0xA000:
         return point != 0x30FB and point != 0x30A0 and not (0x3200 <= point < 0x3400)
     if point < 0xD7B0:
@@ -101,7 +101,7 @@ def _is_letter(point: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _is_space(point: int) -> bool:
+def _is_space(point: np.int64) -> bool | np.bool_:
     return (
         point == 0x20
         or 9 <= point <= 13

@@ -6,21 +6,30 @@ milliseconds. Larger inputs go through DataFrames (dedup_job), which no memory l
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.spark_jobs.kernels.minhash import BANDS, BINS, Matcher
+from headrace.spark_jobs.kernels.minhash import BANDS, Matcher, unpacked
 
 Index = npt.NDArray[np.int64]
 
 
 def ranked(keys: pa.Table) -> pa.Table:
     """`keys` in the order in which the first of several alike stays."""
-    table = keys.append_column("new", pc.greater_equal(keys["doc"], 0))
-    order = [("new", "ascending"), ("score", "descending"), ("length", "descending")]
-    return table.sort_by([*order, ("id", "ascending"), ("doc", "ascending")]).combine_chunks()
+    table = keys.append_column("new", pc.greater_equal(keys["doc"], pa.scalar(0)))
+    return table.sort_by(
+        [
+            ("new", "ascending"),
+            ("score", "descending"),
+            ("length", "descending"),
+            ("id", "ascending"),
+            ("doc", "ascending"),
+        ]
+    ).combine_chunks()
 
 
 def components(u: Index, v: Index, n: int) -> Index:
@@ -39,12 +48,9 @@ def components(u: Index, v: Index, n: int) -> Index:
         root = new
 
 
-def _signatures(column: pa.ChunkedArray) -> npt.NDArray[np.uint16]:
+def _signatures(column: pa.ChunkedArray[Any]) -> npt.NDArray[np.uint16]:
     """(N, BINS) signatures of a binary column without nulls."""
-    packed = column.combine_chunks()
-    offsets = np.frombuffer(packed.buffers()[1], np.int32)[packed.offset :]
-    size = BINS * len(packed)
-    return np.frombuffer(packed.buffers()[2], np.uint16, size, offsets[0]).reshape(-1, BINS)
+    return unpacked(column.combine_chunks())
 
 
 def _near(unique: pa.Table, threshold: float) -> Index:
@@ -53,7 +59,7 @@ def _near(unique: pa.Table, threshold: float) -> Index:
     own = np.arange(n)
     if n < 2:
         return own
-    bands = unique["bands"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    bands = pc.list_flatten(unique["bands"].combine_chunks()).to_numpy(zero_copy_only=False)
     order = np.argsort(bands, kind="stable")
     band, row = bands[order], order // BANDS
     same = band[1:] == band[:-1]
@@ -86,7 +92,7 @@ def find(keys: pa.Table, threshold: float) -> pa.Table:
     table = ranked(keys.filter(keys["passed"]))
     code = table["content_hash"].combine_chunks().dictionary_encode().indices.to_numpy()
     first, place = np.unique(code, return_index=True, return_inverse=True)[1:]
-    unique = table.take(pa.array(np.sort(first)))
+    unique = table.take(pa.array(np.sort(first), pa.int64()))
     # Codes are numbered as they first appear, so row k of `unique` is the text of code k.
     kept = _near(unique, threshold)[place] if table.num_rows else place
     is_first = np.zeros(table.num_rows, np.bool_)
@@ -96,8 +102,8 @@ def find(keys: pa.Table, threshold: float) -> pa.Table:
     reason = np.where(is_first, "duplicate.near", "duplicate.exact")[goes]
     return pa.table(
         {
-            "doc": table["doc"].to_numpy()[goes],
+            "doc": pa.array(table["doc"].to_numpy()[goes], pa.int64()),
             "reason": pa.array(reason, pa.string()),
-            "detail": unique["id"].take(pa.array(kept[goes])),
+            "detail": unique["id"].combine_chunks().take(pa.array(kept[goes], pa.int64())),
         }
     ).sort_by("doc")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra.arrow import Strings
 from headrace.spark_jobs.kernels import scripts
 from headrace.spark_jobs.language_codes import LANGUAGES, SAME
 from headrace.spark_jobs.texts import EN, OTHER, ZH, Texts
@@ -102,7 +103,7 @@ def _ask(excerpt: str, english: float, seed: int) -> tuple[str, float]:
     return (best, score) if best in LANGUAGES and score > 0 else (UNKNOWN, 0.0)
 
 
-def identify(text: pa.Array, seed: int) -> tuple[pa.Array, pa.Array, npt.NDArray[np.int8]]:
+def identify(text: Strings, seed: int) -> tuple[Strings, pa.FloatArray, npt.NDArray[np.int8]]:
     """Language codes (pa.string()), scores in [0, 1] (pa.float32()) and codes of `Texts.lang`.
 
     Args:
@@ -150,10 +151,10 @@ def identify(text: pa.Array, seed: int) -> tuple[pa.Array, pa.Array, npt.NDArray
 
     left = np.flatnonzero(lang == "")
     if left.size:
-        head = pc.utf8_slice_codeunits(text.take(pa.array(left)), 0, 2 * EXCERPT)
+        head = pc.utf8_slice_codeunits(text.take(pa.array(left, pa.int64())), 0, 2 * EXCERPT)
         head = pc.utf8_slice_codeunits(pc.replace_substring_regex(head, _NOISE, " "), 0, EXCERPT)
         for row, excerpt in zip(left, head.to_pylist(), strict=True):
-            lang[row], score[row] = _ask(excerpt, float(density[row]), seed)
+            lang[row], score[row] = _ask(excerpt or "", float(density[row]), seed)
 
     codes = np.full(len(text), OTHER, np.int8)
     codes[lang == "zh"] = ZH

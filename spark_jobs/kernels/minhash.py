@@ -9,10 +9,14 @@ don't matter.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numba
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from headrace.infra.arrow import Binaries, numbers
 from headrace.spark_jobs.texts import ZH, Texts
 
 BINS = 128
@@ -37,7 +41,7 @@ def _mix(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_letter(c: int) -> bool:
+def _is_letter(c: np.int64) -> bool | np.bool_:
     """Letters and digits; of other scripts all but spaces, punctuation and private use."""
     if c < 0x80:
         return 48 <= c <= 57 or 97 <= c <= 122
@@ -155,6 +159,29 @@ def signatures(texts: Texts) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int
     bands = np.empty((n, BANDS), np.int64)
     _sign(texts.folded, texts.offsets, texts.lang == ZH, signature, bands)
     return signature, bands
+
+
+def packed(signature: npt.NDArray[np.uint16]) -> Binaries:
+    """(N, BINS) signatures as N binaries, without a copy."""
+    offsets = np.arange(len(signature) + 1, dtype=np.int32) * (BINS * 2)
+    buffers = [None, *(pa.py_buffer(cast(bytes, part)) for part in (offsets, signature))]
+    return pa.Array.from_buffers(pa.binary(), len(signature), buffers)
+
+
+def unpacked(signature: Binaries) -> npt.NDArray[np.uint16]:
+    """(N, BINS) signatures of N binaries, none of them null."""
+    n = len(signature)
+    _, offsets, data = signature.buffers()
+    first = int(numbers(offsets, np.int32)[signature.offset]) // 2
+    return numbers(data, np.uint16)[first : first + n * BINS].reshape(-1, BINS)
+
+
+def band_lists(bands: npt.NDArray[np.int64]) -> pa.Array[Any]:
+    """(N, BANDS) hashes as N lists."""
+    offsets = np.arange(len(bands) + 1, dtype=np.int32) * BANDS
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(bands.ravel(), pa.int64())
+    )
 
 
 HELD = 256

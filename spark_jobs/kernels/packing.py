@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ def pack(
 
     Args:
         documents: token ids of each, its leading separator included; none is empty.
-        length: tokens a row.
+        length: tokens per row.
         byte_lengths: (V,) bytes of text that each token stands for, 0 for special tokens.
     """
     sizes = np.array([len(d) for d in documents], np.int64)
@@ -58,5 +59,7 @@ def pack(
     return Packed(rows, len(stream) - len(kept), int(byte_lengths[kept].sum()))
 
 
-def _lists(offsets: npt.NDArray[np.int64], values: npt.NDArray[np.int32]) -> pa.Array:
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(values))
+def _lists(offsets: npt.NDArray[np.int64], values: npt.NDArray[np.int32]) -> pa.Array[Any]:
+    return pa.ListArray.from_arrays(
+        pa.array(offsets.astype(np.int32), pa.int32()), pa.array(values, pa.int32())
+    )

@@ -92,10 +92,10 @@ _SCRIPTS = _columns()
 
 
 @nb.njit(cache=True, nogil=True)
-def _script(point: int) -> int:
+def _script(point: np.int64) -> int:
     """Column of a code point from U+0080 on; -1 where it is no letter."""
     if point < _SCRIPTS.size:
-        return _SCRIPTS[point]
+        return int(_SCRIPTS[point])
     return HAN if 0x20000 <= point < 0x40000 else -1
 
 

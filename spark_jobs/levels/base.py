@@ -19,6 +19,7 @@ from headrace.infra.level_facts import LevelFacts
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headrace.infra.arrow import Strings
     from headrace.spark_jobs.texts import Texts
 
 S = TypeVar("S", bound=Settings)
@@ -28,9 +29,9 @@ S = TypeVar("S", bound=Settings)
 class Verdict:
     """Who is rejected, and why; both arrays have one row per record."""
 
-    reason: pa.StringArray
+    reason: Strings
     """`<level>.<rule>`, null where the record passes."""
-    detail: pa.StringArray
+    detail: Strings
     """What was seen, for a person to read; null where the record passes."""
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
+from headrace.infra.arrow import Strings
 from headrace.spark_jobs.kernels.groups import (
     PLACEHOLDER,
     Lexicon,
@@ -137,7 +139,7 @@ def _worst(
     found: Sentences,
     weighted: npt.NDArray[np.float64],
     wanted: npt.NDArray[np.bool_],
-) -> tuple[pa.Array, pa.Array]:
+) -> tuple[Strings, pa.Int32Array]:
     """(text of the sentence that adds most, groups in it) of the wanted texts, else null."""
     n = len(texts.text)
     worst: list[str | None] = [None] * n
@@ -159,22 +161,15 @@ def decide(table: pa.Table, settings: BiasSettings) -> Verdict:
     Replayed from stored scores, where the sentences are not at hand, the reason is `bias.density`.
     """
     n = table.num_rows
-    bad = pc.fill_null(
-        pc.greater(table["bias_score"], pa.scalar(settings.threshold, pa.float32())), False
-    )
-    shown = pc.cast(pc.round(table["bias_score"], 3), pa.string())
-    detail = pc.binary_join_element_wise("score ", shown, "")
+    score = table["bias_score"].combine_chunks()
+    bad = pc.greater(score, pa.scalar(settings.threshold, pa.float32())).fill_null(False)
+    detail = arrow.join("score ", pc.round(score, 3).cast(pa.string()), "")
     if "_bias_groups" in table.column_names:
-        named = pc.fill_null(pc.greater(table["_bias_groups"], 0), False)
-        reason = pc.if_else(named, "bias.group", "bias.abuse")
-        detail = pc.coalesce(
-            pc.binary_join_element_wise(detail, "; worst: ", table["_bias_worst"], ""), detail
-        )
+        groups, worst = (table[c].combine_chunks() for c in ("_bias_groups", "_bias_worst"))
+        named = pc.greater(groups, pa.scalar(0)).fill_null(False)
+        reason: Strings = pc.if_else(named, "bias.group", "bias.abuse")
+        detail = pc.coalesce(arrow.join(detail, "; worst: ", worst, ""), detail)
     else:
         reason = pa.array(["bias.density"] * n, pa.string())
     nothing = pa.nulls(n, pa.string())
-    return Verdict(_flat(pc.if_else(bad, reason, nothing)), _flat(pc.if_else(bad, detail, nothing)))
-
-
-def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return Verdict(pc.if_else(bad, reason, nothing), pc.if_else(bad, detail, nothing))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
 from headrace.spark_jobs.kernels.linear import Bytes, Ints, LinearModel, probabilities
 from headrace.spark_jobs.levels.base import Verdict
 from headrace.spark_jobs.levels.l5_domain import DOMAINS, DomainSettings
@@ -84,11 +85,11 @@ def decide(records: pa.Table, settings: DomainSettings) -> Verdict:
     reached = pa.array(np.zeros(len(records), bool))
     for name, threshold in settings.targets.items():
         enough = pc.greater_equal(score, pa.scalar(threshold, pa.float32()))
-        reached = pc.or_(reached, pc.and_(pc.equal(domain, name), enough))
-    missed = pc.fill_null(pc.invert(reached), False)
+        reached = pc.or_(reached, pc.and_(pc.equal(domain, pa.scalar(name)), enough))
+    missed = pc.invert(reached).fill_null(False)
     nothing = pa.scalar(None, pa.string())
-    shown = pc.cast(pc.round(score, 3), pa.string())
-    said = pc.binary_join_element_wise(pc.binary_join_element_wise("best", domain, " "), shown, " ")
+    shown = pc.round(score, 3).cast(pa.string())
+    seen = arrow.join("best", domain, shown, " ")
     return Verdict(
-        pc.if_else(missed, pa.scalar("domain.none"), nothing), pc.if_else(missed, said, nothing)
+        pc.if_else(missed, pa.scalar("domain.none"), nothing), pc.if_else(missed, seen, nothing)
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from headrace.infra import arrow
 from headrace.spark_jobs.facts import (
     arithmetic,
     chronology,
@@ -25,7 +25,7 @@ from headrace.spark_jobs.facts import (
 from headrace.spark_jobs.facts.finding import Finding
 from headrace.spark_jobs.kernels.anchors import Anchors
 from headrace.spark_jobs.levels.base import Verdict, passed
-from headrace.spark_jobs.levels.l3_facts import REFUTED, SUPPORTED, UNVERIFIED, FactsSettings
+from headrace.spark_jobs.levels.l3_facts import FACTS, REFUTED, SUPPORTED, UNVERIFIED, FactsSettings
 from headrace.spark_jobs.texts import Texts
 
 RULES = (
@@ -118,5 +118,5 @@ def decide(table: pa.Table, settings: FactsSettings) -> Verdict:
     """Reject what is refuted, unless the level is switched off."""
     if not settings.enabled:
         return passed(table.num_rows)
-    reason = pc.binary_join_element_wise("facts", table["_fact_rule"], ".")
-    return Verdict(reason.combine_chunks(), table["_fact_detail"].combine_chunks())
+    reason = arrow.join(FACTS.name, table["_fact_rule"].combine_chunks(), ".")
+    return Verdict(reason, table["_fact_detail"].combine_chunks())

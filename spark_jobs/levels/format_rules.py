@@ -58,7 +58,7 @@ class Rule:
         self, seen: npt.NDArray[np.float64], settings: FormatSettings
     ) -> npt.NDArray[np.bool_]:
         """(N,) whether a measure is out of bounds; NaN (no usable text) is not."""
-        bound = getattr(settings, self.setting)
+        bound = float(getattr(settings, self.setting))
         return seen < bound if self.setting.startswith("min_") else seen > bound
 
     def says(self, seen: float, settings: FormatSettings) -> str:

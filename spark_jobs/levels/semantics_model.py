@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.infra import arrow
 from headrace.spark_jobs.kernels import fluency
 from headrace.spark_jobs.kernels.linear import Bytes, Ints
 from headrace.spark_jobs.levels.base import Verdict
@@ -112,17 +113,17 @@ def score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array[Any]]
 def decide(records: pa.Table, settings: SemanticsSettings) -> Verdict:
     """Reject below the threshold: `semantics.repeated`, or `semantics.incoherent`."""
     score = records[SCORE.name].combine_chunks()
-    low = pc.fill_null(pc.less(score, pa.scalar(settings.threshold, pa.float32())), False)
-    repeated = pa.nulls(len(records), pa.float32())
+    low = pc.less(score, pa.scalar(settings.threshold, pa.float32())).fill_null(False)
+    repeated: pa.Array[Any] = pa.nulls(len(records), pa.float32())
     if REPEATED in records.column_names:  # not stored: a replay knows the score alone
         repeated = records[REPEATED].combine_chunks()
-    repeated = pc.fill_null(repeated, 0.0)
-    often = pc.greater(repeated, 0.0)
+    repeated = arrow.fill_null(repeated, 0.0)
+    often = pc.greater(repeated, pa.scalar(0.0, pa.float32()))
     why = pc.if_else(often, "semantics.repeated", "semantics.incoherent")
-    share = pc.cast(pc.round(pc.multiply(repeated, 100.0), 0), pa.int32())
-    said = pc.binary_join_element_wise("score", pc.cast(pc.round(score, 3), pa.string()), " ")
-    more = pc.binary_join_element_wise(said, ", ", pc.cast(share, pa.string()), " % repeated", "")
+    share = pc.round(pc.multiply(repeated, pa.scalar(100.0)), 0).cast(pa.int32())
+    seen = arrow.join("score", pc.round(score, 3).cast(pa.string()), " ")
+    more = arrow.join(seen, ", ", share.cast(pa.string()), " % repeated", "")
     nothing = pa.scalar(None, pa.string())
     return Verdict(
-        pc.if_else(low, why, nothing), pc.if_else(low, pc.if_else(often, more, said), nothing)
+        pc.if_else(low, why, nothing), pc.if_else(low, pc.if_else(often, more, seen), nothing)
     )
