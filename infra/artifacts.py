@@ -55,11 +55,24 @@ class Ref(Record):
     """Name of the folder."""
 
 
+def refs(*places: str | Path | None) -> tuple[Ref, ...]:
+    """The folders of the state folder that some files or folders lie in; others aren't named."""
+    kinds: dict[str, Kind] = {"releases": "release", "tokens": "tokens", "runs": "run"}
+    out: dict[Ref, None] = {}
+    for place in places:
+        inside = Path(home().relative(place)) if place else Path()
+        if len(inside.parts) > 1 and (kind := kinds.get(inside.parts[0])):
+            out.setdefault(Ref(kind=kind, id=inside.parts[1]))
+    return tuple(out)
+
+
 class Artifact(Record):
     """A finished piece of work."""
 
     RECORD: ClassVar[str] = "artifact.json"
     """File that it is stored as, unless `Inputs.record` names another."""
+    VIEW: ClassVar[bool] = False
+    """Whether the work itself writes that file, with more in it."""
 
     id: str = Field(default="", exclude=True)
     """Names what decides it: the same work has the same id."""
@@ -69,6 +82,10 @@ class Artifact(Record):
     """Name of its file there."""
     parents: tuple[Ref, ...] = ()
     """What it was made of."""
+    of: str | None = None
+    """Run folder that it only measures, and is removed with."""
+    run_id: str | None = Field(default=None, exclude=True)
+    """Its run in MLflow."""
 
     @classmethod
     def load(cls, folder: str | Path, record: str | None = None) -> Self:
@@ -76,22 +93,21 @@ class Artifact(Record):
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: the record is damaged, or files that belong to it are missing.
+            ValueError: the record is damaged.
         """
         name = record or cls.RECORD
-        return cls.of_json(storage.read_json(storage.join(str(folder), name)), str(folder), name)
+        value = storage.read_json(storage.join(str(folder), name))
+        return cls.model_validate(value).at(str(folder), name)
 
-    @classmethod
-    def of_json(cls, value: object, folder: str, record: str) -> Self:
-        """The artifact that a record holds.
+    def whole(self) -> Self:
+        """The artifact, whose files are all there.
 
         Raises:
-            ValueError: the record is damaged, or files that belong to it are missing.
+            ValueError: one is missing.
         """
-        read = cls.model_validate(value).at(folder, record)
-        if missing := [f for f in read.parts() if not storage.exists(f)]:
+        if missing := [f for f in self.parts() if not storage.exists(f)]:
             raise ValueError(f"{missing[0]} is missing")
-        return read
+        return self
 
     def at(self, folder: str, record: str) -> Self:
         """The same artifact, placed in a folder."""
@@ -101,6 +117,11 @@ class Artifact(Record):
     def parts(self) -> tuple[str, ...]:
         """Files without which it is damaged, besides the record."""
         return ()
+
+    @property
+    def path(self) -> str:
+        """The record."""
+        return storage.join(self.folder, self.record)
 
     @property
     def ref(self) -> Ref:
@@ -169,15 +190,20 @@ def produce(kind: type[A], inputs: Inputs, make: Callable[[Path], A]) -> A:
     found = find(kind, inputs)
     if found is None:
         begin(inputs)
-        store(make(inputs.folder), inputs)
-        found = kind.load(inputs.folder, inputs.record)
+        made = make(inputs.folder)
+        store(made, inputs)
+        found = made if made.VIEW else kind.load(inputs.folder, inputs.record)
     return found
 
 
 def find(kind: type[A], inputs: Inputs) -> A | None:
     """The finished artifact that these inputs decide, None where it is yet to be made."""
     folder, record = inputs.folder, inputs.record or kind.RECORD
-    return quarantine.read(folder / record, lambda v: kind.of_json(v, str(folder), record))
+
+    def check(value: object) -> A:
+        return kind.model_validate(value).at(str(folder), record).whole()
+
+    return quarantine.read(folder / record, check)
 
 
 def begin(inputs: Inputs) -> None:
@@ -192,8 +218,12 @@ def begin(inputs: Inputs) -> None:
 
 def store(artifact: Artifact, inputs: Inputs) -> None:
     """Write the record of a finished piece of work."""
+    if artifact.VIEW:
+        return
     if inputs.parents:
         artifact = artifact.model_copy(update={"parents": inputs.parents})
+    if inputs.of:
+        artifact = artifact.model_copy(update={"of": inputs.of.id})
     storage.write_json(inputs.folder / (inputs.record or artifact.RECORD), artifact.as_json())
 
 
@@ -245,6 +275,7 @@ class Release(Artifact):
     """A curated corpus, or a window's part of one. The folder is a release's of the contract."""
 
     RECORD: ClassVar[str] = "manifest.json"
+    VIEW: ClassVar[bool] = True
 
     totals: Totals
     input_bytes: int
@@ -264,11 +295,6 @@ class Release(Artifact):
         """
         manifest = releases.manifest(str(folder))
         inputs, parent = manifest["inputs"], manifest.get("parent")
-        noted = {
-            "unreadable_files": [{**i, "why": i["error"]} for i in inputs if "error" in i],
-            "noted_files": [{**i, "why": i["note"]} for i in inputs if "note" in i],
-            "left_out": list(manifest.get("left_out", [])),
-        }
         return cls(
             id=manifest["release_id"],
             folder=storage.display(str(folder)),
@@ -277,7 +303,13 @@ class Release(Artifact):
             totals=Totals.model_validate(manifest["totals"]),
             input_bytes=sum(i["bytes"] for i in inputs),
             parent=parent,
-            **{name: FileNotes.of(files) for name, files in noted.items()},
+            unreadable_files=FileNotes.of(
+                [{"uri": i["uri"], "why": i["error"]} for i in inputs if "error" in i]
+            ),
+            noted_files=FileNotes.of(
+                [{"uri": i["uri"], "why": i["note"]} for i in inputs if "note" in i]
+            ),
+            left_out=FileNotes.of(list(manifest.get("left_out", []))),
         )
 
     @property
@@ -299,10 +331,18 @@ class Release(Artifact):
         return releases.lineage(self.folder)
 
 
+class ListedFile(Record):
+    """A file of a manifest."""
+
+    path: str
+    bytes: int
+
+
 class TokenSet(Artifact):
     """Packed token shards of a corpus, with their tokenizer."""
 
     RECORD: ClassVar[str] = "manifest.json"
+    VIEW: ClassVar[bool] = True
 
     release_id: str
     tokens: int
@@ -310,6 +350,9 @@ class TokenSet(Artifact):
     vocabulary: int
     sequence_length: int
     tokenizer: Mapping[str, str] = Field(default_factory=dict)
+    files: tuple[ListedFile, ...]
+    reused: bool = Field(default=True, exclude=True)
+    """Whether it was there before."""
 
     @classmethod
     def load(cls, folder: str | Path, record: str | None = None) -> Self:
@@ -325,6 +368,16 @@ class TokenSet(Artifact):
                 "give the folder that `headrace tokenize` wrote",
             )
         return super().load(place)
+
+    def parts(self) -> tuple[str, ...]:
+        """The shards.
+
+        Raises:
+            ValueError: one is missing, or shorter than it was.
+        """
+        if wrong := releases.damaged(self.folder, [dict(file) for file in self.files]):
+            raise ValueError(wrong[0])
+        return ()
 
     @property
     def ref(self) -> Ref:
@@ -437,8 +490,6 @@ class Model(Artifact):
     pretraining: Pretraining | None = None
     gain: Gain | None = None
     retraining: Retraining | None = None
-    run_id: str | None = Field(default=None, exclude=True)
-    """Its run in MLflow."""
 
     @property
     def export(self) -> str:
@@ -473,13 +524,20 @@ class Evaluation(Artifact):
 
     metrics: dict[str, Figure]
     """`bits_per_byte`, `bits_per_byte.lang=zh` …"""
-    table: str = "documents.parquet"
-    """File of the scores of each document."""
+    table: str | None = "documents.parquet"
+    """Parquet file of the scores of each document; None: they aren't kept."""
+    export: str = Field(default="", exclude=True)
+    """Export that was evaluated, where a user named it."""
 
     @property
     def documents(self) -> str:
-        """Parquet file with the scores of each document."""
+        """Path of the scores of each document."""
+        assert self.table is not None, "scores are kept of what is compared"
         return str(Path(self.folder) / self.table)
+
+    def figures(self) -> dict[str, JsonValue]:
+        """The metrics as JSON."""
+        return {name: figure.as_json() for name, figure in self.metrics.items()}
 
     @property
     def bits(self) -> Figure:
@@ -488,7 +546,7 @@ class Evaluation(Artifact):
 
     def parts(self) -> tuple[str, ...]:
         """The scores of each document."""
-        return (self.documents,)
+        return (self.documents,) if self.table else ()
 
 
 class Compared(Record):
@@ -562,11 +620,6 @@ class Decision(Artifact):
     def report(self) -> str:
         """Its page."""
         return str(Path(self.folder) / f"gate{self.variant}.html")
-
-    @property
-    def path(self) -> str:
-        """The file itself."""
-        return str(Path(self.folder) / self.record)
 
     def parts(self) -> tuple[str, ...]:
         """The page."""

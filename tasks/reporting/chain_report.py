@@ -10,10 +10,11 @@ from typing import Any
 from markupsafe import Markup
 
 from headrace.infra import html, storage
+from headrace.infra.artifacts import Gain
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.html import Section
 from headrace.tasks.curves import stage_plots
-from headrace.tasks.models.samples import PROMPTS, speak
+from headrace.tasks.models.samples import PROMPTS, generate_samples
 from headrace.tasks.models.stage_metrics import MEASURES, verdict
 from headrace.tasks.task import step
 from headrace.training.scoring import gate_report
@@ -79,7 +80,11 @@ def _exports(answer: dict[str, Any]) -> dict[str, str]:
 
 def _gained(alignment: dict[str, Any]) -> tuple[str, str]:
     """How many stages are better by their interval, and which are not."""
-    others = {stage: v for stage, m in alignment.items() if (v := verdict(m)) != "better"}
+    others = {
+        stage: v
+        for stage, m in alignment.items()
+        if (v := verdict(Gain.model_validate(m))) != "better"
+    }
     told = ", ".join(f"{stage}: {v}" for stage, v in others.items())
     better = len(alignment) - len(others)
     return f"{better} of {len(alignment)} better", told or "SFT, reward model, PPO"
@@ -193,7 +198,7 @@ def _alignment(answer: dict[str, Any]) -> Section:
     for stage, m in answer["alignment"].items():
         name = str(m.get("name"))
         rows.append([stage, MEASURES.get(name, name), m["before"], m["after"], m["gain"], m["low"],
-                     m["high"], verdict(m), m.get("n")])  # fmt: skip
+                     m["high"], verdict(Gain.model_validate(m)), m.get("n")])  # fmt: skip
     parts = [
         html.table(
             ["stage", "measured by", "before", "after", "gain", "low", "high", "verdict", "n"],
@@ -211,7 +216,7 @@ def _alignment(answer: dict[str, Any]) -> Section:
 
 def _speech(exports: dict[str, str]) -> Section:
     parts: list[Markup] = []
-    said = {stage: speak(export) for stage, export in exports.items()}
+    said = {stage: generate_samples(export) for stage, export in exports.items()}
     for i, prompt in enumerate(PROMPTS):
         parts.append(html.heading(prompt))
         for stage, texts in said.items():
