@@ -635,8 +635,8 @@ def decide(
     from headrace.flows.summaries import decision_screen
     from headrace.tasks.gate.decisions import decide_version
 
-    data = decide_version(version, promote, by, why, settings, stale)
-    return Answer(data, decision_screen(data))
+    made = decide_version(version, promote, by, why, settings, stale)
+    return Answer(made.as_json(), decision_screen(made))
 
 
 @verb(cli, "rollback", 'headrace rollback --by "A. Lead" --why "slower"')
@@ -650,8 +650,8 @@ def rollback(call: Call, by: str, why: str) -> Answer:
     from headrace.flows.summaries import decision_screen
     from headrace.tasks.gate.decisions import roll_back
 
-    data = roll_back(by, why, settings)
-    return Answer(data, decision_screen(data))
+    made = roll_back(by, why, settings)
+    return Answer(made.as_json(), decision_screen(made))
 
 
 @verb(cli, "gc", "headrace gc --keep 3 --dry-run")
@@ -729,10 +729,10 @@ def audit(call: Call, action: str) -> Answer:
     from headrace.tasks.gate.decisions import recorded_decisions, verify_decisions
 
     if action == "show":
-        data = recorded_decisions()
-        return Answer(data, decisions_screen(data))
-    data = verify_decisions()
-    return Answer(data, audit_screen(data))
+        recorded = recorded_decisions()
+        return Answer(recorded.as_json(), decisions_screen(recorded.lines))
+    verified = verify_decisions()
+    return Answer(verified.model_dump(mode="json"), audit_screen(verified))
 
 
 @verb(cli, "settings", "headrace settings curate", reads=True)

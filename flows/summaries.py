@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.infra.artifacts import (
@@ -23,6 +23,7 @@ from headrace.tasks.models.stage_metrics import MEASURES
 from headrace.tasks.models.stage_metrics import verdict as stage_verdict
 
 if TYPE_CHECKING:  # a command's last screen imports nothing heavy
+    from headrace.tasks.gate.decisions import PersonDecision, Verified
     from headrace.tasks.lifecycle import Lifecycle
     from headrace.tasks.retraining.round import Retrained
 
@@ -281,7 +282,7 @@ def settings_screen(data: dict[str, Any]) -> str:
     return "\n".join(visible(line) for line in lines[1:])
 
 
-def _removed(line: dict[str, Any]) -> str:
+def _removed(line: Mapping[str, Any]) -> str:
     """What a recorded removal was of."""
     history = line.get("prefect", {})
     return ", ".join(
@@ -309,7 +310,7 @@ def _waiting(versions: list[dict[str, Any]]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _decided(line: dict[str, Any]) -> str:
+def _decided(line: Mapping[str, Any]) -> str:
     """A recorded decision in a line: on which version, who, why, when."""
     said = _DECIDED.get(line["action"], line["action"])
     before, after = line.get("from"), line["to"]
@@ -439,38 +440,37 @@ def run_screen(made: Lifecycle) -> str:
     return "\n".join([*lines, _rule(), visible(f"  report: {made.report}")])
 
 
-def decision_screen(data: dict[str, Any]) -> str:
+def decision_screen(made: PersonDecision) -> str:
     """The end of `headrace decide` and `rollback`."""
     rows = [
-        (f"version {data['version']}", f"{_DECIDED[data['decision']]}, by {data['by']}"),
-        ("because", data["why"]),
-        ("champion", f"version {data['champion']}" if data["champion"] else "none"),
+        (f"version {made.version}", f"{_DECIDED[made.decision]}, by {made.by}"),
+        ("because", made.why),
+        ("champion", f"version {made.champion}" if made.champion else "none"),
     ]
-    rows += [("passed by", f"version {x['version']} {x['because']}")
-             for x in data.get("skipped", ())]  # fmt: skip
+    rows += [("passed by", f"version {x.version} {x.because}") for x in made.skipped or ()]
     return "\n".join([_rule("decision"), *_rows(rows)])
 
 
-def audit_screen(data: dict[str, Any]) -> str:
+def audit_screen(verified: Verified) -> str:
     """The end of `headrace audit verify`."""
-    rows = [("recorded lines", f"{data['lines']:,}, the chain holds")]
-    if data["unsigned"]:
-        rows.append(("not signed", f"{data['unsigned']:,}: written before there was a key"))
-    if data["last"]:
-        rows.append(("last hash", data["last"]))
-    if data["torn"]:
+    rows = [("recorded lines", f"{verified.lines:,}, the chain holds")]
+    if verified.unsigned:
+        rows.append(("not signed", f"{verified.unsigned:,}: written before there was a key"))
+    if verified.last:
+        rows.append(("last hash", verified.last))
+    if verified.torn:
         rows.append(("torn last line", "a decision that a kill cut short; it was never made"))
-    rows.append(("file", data["file"]))
+    rows.append(("file", verified.file))
     return "\n".join([_rule("audit"), *_rows(rows)])
 
 
-def decisions_screen(data: dict[str, Any]) -> str:
+def decisions_screen(lines: Sequence[Mapping[str, Any]]) -> str:
     """The end of `headrace audit show`: a line each, the oldest first."""
-    lines = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in data["lines"]]
-    return "\n".join([_rule("recorded"), *(lines or ["  nothing yet"])])
+    shown = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in lines]
+    return "\n".join([_rule("recorded"), *(shown or ["  nothing yet"])])
 
 
-def _recorded(line: dict[str, Any]) -> str:
+def _recorded(line: Mapping[str, Any]) -> str:
     """A line of the audit file: a decision, or what else has changed."""
     account = f" (account {line['account']})" if "account" in line else ""
     if line["action"] in _DECIDED:
@@ -491,7 +491,7 @@ def _recorded(line: dict[str, Any]) -> str:
     return f"{text}, {line['time']}{account}"
 
 
-def _changes(line: dict[str, Any]) -> str:
+def _changes(line: Mapping[str, Any]) -> str:
     """What a line says has changed, as `path: old -> new`; where all is new, only how much."""
     before, after = line["from"], line["to"]
     if not before:

@@ -26,6 +26,7 @@ from headrace.infra.artifacts import (
     Totals,
     Verdict,
 )
+from headrace.tasks.gate.decisions import PersonDecision, Verified
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.retraining.round import Retrained
 
@@ -155,12 +156,14 @@ def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
 
 
 def test_a_decision_says_who_and_why() -> None:
-    made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
+    line = {"version": "2", "action": "refuse", "to": None, "who": "A. Lead", "why": "curt",
+            "from": None}  # fmt: skip
+    made = PersonDecision.model_validate(line)
     said = decision_screen(made)
     assert "version 2" in said and "refused, by A. Lead" in said and "curt" in said
     assert "champion              none" in said and "passed by" not in said
     passed = [{"version": "7", "because": "was refused"}]
-    back = {**made, "decision": "rollback", "skipped": passed}
+    back = PersonDecision.model_validate({**line, "action": "rollback", "skipped": passed})
     assert "passed by             version 7 was refused" in decision_screen(back)
 
 
@@ -170,15 +173,15 @@ LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from":
 
 def test_a_recorded_decision_says_version_who_and_why() -> None:
     refused = {**LINE, "number": 4, "action": "refuse", "version": "5", "from": "1"}
-    said = decisions_screen({"lines": [LINE, {**refused, "who": "gate"}]}).splitlines()
+    said = decisions_screen([LINE, {**refused, "who": "gate"}]).splitlines()
     assert len(said) == 3 and said[1] == (
         "     3  m: version 1 champion again (champion 2 -> 1) by A. Lead, "
         "2026-01-02T03:04:05+00:00: slower"
     )
     assert "version 5 refused by gate" in said[2], "a refusal moves no champion"
-    by_account = decisions_screen({"lines": [{**LINE, "account": "deploy"}]})
+    by_account = decisions_screen([{**LINE, "account": "deploy"}])
     assert by_account.endswith(": slower (account deploy)")
-    assert "nothing yet" in decisions_screen({"lines": []})
+    assert "nothing yet" in decisions_screen([])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
 )  # fmt: skip
 def test_what_else_is_recorded_is_shown_with_its_account(line: dict[str, Any], said: str) -> None:
     more = {"number": 7, "time": "2026-01-02T03:04:05+00:00", "account": "deploy"}
-    shown = decisions_screen({"lines": [{**line, **more}]}).splitlines()[1]
+    shown = decisions_screen([{**line, **more}]).splitlines()[1]
     assert said in shown and shown.endswith(", 2026-01-02T03:04:05+00:00 (account deploy)")
 
 
@@ -266,10 +269,11 @@ def test_what_is_paused_says_so() -> None:
 
 
 def test_a_torn_line_is_told_and_explained() -> None:
-    whole = {"lines": 2, "last": "ab", "torn": False, "file": "/a", "unsigned": 0}
-    assert "not signed            2" in audit_screen({**whole, "unsigned": 2})
+    whole = Verified(lines=2, last="ab", torn=False, file="/a", unsigned=0)
+    unsigned = whole.model_copy(update={"unsigned": 2})
+    assert "not signed            2" in audit_screen(unsigned)
     assert "the chain holds" in audit_screen(whole) and "torn" not in audit_screen(whole)
-    assert "never made" in audit_screen({**whole, "torn": True})
+    assert "never made" in audit_screen(whole.model_copy(update={"torn": True}))
 
 
 def test_litter_is_listed_and_a_dry_run_claims_no_removal() -> None:
