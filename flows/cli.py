@@ -496,8 +496,9 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     if found.prefect is not None:
         used = pools.of_deployments(found.prefect.url, kept_settings.left())
         lacking = pools.without_worker(found.prefect.url, used - stack.served(home()))
-    data = {"services": services, "alerts_sent": sent, "without_worker": lacking}
-    return Answer(shown := {**data, **ways_in(found, services)}, stack_screen(shown))
+    data: dict[str, Any] = {"services": services, "alerts_sent": sent, "without_worker": lacking}
+    data |= ways_in(found, services)
+    return Answer(data, stack_screen(data))
 
 
 @verb(cli, "env", 'eval "$(headrace env)"', reads=True)
