@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from headrace.expectations import shards, validation
 from headrace.expectations.shards import Shard
-from headrace.expectations.stated import CurationConfig, StatedFile, Totals, numbers, switch
+from headrace.expectations.stated import CurationConfig, numbers, switch
 from headrace.expectations.suites import (
     files,
     release_documents,
@@ -30,6 +30,7 @@ from headrace.expectations.suites import totals as adding_up
 from headrace.expectations.validation import Suite, ValidationResult
 from headrace.infra import lineage, releases, storage
 from headrace.infra.level_facts import LevelFacts
+from headrace.infra.releases import FileEntry, Totals
 from headrace.infra.schemas import LEDGER, UNREADABLE, documents_file, rejected_file
 
 MAX_ROWS = 50_000
@@ -198,7 +199,7 @@ def _shares(totals: Totals, hashes: Sequence[str]) -> pd.DataFrame:
 
 def _files(
     parts: Mapping[str, Sequence[Shard]],
-    stated: Mapping[str, StatedFile] | None,
+    stated: Mapping[str, FileEntry] | None,
     levels: Sequence[LevelFacts],
 ) -> pd.DataFrame:
     contract = {

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.expectations.stated import StatedFile
 from headrace.infra import lineage, storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.files import walk
+from headrace.infra.releases import FileEntry
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def wrong_columns(schema: pa.Schema, contract: pa.Schema) -> str:
 def frame(
     files: Sequence[Shard],
     contracts: Sequence[pa.Schema],
-    stated: Mapping[str, StatedFile] | None,
+    stated: Mapping[str, FileEntry] | None,
     most_hashed: int = 256_000_000,
 ) -> pd.DataFrame:
     """One row per file: path, rows, bytes, wrong_columns, and stated_… of the manifest's entry.
@@ -107,7 +107,7 @@ def frame(
             hashed += shard.bytes
             checked = hashed <= most_hashed
             row |= {
-                "stated_rows": entry.get("rows", -1) if entry else -1,
+                "stated_rows": _stated_rows(entry),
                 "stated_bytes": entry["bytes"] if entry else -1,
                 "stated_sha256": _stated_sha256(entry) if checked else "",
                 "sha256": lineage.sha256(shard.uri) if checked else "",
@@ -123,7 +123,7 @@ def frame(
                         "rows": 0,
                         "bytes": 0,
                         "wrong_columns": "",
-                        "stated_rows": entry.get("rows", -1),
+                        "stated_rows": _stated_rows(entry),
                         "stated_bytes": entry["bytes"],
                         "stated_sha256": entry["sha256"],
                         "sha256": "the file is missing",
@@ -132,7 +132,13 @@ def frame(
     return pd.DataFrame(rows)
 
 
-def _stated_sha256(entry: StatedFile | None) -> str:
+def _stated_rows(entry: FileEntry | None) -> int:
+    """Rows that a manifest states, -1 where it states none."""
+    rows = entry.get("rows") if entry else None
+    return -1 if rows is None else rows
+
+
+def _stated_sha256(entry: FileEntry | None) -> str:
     return entry["sha256"] if entry else "not in the manifest"
 
 

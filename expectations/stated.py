@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
-
-class Totals(TypedDict):
-    """Numbers of records of a release."""
-
-    read: int
-    kept: int
-    rejected: dict[str, int]
-    """By level."""
-    unreadable: int
-    repaired: NotRequired[int]
-    """Missing in releases from before repairs were counted."""
-
+from headrace.infra.releases import FileEntry
 
 Setting = bool | int | float | str | list[str] | dict[str, float]
 Section = Mapping[str, Setting]
@@ -53,16 +42,6 @@ def numbers(section: Section, name: str) -> dict[str, float]:
     return value
 
 
-class StatedFile(TypedDict):
-    """A file of a release or of token shards."""
-
-    path: str
-    bytes: int
-    sha256: str
-    rows: NotRequired[int]
-    """Only Parquet files have them."""
-
-
 class TokensManifest(TypedDict):
     """The manifest of token shards."""
 
@@ -70,4 +49,4 @@ class TokensManifest(TypedDict):
     heldout_tokens: int
     vocabulary: int
     sequence_length: int
-    files: list[StatedFile]
+    files: list[FileEntry]

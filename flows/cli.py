@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -134,8 +135,8 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
     from headrace.flows.summaries import run_screen
 
     job = LifecycleJob(inputs=sources, release=release, window=drifting, settings=settings)
-    data: dict[str, Any] = lifecycle(job)
-    return Answer(data, run_screen(data), 0 if data["decision"] == "promote" else 5)
+    made = lifecycle(job)
+    return Answer(made.as_json(), run_screen(made), 0 if made.first.promoted else 5)
 
 
 @verb(cli, "curate", "headrace curate --input corpus/*.jsonl.gz --output curated")
@@ -159,11 +160,13 @@ def curate(
     start_prefect()
     from headrace.flows.curate import curate as flow
     from headrace.flows.summaries import release_screen
+    from headrace.tasks.answers import release_answer
     from headrace.tasks.corpus.curation import curate_job
 
-    job = curate_job(settings, sources, place)
-    data: dict[str, Any] = flow(job)
-    return Answer(data, release_screen(data))
+    began = time.monotonic()
+    release = flow(curate_job(settings, sources, place))
+    data = release_answer(release, time.monotonic() - began)
+    return Answer(data, release_screen(release))
 
 
 @verb(cli, "replay", "headrace replay --release R --set semantics.threshold=0.8 --output O")
@@ -188,10 +191,13 @@ def validate(call: Call, release: str) -> Answer:
 
     call.settings(CurateVerb)
     folder = _release(release)
+    from headrace.infra.artifacts import Release
+    from headrace.tasks.answers import validation_answer
     from headrace.tasks.corpus.curation import validate_finished
 
-    data = validate_finished(folder)
-    return Answer(data, visible(f"{data['release']}: all {data['expectations']} expectations hold"))
+    count = validate_finished(folder)
+    data = validation_answer(Release.load(folder), count)
+    return Answer(data, visible(f"{folder}: all {count} expectations hold"))
 
 
 @verb(cli, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
@@ -209,11 +215,12 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 
     settings, place = call.settings(TokenizeVerb), _output(output)
     folder = _release(release)
+    from headrace.tasks.answers import tokens_answer
     from headrace.tasks.corpus.tokens import tokenize_release
 
-    data = tokenize_release(folder, place, settings)
-    said = f"{data['tokens']:,} tokens, {data['heldout_tokens']:,} held out: {data['output']}"
-    return Answer(data, visible(said))
+    made = tokenize_release(folder, place, settings)
+    text = f"{made.tokens:,} tokens, {made.heldout_tokens:,} held out: {made.folder}"
+    return Answer(tokens_answer(made), visible(text))
 
 
 @verb(cli, "pretrain", "headrace pretrain --data tokens --preset local --output model")
@@ -231,18 +238,20 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 
     settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
     place = _output(output)
-    from headrace.tasks.input_checks import check_fresh, tokens_manifest
+    from headrace.infra.artifacts import TokenSet
+    from headrace.tasks.input_checks import check_fresh
 
-    tokens_manifest(_uri(data))
+    TokenSet.load(_uri(data))
     if not resume and (folder := storage.local_path(place)):
         check_fresh(folder)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
+    from headrace.flows.summaries import model_line
+    from headrace.tasks.answers import model_answer
     from headrace.tasks.models.training import pretrain_job
 
-    result: dict[str, Any] = flow(pretrain_job(settings, _uri(data), place, resume))
-    said = f"loss {result['loss']:.4f} after {result['steps']} steps: {result['export']}"
-    return Answer(result, visible(said))
+    made = flow(pretrain_job(settings, _uri(data), place, resume))
+    return Answer(model_answer(made), model_line(made))
 
 
 @verb(cli, "plan", "headrace plan --preset moe-175b --gpus 512 --gpu h100", reads=True)
@@ -298,13 +307,13 @@ def align(
         check_model(export, settings)
     start_prefect()
     from headrace.flows.align import align_stage
+    from headrace.flows.summaries import model_line
+    from headrace.tasks.answers import model_answer
     from headrace.tasks.models.training import align_job
 
     job = align_job(stage, settings, str(model), str(data), place, reward)
-    result: dict[str, Any] = align_stage(stage, job)
-    m = result["metrics"]
-    said = f"{stage}: {m.get('name', 'metric')} {m['before']:.4g} -> {m['after']:.4g}"
-    return Answer(result, visible(f"{said}: {result['export']}"))
+    made = align_stage(stage, job)
+    return Answer(model_answer(made), model_line(made))
 
 
 @verb(cli, "generate", 'headrace generate --model champion --prompt "The court"')
@@ -343,9 +352,10 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
     from headrace.flows.summaries import metrics_screen
+    from headrace.tasks.answers import evaluation_answer
 
-    data: dict[str, Any] = flow(model, suite, settings)
-    return Answer(data, metrics_screen(data))
+    evaluation = flow(model, suite, settings)
+    return Answer(evaluation_answer(evaluation), metrics_screen(evaluation))
 
 
 @verb(cli, "gate", "headrace gate --champion champion --challenger runs/x/export --policy p.yaml")
@@ -363,11 +373,13 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
     for export in (challenger, champion):
         check_model(export, settings)
     start_prefect()
-    from headrace.flows.gate import compare as flow
+    from headrace.flows.gate import gate as flow
     from headrace.flows.summaries import gate_screen
+    from headrace.tasks.answers import gate_answer
+    from headrace.tasks.gate.contests import Exports
 
-    data: dict[str, Any] = flow(champion, challenger, settings)
-    return Answer(data, gate_screen(data), 0 if data["decision"] == "promote" else 5)
+    gated = flow(Exports(champion, challenger, settings), settings)
+    return Answer(gate_answer(gated), gate_screen(gated.decision), 0 if gated.promoted else 5)
 
 
 @verb(cli, "monitor", "headrace monitor --window news-of-may.jsonl")
@@ -437,9 +449,9 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
 
     with one_round([uri], settings) as version:
         job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
-        data: dict[str, Any] = flow(job)
-    refused = data.get("decision", "promote") != "promote"
-    return Answer(data, round_screen(data), 5 if refused else 0)
+        made = flow(job)
+    promoted = made.gated is None or made.gated.promoted
+    return Answer(made.as_json(), round_screen(made), 0 if promoted else 5)
 
 
 @verb(cli, "up", "headrace up --set ports.prefect=4300")
@@ -633,8 +645,8 @@ def decide(
     from headrace.flows.summaries import decision_screen
     from headrace.tasks.gate.decisions import decide_version
 
-    data = decide_version(version, promote, by, why, settings, stale)
-    return Answer(data, decision_screen(data))
+    made = decide_version(version, promote, by, why, settings, stale)
+    return Answer(made.as_json(), decision_screen(made))
 
 
 @verb(cli, "rollback", 'headrace rollback --by "A. Lead" --why "slower"')
@@ -648,8 +660,8 @@ def rollback(call: Call, by: str, why: str) -> Answer:
     from headrace.flows.summaries import decision_screen
     from headrace.tasks.gate.decisions import roll_back
 
-    data = roll_back(by, why, settings)
-    return Answer(data, decision_screen(data))
+    made = roll_back(by, why, settings)
+    return Answer(made.as_json(), decision_screen(made))
 
 
 @verb(cli, "gc", "headrace gc --keep 3 --dry-run")
@@ -727,10 +739,10 @@ def audit(call: Call, action: str) -> Answer:
     from headrace.tasks.gate.decisions import recorded_decisions, verify_decisions
 
     if action == "show":
-        data = recorded_decisions()
-        return Answer(data, decisions_screen(data))
-    data = verify_decisions()
-    return Answer(data, audit_screen(data))
+        recorded = recorded_decisions()
+        return Answer(recorded.as_json(), decisions_screen(recorded.lines))
+    verified = verify_decisions()
+    return Answer(verified.model_dump(mode="json"), audit_screen(verified))
 
 
 @verb(cli, "settings", "headrace settings curate", reads=True)

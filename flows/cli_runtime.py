@@ -17,12 +17,14 @@ from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+from pydantic import JsonValue
 
 from headrace.infra import console, faults
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import NotifySettings, Shared, given, layered, load
 from headrace.infra.errors import NotPromotedError, UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.net import servers
 from headrace.infra.registry import kept_registry
 from headrace.infra.stack.endpoints import Endpoints, endpoints
@@ -45,7 +47,7 @@ class Stopped(KeyboardInterrupt):
 class Answer:
     """What a verb has to say: the JSON object, the same for a person, and the exit code."""
 
-    data: dict[str, Any]
+    data: Mapping[str, Json]
     text: str = ""
     code: int = 0
 
@@ -71,8 +73,8 @@ class Call:
     def all_settings(
         self,
         model: type[Shared],
-        base: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
+        base: Mapping[str, JsonValue] | None = None,
+        options: Mapping[str, JsonValue] | None = None,
     ) -> Any:
         """`settings` with the webhook; `base` is weaker than the profile."""
         base = laid(base or {}, profile_settings(self.profile), model)
@@ -198,9 +200,9 @@ def finish(
         elif answer.text:
             console.result(answer.text)
         if answer.data.get("waiting") is True:
-            _tell(settings(), "Waiting", "; ".join(answer.data.get("reasons", ())))
+            _tell(settings(), "Waiting", _reasons(answer.data))
         if answer.code == NotPromotedError.code:
-            _tell(settings(), "Refused", "; ".join(answer.data.get("reasons", ["see the gate"])))
+            _tell(settings(), "Refused", _reasons(answer.data) or "see the gate")
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
     except BrokenPipeError:  # `headrace settings | head`
@@ -213,7 +215,13 @@ def finish(
         log.info("the trace of what follows", exc_info=True)
         fault = faults.explained(error)
         _tell(settings(), "Failed", fault.message)
-        _refuse(as_json, fault.code, fault.message, fault.hint, dict(fault.counts))
+        _refuse(as_json, fault.code, fault.message, fault.hint, fault.counts)
+
+
+def _reasons(data: Mapping[str, Json]) -> str:
+    """Why a verb's model isn't promoted."""
+    reasons = data.get("reasons")
+    return "; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else ""
 
 
 def _tell(settings: Shared | None, state: str, reason: str) -> None:
@@ -239,7 +247,7 @@ def without_values(arguments: Sequence[str], holding: str = "") -> list[str]:
     return out
 
 
-def _refuse(as_json: bool, code: int, message: str, hint: str, counts: dict[str, Any]) -> None:
+def _refuse(as_json: bool, code: int, message: str, hint: str, counts: Mapping[str, Json]) -> None:
     log.info("ends with %d: %s", code, message)
     console.say(f"error: {message}")
     if hint:

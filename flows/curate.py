@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
+from headrace.infra.artifacts import Release
 from headrace.tasks.corpus.curation import (
     CurateJob,
     find_duplicates,
@@ -20,7 +19,7 @@ from headrace.tasks.corpus.curation import (
 
 
 @flow(name="curate", flow_run_name="curate")
-def curate(job: CurateJob) -> dict[str, Any]:
+def curate(job: CurateJob) -> Release:
     """A release of what is fit to train on; asking again returns the finished one."""
     inventory = take_inventory(job)
     if done := finished_release(job, inventory):

@@ -39,7 +39,7 @@ from headrace.tasks import audit_records
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Kept
 from headrace.tasks.configuration.settings import DeployVerb
-from headrace.tasks.gate.evaluation import policy_of
+from headrace.tasks.gate.promotion import policy_of
 from headrace.tasks.reporting import webhooks
 from headrace.tasks.retraining.alerts import send_outbox
 

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
 from headrace.flows.align import align
 from headrace.flows.curate import curate
-from headrace.flows.gate import gate_first
+from headrace.flows.gate import gate
 from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
 from headrace.infra.configuration.settings import Settings
-from headrace.infra.errors import UsageError
-from headrace.infra.tracking.runs import milliseconds
 from headrace.tasks.configuration.settings import RunVerb
-from headrace.tasks.corpus.curation import release_of
 from headrace.tasks.corpus.given_release import take_release
 from headrace.tasks.corpus.tokens import tokenize_corpus
+from headrace.tasks.gate.contests import first_comparison, measure_quality
+from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.lifecycle import (
-    Window,
-    begin_chain,
-    chain_answer,
-    chain_sources,
-    check_beforehand,
+    Chain,
+    Lifecycle,
+    chain_of,
+    finish,
     round_once,
     round_settings,
+    start_of,
     window_key,
 )
-from headrace.tasks.mlflow_log import chain_run, record_chain
 from headrace.tasks.models.training import pretrain_of
-from headrace.tasks.reporting.chain_report import write_report
-from headrace.tasks.task import once
+from headrace.tasks.retraining.round import Retrained
 
 
 class LifecycleJob(Settings):
@@ -47,39 +42,30 @@ class LifecycleJob(Settings):
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle-{job.settings.pretrain.preset}")
-def lifecycle(job: LifecycleJob) -> dict[str, Any]:
+def lifecycle(job: LifecycleJob) -> Lifecycle:
     """Text or a finished release in, a gated model out, and a round through drift."""
-    s, began = job.settings, milliseconds()
-    check_beforehand(job.window, s.gate)
-    if job.release:
-        if job.inputs:
-            raise UsageError("a chain starts from text or from a release", "give one of the two")
-        window: Window = job.window
-        release = take_release(job.release)
-    else:
-        sources, window, home = chain_sources(job.inputs, job.window)
-        release = curate(release_of(sources, home, s.curate, s))
-    chain = begin_chain(release, s, began)
-    with chain_run(chain["run_id"]):
+    s, start = job.settings, start_of(job.inputs, job.release, job.window, job.settings)
+    release = curate(start.curation) if start.curation else take_release(str(job.release))
+    with chain_of(release, start) as chain:
         tokens = tokenize_corpus(release, s.tokenize, s)
-        base = pretrain(pretrain_of(tokens, s.pretrain, s), chain["run_id"])
-        aligned = align(base, release, tokens, s.align, s, chain["run_id"])
-        first = gate_first(aligned, base, tokens, [release["release"]], s.gate, s, chain["run_id"])
-        again, key = None, window_key(window) if window else "none"
-        if window and first["decision"] == "promote" and first["champion"]:
-            again = round_once(
-                chain["folder"],
-                key,
-                first["champion"],
-                lambda version: retrain(
-                    RetrainJob(window=window, champion=version, settings=round_settings(s)),
-                    chain["run_id"],
-                ),
-            )
-        answer = chain_answer(release, tokens, base, aligned, first, again)
-        answer = write_report(answer, chain["folder"])
-        # Once without the round and once with it: a person may promote the first model in between.
-        glance = f"glance-{key}-{again['champion']}" if again else "glance"
-        run = chain["run_id"]
-        once(chain["folder"], f"{glance}-{run}.json", lambda: record_chain(run, answer))
-        return answer
+        base = pretrain(pretrain_of(tokens, s.pretrain, s), chain.run)
+        aligned = align(base, release, tokens, s.align, s, chain.run)
+        quality = measure_quality(aligned.model, base, tokens, release, s)
+        contest = first_comparison(aligned.model, release, quality, s)
+        first = gate(contest, s.gate, aligned.candidate(release), chain.run)
+        again = _retrain(chain, first, s)
+        made = Lifecycle(release, tokens, base, aligned, quality, first, again, chain.seconds)
+        return finish(chain, made)
+
+
+def _retrain(chain: Chain, first: Gated, settings: RunVerb) -> Retrained | None:
+    """The chain's drift round, None where there is no window or no champion."""
+    window = chain.window
+    if not window or not first.promoted or not first.champion:
+        return None
+
+    def make(version: str) -> Retrained:
+        job = RetrainJob(window=window, champion=version, settings=round_settings(settings))
+        return retrain(job, chain.run)
+
+    return round_once(chain.folder, window_key(window), first.champion, make)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from prefect import flow
 
 from headrace.flows.curate import curate
+from headrace.flows.gate import gate
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.tracking.runs import milliseconds
 from headrace.tasks.configuration.settings import RetrainVerb
@@ -15,14 +16,14 @@ from headrace.tasks.lifecycle import check_beforehand
 from headrace.tasks.mlflow_log import chain_run
 from headrace.tasks.retraining.drift import compare_texts
 from headrace.tasks.retraining.round import (
+    Retrained,
     begin_round,
     check_enough,
-    decide_round,
     end_round,
     learn_window,
     no_drift,
-    promote_round,
-    round_answer,
+    retrained_candidate,
+    round_comparison,
     starting_point,
     window_job,
 )
@@ -41,7 +42,7 @@ class RetrainJob(Settings):
 
 
 @flow(name="retrain", flow_run_name="retrain")
-def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
+def retrain(job: RetrainJob, chain: str | None = None) -> Retrained:
     """The champion taught a window it did not know, or refused to be."""
     settings, began = job.settings, milliseconds()
     check_beforehand(job.window if isinstance(job.window, str) else None, settings.gate)
@@ -57,16 +58,17 @@ def retrain(job: RetrainJob, chain: str | None = None) -> dict[str, Any]:
             champion["version"],
         )
         if not verdict["drift"]:
-            return no_drift(verdict, champion, settings)
+            return no_drift(verdict, settings)
     child = curate(window_job(job.window, champion, settings))
     check_enough(child, settings)
     parent = chain or begin_round(champion, child, verdict, settings, began)
     with chain_run(parent):
         trained = learn_window(champion, child, settings, parent)
         judged = milliseconds()
-        decision = decide_round(champion, child, trained, settings)
-        moved = promote_round(champion, child, trained, decision, settings, parent, judged)
-        answer = round_answer(verdict, child, trained, decision, moved)
+        contest = round_comparison(champion, child, trained, settings, judged)
+        candidate = retrained_candidate(child, trained)
+        gated = gate(contest, settings.gate, candidate, parent)
+        made = Retrained(verdict, gated.champion, child, trained, gated)
         if chain is None:
-            end_round(parent, answer)
-        return answer
+            end_round(parent, Path(trained["folder"]), made.changes, gated)
+        return made

@@ -26,6 +26,7 @@ from headrace.tasks.reporting import run_artifacts
 from headrace.tasks.retraining import alerts, trusted
 from headrace.tasks.retraining.budget import Later, accounted, allowance, limited
 from headrace.tasks.retraining.drift import still_drifts
+from headrace.tasks.retraining.round import Retrained
 from headrace.tasks.retraining.round_start import compare_windows, one_round, unfinished_round
 from headrace.tasks.retraining.windows import joined, open_windows, settled
 
@@ -167,7 +168,7 @@ def _one_round(
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
         answer = retrain.fn(job)
         if used is not None:
-            used["tokens"] = used.get("tokens", 0) + answer.get("tokens", 0)
+            used["tokens"] = used.get("tokens", 0) + answer.trained.get("tokens", 0)
         state = _told(answer, settings)
         if state.name != OVERTAKEN:
             for window in windows:
@@ -175,21 +176,22 @@ def _one_round(
     return state
 
 
-def _told(answer: dict[str, Any], settings: RetrainVerb) -> State[Any]:
+def _told(answer: Retrained, settings: RetrainVerb) -> State[Any]:
     """The page, the notice and the state of a round of retraining."""
-    if answer["drift"] is False:
-        return ended("NoDrift", f"nothing is trained; champion version {answer['champion']}")
-    run_artifacts.show_ledger({**answer["window"], "release": answer["release"]})
-    run_artifacts.show_decision(answer)
-    run_artifacts.rename(f"retrain-{answer['release_id'][:12]}-version-{answer['version']}")
-    run_states.tell_of_gate(settings, "retrain", answer)
-    reason = "; ".join(answer["reasons"])
-    if answer["overtaken"]:
+    child, gated = answer.child, answer.gated
+    if child is None or gated is None:
+        return ended("NoDrift", f"nothing is trained; champion version {answer.champion}")
+    run_artifacts.show_ledger(child)
+    run_artifacts.show_gate(gated, answer.changes)
+    run_artifacts.rename(f"retrain-{child.id[:12]}-version-{gated.version}")
+    run_states.tell_of_gate(settings, "retrain", gated)
+    reason = "; ".join(gated.reasons)
+    if gated.overtaken:
         return ended(OVERTAKEN, reason)
-    if answer["decision"] != "promote":
+    if not gated.promoted:
         return ended("Refused", reason)
-    if answer["waiting"]:
-        return ended("Waiting", f"version {answer['version']} waits for a person")
-    if not answer["moved"]:
-        return ended("Decided", f"a person has decided on version {answer['version']} before")
-    return ended("Promoted", f"version {answer['version']} is the champion: {reason}")
+    if gated.waiting:
+        return ended("Waiting", f"version {gated.version} waits for a person")
+    if not gated.moved:
+        return ended("Decided", f"a person has decided on version {gated.version} before")
+    return ended("Promoted", f"version {gated.version} is the champion: {reason}")

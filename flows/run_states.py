@@ -18,6 +18,7 @@ from headrace.infra.configuration.settings import NotifySettings, Shared
 from headrace.infra.net import servers
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
+from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.reporting.webhooks import notify
 
 OVERTAKEN = "Overtaken"
@@ -61,26 +62,25 @@ def tell(
     command: str,
     links: dict[str, str | None] | None = None,
 ) -> None:
-    """Tell of a run that is finished, and of which somebody should know."""
+    """Notify the owner about a finished run that needs attention."""
     from prefect.runtime import flow_run
 
     pages = {"run": page_of(str(flow_run.id)), **(links or {})}
     notify(settings.notify, flow, state, reason, command, pages)
 
 
-def tell_of_gate(settings: Shared, flow: str, answer: dict[str, Any]) -> None:
-    """Tell of a promotion that was refused, overtaken, or waits for a person; of others nothing."""
-    if answer.get("drift") is False:
-        return
-    reason, links = "; ".join(answer["reasons"]), {"gate report": answer["gate"].get("report")}
-    said = f"headrace decide --version {answer['version']} --promote --by NAME --why TEXT"
-    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} {said}"
-    if answer.get("overtaken"):
+def tell_of_gate(settings: Shared, flow: str, gated: Gated) -> None:
+    """Notify the owner of a promotion that was refused, overtaken, or waits for a person."""
+    reason = "; ".join(gated.reasons)
+    links: dict[str, str | None] = {"gate report": gated.decision.report}
+    command = f"headrace decide --version {gated.version} --promote --by NAME --why TEXT"
+    command = f"HEADRACE_HOME={shlex.quote(str(home().root))} {command}"
+    if gated.overtaken:
         tell(settings, flow, OVERTAKEN, reason, again(), links)
-    elif answer["decision"] != "promote":
-        tell(settings, flow, "Refused", reason, said, links)
-    elif answer.get("waiting"):
-        tell(settings, flow, "Waiting", f"the gate says promote: {reason}", said, links)
+    elif not gated.promoted:
+        tell(settings, flow, "Refused", reason, command, links)
+    elif gated.waiting:
+        tell(settings, flow, "Waiting", f"the gate says promote: {reason}", command, links)
 
 
 def again(run: str | None = None) -> str:

@@ -63,7 +63,7 @@ class Alert(Settings):
     reference: str | None = None
     """Release that it was compared with."""
     p_value: float | None = None
-    """Of the test."""
+    """p of the drift test."""
     effect: float | None = None
     """Share of the window that differs."""
     drifted: list[str] | None = None
@@ -129,19 +129,19 @@ def curate(
         sources, _, folder = chain_sources(tuple(input or ()), None)
         chosen, shared = component(settings, CurateSettings), _on_todays_cluster(settings)
         release = chain.fn(release_of(sources, output or folder, chosen, shared))
-        run_artifacts.rename(f"curate-{release['release_id'][:12]}")
+        run_artifacts.rename(f"curate-{release.id[:12]}")
         run_artifacts.show_ledger(release)
-        links: dict[str, str | None] = {"report": f"{release['release']}/report.html"}
+        links: dict[str, str | None] = {"report": release.report}
         then = ""
-        if after_release and release["kept"]:
+        if after_release and release.totals.kept:
             run = start_once(after_release, release)
             links["after_release"] = run_states.page_of(run["id"])
             then = f"; {after_release} runs on it: {run['name']}"
         run_artifacts.show_links(links)
-    name = release["release_id"][:12]
-    if run_artifacts.older(f"{release['release']}/manifest.json", began):
+    name = release.id[:12]
+    if run_artifacts.older(release.path, began):
         return ended("Cached", f"release {name} was there already: nothing was read{then}")
-    kept = f"{release['kept']} of {release['read']} kept"
+    kept = f"{release.totals.kept} of {release.totals.read} kept"
     return ended("Completed", f"release {name}: {kept}{then}")
 
 
@@ -234,11 +234,11 @@ def evaluate(
 
     began, settings = time.time(), _whole(settings, "evaluate")
     with run_artifacts.live():
-        answer = chain.fn(model, suite, settings)
-        run_artifacts.show_metrics(answer["metrics"])
-    value = answer["metrics"]["bits_per_byte"]["value"]
+        evaluation = chain.fn(model, suite, settings)
+        run_artifacts.show_metrics(evaluation)
+    value = evaluation.bits.value
     bits = "no finite number of" if value is None else f"{value:.3f}"
-    if run_artifacts.older(answer["file"], began):
+    if run_artifacts.older(evaluation.path, began):
         return ended("Cached", f"measured before: {bits} bits per byte")
     return ended("Completed", f"{bits} bits per byte")
 
@@ -268,20 +268,22 @@ def lifecycle(
     with run_artifacts.live():
         inputs = tuple(input or ())
         job = LifecycleJob(inputs=inputs, release=release, window=window, settings=settings)
-        answer = chain.fn(job)
-        run_artifacts.rename(f"lifecycle-{answer['release_id'][:12]}")
-        run_artifacts.show_ledger(answer)
-        run_artifacts.show_decision({**answer, "metrics": {}})
-        run_artifacts.show_links({"report": answer["report"]})
-    for gated in filter(None, (answer, answer["round"])):
-        run_states.tell_of_gate(settings, "lifecycle", gated)
-    reason = "; ".join(answer["reasons"])
-    if answer["overtaken"]:
+        made = chain.fn(job)
+        first = made.first
+        run_artifacts.rename(f"lifecycle-{made.release.id[:12]}")
+        run_artifacts.show_ledger(made.release)
+        run_artifacts.show_gate(first)
+        run_artifacts.show_links({"report": made.report})
+    for gated in (first, made.again.gated if made.again else None):
+        if gated:
+            run_states.tell_of_gate(settings, "lifecycle", gated)
+    reason = "; ".join(first.reasons)
+    if first.overtaken:
         return ended(run_states.OVERTAKEN, reason)
-    if answer["decision"] != "promote":
+    if not first.promoted:
         return ended("Refused", reason)
-    if answer.get("waiting"):
-        return ended("Waiting", f"version {answer['version']} waits for a person")
-    if run_artifacts.older(answer["report"], began):
-        return ended("Cached", f"all was there already: {answer['report']}")
+    if first.waiting:
+        return ended("Waiting", f"version {first.version} waits for a person")
+    if run_artifacts.older(made.report, began):
+        return ended("Cached", f"all was there already: {made.report}")
     return ended("Completed", reason)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from headrace.infra.artifacts import (
+    Compared,
+    Decision,
+    Evaluation,
+    Figure,
+    Gain,
+    Model,
+    Release,
+)
 from headrace.infra.configuration.setting_faults import written
 from headrace.infra.visible import visible
 from headrace.tasks.configuration.listed_settings import shown
-from headrace.tasks.models.stage_metrics import measured_by, verdict
+from headrace.tasks.models.stage_metrics import measured_by
+from headrace.tasks.models.stage_metrics import verdict as stage_verdict
+
+if TYPE_CHECKING:  # a command's last screen imports nothing heavy
+    from headrace.tasks.gate.decisions import PersonDecision, Verified
+    from headrace.tasks.lifecycle import Lifecycle
+    from headrace.tasks.retraining.round import Retrained
 
 WIDTH = 78
 
@@ -24,22 +39,19 @@ def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
     return [f"  {visible(name):<20}  {visible(value)}" for name, value in rows]
 
 
-def _ledger(release: dict[str, Any]) -> list[tuple[str, str]]:
-    rejected = release["rejected"]
-    total = sum(rejected.values())
-    levels = ", ".join(f"{level} {n:,}" for level, n in rejected.items() if n)
-    adds = release["kept"] + total + release["unreadable"]
-    sign = "=" if adds == release["read"] else "≠"
+def _ledger(release: Release) -> list[tuple[str, str]]:
+    totals = release.totals
+    levels = ", ".join(f"{level} {n:,}" for level, n in totals.rejected.items() if n)
+    sign = "=" if totals.add_up else "≠"
     return [
-        ("records read", f"{release['read']:,}  ({release['input_bytes'] / 1e6:.1f} MB)"),
-        ("kept", f"{release['kept']:,}"),
-        ("rejected", f"{total:,}" + (f"  ({levels})" if levels else "")),
-        ("unreadable", f"{release['unreadable']:,}"),
-        *([("repaired", f"{n:,} of those read")] if (n := release.get("repaired")) else []),
+        ("records read", f"{totals.read:,}  ({release.input_bytes / 1e6:.1f} MB)"),
+        ("kept", f"{totals.kept:,}"),
+        ("rejected", f"{totals.rejects:,}" + (f"  ({levels})" if levels else "")),
+        ("unreadable", f"{totals.unreadable:,}"),
+        *([("repaired", f"{totals.repaired:,} of those read")] if totals.repaired else []),
         (
             "the ledger",
-            f"{release['read']:,} {sign} {release['kept']:,} + {total:,} + "
-            f"{release['unreadable']:,}",
+            f"{totals.read:,} {sign} {totals.kept:,} + {totals.rejects:,} + {totals.unreadable:,}",
         ),
     ]
 
@@ -48,62 +60,68 @@ _NAMED = 5
 """Files of a kind that the screen names."""
 
 
-_FILES = {"unreadable_files": "can't be read", "noted_files": "note", "left_out": "left out"}
-
-
-def _files(release: dict[str, Any]) -> list[tuple[str, str]]:
+def _files(release: Release) -> list[tuple[str, str]]:
     """The first files that can't be read, aren't what their names say or are left out; how many
     more there are of each."""
     out = []
-    for key, title in _FILES.items():
-        files = release.get(key, {"count": 0, "first": []})
-        rows = [(title, f"{x['uri']}: {x['why']}") for x in files["first"][:_NAMED]]
-        if (rest := files["count"] - len(rows)) > 0:
+    for title, files in (
+        ("can't be read", release.unreadable_files),
+        ("note", release.noted_files),
+        ("left out", release.left_out),
+    ):
+        rows = [(title, f"{file.uri}: {file.why}") for file in files.first[:_NAMED]]
+        if (rest := files.count - len(rows)) > 0:
             rows.append((title, f"and {rest:,} more: see the report"))
         out += rows
     return out
 
 
-def release_screen(release: dict[str, Any]) -> str:
+def release_screen(release: Release) -> str:
     """The end of `headrace curate`."""
-    rows = [("release", release["release_id"]), *_ledger(release)]
-    if not release["kept"]:
+    rows = [("release", release.id), *_ledger(release)]
+    if not release.totals.kept:
         rows.append(("nothing is kept", "so latest.json doesn't point to this release"))
     rows += _files(release)
-    rows += [("folder", release["release"]), ("report", f"{release['release']}/report.html")]
+    rows += [("folder", release.folder), ("report", release.report)]
     return "\n".join([_rule("release"), *_rows(rows)])
 
 
-def _figure(metric: dict[str, Any]) -> str:
-    value, low, high, n = (metric[k] for k in ("value", "low", "high", "n"))
-    if value is None:
-        return f"not a finite number  n {n}"
-    if low is None:
-        return f"{value:.3f}  n {n}, too few documents for an interval"
-    return f"{value:.3f}  [{low:.3f}, {high:.3f}]  n {n}"
+def model_line(model: Model) -> str:
+    """The end of `headrace pretrain` and `align`."""
+    text = ""
+    if figures := model.pretraining:
+        text = f"loss {figures.loss:.4f} after {figures.steps} steps"
+    elif gain := model.gain:
+        text = f"{model.stage}: {gain.name} {gain.before:.4g} -> {gain.after:.4g}"
+    return visible(f"{text}: {model.export}")
 
 
-def metrics_screen(data: dict[str, Any]) -> str:
+def _figure(figure: Figure) -> str:
+    if figure.value is None:
+        return f"not a finite number  n {figure.n}"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}  n {figure.n}, too few documents for an interval"
+    return f"{figure.value:.3f}  [{figure.low:.3f}, {figure.high:.3f}]  n {figure.n}"
+
+
+def metrics_screen(evaluation: Evaluation) -> str:
     """The end of `headrace evaluate`."""
-    lines, slices = [_rule("evaluation"), *_rows(_given(data, "model"))], False
-    for name, m in data["metrics"].items():
+    model = [("model", evaluation.export)] if evaluation.export else []
+    lines, slices = [_rule("evaluation"), *_rows(model)], False
+    for name, figure in evaluation.metrics.items():
         measure, _, part = name.partition(".")
         kind, equals, value = part.partition("=")
         if not equals:
             lines.append(_rule(f"{_MEASURED.get(name, name)}, 95 % interval"))
-            lines += _rows([("all", _figure(m))])
+            lines += _rows([("all", _figure(figure))])
         else:
             slices = True
-            kinds = [k for k in data["metrics"] if k.startswith(f"{measure}.{kind}=")]
+            kinds = [k for k in evaluation.metrics if k.startswith(f"{measure}.{kind}=")]
             if name == kinds[0]:
                 lines += _rows([(f"by {_KINDS.get(kind, kind)}", "")])
-            lines += _rows([(f"  {value}", _figure(m))])
+            lines += _rows([(f"  {value}", _figure(figure))])
     rows = [] if slices else [("no slices", "the documents carry neither `lang` nor `domain`")]
-    return "\n".join([*lines, *_rows([*rows, *_given(data, "file")])])
-
-
-def _given(data: dict[str, Any], *names: str) -> list[tuple[str, str]]:
-    return [(name, data[name]) for name in names if data.get(name)]
+    return "\n".join([*lines, *_rows([*rows, ("file", evaluation.path)])])
 
 
 _MEASURED = {"bits_per_byte": "bits per byte (lower is better)"}
@@ -131,23 +149,24 @@ def _mark(decision: str, moved: bool) -> str:
     return {"reject": "REJECTED"}.get(decision, "INCONCLUSIVE")
 
 
-def _difference(m: dict[str, Any]) -> str:
+def _difference(metric: Compared) -> str:
     """One metric of a gate."""
-    moved = f"{m['champion']:.3f} -> {m['challenger']:.3f}, difference {m['difference']:+.3f}"
-    if m["interval"] is None:
-        return f"{moved} over {m['n']} documents, too few for an interval: {m['verdict']}"
-    low, high = m["interval"]
-    return f"{moved} [{low:+.3f}, {high:+.3f}]: {m['verdict']}"
+    champion, challenger, difference = metric.champion, metric.challenger, metric.difference
+    moved = f"{champion:.3f} -> {challenger:.3f}, difference {difference:+.3f}"
+    if metric.interval is None:
+        return f"{moved} over {metric.n} documents, too few for an interval: {metric.verdict}"
+    low, high = metric.interval
+    return f"{moved} [{low:+.3f}, {high:+.3f}]: {metric.verdict}"
 
 
-def gate_screen(data: dict[str, Any]) -> str:
+def gate_screen(decision: Decision) -> str:
     """The end of `headrace gate`."""
-    rows = [("decision", _mark(data["decision"], moved=False))]
-    for name, m in data["metrics"].items():
-        if m["difference"] is not None:
-            rows.append((m.get("label") or name, _difference(m)))
-    rows += [("because", reason) for reason in data["reasons"]]
-    rows.append(("report", data["report"]))
+    rows = [("decision", _mark(decision.decision, moved=False))]
+    for name, metric in decision.metrics.items():
+        if metric.difference is not None:
+            rows.append((metric.label or name, _difference(metric)))
+    rows += [("because", reason) for reason in decision.reasons]
+    rows.append(("report", decision.report))
     return "\n".join([_rule("gate"), *_rows(rows)])
 
 
@@ -263,7 +282,7 @@ def settings_screen(data: dict[str, Any]) -> str:
     return "\n".join(visible(line) for line in lines[1:])
 
 
-def _removed(line: dict[str, Any]) -> str:
+def _removed(line: Mapping[str, Any]) -> str:
     """What a recorded removal was of."""
     history = line.get("prefect", {})
     return ", ".join(
@@ -291,7 +310,7 @@ def _waiting(versions: list[dict[str, Any]]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _decided(line: dict[str, Any]) -> str:
+def _decided(line: Mapping[str, Any]) -> str:
     """A recorded decision in a line: on which version, who, why, when."""
     said = _DECIDED.get(line["action"], line["action"])
     before, after = line.get("from"), line["to"]
@@ -335,141 +354,144 @@ def status_screen(data: dict[str, Any]) -> str:
     return "\n".join([_rule("status"), *_rows(rows)])
 
 
-def _round_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
-    if data.get("drift") is False:
-        return [("drift", "none: nothing is trained"), ("champion", f"version {data['champion']}")]
+def _round_rows(made: Retrained) -> list[tuple[str, str]]:
+    child, gated, verdict = made.child, made.gated, made.verdict
+    if child is None or gated is None:
+        return [("drift", "none: nothing is trained"), ("champion", f"version {made.champion}")]
     rows = []
-    if verdict := data.get("verdict"):
+    if verdict:
         shown = f"p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f}"
         rows.append(("drift", f"found ({shown}): {', '.join(verdict['drifted'][:4])}"))
-    window = data["window"]
-    rows.append(("window", f"{window['read']:,} read, {window['kept']:,} kept"))
+    rows.append(("window", f"{child.totals.read:,} read, {child.totals.kept:,} kept"))
     for side, label in (("new", "new text, bits/byte"), ("old", "old text, bits/byte")):
-        m = data["metrics"][side]
-        plain = f"   (plain fine-tuning {m['plain']:.3f})" if m.get("plain") is not None else ""
-        rows.append((label, f"{m['before']:.3f} -> {m['after']:.3f}{plain}"))
-    mark = _mark(data["decision"], data["moved"])
-    rows.append(("gate", f"{mark}: {'; '.join(data['reasons'][:2])}"))
-    rows.append(("champion", f"version {data['champion']}"))
+        change = made.changes[side]
+        plain = f"   (plain fine-tuning {change.plain:.3f})" if change.plain is not None else ""
+        rows.append((label, f"{change.before:.3f} -> {change.after:.3f}{plain}"))
+    mark = _mark(gated.verdict, gated.moved)
+    rows.append(("gate", f"{mark}: {'; '.join(gated.reasons[:2])}"))
+    rows.append(("champion", f"version {made.champion}"))
     return rows
 
 
-def round_screen(data: dict[str, Any]) -> str:
+def round_screen(made: Retrained) -> str:
     """The end of `headrace retrain`."""
-    rows = _round_rows(data)
-    if report := data.get("gate", data).get("report"):
-        rows.append(("report", report))
-    return "\n".join([_rule("retraining"), *_rows(rows)])
+    rows, verdict = _round_rows(made), made.verdict or {}
+    report = made.gated.decision.report if made.gated else verdict.get("report")
+    return "\n".join([_rule("retraining"), *_rows(rows + ([("report", report)] if report else []))])
 
 
-def _gains(alignment: dict[str, Any]) -> list[tuple[str, str]]:
+def _gains(stages: Mapping[str, Model]) -> list[tuple[str, str]]:
     return [
         (
             stage,
-            f"{measured_by(str(m.get('name')))}: {m['before']:.3f} -> {m['after']:.3f}, "
-            f"gain {m['gain']:+.3f}{_ends(m)}: {verdict(m)}",
+            f"{measured_by(gain.name)}: {gain.before:.3f} -> {gain.after:.3f}, "
+            f"gain {gain.gain:+.3f}{_ends(gain)}: {stage_verdict(gain)}",
         )
-        for stage, m in alignment.items()
+        for stage, model in stages.items()
+        if (gain := model.gain)
     ]
 
 
-def _ends(m: dict[str, Any]) -> str:
-    return "" if m["low"] is None else f" [{m['low']:+.3f}, {m['high']:+.3f}]"
+def _ends(gain: Gain) -> str:
+    return "" if gain.low is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
 
 
-def run_screen(data: dict[str, Any]) -> str:
+_SCORED = (
+    ("unigram", "unigram"),
+    ("Kneser-Ney bigram", "kneser_ney_bigram"),
+    ("MoE, pretrained", "pretrained"),
+    ("MoE, aligned", "aligned"),
+)
+
+
+def run_screen(made: Lifecycle) -> str:
     """The end of `headrace run`: the whole chain on one screen."""
-    scored = data["evaluation"]
-    base = data["pretrain"]
-    total, active = data["total_parameters"], data["active_parameters"]
+    figures, first, again = made.base.pretraining, made.first, made.again
+    assert figures is not None, "it is a pretrained model"
+    scored = made.quality.evaluations()
+    total, active = figures.total_parameters, figures.active_parameters
     # The first model was champion until the round's took its place.
-    followed = bool(data["round"] and data["round"].get("moved"))
-    release = [("release", data["release_id"]), *_ledger(data), *_files(data)]
-    lines = [_rule("release"), *_rows(release)]
-    bits = [
-        (f"{name}", _figure(scored[key]["metrics"]["bits_per_byte"]))
-        for name, key in (
-            ("unigram", "unigram"),
-            ("Kneser-Ney bigram", "kneser_ney_bigram"),
-            ("MoE, pretrained", "pretrained"),
-            ("MoE, aligned", "aligned"),
-        )
-    ]
-    lines += [
+    moved = first.moved or bool(again and again.gated and again.gated.moved)
+    release = [("release", made.release.id), *_ledger(made.release), *_files(made.release)]
+    lines = [
+        _rule("release"),
+        *_rows(release),
         _rule("model"),
         *_rows(
             [
                 ("parameters", f"{total / 1e6:.2f} M, of which {active / 1e6:.2f} M active"),
-                ("trained on", f"{base['tokens']:,} tokens in {base['steps']} steps"),
+                ("trained on", f"{figures.tokens:,} tokens in {figures.steps} steps"),
             ]
         ),
         _rule("held-out bits per byte (lower is better) [95 % interval]"),
-        *_rows(bits),
+        *_rows([(name, _figure(scored[key].bits)) for name, key in _SCORED]),
         _rule("alignment, on held-out prompts"),
-        *_rows(_gains(data["alignment"])),
+        *_rows(_gains(made.aligned.stages)),
         _rule("gate"),
-        *_rows([("first model", f"{_mark(data['decision'], data['moved'] or followed)}: "
-                 f"{'; '.join(data['reasons'][:2])}")]),
+        *_rows([("first model", f"{_mark(first.verdict, moved)}: {'; '.join(first.reasons[:2])}")]),
         _rule("drift round"),
-    ]  # fmt: skip
-    if data["round"]:
-        lines += _rows(_round_rows(data["round"]))
-    elif not data["champion"]:
+    ]
+    if again:
+        lines += _rows(_round_rows(again))
+    elif not first.champion:
         lines += _rows([("left out", "there is no champion to retrain")])
     else:
         lines += _rows([("left out", "no --window was given")])
-    return "\n".join([*lines, _rule(), visible(f"  report: {data['report']}")])
+    return "\n".join([*lines, _rule(), visible(f"  report: {made.report}")])
 
 
-def decision_screen(data: dict[str, Any]) -> str:
+def decision_screen(made: PersonDecision) -> str:
     """The end of `headrace decide` and `rollback`."""
     rows = [
-        (f"version {data['version']}", f"{_DECIDED[data['decision']]}, by {data['by']}"),
-        ("because", data["why"]),
-        ("champion", f"version {data['champion']}" if data["champion"] else "none"),
+        (f"version {made.version}", f"{_DECIDED[made.decision]}, by {made.by}"),
+        ("because", made.why),
+        ("champion", f"version {made.champion}" if made.champion else "none"),
     ]
-    rows += [("passed by", f"version {x['version']} {x['because']}")
-             for x in data.get("skipped", ())]  # fmt: skip
+    rows += [("passed by", f"version {x.version} {x.because}") for x in made.skipped or ()]
     return "\n".join([_rule("decision"), *_rows(rows)])
 
 
-def audit_screen(data: dict[str, Any]) -> str:
+def audit_screen(verified: Verified) -> str:
     """The end of `headrace audit verify`."""
-    rows = [("recorded lines", f"{data['lines']:,}, the chain holds")]
-    if data["unsigned"]:
-        rows.append(("not signed", f"{data['unsigned']:,}: written before there was a key"))
-    if data["last"]:
-        rows.append(("last hash", data["last"]))
-    if data["torn"]:
+    rows = [("recorded lines", f"{verified.lines:,}, the chain holds")]
+    if verified.unsigned:
+        rows.append(("not signed", f"{verified.unsigned:,}: written before there was a key"))
+    if verified.last:
+        rows.append(("last hash", verified.last))
+    if verified.torn:
         rows.append(("torn last line", "a decision that a kill cut short; it was never made"))
-    rows.append(("file", data["file"]))
+    rows.append(("file", verified.file))
     return "\n".join([_rule("audit"), *_rows(rows)])
 
 
-def decisions_screen(data: dict[str, Any]) -> str:
+def decisions_screen(lines: Sequence[Mapping[str, Any]]) -> str:
     """The end of `headrace audit show`: a line each, the oldest first."""
-    lines = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in data["lines"]]
-    return "\n".join([_rule("recorded"), *(lines or ["  nothing yet"])])
+    shown = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in lines]
+    return "\n".join([_rule("recorded"), *(shown or ["  nothing yet"])])
 
 
-def _recorded(line: dict[str, Any]) -> str:
+def _recorded(line: Mapping[str, Any]) -> str:
     """A line of the audit file: a decision, or what else has changed."""
     account = f" (account {line['account']})" if "account" in line else ""
     if line["action"] in _DECIDED:
         return f"{line['model']}: {_decided(line)}{account}"
-    said = {
-        "release": lambda: f"release {line['release_id']} published as {line['release']}",
-        "deploy": lambda: f"deployed {', '.join(line['deployments'])}; {_changes(line)}",
-        "thresholds": lambda: f"thresholds of {line['of']}: {_changes(line)}",
-        "gc": lambda: f"removed {_removed(line)}",
-        "alias set back": lambda: (
-            f"{line['model']}: {line['why']}; set back to version {line['to']}"
-        ),
-    }.get(line["action"], lambda: line["action"])()
-    return f"{said}, {line['time']}{account}"
+    match line["action"]:
+        case "release":
+            text = f"release {line['release_id']} published as {line['release']}"
+        case "deploy":
+            text = f"deployed {', '.join(line['deployments'])}; {_changes(line)}"
+        case "thresholds":
+            text = f"thresholds of {line['of']}: {_changes(line)}"
+        case "gc":
+            text = f"removed {_removed(line)}"
+        case "alias set back":
+            text = f"{line['model']}: {line['why']}; set back to version {line['to']}"
+        case other:
+            text = other
+    return f"{text}, {line['time']}{account}"
 
 
-def _changes(line: dict[str, Any]) -> str:
+def _changes(line: Mapping[str, Any]) -> str:
     """What a line says has changed, as `path: old -> new`; where all is new, only how much."""
     before, after = line["from"], line["to"]
     if not before:

@@ -24,7 +24,8 @@ from typing import TypeAlias
 from headrace.infra import audit_key, storage
 from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError, ValidationError
-from headrace.infra.lineage import Json, digest
+from headrace.infra.json_types import Json
+from headrace.infra.lineage import digest
 from headrace.infra.state import owner
 from headrace.infra.state.lock import exclusive
 

@@ -28,7 +28,8 @@ from pathlib import Path
 
 from headrace.infra import storage
 from headrace.infra.errors import UsageError
-from headrace.infra.lineage import Json, digest
+from headrace.infra.json_types import Json
+from headrace.infra.lineage import digest
 
 VARIABLE = "HEADRACE_AUDIT_KEY_FILE"
 _KEY = re.compile(r"[0-9a-f]{64,}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from headrace.infra.visible import visible
 
 if TYPE_CHECKING:  # the errors are imported everywhere, and pydantic takes its time
-    from pydantic import JsonValue
+    from headrace.infra.json_types import Json
 
 
 class Fault(TypedDict):
@@ -18,7 +18,7 @@ class Fault(TypedDict):
     code: int
     message: str
     hint: str
-    counts: Mapping[str, JsonValue]
+    counts: Mapping[str, Json]
 
 
 class HeadraceError(Exception):
@@ -31,7 +31,7 @@ class HeadraceError(Exception):
     code = 1
 
     def __init__(
-        self, message: str, hint: str = "", counts: Mapping[str, JsonValue] | None = None
+        self, message: str, hint: str = "", counts: Mapping[str, Json] | None = None
     ) -> None:
         self.message, self.hint, self.counts = visible(message), visible(hint), counts or {}
         super().__init__(self.message)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from headrace.infra import storage
 from headrace.infra.code_identity import code_version as code_version
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""A JSON value."""
 HELDOUT_MODULUS = 50
 """A record is held out where its content hash, read as a number, is divisible by this."""
 

@@ -16,13 +16,18 @@ from headrace.infra.files import walk
 from headrace.infra.lineage import is_heldout
 
 
-class FileEntry(TypedDict):
-    """A file of a release or of token shards, as a manifest has it."""
+class SizedFile(TypedDict):
+    """A file whose size is known."""
 
     path: str
+    bytes: int
+
+
+class FileEntry(SizedFile):
+    """A file of a release or of token shards, as a manifest has it."""
+
     rows: int | None
     """None of what is no table."""
-    bytes: int
     sha256: str
 
 
@@ -134,7 +139,7 @@ def manifest(release: str) -> Manifest:
     return value
 
 
-def damaged(folder: str, files: Iterable[FileEntry]) -> list[str]:
+def damaged(folder: str, files: Iterable[SizedFile]) -> list[str]:
     """What differs from a manifest's `files` in a folder, one sentence each; nothing is read.
 
     A power cut or a full disk can leave a file short of what was written to it; contents are

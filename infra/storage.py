@@ -26,7 +26,6 @@ from headrace.infra.faults import naming
 from headrace.infra.state import private
 
 if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
-    import pyarrow as pa
     import pyarrow.fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
@@ -157,6 +156,11 @@ def open_input(uri: str | Path) -> pa.NativeFile:
 
     # Its name in bytes may be no UTF-8; the stubs know text alone.
     return OSFile(cast(str, os.fsencode(path)), "r")
+
+
+def open_binary(uri: str | Path) -> BinaryIO:
+    """Open a file like `open_input`, as what the standard library calls a binary file."""
+    return cast(BinaryIO, open_input(uri))
 
 
 _ODD = {

@@ -116,7 +116,8 @@ class CurateSettings(_Judged):
         section = getattr(self, level.name)
         if isinstance(section, level.settings):
             return section
-        return level.settings(**{**values(section), "languages": self.input.languages})
+        fields = dict(values(section))
+        return level.settings.model_validate({**fields, "languages": self.input.languages})
 
 
 class CurateJob(Settings):

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.infra import audit
 from headrace.infra.audit import AuditEntry
-from headrace.infra.lineage import Json, digest
+from headrace.infra.json_types import Json
+from headrace.infra.lineage import digest
 from headrace.infra.stack.retention import GC
 from headrace.infra.state.state_dir import home
 

@@ -6,9 +6,9 @@ Each function raises what the flow itself would raise minutes later.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import releases, storage
+from headrace.infra.artifacts import Release
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.stack.endpoints import endpoints
@@ -21,7 +21,7 @@ OWN_SUITE = "heldout"
 
 
 def check_model(model: str, shared: Shared) -> None:
-    """Nothing, where an export or an alias is there.
+    """Raise unless an export or an alias is there.
 
     Raises:
         InputError, UsageError: see `resolve_model`.
@@ -33,7 +33,7 @@ def check_model(model: str, shared: Shared) -> None:
 
 
 def check_reference(reference: str | None, shared: Shared) -> None:
-    """Nothing, where what a monitor compares with is there: that of `reference_of`.
+    """Raise unless what a monitor compares with is there: that of `reference_of`.
 
     Raises:
         UsageError: none is given and there is no champion yet.
@@ -44,12 +44,12 @@ def check_reference(reference: str | None, shared: Shared) -> None:
 
 
 def _check_servers() -> None:
-    """Servers of others answer: MLflow's client would try again for minutes."""
+    """Check that servers of others answer; MLflow's client would retry for minutes."""
     endpoints(home()).check_others()
 
 
 def check_suite(suite: str | None) -> None:
-    """Nothing, where a suite is there.
+    """Raise unless a suite is there.
 
     Raises:
         InputError: no such file.
@@ -59,7 +59,7 @@ def check_suite(suite: str | None) -> None:
 
 
 def check_policy(policy: str | None) -> None:
-    """Nothing, where a gate's policy can be read; None: a shipped one.
+    """Raise unless a gate's policy can be read; None: a shipped one.
 
     Raises:
         UsageError: there is no such policy, or it breaks its schema.
@@ -84,24 +84,8 @@ def reference_of(reference: str | None, shared: Shared) -> str:
         raise UsageError(error.message, f"give --reference URI, or {error.hint}") from None
 
 
-def tokens_manifest(data: str) -> dict[str, Any]:
-    """The manifest of token shards.
-
-    Raises:
-        UsageError: the folder holds none.
-    """
-    manifest = storage.join(data, "manifest.json")
-    if not storage.exists(manifest):
-        raise UsageError(
-            f"{storage.display(data)}: no token shards (no manifest.json)",
-            "give the folder that `headrace tokenize` wrote",
-        )
-    value: dict[str, Any] = storage.read_json(manifest)
-    return value
-
-
 def check_fresh(folder: Path) -> None:
-    """Nothing, where a run can start from its beginning.
+    """Raise unless a run can start from its beginning.
 
     Raises:
         UsageError: the folder isn't empty.
@@ -110,8 +94,8 @@ def check_fresh(folder: Path) -> None:
         raise UsageError(f"--no-resume: {folder} is not empty", "give another --output")
 
 
-def release_to_start_from(release: str) -> tuple[str, releases.Manifest]:
-    """(folder, manifest) of a release that a chain can start from.
+def release_to_start_from(release: str) -> Release:
+    """A release that a chain can start from.
 
     Args:
         release: its folder, an output folder (its newest release is meant), or its id in the state
@@ -125,17 +109,15 @@ def release_to_start_from(release: str) -> tuple[str, releases.Manifest]:
     own = home().root / "releases" / release
     known = "/" not in release and releases.is_release(str(own))
     folder = str(own) if known else releases.newest(storage.display(release))
-    manifest = releases.manifest(folder)
-    if manifest.get("parent"):
+    found = Release.load(folder)
+    if found.parent:
         raise UsageError(
             f"{folder} is a child release: it holds the records of one window only",
             "start a chain from a release without parent, or teach the champion this one: "
             f"`headrace retrain --window {folder}`",
         )
-    if wrong := releases.damaged(folder, manifest["files"]):
+    if wrong := releases.damaged(folder, releases.manifest(folder)["files"]):
         raise ValidationError(f"{folder}: {wrong[0]}", "the same `headrace curate` writes it again")
-    if not manifest["totals"]["kept"]:
-        raise ValidationError(
-            f"{folder} keeps no document", f"see {folder}/report.html for the reasons"
-        )
-    return folder, manifest
+    if not found.totals.kept:
+        raise ValidationError(f"{folder} keeps no document", f"see {found.report} for the reasons")
+    return found

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from headrace.infra import storage
+from pydantic import JsonValue
+
+from headrace.infra.artifacts import Artifact, Inputs, Model, Release, TokenSet, find, produce
 from headrace.infra.corpora import BASE, WINDOW
-from headrace.infra.lineage import code_version, digest
+from headrace.infra.errors import UsageError
+from headrace.infra.lineage import digest
 from headrace.infra.state.state_dir import home
+from headrace.infra.tracking.runs import milliseconds
 from headrace.spark_jobs.curate.inventory_job import list_inputs, survey_all
-from headrace.spark_jobs.settings import Source
+from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.tasks.answers import (
+    Answer,
+    model_answer,
+    release_answer,
+    scores_answer,
+    tokens_answer,
+)
 from headrace.tasks.configuration.settings import GateSettings, RetrainVerb, RunVerb
-from headrace.tasks.corpus.curation import fetch_corpora
-from headrace.tasks.gate.evaluation import policy_of
-from headrace.tasks.mlflow_log import open_chain
-from headrace.tasks.retraining.round import deciding
+from headrace.tasks.corpus.curation import fetch_corpora, release_of
+from headrace.tasks.gate.contests import Quality
+from headrace.tasks.gate.promotion import Gated, policy_of
+from headrace.tasks.mlflow_log import chain_run, open_chain, record_chain
+from headrace.tasks.models.alignment import Aligned
+from headrace.tasks.reporting.chain_report import write_report
+from headrace.tasks.retraining.round import Retrained, deciding
 from headrace.tasks.retraining.windows import check_there, window_sources
-from headrace.tasks.task import once, relative, run_folder
+from headrace.tasks.task import relative
 
 Window = str | tuple[Source, ...] | None
+_CODE = ("spark_jobs", "training", "expectations")
+"""Packages whose code decides what a chain comes to."""
 
 
 def chain_sources(
@@ -38,7 +55,7 @@ def chain_sources(
 
 
 def check_beforehand(window: str | None, gate: GateSettings) -> None:
-    """Look at what is needed only hours later, so that a slip in it is told now.
+    """Check what is needed only later, so that mistakes surface before hours of work.
 
     Raises:
         InputError: the window isn't there.
@@ -49,32 +66,105 @@ def check_beforehand(window: str | None, gate: GateSettings) -> None:
         check_there(window)
 
 
-def begin_chain(release: dict[str, Any], settings: RunVerb, began: int) -> dict[str, Any]:
-    """{run_id, folder}: the chain's parent run in MLflow and its run folder.
+@dataclass(frozen=True)
+class Start:
+    """What a chain starts from."""
 
-    `began`: when its curation did (ms since 1970).
+    curation: CurateJob | None
+    """None: a finished release."""
+    window: Window
+    """Text of the drift round; None: there is no round."""
+    settings: RunVerb
+    began: int
+    """When the chain did (ms since 1970)."""
+
+
+def start_of(
+    inputs: tuple[str, ...], release: str | None, window: str | None, settings: RunVerb
+) -> Start:
+    """What a chain with these arguments starts from.
+
+    Raises:
+        InputError, UsageError: see `check_beforehand`; or text and a release are given.
     """
-    identity = [
-        release["release_id"],
-        deciding(settings),
-        policy_of(settings.gate, "default").model_dump(),
-        [code_version(layer) for layer in ("spark_jobs", "training", "expectations")],
-    ]
-    folder = run_folder("chain", identity)
-    tags = {"release_id": release["release_id"], "folder": relative(folder)}
-    run = open_chain("chain", digest(identity), tags, began)
-    return {"run_id": run, "folder": folder}
+    began = milliseconds()
+    check_beforehand(window, settings.gate)
+    if release is not None:
+        if inputs:
+            raise UsageError("a chain starts from text or from a release", "give one of the two")
+        return Start(None, window, settings, began)
+    sources, text, output = chain_sources(inputs, window)
+    return Start(release_of(sources, output, settings.curate, settings), text, settings, began)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain under way."""
+
+    folder: Path
+    run: str
+    """Its parent run in MLflow."""
+    window: Window
+    seconds: float
+    """How long its curation took."""
+
+
+@contextmanager
+def chain_of(release: Release, start: Start) -> Iterator[Chain]:
+    """The chain on a release: its run folder and its parent run, which an error ends."""
+    settings = start.settings
+    policy = policy_of(settings.gate, "default").model_dump()
+    inputs = Inputs.deciding("chain", release.id, deciding(settings), policy, code=_CODE)
+    tags = {"release_id": release.id, "folder": relative(inputs.folder)}
+    run = open_chain("chain", inputs.id, tags, start.began)
+    with chain_run(run):
+        yield Chain(inputs.folder, run, start.window, (milliseconds() - start.began) / 1000)
 
 
 def window_key(window: Window) -> str:
-    """What tells a chain's windows apart: their content, and where it lies."""
+    """Identifies a window within a chain: by its content, and where it lies."""
     files, _ = survey_all(list_inputs(window_sources(window or ())))
     return digest([[f.source, f.bytes, f.sha256] for f in files])[:12]
 
 
+class Glance(Artifact):
+    """A chain's figures, once its parent run in MLflow has them."""
+
+    figures: dict[str, JsonValue]
+
+
+def finish(chain: Chain, made: Lifecycle) -> Lifecycle:
+    """The chain with its report, and its parent run ended."""
+    answer = write_report(made.as_json(), chain.folder)
+    # Once without the round and once with it: a person may promote the first model in between.
+    glance = "glance"
+    if made.again:
+        glance += f"-{window_key(chain.window)}-{made.again.champion}"
+    inputs = Inputs(chain.folder, f"{glance}-{chain.run}.json")
+
+    def make(_: Path) -> Glance:
+        return Glance.model_validate({"figures": record_chain(chain.run, answer)})
+
+    produce(Glance, inputs, make)
+    return replace(made, report=str(answer["report"]))
+
+
+class RoundStart(Artifact):
+    """The champion that a chain's round on a window starts from."""
+
+    version: str
+
+
+class RoundAnswer(Artifact):
+    """What a chain's round on a window came to."""
+
+    answer: dict[str, JsonValue]
+    """Answer of `headrace retrain`."""
+
+
 def round_once(
-    folder: Path, key: str, champion: str, make: Callable[[str], dict[str, Any]]
-) -> dict[str, Any]:
+    folder: Path, key: str, champion: str, make: Callable[[str], Retrained]
+) -> Retrained:
     """The chain's round on a window, made once.
 
     It starts from the champion of its first try, also when a kill came after the promotion. One
@@ -86,23 +176,25 @@ def round_once(
         champion: the version that is champion now.
         make: the round from a version.
     """
-    start = f"start-{key}.json"
-    version = once(folder, start, lambda: {"version": champion})["version"]
-    path = folder / f"round-{key}.json"
-    if not path.exists():
-        answer = make(version)
-        if answer.get("overtaken"):
-            (folder / start).unlink()
-            return answer
-        storage.write_json(path, answer)
-    answer = storage.read_json(path)
-    return answer
+    start, kept = (Inputs(folder, f"{name}-{key}.json") for name in ("start", "round"))
+    version = produce(RoundStart, start, lambda _: RoundStart(version=champion)).version
+    if found := find(RoundAnswer, kept):
+        return Retrained.of_json(found.answer)
+    made = make(version)
+    if made.gated and made.gated.overtaken:
+        (folder / f"start-{key}.json").unlink()
+    else:
+        produce(RoundAnswer, kept, lambda _: RoundAnswer(answer=made.as_json()))
+    return made
 
 
 def round_settings(settings: RunVerb) -> RetrainVerb:
     """The settings of the drift round within a run."""
     return RetrainVerb(
-        **{k: getattr(settings, k) for k in ("spark", "seed", "model", "notify")},
+        spark=settings.spark,
+        seed=settings.seed,
+        model=settings.model,
+        notify=settings.notify,
         **settings.retrain.model_dump(),
         curate=settings.curate,
         gate=settings.gate,
@@ -110,32 +202,42 @@ def round_settings(settings: RunVerb) -> RetrainVerb:
     )
 
 
-def chain_answer(
-    release: dict[str, Any],
-    tokens: dict[str, Any],
-    base: dict[str, Any],
-    aligned: dict[str, Any],
-    first: dict[str, Any],
-    again: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """The answer of `headrace run`: all of curate's, and what became of it."""
-    return {
-        **release,
-        "tokens": tokens,
-        "pretrain": base,
-        "export": aligned["export"],
-        "total_parameters": base["total_parameters"],
-        "active_parameters": base["active_parameters"],
-        "alignment": {stage: a["metrics"] for stage, a in aligned["stages"].items()},
-        "stages": aligned["stages"],
-        "decision": first["decision"],
-        "reasons": first["reasons"],
-        "gate": first["gate"],
-        "champion": first["champion"],
-        "moved": first["moved"],
-        "version": first["version"],
-        "waiting": first["waiting"],
-        "overtaken": first["overtaken"],
-        "evaluation": first["evaluation"],
-        "round": again,
-    }
+@dataclass(frozen=True)
+class Lifecycle:
+    """What a chain made."""
+
+    release: Release
+    tokens: TokenSet
+    base: Model
+    aligned: Aligned
+    quality: Quality
+    first: Gated
+    again: Retrained | None
+    """The drift round; None: there was none."""
+    seconds: float
+    """How long its curation took."""
+    report: str = ""
+    """Its page."""
+
+    def as_json(self) -> Answer:
+        """Answer of `headrace run`: all of curate's, and what became of it."""
+        first, pretraining = self.first, self.base.pretraining
+        assert pretraining is not None, "it is a pretrained model"
+        gated = first.as_json()
+        stages = self.aligned.stages
+        scored = self.quality.evaluations()
+        return {
+            **release_answer(self.release, self.seconds),
+            "tokens": tokens_answer(self.tokens),
+            "pretrain": model_answer(self.base),
+            "export": self.aligned.model.export,
+            "total_parameters": pretraining.total_parameters,
+            "active_parameters": pretraining.active_parameters,
+            "alignment": {name: m.gain.as_json() for name, m in stages.items() if m.gain},
+            "stages": {name: model_answer(m) for name, m in stages.items()},
+            **{k: gated[k] for k in ("decision", "reasons", "gate", "champion", "moved")},
+            **{k: gated[k] for k in ("version", "waiting", "overtaken")},
+            "evaluation": {name: scores_answer(e) for name, e in scored.items()},
+            "round": self.again.as_json() if self.again else None,
+            "report": self.report,
+        }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from headrace.infra import storage
 from headrace.infra.errors import DeadlineError, HeadraceError
-from headrace.infra.lineage import Json, digest
+from headrace.infra.json_types import Json
+from headrace.infra.lineage import digest
 from headrace.infra.registry import kept_registry
 from headrace.infra.registry.versions import Registry
 from headrace.infra.stack.endpoints import endpoints

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import storage
+from headrace.infra.artifacts import Ref
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.lineage import sha256
@@ -82,6 +82,11 @@ def run_of(export: str | Path) -> str:
     return Path(export).parent.name
 
 
+def run_ref(export: str | Path) -> Ref:
+    """The run folder that an export lies in."""
+    return Ref(kind="run", id=run_of(export))
+
+
 def fault_of(export: str | Path) -> str:
     """Why an export can't be used at all, whatever it scores; empty for a sound one.
 
@@ -95,10 +100,3 @@ def fault_of(export: str | Path) -> str:
         return ""
     more = f" and {len(broken) - 1} more tensors" if broken[1:] else ""
     return f"its weights are not finite numbers ({broken[0]}{more})"
-
-
-def lineage_of(export: Path) -> dict[str, Any]:
-    """What an export says of its origin, empty where it says nothing."""
-    path = export / "lineage.json"
-    value: dict[str, Any] = storage.read_json(path) if path.exists() else {}
-    return value

@@ -1,4 +1,4 @@
-"""What every task shares: retries for what may pass by itself, never for a user's mistake."""
+"""Shared task wrapper: retries transient failures, never user errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 
 
-class Held(Protocol):
-    """What a validation gives (expectations.validation.ValidationResult)."""
+class Validation(Protocol):
+    """Result of a validation (expectations.validation.ValidationResult)."""
 
     @property
     def success(self) -> bool:
@@ -27,16 +27,15 @@ class Held(Protocol):
 
     @property
     def failed(self) -> list[str]:
-        """A sentence for each that didn't."""
+        """A sentence for each that didn't hold."""
 
 
 OF = "of"
-"""Key in the answer of a measurement: name of the run folder that it measures, and lives as long
-as."""
+"""Record key: the run folder that is measured; the result is collected with it."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
+def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     try:
         state.result()
     except HeadraceError as error:
@@ -50,8 +49,8 @@ def _may_pass(_task: Any, _run: Any, state: Any) -> bool:
 def step(name: str, retries: int = 2) -> Callable[[F], F]:
     """A Prefect task of this name; its process counts as at work in the state folder.
 
-    Its cache is storage, not Prefect: each job below finds its own finished output by the hash of
-    what decides it, so a second run is a no-op with or without a server that remembers.
+    Its cache is storage, not Prefect: finished work is found by what decides it
+    (artifacts.produce), so a second run is a no-op with or without a server that remembers.
     """
 
     def wrap(function: F) -> F:
@@ -71,7 +70,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
             retries=retries,
             retry_delay_seconds=[1.0, 10.0][:retries],
             retry_jitter_factor=0.5,
-            retry_condition_fn=_may_pass,
+            retry_condition_fn=_is_transient,
             log_prints=False,
         )(work)
         wrapped: F = made
@@ -80,24 +79,26 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
     return wrap
 
 
-def refuse_failed(held: Held, what: str, hint: str = "fix the input or the settings") -> None:
-    """Raise what an unsuccessful validation says first.
+def refuse_failed(
+    result: Validation, what: str, hint: str = "fix the input or the settings"
+) -> None:
+    """Raise unless a validation succeeded, with its first failure.
 
     Raises:
         ValidationError: an expectation on `what` failed.
     """
-    if not held.success:
-        more = f" (and {len(held.failed) - 1} more)" if len(held.failed) > 1 else ""
-        raise ValidationError(f"{what}: {held.failed[0]}{more}", hint)
+    if not result.success:
+        more = f" (and {len(result.failed) - 1} more)" if len(result.failed) > 1 else ""
+        raise ValidationError(f"{what}: {result.failed[0]}{more}", hint)
 
 
 def run_folder(stage: str, identity: Any) -> Path:
-    """The run folder of a stage: the same work has the same folder."""
+    """Run folder of a stage: the same work has the same folder."""
     return home().runs / f"{stage}-{digest(identity)[:12]}"
 
 
 def once(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The answer stored as `folder/name`; made and stored (last) where it isn't there yet."""
+    """The answer stored as `folder/name`, made where it isn't there yet."""
     path = folder / name
     if quarantine.read(path, quarantine.as_object) is None:
         storage.write_json(path, make())

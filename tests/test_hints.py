@@ -16,6 +16,7 @@ import pytest
 
 from headrace.flows.cli import cli
 from headrace.infra import errors, releases, storage
+from headrace.infra.artifacts import Release, Totals
 from headrace.infra.configuration.setting_tree import leaves
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.corpora.base import _what_to_do
@@ -296,7 +297,8 @@ def test_a_model_of_another_state_folder(state: Path, release: str | None, messa
 def test_a_damaged_window_names_what_was_lost(
     counts: dict[str, Any], message: str, hint: str
 ) -> None:
-    child = {"release": "/r", "release_id": "x", "unreadable": 0, "rejected": {}, **counts}
+    totals = Totals.model_validate({"unreadable": 0, "rejected": {}, **counts})
+    child = Release(id="x", folder="/r", totals=totals, input_bytes=1)
     with pytest.raises(HeadraceError) as error:
         check_enough(child, verbs.RetrainVerb())
     assert message in error.value.message and hint in error.value.hint

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from headrace.infra import audit
 from headrace.infra.errors import NotPromotedError, UsageError
-from headrace.infra.lineage import Json
+from headrace.infra.json_types import Json
 from headrace.infra.registry import kept_registry, model_owner, rules
 from headrace.infra.registry.card import LENGTH, card, champion_card
 from headrace.infra.registry.rules import (

@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +31,7 @@ from headrace.infra import audit, storage
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import AtWorkError, HeadraceError
 from headrace.infra.files import quarantine
+from headrace.infra.json_types import Json
 from headrace.infra.state import clock, lock
 from headrace.infra.state.state_dir import Home
 
@@ -189,17 +189,7 @@ def remove(home: Home, found: Sequence[Expired], by: str = "gc") -> list[Expired
     return gone
 
 
-class _Removed(TypedDict):
-    """What the record says of a kind that was removed."""
-
-    kind: str
-    items: int
-    bytes: int
-    paths: list[str]
-    """The first of them."""
-
-
-def _summary(home: Home, gone: Iterable[Expired]) -> list[_Removed]:
+def _summary(home: Home, gone: Iterable[Expired]) -> list[Json]:
     """Return what was removed, by kind, for the record."""
     kinds: dict[str, list[Expired]] = {}
     for one in gone:

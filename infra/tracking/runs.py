@@ -19,7 +19,8 @@ from urllib.parse import quote
 import psutil
 
 from headrace.infra import releases, storage
-from headrace.infra.lineage import Json, digest
+from headrace.infra.json_types import Json
+from headrace.infra.lineage import digest
 from headrace.infra.net import servers
 from headrace.infra.net.http_client import answers
 from headrace.infra.state import owner

@@ -63,7 +63,10 @@ def check_readable(
             **counts.outcomes,
             "bytes": size,
             "unreadable_bytes": bad_bytes,
-            "unreadable_examples": [dict(one) for one in some],
+            "unreadable_examples": [
+                {"source": x["source"], "position": x["position"], "error": x["error"]}
+                for x in some
+            ],
         },
     )
 

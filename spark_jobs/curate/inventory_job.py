@@ -160,7 +160,7 @@ def _cut_lines(
 
 
 def _row_groups(uri: str, number: int, target: int) -> list[Chunk]:
-    with storage.open_input(uri) as f:
+    with storage.open_binary(uri) as f:
         meta = parquet_footer.metadata(f)
     chunks, start, weight, rows, first = [], 0, 0, 0, 1
     for g in range(meta.num_row_groups):

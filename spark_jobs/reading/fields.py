@@ -77,7 +77,7 @@ def _of_lines(file: InputFile) -> Iterator[_Seen]:
 def _of_columns(file: InputFile) -> Iterator[_Seen]:
     # Read as records are: what a damaged or hostile file could do is bounded there.
     with contextlib.suppress(OSError, pa.ArrowException, MemoryError):
-        with storage.open_input(file.uri) as f:
+        with storage.open_binary(file.uri) as f:
             names = parquet_footer.metadata(f).schema.to_arrow_schema().names
         first = next(parquet_reader.read(file, Chunk(0, 0, 1, 1, file.bytes), InputSettings()))
         seen = first.records.slice(0, RECORDS)

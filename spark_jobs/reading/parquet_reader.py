@@ -130,7 +130,7 @@ def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Win
     memory = DECODER_BYTES + min(DECODER_MOST, 8 * file.bytes) + 8 * settings.max_record_bytes
     at = _Chunk(file, settings, chunk.first, FREE_BYTES, memory)
     groups = range(chunk.start, chunk.stop)
-    with storage.open_input(file.uri) as f:
+    with storage.open_binary(file.uri) as f:
         try:
             with address_space.at_most(memory):
                 decoder = _Decoder(f)

@@ -101,7 +101,7 @@ def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> 
 def _head(file: InputFile) -> bytes:
     """The first bytes of a file that can't be read, as far as there are any."""
     try:
-        with storage.open_input(file.uri) as f:
+        with storage.open_binary(file.uri) as f:
             return bytes(f.read(HEAD_BYTES))
     except OSError:
         return b""
@@ -124,7 +124,7 @@ class _Stream:
             DamagedError: after all of it that can be read.
         """
         file, chunk = self.file, self.chunk
-        with storage.open_input(file.uri) as f:
+        with storage.open_binary(file.uri) as f:
             blocks = unpacked(f, file.codec) if file.codec else _range(f, chunk.start, chunk.stop)
             if file.encoding:
                 blocks = _recoded(blocks, file.encoding)
@@ -267,7 +267,7 @@ def _warc(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Wi
         read.clear()
         return Window(table, lost(file.source, bad))
 
-    with storage.open_input(file.uri) as f:
+    with storage.open_binary(file.uri) as f:
         for document in documents(f, settings.max_record_bytes):
             if document.error:
                 yield window(

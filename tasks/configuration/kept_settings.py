@@ -94,7 +94,9 @@ def _of_earlier_versions() -> Kept:
     return Kept(settings=Config(str(old), {"notify": {"webhook": webhook}} if webhook else {}))
 
 
-def effective(kept: Kept, profile: Mapping[str, Any], given: Iterable[Config] = ()) -> DeployVerb:
+def effective(
+    kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()
+) -> DeployVerb:
     """The settings that deployments get: defaults, the profile, what is kept, what is given now.
 
     Paths are absolute, so that they mean the same to the next `deploy`, called from elsewhere.
@@ -141,29 +143,33 @@ def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: Dep
     _write(profile, _named(DeployVerb, sources, settings), kept.stack.data)
 
 
-def _write(profile: str | None, settings: Mapping[str, Any], of_up: Mapping[str, Any]) -> None:
+def _write(
+    profile: str | None, settings: Mapping[str, JsonValue], of_up: Mapping[str, JsonValue]
+) -> None:
     found = {"profile": profile, "settings": settings, **({"up": of_up} if of_up else {})}
     storage.write_private(path(), found)
     (home().root / "notify.json").unlink(missing_ok=True)
 
 
 def _named(
-    model: type[BaseModel], sources: Sequence[Mapping[str, Any]], settings: BaseModel
-) -> dict[str, Any]:
+    model: type[BaseModel], sources: Sequence[Mapping[str, JsonValue]], settings: BaseModel
+) -> dict[str, JsonValue]:
     """The values in `settings` of what any source gives a value for, nested."""
     named = [key for key, _, _ in leaves(model) if any(_names(s, key) for s in sources)]
     values = settings.model_dump(mode="json")
-    out: dict[str, Any] = {}
+    out: dict[str, JsonValue] = {}
     for key in named:
         *sections, name = key.split(".")
         inner, value = out, values
         for section in sections:
-            inner, value = inner.setdefault(section, {}), value[section]
+            deeper = inner.setdefault(section, {})
+            assert isinstance(deeper, dict), "a section holds settings"
+            inner, value = deeper, value[section]
         inner[name] = value[name]
     return out
 
 
-def of_up(kept: Kept, profile: Mapping[str, Any], given: Iterable[Config] = ()) -> UpVerb:
+def of_up(kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()) -> UpVerb:
     """The settings that `up` works with: defaults, the profile, what is kept, what is given now.
 
     Raises:
@@ -198,7 +204,7 @@ def _left() -> Path:
     return home().root / "deployed.json"
 
 
-def left() -> dict[str, dict[str, Any]]:
+def left() -> dict[str, dict[str, JsonValue]]:
     """{deployment: parameters} as the last `deploy` left them on the server, to tell edits by."""
     try:
         found = storage.read_json(_left())
@@ -207,12 +213,12 @@ def left() -> dict[str, dict[str, Any]]:
     return found if isinstance(found, dict) else {}
 
 
-def leave(parameters: Mapping[str, Any]) -> None:
+def leave(parameters: Mapping[str, JsonValue]) -> None:
     """Remember what `deploy` leaves on the server."""
     storage.write_json(_left(), parameters)
 
 
-def _names(data: Mapping[str, Any], key: str) -> bool:
+def _names(data: Mapping[str, JsonValue], key: str) -> bool:
     """Whether a nested mapping gives a value for a dotted key."""
     inner: Any = data
     for part in key.split("."):
@@ -222,7 +228,7 @@ def _names(data: Mapping[str, Any], key: str) -> bool:
     return True
 
 
-def difference(old: DeployVerb, new: DeployVerb) -> list[dict[str, Any]]:
+def difference(old: DeployVerb, new: DeployVerb) -> list[dict[str, JsonValue]]:
     """[{`setting`, `from`, `to`}] of every setting that changes; secrets are not shown."""
     out = []
     for key, field_, _ in leaves(DeployVerb):

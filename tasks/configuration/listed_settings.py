@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import JsonValue
+
 from headrace.infra.configuration.setting_faults import takes, written
 from headrace.infra.configuration.setting_tree import leaves
 from headrace.infra.configuration.settings import Shared
@@ -49,7 +51,9 @@ def model_of(verb: str) -> type[Shared]:
     return MODELS.get(verb, Shared)
 
 
-def listed(verb: str | None, effective: Callable[[str, type[Shared]], Shared]) -> dict[str, Any]:
+def listed(
+    verb: str | None, effective: Callable[[str, type[Shared]], Shared]
+) -> dict[str, JsonValue]:
     """The answer of `headrace settings`.
 
     {`verb`, `settings`: [{`verb`, `key`, `value`, `default`, `kind`, `meaning`}]}. `value` is what
@@ -62,14 +66,15 @@ def listed(verb: str | None, effective: Callable[[str, type[Shared]], Shared]) -
     Raises:
         UsageError: a setting is wrong.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonValue] = []
+    known: set[str] = set()
     for name in _ALL if verb is None else (verb,):
-        known = {row["key"] for row in rows}
         model = model_of(name)
         applies = effective(name, model)
         for key, field, default in leaves(model):
             if key in known:
                 continue
+            known.add(key)
             value: Any = applies
             for part in key.split("."):
                 value = getattr(value, part)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
-from headrace.expectations.stated import CurationConfig, Totals
+from headrace.expectations.stated import CurationConfig
 from headrace.infra import releases
+from headrace.infra.artifacts import Release
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.corpora.base import Corpus, as_jsonl
 from headrace.infra.errors import ValidationError
@@ -90,18 +91,19 @@ def validate_input(inventory: Inventory) -> None:
         refuse_failed(validate(files), "input")
 
 
-def finished_release(job: CurateJob, inventory: Inventory) -> dict[str, Any] | None:
+def finished_release(job: CurateJob, inventory: Inventory) -> Release | None:
     """The release that this very work has made before, None where there is work to do."""
-    done = release_job.finished(job, inventory)
-    return None if done is None else _recorded(job, {**done})
+    if release_job.finished(job, inventory) is None:
+        return None
+    return _recorded(job, inventory.release)
 
 
-def _recorded(job: CurateJob, answer: dict[str, Any]) -> dict[str, Any]:
-    """Record a release, and what decided what it keeps, in the audit file; the answer again."""
+def _recorded(job: CurateJob, folder: str) -> Release:
+    """A release, recorded in the audit file with what decided what it keeps."""
     audit_records.thresholds_used("curate", job.config())
-    manifest = releases.manifest(answer["release"])
-    audit_records.released(answer["release"], manifest["release_id"], manifest.get("parent"))
-    return answer
+    manifest = releases.manifest(folder)
+    audit_records.released(folder, manifest["release_id"], manifest["parent"])
+    return Release.load(folder)
 
 
 def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> None:
@@ -142,18 +144,19 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
     from headrace.expectations.release import validate
 
     config = cast(CurationConfig, job.settings.model_dump())
-    held = validate(draft.release, LEVELS, cast(Totals, draft.totals), config)
+    held = validate(draft.release, LEVELS, draft.totals, config)
     refuse_failed(held, draft.release, SEE)
 
 
 @step("publish release")
-def publish_release(job: CurateJob, draft: Draft) -> dict[str, Any]:
+def publish_release(job: CurateJob, draft: Draft) -> Release:
     """The manifest, last."""
-    return _recorded(job, {**release_job.publish(job, draft)})
+    release_job.publish(job, draft)
+    return _recorded(job, draft.release)
 
 
-def validate_finished(folder: str) -> dict[str, Any]:
-    """Hold a published release against the expectations; its files are left as they are.
+def validate_finished(folder: str) -> int:
+    """How many expectations a published release holds; its files are left as they are.
 
     Raises:
         ValidationError: an expectation failed.
@@ -161,17 +164,11 @@ def validate_finished(folder: str) -> dict[str, Any]:
     from headrace.expectations.release import validate
 
     lock.work_in(home())
-    manifest = releases.manifest(folder)
-    if wrong := releases.damaged(folder, manifest["files"]):
+    if wrong := releases.damaged(folder, releases.manifest(folder)["files"]):
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ValidationError(
             f"{folder}: {wrong[0]}{more}", "the same `headrace curate` writes it again"
         )
-    held = validate(folder, LEVELS, write=False)
-    refuse_failed(held, folder, SEE)
-    return {
-        "release": folder,
-        "release_id": manifest["release_id"],
-        "success": True,
-        "expectations": held.evaluated,
-    }
+    result = validate(folder, LEVELS, write=False)
+    refuse_failed(result, folder, SEE)
+    return result.evaluated

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import console, lineage, releases, storage
+from headrace.infra.artifacts import Release
 from headrace.infra.errors import ValidationError
-from headrace.infra.releases import Manifest
 from headrace.infra.state.state_dir import home
-from headrace.spark_jobs.curate import release_job
 from headrace.tasks.input_checks import release_to_start_from
 from headrace.tasks.task import step
 
 
 @step("take the release")
-def take_release(release: str) -> dict[str, Any]:
-    """What `curate` answered for a release, which lies in the state folder from now on.
+def take_release(release: str) -> Release:
+    """A finished release, which lies in the state folder from now on.
 
-    Args and Raises: as of `beforehand.release_to_start_from`.
+    Args and Raises: as of `input_checks.release_to_start_from`.
     """
-    began = time.time()
-    folder, manifest = release_to_start_from(release)
-    return {**release_job.answer_of(manifest, _adopted(folder, manifest), began)}
+    return Release.load(_adopted(release_to_start_from(release)))
 
 
-def _adopted(folder: str, manifest: Manifest) -> str:
+def _adopted(release: Release) -> str:
     """The folder of the release in the state folder, where the models made of it look for it.
 
     Local files are linked where the disk allows it, since a release never changes; others are
     copied and held against the manifest's hashes. The manifest comes last.
     """
-    target = home().root / "releases" / manifest["release_id"]
+    folder, target = release.folder, home().root / "releases" / release.id
     if str(target) == folder:
         return folder
-    if not releases.is_release(str(target)) or releases.damaged(str(target), manifest["files"]):
-        with console.Progress("take the release", len(manifest["files"]), "files") as progress:
-            for file in manifest["files"]:
+    files = releases.manifest(folder)["files"]
+    if not releases.is_release(str(target)) or releases.damaged(str(target), files):
+        with console.Progress("take the release", len(files), "files") as progress:
+            for file in files:
                 _fetch(storage.join(folder, file["path"]), target / file["path"], file["sha256"])
                 progress.advance(1)
         content = storage.read_bytes(storage.join(folder, "manifest.json"))

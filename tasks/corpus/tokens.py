@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 from headrace.infra import storage
+from headrace.infra.artifacts import Inputs, Release, TokenSet, produce
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import code_version, digest
@@ -18,39 +19,30 @@ from headrace.tasks.configuration.settings import TokenizeVerb, component
 from headrace.tasks.task import step
 
 
-def tokenize_release(release: str, output: str, settings: TokenizeVerb) -> dict[str, Any]:
-    """The answer of `headrace tokenize`."""
-    job = TokenizeJob(
-        release=release,
-        output=output,
-        settings=component(settings, TokenizeSettings),
-        spark=settings.spark,
-        seed=settings.seed,
-    )
-    return _tokenize(job)
+def tokenize_release(release: str, output: str, settings: TokenizeVerb) -> TokenSet:
+    """Token shards of a release in a folder of the user's."""
+    return _tokenize(_job(release, output, component(settings, TokenizeSettings), settings))
 
 
 @step("tokenize")
-def tokenize_corpus(
-    release: dict[str, Any], settings: TokenizeSettings, shared: Shared
-) -> dict[str, Any]:
+def tokenize_corpus(release: Release, settings: TokenizeSettings, shared: Shared) -> TokenSet:
     """Token shards of a release in the state folder."""
-    identity = [release["release_id"], settings.model_dump(), shared.seed]
-    output = (
-        home().tokens / digest([*identity, code_version("spark_jobs.tokens.tokenize_job")])[:12]
-    )
-    return _tokenize(
-        TokenizeJob(
-            release=release["release"],
-            output=str(output),
-            settings=settings,
-            spark=shared.spark,
-            seed=shared.seed,
-        )
+    code = code_version("spark_jobs.tokens.tokenize_job")
+    key = digest([release.id, settings.model_dump(), shared.seed, code])[:12]
+
+    def make(folder: Path) -> TokenSet:
+        return _tokenize(_job(release.folder, str(folder), settings, shared))
+
+    return produce(TokenSet, Inputs(home().tokens / key), make)
+
+
+def _job(release: str, output: str, settings: TokenizeSettings, shared: Shared) -> TokenizeJob:
+    return TokenizeJob(
+        release=release, output=output, settings=settings, spark=shared.spark, seed=shared.seed
     )
 
 
-def _tokenize(job: TokenizeJob) -> dict[str, Any]:
+def _tokenize(job: TokenizeJob) -> TokenSet:
     from headrace.expectations.tokens import validate
 
     # Submitted, the step gives the cluster's cores back when it ends; what comes next needs them.
@@ -59,7 +51,7 @@ def _tokenize(job: TokenizeJob) -> dict[str, Any]:
     else:
         answer = asdict(tokenize_job.tokenize(lambda: session.session(job.spark), job))
     if not answer["reused"]:
-        held = validate(storage.display(job.output))
-        if not held.success:
-            raise ValidationError(f"{job.output}: {held.failed[0]}", "tokenize to a new folder")
-    return answer
+        result = validate(storage.display(job.output))
+        if not result.success:
+            raise ValidationError(f"{job.output}: {result.failed[0]}", "tokenize to a new folder")
+    return TokenSet.load(job.output).model_copy(update={"reused": bool(answer["reused"])})

@@ -19,17 +19,50 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.infra import console, storage
+from headrace.infra import artifacts, console, storage
+from headrace.infra.artifacts import Inputs
 from headrace.infra.errors import HeadraceError, InputError, UsageError
-from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Registry, Version
-from headrace.tasks.task import OF, run_folder
+from headrace.tasks.gate.comparison import OLD, Comparison, Metric, Pair
+from headrace.tasks.gate.evaluation import heldout_documents
+from headrace.tasks.mlflow_log import registry
+from headrace.tasks.model_refs import run_ref
 from headrace.training.scoring import evaluate as scoring
 from headrace.training.scoring import gate
 from headrace.training.scoring.gate import Sample
 
 KNOWN = 0.5
 """Share of the documents on which a version's kept scores are enough to rank it."""
+
+
+def _compare(comparison: Comparison) -> Pair | None:
+    """Old text under the challenger and under the anchor."""
+    champion, challenger = (
+        side.sample(OLD) for side in (comparison.champion, comparison.challenger)
+    )
+    settings = comparison.anchored
+    if settings is None or champion is None or challenger is None:
+        return None
+    known = {
+        side.version: sample
+        for side, sample in (
+            (comparison.champion, champion),
+            (comparison.challenger, challenger),
+        )
+        if side.version
+    }
+    anchor = find_anchor(
+        comparison.champion.name,
+        champion,
+        lambda: scoring.sample(heldout_documents(list(comparison.corpus)), settings),
+        registry(comparison.shared.model.name),
+        known,
+    )
+    return Pair(anchor.sample, challenger, anchor.name, anchor.notes)
+
+
+METRIC = Metric("anchor.bits_per_byte", _compare)
+"""What old text has lost since the best version ever approved."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +123,9 @@ class _Scores:
 
     def __init__(self, version: Version, sample: Sample, documents: Callable[[], pa.Table]) -> None:
         self._version, self._sample, self._documents = version, sample, documents
-        self._run = version.export.parent.name
-        folder = run_folder("scores", [self._run, code_version("training")])
-        self._file, self._about = folder / "documents.parquet", folder / "scores.json"
+        run = run_ref(version.export)
+        self._inputs = Inputs.deciding("scores", run.id, of=run)
+        self._file = self._inputs.folder / "documents.parquet"
         kept: dict[str, float] = {}
         if self._file.exists():
             columns = pq.read_table(self._file).to_pydict()
@@ -124,14 +157,13 @@ class _Scores:
             scored = scoring.score(
                 exports.load(export), exports.load_tokenizer(export), texts.take(pa.array(missing))
             ).select(["id", "nats", "bytes"])
-        nats = scored["nats"].to_pylist()
+        nats: list[float] = scored["nats"].to_numpy().tolist()
         if not all(map(math.isfinite, nats)):
             raise InputError(f"{export}: its scores aren't finite", "refuse the version")
         kept = [pq.read_table(self._file)] if self._file.exists() else []
         sink = pa.BufferOutputStream()
         pq.write_table(pa.concat_tables([*kept, scored]), sink, compression="zstd")
-        # They measure the version's run, and are removed with it.
-        storage.write_json(self._about, {OF: self._run})
+        artifacts.begin(self._inputs)
         storage.write_bytes(self._file, sink.getvalue().to_pybytes())
         self._nats |= dict(zip(missing, nats, strict=True))
 

@@ -1,8 +1,9 @@
-"""Evaluation and the gate: evidence gathered, the policy asked, the decision recorded."""
+"""Evaluation of models and baselines on held-out documents, or on a suite of the user's."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.infra import releases, storage
+from headrace.infra.artifacts import (
+    Artifact,
+    Evaluation,
+    Figure,
+    Inputs,
+    Lineage,
+    TokenSet,
+    produce,
+)
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.errors import InputError, NotPromotedError, UsageError, ValidationError
-from headrace.infra.lineage import code_version, digest, sha256
-from headrace.infra.registry.rules import GATE, NOBODY
+from headrace.infra.errors import InputError, UsageError, ValidationError
+from headrace.infra.lineage import sha256
 from headrace.infra.state.state_dir import home
 from headrace.infra.tracking.runs import milliseconds
-from headrace.tasks import audit_records
-from headrace.tasks.configuration.settings import GateSettings
 from headrace.tasks.input_checks import OWN_SUITE, check_suite
-from headrace.tasks.mlflow_log import log_plots, record_stage, registry, tracking
-from headrace.tasks.model_refs import lineage_of, resolve_model, run_of, weights_of
-from headrace.tasks.task import OF, once, relative, run_folder, step
+from headrace.tasks.mlflow_log import record_stage, registry
+from headrace.tasks.model_refs import resolve_model, run_ref, weights_of
+from headrace.tasks.task import relative, step
 from headrace.training.incremental.split import split_window
 from headrace.training.scoring import evaluate as scoring
-from headrace.training.scoring import gate, gate_report
-from headrace.training.scoring.gate import Evidence, Sample
-from headrace.training.scoring.policy import Policy, read_policy
 from headrace.training.settings import EvaluateSettings
 
 _TEXT = ("text", "content_hash")
@@ -111,14 +115,14 @@ def _wrong_in(row: Any) -> str:
 
 
 @step("evaluate")
-def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, Any]:
-    """The answer of `headrace evaluate`."""
+def evaluate_model(model: str, suite: str | None, shared: Shared) -> Evaluation:
+    """Metrics of a model on a suite, by default the held-out records of its corpus."""
     began, export = milliseconds(), resolve_model(model, shared)
     if suite in (None, OWN_SUITE):
         if model == "champion":
             release = registry(shared.model.name).champion().release
         else:
-            release = release_folder(lineage_of(export).get("release_id"))
+            release = release_folder(Lineage.of(export).release_id)
         corpus = releases.lineage(release)
         table, suite_id = heldout_documents(corpus), str([Path(r).name for r in corpus])
         tags = {"release_id": Path(release).name}
@@ -128,222 +132,110 @@ def evaluate_model(model: str, suite: str | None, shared: Shared) -> dict[str, A
         tags = {"suite": storage.display(str(suite)), "suite_sha256": suite_id}
         # A suite is scored whole: the caller chose its size.
         settings = EvaluateSettings(documents=table.num_rows)
-    identity = [
+    inputs = Inputs.deciding(
+        "evaluate",
         weights_of(export),
         suite_id,
         settings.model_dump(),
         shared.seed,
-        code_version("training"),
-    ]
-    folder = run_folder("evaluate", identity)
+        of=run_ref(export),
+        record="metrics.json",
+    )
 
-    def make() -> dict[str, Any]:
-        found = scoring.evaluate(str(export), table, shared.seed, settings)
-        return {"metrics": found.metrics, OF: run_of(export)}
+    def make(_: Path) -> Evaluation:
+        result = scoring.evaluate(str(export), table, shared.seed, settings)
+        return Evaluation(metrics=_figures(result), table=None)
 
-    metrics = once(folder, "metrics.json", make)["metrics"]
+    evaluation = produce(Evaluation, inputs, make)
     run = record_stage(
         "evaluate",
-        folder,
-        metrics,
+        inputs.folder,
+        evaluation.figures(),
         {"suite": suite or OWN_SUITE, "seed": shared.seed, **settings.model_dump()},
         {"model": relative(export), **tags},
         began=began,
     )
-    return {
-        "model": str(export),
-        "metrics": metrics,
-        "file": str(folder / "metrics.json"),
-        "run_id": run,
-    }
+    return evaluation.model_copy(update={"run_id": run, "export": str(export)})
+
+
+def _figures(result: scoring.Evaluation) -> dict[str, Figure]:
+    return {name: Figure.model_validate(metric) for name, metric in result.metrics.items()}
 
 
 @step("evaluate on held-out records")
 def score_heldout(
     export: str, corpus: list[str], shared: Shared, window: str | None = None
-) -> dict[str, Any]:
-    """{metrics, documents (Parquet file)} of a model on `heldout_documents`."""
-    identity = [weights_of(export), [Path(r).name for r in corpus], shared.seed]
-    if window:
-        identity.append(Path(window).name)
-    folder = run_folder("evaluate", [*identity, code_version("training")])
+) -> Evaluation:
+    """A model's scores of `heldout_documents`."""
+    return scores_of(export, corpus, shared, window)
 
-    def make() -> dict[str, Any]:
+
+def scores_of(
+    export: str, corpus: list[str], shared: Shared, window: str | None = None
+) -> Evaluation:
+    """`score_heldout` as a part of another task."""
+    names = [Path(r).name for r in corpus]
+    last = Path(window).name if window else None
+    inputs = Inputs.deciding(
+        "evaluate", weights_of(export), names, shared.seed, last, of=run_ref(export)
+    )
+
+    def make(folder: Path) -> Evaluation:
         result = scoring.evaluate(export, heldout_documents(corpus, window), shared.seed)
-        path = folder / "documents.parquet"
-        write_documents(result.documents, path)
-        return {"metrics": result.metrics, "documents": relative(path), OF: run_of(export)}
+        write_documents(result.documents, folder / "documents.parquet")
+        return Evaluation(metrics=_figures(result))
 
-    return once(folder, "evaluation.json", make)
+    return produce(Evaluation, inputs, make)
+
+
+class Baselines(Artifact):
+    """Scores of the n-gram models, which a first model has to beat."""
+
+    RECORD = "baselines.json"
+
+    metrics: dict[str, dict[str, Figure]]
+    """By baseline."""
+
+    def evaluations(self) -> dict[str, Evaluation]:
+        """{baseline: its evaluation}."""
+        return {
+            name: Evaluation(metrics=metrics, table=f"{name}.parquet").at(self.folder, self.record)
+            for name, metrics in self.metrics.items()
+        }
+
+    def best(self) -> str:
+        """The baseline with the fewest bits per byte."""
+        scored = self.evaluations()
+        return min(scored, key=lambda name: scored[name].bits.value or math.inf)
+
+    def parts(self) -> tuple[str, ...]:
+        """The scores of each document."""
+        return tuple(evaluation.documents for evaluation in self.evaluations().values())
 
 
 @step("score baselines")
-def score_baselines(
-    tokens: dict[str, Any], corpus: list[str], seen: int, shared: Shared
-) -> dict[str, Any]:
-    """{name: {metrics, documents}} of the n-gram models on the same held-out records."""
+def score_baselines(tokens: TokenSet, corpus: list[str], seen: int, shared: Shared) -> Baselines:
+    """The n-gram models on the same held-out records; they learn from the first `seen` tokens."""
     from headrace.training.moe.export import load_tokenizer
 
-    ids = [Path(r).name for r in corpus]
-    identity = [Path(tokens["output"]).name, ids, seen, shared.seed, code_version("training")]
-    folder = run_folder("baselines", identity)
+    names = [Path(r).name for r in corpus]
+    inputs = Inputs.deciding(
+        "baselines", tokens.id, names, seen, shared.seed, parents=(tokens.ref,)
+    )
 
-    def make() -> dict[str, Any]:
-        tokenizer = load_tokenizer(storage.join(tokens["output"], "tokenizer"))
-        found = scoring.baseline_evaluations(
-            tokens["output"], tokenizer, heldout_documents(corpus), shared.seed, seen
+    def make(folder: Path) -> Baselines:
+        tokenizer = load_tokenizer(tokens.tokenizer_folder)
+        results = scoring.baseline_evaluations(
+            tokens.folder, tokenizer, heldout_documents(corpus), shared.seed, seen
         )
-        answer = {}
-        for name, result in found.items():
-            path = folder / f"{name}.parquet"
-            write_documents(result.documents, path)
-            answer[name] = {"metrics": result.metrics, "documents": relative(path)}
-        return answer
+        for name, result in results.items():
+            write_documents(result.documents, folder / f"{name}.parquet")
+        return Baselines(metrics={name: _figures(result) for name, result in results.items()})
 
-    return once(folder, "evaluation.json", make)
+    return produce(Baselines, inputs, make)
 
 
 def write_documents(table: pa.Table, path: Path) -> None:
     """Write a table of scored documents, with the folder that it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
-
-
-def read_scores(path: str) -> Sample:
-    """The values a document that an evaluation stored."""
-    return Sample.of_text(pq.read_table(home().resolve(path)))
-
-
-def policy_of(settings: GateSettings, default: str) -> Policy:
-    """The policy that the settings name, or a shipped one.
-
-    Raises:
-        UsageError: there is no such policy, or it breaks its schema.
-    """
-    return read_policy(settings.policy or default)
-
-
-def _stored(folder: Path, key: str) -> tuple[Path, Path]:
-    """Where a decision and its page are stored; `key` tells policies and rivals apart."""
-    return folder / f"decision{key}.json", folder / f"gate{key}.html"
-
-
-def _free(folder: Path, key: str, compared_with: str | None) -> str:
-    """The key under which a decision against this rival is stored, or is to be.
-
-    The first has the plain name of the contract; one against a later champion names that one.
-    """
-    path, _ = _stored(folder, key)
-    if not path.exists() or storage.read_json(path)["compared_with"] == compared_with:
-        return key
-    return f"{key}-against-{compared_with or NOBODY}"
-
-
-@step("decide")
-def decide(
-    champion: Evidence,
-    challenger: Evidence,
-    folder: Path,
-    settings: GateSettings,
-    default_policy: str,
-    seed: int,
-    compared_with: str | None = None,
-) -> dict[str, Any]:
-    """The decision of the policy, stored in the challenger's run folder.
-
-    A policy of the user's own is stored by what it says, so that one that was edited decides anew
-    and the old decision stays; and so it is with another rival.
-    `compared_with` is the champion's version, None where there was none; it is stored as well.
-    """
-    policy = policy_of(settings, default_policy)
-    audit_records.thresholds_used(f"gate policy {policy.name}", policy.model_dump(mode="json"))
-    own = "" if settings.policy is None else f"-{digest(policy.model_dump())[:8]}"
-    path, page = _stored(folder, _free(folder, own, compared_with))
-
-    def make() -> dict[str, Any]:
-        decision = gate.decide(champion, challenger, policy, seed)
-        decision["compared_with"] = compared_with
-        storage.write_bytes(page, gate_report.render(decision).encode())
-        return decision
-
-    return {**once(folder, path.name, make), "report": str(page)}
-
-
-@step("register and promote")
-def promote(
-    export: str,
-    release: str,
-    decision: dict[str, Any],
-    settings: GateSettings,
-    shared: Shared,
-    tags: dict[str, Any],
-    parent: str | None = None,
-    began: int | None = None,
-) -> dict[str, Any]:
-    """The challenger as a version of the model; the alias moves where the gate says promote.
-
-    `began`: when the scoring for the gate did (ms since 1970), None: now.
-
-    {`version`, `champion` (the version after), `moved` (that version is the champion now),
-    `waiting` (whether it is left to a person), `decided_before` (the verdict is not carried out,
-    since a person decided on that version before), `overtaken` (nor since another champion came in
-    after the comparison: then `decision` is inconclusive), `decision`, `reasons`, `run_id`}.
-    """
-    folder = Path(export).parent
-    models = registry(shared.model.name)
-    expected = decision["compared_with"]
-    said, reasons = decision["decision"], decision["reasons"]
-    known = {**tags, "gate_decision": said, "parent_version": expected}
-    run = record_stage(
-        GATE,
-        folder,
-        _figures(decision),
-        {"policy": decision["policy"]},
-        known,
-        parent,
-        variant=Path(decision["report"]).stem,
-        began=began,
-    )
-    log_decision(run, decision)
-    version = models.register(run, Path(export), release, known)
-    waiting, overtaken = False, None
-    if said == "promote":
-        why = f"policy {decision['policy']}: {'; '.join(reasons)}"
-        try:
-            if settings.promote == "auto":
-                models.move_champion(version, expected, GATE, why, run_id=run, decision=said)
-            else:
-                waiting = models.mark_waiting(version, expected, run)
-        except NotPromotedError as error:
-            # No fault of the run's: a person decided while it was at work.
-            overtaken = error.message
-    now = models.current()
-    champion = now.number if now else None
-    moved = champion == version
-    return {
-        "version": version,
-        "champion": champion,
-        "moved": moved,
-        "waiting": waiting,
-        "decided_before": said == "promote"
-        and not moved
-        and models.decided_by_person(version, expected, run),
-        "overtaken": overtaken is not None,
-        "decision": "inconclusive" if overtaken else said,
-        "reasons": [overtaken, *reasons] if overtaken else reasons,
-        "run_id": run,
-    }
-
-
-def log_decision(run: str, decision: dict[str, Any]) -> None:
-    """The stored decision, its page and its plots of intervals as artifacts of a gate's run."""
-    store = tracking()
-    page = Path(decision["report"])
-    for file in _stored(page.parent, page.stem.removeprefix("gate")):
-        store.log_file(run, file)
-    log_plots(run, gate_report.drawings(decision))
-
-
-def _figures(decision: dict[str, Any]) -> dict[str, Any]:
-    names = ("champion", "challenger", "difference", "se", "p", "margin", "power")
-    return {m: {k: v.get(k) for k in names} for m, v in decision["metrics"].items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.infra import releases
+from headrace.infra.artifacts import Artifact, Inputs, Ref, produce
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.lineage import code_version
-from headrace.infra.state.state_dir import home
-from headrace.tasks.gate.evaluation import score_heldout, write_documents
-from headrace.tasks.model_refs import run_of
-from headrace.tasks.task import OF, once, relative, run_folder
+from headrace.tasks.gate.evaluation import scores_of, write_documents
+from headrace.tasks.model_refs import run_ref
 from headrace.training.scoring import gate
 from headrace.training.settings import EvaluateSettings
 
@@ -25,11 +22,27 @@ _KEPT_BACK = 100
 """Documents of a taught window that are scored at most."""
 
 
+class Losses(Artifact):
+    """A model's loss on documents of a release."""
+
+    RECORD = "losses.json"
+
+    release: str
+    """Its id."""
+
+    @property
+    def documents(self) -> str:
+        """Parquet file with the loss on each document."""
+        return str(Path(self.folder) / "documents.parquet")
+
+    def parts(self) -> tuple[str, ...]:
+        """The loss on each document."""
+        return (self.documents,)
+
+
 def corpus_losses(export: str, corpus: list[str], shared: Shared) -> pa.Table:
     """The loss on the held-out records of a champion's corpus; scored once."""
-    # Not as a separate step: it is a part of the comparison.
-    scored = score_heldout.fn(export, corpus, shared)  # type: ignore[attr-defined]
-    return _in_bits(pq.read_table(home().resolve(scored["documents"])))
+    return _in_bits(pq.read_table(scores_of(export, corpus, shared).documents))
 
 
 def taught_losses(export: str, release: str) -> pa.Table:
@@ -40,17 +53,17 @@ def taught_losses(export: str, release: str) -> pa.Table:
     """
     from headrace.training.incremental.split import split_window
 
-    name = Path(release).name
-    folder = run_folder("losses", [run_of(export), name, code_version("training")])
+    name, run = Path(release).name, run_ref(export)
+    parents = (Ref(kind="release", id=name),)
+    inputs = Inputs.deciding("losses", run.id, name, parents=parents, of=run)
 
-    def make() -> dict[str, Any]:
+    def make(folder: Path) -> Losses:
         documents = releases.read_documents(release, ("text", "content_hash"))
-        held = split_window(documents)[1].slice(0, _KEPT_BACK)
-        path = folder / "documents.parquet"
-        write_documents(_scored(export, held), path)
-        return {"documents": relative(path), "release": name, OF: run_of(export)}
+        heldout = split_window(documents)[1].slice(0, _KEPT_BACK)
+        write_documents(_scored(export, heldout), folder / "documents.parquet")
+        return Losses(release=name)
 
-    return pq.read_table(home().resolve(once(folder, "losses.json", make)["documents"]))
+    return pq.read_table(produce(Losses, inputs, make).documents)
 
 
 def window_losses(export: str, window: pa.Table, most: int) -> pa.Table | None:
@@ -63,7 +76,7 @@ def window_losses(export: str, window: pa.Table, most: int) -> pa.Table | None:
     if len(kept) < 2:
         return None
     rows = kept[np.unique(np.linspace(0, len(kept) - 1, min(most, len(kept))).astype(np.int64))]
-    scored = _scored(export, window.take(pa.array(rows)))
+    scored = _scored(export, window.take(rows))
     return scored.append_column("row", pa.array(rows))
 
 
@@ -72,10 +85,13 @@ def _scored(export: str, documents: pa.Table) -> pa.Table:
     from headrace.training.moe import export as exports
     from headrace.training.scoring import nll
 
-    texts = [nll.cut(t, EvaluateSettings().max_bytes) for t in documents["text"].to_pylist()]
+    most = EvaluateSettings().max_bytes
+    texts = [nll.cut(str(text), most) for text in documents["text"].to_pylist()]
     nats, sizes = nll.score(exports.load(export), exports.load_tokenizer(export), texts)
-    labels = {name: pc.cast(documents[name], pa.string()) for name in _LABELS}
-    return _in_bits(pa.table({**labels, "nats": nats, "bytes": sizes}))
+    scored = pa.table({"nats": pa.array(nats), "bytes": pa.array(sizes)})
+    for name in _LABELS:
+        scored = scored.append_column(name, pc.cast(documents[name], pa.string()))
+    return _in_bits(scored)
 
 
 def _in_bits(scored: pa.Table) -> pa.Table:

@@ -2,46 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from headrace.infra import storage
+from headrace.infra.artifacts import Artifact, Inputs, Model, Record, Release, produce
 from headrace.infra.configuration.settings import Shared
-from headrace.infra.lineage import code_version
-from headrace.tasks.task import relative, run_folder, step
+from headrace.tasks.gate.promotion import Candidate
+from headrace.tasks.task import relative, step
 from headrace.training.rlhf.data.derive import derive
 from headrace.training.rlhf.settings import AlignSettings
 
 
+class Parts(Record):
+    """Examples of a stage, by part."""
+
+    train: int
+    heldout: int
+
+
+class AlignmentData(Artifact):
+    """Examples for the stages of alignment, derived from a release: a folder per stage."""
+
+    RECORD = "manifest.json"
+    VIEW = True
+
+    release_id: str
+    counts: Mapping[str, Parts]
+
+    def examples(self, stage: str) -> str:
+        """Folder of a stage's examples."""
+        return str(Path(self.folder) / stage)
+
+    @property
+    def prompts(self) -> str:
+        """Held-out prompts, which judge a model's successors."""
+        return str(Path(self.examples("ppo")) / "heldout.jsonl")
+
+    def parts(self) -> tuple[str, ...]:
+        """The examples."""
+        folders = [Path(self.examples(stage)) for stage in self.counts]
+        return tuple(str(f / n) for f in folders for n in ("train.jsonl", "heldout.jsonl"))
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The models of the stages, and the data that they were made of."""
+
+    stages: Mapping[str, Model]
+    data: AlignmentData
+
+    @property
+    def model(self) -> Model:
+        """The last stage's, which the gate judges."""
+        return self.stages["ppo"]
+
+    def candidate(self, release: Release) -> Candidate:
+        """The model as the gate promotes it.
+
+        The tags go with the version, so that a later gate finds the reward model and the prompts.
+        """
+        tags = {
+            "release_id": self.data.release_id,
+            "reward": relative(self.stages["reward"].export),
+            "prompts": relative(self.data.prompts),
+        }
+        return Candidate(self.model.export, release.folder, tags)
+
+
 @step("derive alignment data")
-def derive_data(release: dict[str, Any], settings: AlignSettings, shared: Shared) -> dict[str, Any]:
-    """The data folders of the three stages."""
-    identity = [
-        release["release_id"],
-        settings.derive.model_dump(),
-        shared.seed,
-        code_version("training"),
-    ]
-    folder = run_folder("derive", identity)
-    return derive(release["release"], str(folder), settings.derive, shared.seed)
+def derive_data(release: Release, settings: AlignSettings, shared: Shared) -> AlignmentData:
+    """The examples of the three stages."""
+    decides = (release.id, settings.derive.model_dump(), shared.seed)
 
+    def make(folder: Path) -> AlignmentData:
+        derive(release.folder, str(folder), settings.derive, shared.seed)
+        return AlignmentData.load(folder)
 
-def aligned_model(
-    data: dict[str, Any], sft: dict[str, Any], reward: dict[str, Any], ppo: dict[str, Any]
-) -> dict[str, Any]:
-    """The last stage's export, with what the gate needs to judge its successors by.
-
-    {`export`, `folder`, `stages` {name: answer}, `tags`}; the tags go with the model version, so
-    that a later gate finds the reward model and the prompts.
-    """
-    prompts = storage.join(data["ppo"]["data"], "heldout.jsonl")
-    return {
-        "export": ppo["export"],
-        "folder": Path(ppo["export"]).parent,
-        "stages": {"sft": sft, "reward": reward, "ppo": ppo},
-        "tags": {
-            "release_id": data["release_id"],
-            "reward": relative(reward["export"]),
-            "prompts": relative(prompts),
-        },
-    }
+    inputs = Inputs.deciding("derive", *decides, parents=(release.ref,))
+    return produce(AlignmentData, inputs, make)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-from headrace.infra.lineage import code_version
-from headrace.tasks.model_refs import run_of
-from headrace.tasks.task import OF, once, run_folder
+from headrace.infra.artifacts import Artifact, Inputs, produce
+from headrace.tasks.model_refs import run_ref
 
 PROMPTS = (
     "第一条 为了",
@@ -20,10 +19,18 @@ _TOKENS = 48
 _SEED = 7
 
 
-def speak(export: str) -> list[str]:
-    """What a model says after each prompt, 48 tokens at temperature 0.7; asked once an export."""
+class Samples(Artifact):
+    """What a model says after each prompt."""
 
-    def make() -> dict[str, Any]:
+    RECORD = "speech.json"
+
+    texts: tuple[str, ...]
+
+
+def generate_samples(export: str) -> tuple[str, ...]:
+    """What a model says after each prompt: 48 tokens at temperature 0.7, sampled once."""
+
+    def make(_: Path) -> Samples:
         from headrace.training.generate import sample
         from headrace.training.moe.export import load, load_tokenizer
 
@@ -35,8 +42,7 @@ def speak(export: str) -> list[str]:
             temperature=0.7,
             seed=_SEED,
         )
-        return {"texts": texts, OF: run_of(export)}
+        return Samples(texts=tuple(texts))
 
-    identity = [run_of(export), PROMPTS, _TOKENS, code_version("training")]
-    texts: list[str] = once(run_folder("speech", identity), "speech.json", make)["texts"]
-    return texts
+    run = run_ref(export)
+    return produce(Samples, Inputs.deciding("speech", run.id, PROMPTS, _TOKENS, of=run), make).texts

@@ -5,8 +5,7 @@ Light to import: a command's last screen needs no more.
 
 from __future__ import annotations
 
-from typing import Any
-
+from headrace.infra.artifacts import Gain
 from headrace.training.rlhf.stages import STAGES
 
 
@@ -16,10 +15,10 @@ def measured_by(name: str) -> str:
     return words.get(name, name)
 
 
-def verdict(metrics: dict[str, Any]) -> str:
+def verdict(gain: Gain) -> str:
     """What the interval of a stage's gain says: better, worse, or not shown."""
-    if metrics["low"] is None:
+    if gain.low is None or gain.high is None:
         return "too few to tell"
-    if metrics["low"] > 0:
+    if gain.low > 0:
         return "better"
-    return "worse" if metrics["high"] < 0 else "not shown"
+    return "worse" if gain.high < 0 else "not shown"

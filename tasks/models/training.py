@@ -7,18 +7,32 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from headrace.infra import storage
+from headrace.infra.artifacts import (
+    Gain,
+    Inputs,
+    Lineage,
+    Model,
+    Pretraining,
+    TokenSet,
+    find,
+    produce,
+    refs,
+)
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
 from headrace.tasks.configuration.settings import AlignVerb, PretrainVerb, component
-from headrace.tasks.input_checks import check_fresh, tokens_manifest
+from headrace.tasks.input_checks import check_fresh
 from headrace.tasks.mlflow_log import stage_run
-from headrace.tasks.model_refs import lineage_of, resolve_model
-from headrace.tasks.task import refuse_failed, run_folder, step
+from headrace.tasks.model_refs import resolve_model
+from headrace.tasks.task import refuse_failed, step
 from headrace.training import pretrain
 from headrace.training.identity import deciding_result
 from headrace.training.pretrain import PretrainJob as PretrainJob
@@ -51,54 +65,75 @@ def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -
     folder = local_folder(output, "--output")
     if not resume:
         check_fresh(folder)
-    return PretrainJob(
-        data=storage.display(data),
-        output=str(folder),
-        settings=component(settings, PretrainSettings),
-        seed=settings.seed,
-        lineage=_tokens_lineage(data),
-    )
+    chosen = component(settings, PretrainSettings)
+    return _pretraining(TokenSet.load(data), chosen, settings, folder)
 
 
-def pretrain_of(tokens: dict[str, Any], settings: PretrainSettings, shared: Shared) -> PretrainJob:
+def pretrain_of(tokens: TokenSet, settings: PretrainSettings, shared: Shared) -> PretrainJob:
     """Pretraining on token shards, in a run folder that its identity names."""
-    job = PretrainJob(
-        data=tokens["output"],
-        output="",
-        settings=settings,
-        seed=shared.seed,
-        lineage=_tokens_lineage(tokens["output"]),
-    )
+    job = _pretraining(tokens, settings, shared, Path())
     return job.model_copy(update={"output": _folder_of("pretrain", pretrain.identity(job))})
 
 
-def _folder_of(stage: str, identity: Any) -> str:
-    """The run folder of a stage's identity, made by the code that is here."""
-    return str(run_folder(stage, [identity, code_version("training")]))
+def _pretraining(
+    tokens: TokenSet, settings: PretrainSettings, shared: Shared, output: Path
+) -> PretrainJob:
+    lineage = Lineage(
+        release_id=tokens.release_id,
+        tokenizer=tokens.tokenizer.get("sha256"),
+        code_version=code_version("training"),
+    )
+    return PretrainJob(
+        data=tokens.folder,
+        output=str(output),
+        settings=settings,
+        seed=shared.seed,
+        lineage=lineage.as_json(),
+    )
 
 
-def _tokens_lineage(data: str) -> dict[str, Any]:
-    value = tokens_manifest(data)
-    return {
-        "release_id": value["release_id"],
-        "tokenizer": value.get("tokenizer", {}).get("sha256"),
-        "code_version": code_version("training"),
-    }
+def _folder_of(stage: str, identity: Json) -> str:
+    """The run folder of what decides a stage's weights."""
+    return str(Inputs.deciding(stage, identity).folder)
+
+
+def _inputs(job: PretrainJob | StageJob, identity: Json) -> Inputs:
+    """What decides a stage's figures in its run folder, which what decides its weights names."""
+    variant = digest([identity, deciding_result(job.settings)])[:8]
+    made_of = [job.data]
+    if not isinstance(job, PretrainJob):
+        made_of.append(job.model)
+        made_of += [getattr(job, name, None) or "" for name in ("reward", "replay")]
+    return Inputs(Path(job.output), f"model-{variant}.json", refs(*made_of))
 
 
 @step("pretrain")
-def pretrain_model(job: PretrainJob, parent: str | None = None) -> dict[str, Any]:
-    """MoE pretraining; the answer of `headrace pretrain`."""
+def pretrain_model(job: PretrainJob, parent: str | None = None) -> Model:
+    """MoE pretraining.
+
+    Raises:
+        UsageError: the run folder holds a run with other data or settings.
+    """
+    called: list[int] = []
+
+    def make(folder: Path) -> Model:
+        answer = run_job("headrace.training.pretrain", job, folder, job.settings.processes)
+        pretraining = Pretraining.model_validate(answer)
+        called.append(pretraining.resumed_from)
+        return Model(stage="pretrain", pretraining=pretraining)
+
     with _recorded("pretrain", job, parent) as record:
-        answer = run_job(
-            "headrace.training.pretrain", job, Path(job.output), job.settings.processes
-        )
-        return {**answer, "run_id": record(answer)}
+        model = produce(Model, _inputs(job, pretrain.identity(job)), make)
+        assert model.pretraining is not None, "it was stored with its figures"
+        resumed = {"resumed_from": called[0] if called else model.pretraining.steps}
+        figures = model.pretraining.model_copy(update=resumed)
+        model = model.model_copy(update={"pretraining": figures})
+        return model.model_copy(update={"run_id": record(figures.as_json())})
 
 
 def _recorded(
     stage: str, job: PretrainJob | StageJob, parent: str | None
-) -> AbstractContextManager[Callable[[dict[str, Any]], str]]:
+) -> AbstractContextManager[Callable[[dict[str, JsonValue]], str]]:
     """The stage's run in MLflow (see `stage_run`)."""
     variant = digest(deciding_result(job.settings))
     settings = job.settings.model_dump()
@@ -125,10 +160,10 @@ def align_of(
     export: str,
     data: str,
     reward: str | None = None,
-    extra: dict[str, Any] | None = None,
+    replay: str | None = None,
 ) -> StageJob:
     """A stage of alignment in a run folder that its identity names."""
-    job = _align(stage, settings, shared, Path(export), data, "", reward, extra)
+    job = _align(stage, settings, shared, Path(export), data, "", reward, replay)
     return job.model_copy(update={"output": _folder_of(stage, identity(stage, job))})
 
 
@@ -138,24 +173,25 @@ def _align(
     shared: Shared,
     export: Path,
     data: str,
-    folder: str,
+    output: str,
     reward: str | None,
-    extra: dict[str, Any] | None = None,
+    replay: str | None = None,
 ) -> StageJob:
-    lineage = {**lineage_of(export), "code_version": code_version("training")}
-    job = STAGES[stage].job
-    fields: dict[str, Any] = {
+    lineage = Lineage.of(export).with_(code_version=code_version("training")).as_json()
+    kind = STAGES[stage]
+    fields = {
         "model": str(export),
         "data": data,
-        "output": folder,
+        "output": output,
         "seed": shared.seed,
         "settings": getattr(settings, stage),
         "lineage": lineage,
-        **(extra or {}),
     }
-    if STAGES[stage].needs_reward:
+    if kind.needs_reward:
         fields["reward"] = str(reward)
-    return job(**fields)
+    if replay is not None:
+        fields["replay"] = replay
+    return kind.job.model_validate(fields)
 
 
 @step("validate alignment data")
@@ -168,7 +204,7 @@ def validate_examples(stage: str, job: StageJob) -> None:
     """
     from headrace.expectations.preferences import validate
 
-    if storage.exists(storage.join(job.output, "result.json")):
+    if find(Model, _inputs(job, identity(stage, job))):
         return
     columns = STAGES[stage].columns
     data = examples.read(job.data, columns, job.settings.heldout, least=1)
@@ -177,11 +213,18 @@ def validate_examples(stage: str, job: StageJob) -> None:
 
 
 @step("align")
-def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> dict[str, Any]:
-    """One stage of alignment; the answer of `headrace align`."""
+def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> Model:
+    """One stage of alignment."""
+
+    def make(folder: Path) -> Model:
+        answer = run_job(STAGES[stage].module, job, folder)
+        return Model(stage=stage, gain=Gain.model_validate(answer["metrics"]))
+
     with _recorded(stage, job, parent) as record:
-        answer = run_job(STAGES[stage].module, job, Path(job.output))
-        return {**answer, "run_id": record(answer)}
+        model = produce(Model, _inputs(job, identity(stage, job)), make)
+        assert model.gain is not None, "it was stored with its figures"
+        run = record({"stage": stage, "metrics": model.gain.as_json()})
+        return model.model_copy(update={"run_id": run})
 
 
 def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
+from headrace.infra.artifacts import Release
 from headrace.infra.errors import UsageError
 
 
-def start_once(name: str, release: dict[str, Any]) -> dict[str, str]:
+def start_once(name: str, release: Release) -> dict[str, str]:
     """Start a deployment with the parameter `release`; {`id`, `name`} of its run.
 
     The same release gives the same run, so that a retry starts nothing twice, and a run that was
@@ -29,7 +28,7 @@ def start_once(name: str, release: dict[str, Any]) -> dict[str, str]:
             ) from None
         run = client.create_flow_run_from_deployment(
             deployment.id,
-            parameters={"release": release["release"]},
-            idempotency_key=f"after-release-{name}-{release['release_id']}",
+            parameters={"release": release.folder},
+            idempotency_key=f"after-release-{name}-{release.id}",
         )
     return {"id": str(run.id), "name": run.name}

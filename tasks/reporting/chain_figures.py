@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from headrace.infra.artifacts import Gain
+
 
 class _Figures(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -30,18 +32,6 @@ class Stage(_Figures):
     """A model after a stage of alignment."""
 
     export: str
-
-
-class StageGain(_Figures):
-    """What a stage of alignment changed, by its own measure, on held-out prompts."""
-
-    name: str
-    before: float
-    after: float
-    gain: float
-    low: float | None
-    high: float | None
-    n: int | None = None
 
 
 class Metric(_Figures):
@@ -128,7 +118,7 @@ class ChainFigures(_Figures):
     tokens: Tokens
     pretrain: Pretrained
     stages: dict[str, Stage]
-    alignment: dict[str, StageGain]
+    alignment: dict[str, Gain]
     evaluation: dict[str, Evaluation]
     round: Round | None
 

@@ -20,7 +20,7 @@ from headrace.infra.html import Cell
 from headrace.infra.plots import color, plot
 from headrace.spark_jobs.curate.release_report import ReleaseFigures, ReleaseView
 from headrace.tasks.curves import StagePlot, stage_plots
-from headrace.tasks.models.samples import PROMPTS, speak
+from headrace.tasks.models.samples import PROMPTS, generate_samples
 from headrace.tasks.models.stage_metrics import measured_by, verdict
 from headrace.tasks.reporting.chain_figures import ChainFigures, Evaluation
 from headrace.tasks.task import step
@@ -43,7 +43,7 @@ def write_report(answer: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write the page and its figures; return the answer with `report`, the path of the page."""
     report = folder / "report.html"
     figures = ChainFigures.model_validate(answer)
-    texts = {stage: speak(export) for stage, export in figures.exports.items()}
+    texts = {stage: generate_samples(export) for stage, export in figures.exports.items()}
     storage.write_bytes(report, render(figures, texts).encode())
     answer = {**answer, "report": str(report)}
     storage.write_json(folder / "answer.json", json.loads(json.dumps(answer, default=str)))
@@ -94,7 +94,7 @@ class ChainView:
     @classmethod
     def of(cls, figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> ChainView:
         """Return the figures in rows, the plots of each stage and the models' samples."""
-        verdicts = {stage: verdict(gain.model_dump()) for stage, gain in figures.alignment.items()}
+        verdicts = {stage: verdict(gain) for stage, gain in figures.alignment.items()}
         again = figures.round
         drift = drift_report.stored(again.drift) if again and again.drift else None
         return cls(

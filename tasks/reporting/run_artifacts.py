@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -24,9 +24,11 @@ from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.runtime import flow_run
 
 from headrace.infra import console, storage
+from headrace.infra.artifacts import Change, Evaluation, Release
 from headrace.infra.console import Record
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import markdown, markdown_code, visible
+from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.mlflow_log import tracking
 
 _EVERY = 3.0
@@ -118,16 +120,17 @@ def _share(record: Record) -> float | None:
     return min(100.0, 100.0 * record.done / record.total) if record.total else None
 
 
-def show_ledger(release: dict[str, Any]) -> None:
+def show_ledger(release: Release) -> None:
     """The ledger of a release as a table."""
-    rows = [{"outcome": "kept", "level": "", "records": release["kept"]}]
+    totals = release.totals
+    rows = [{"outcome": "kept", "level": "", "records": totals.kept}]
     rows += [
         {"outcome": "rejected", "level": level, "records": n}
-        for level, n in release["rejected"].items()
+        for level, n in totals.rejected.items()
     ]
     rows += [
-        {"outcome": "unreadable", "level": "", "records": release["unreadable"]},
-        {"outcome": "read", "level": "", "records": release["read"]},
+        {"outcome": "unreadable", "level": "", "records": totals.unreadable},
+        {"outcome": "read", "level": "", "records": totals.read},
     ]
     create_table_artifact(rows, key="ledger", description="What became of every record read")
 
@@ -149,26 +152,27 @@ def show_verdicts(verdicts: list[dict[str, Any]]) -> None:
         create_table_artifact(rows, key="windows", description="Each window against the reference")
 
 
-def show_metrics(metrics: dict[str, Any]) -> None:
+def show_metrics(evaluation: Evaluation) -> None:
     """Metrics with their intervals."""
-    rows = [{"metric": name, **values} for name, values in metrics.items()]
+    rows = [{"metric": name, **m.as_json()} for name, m in evaluation.metrics.items()]
     create_table_artifact(rows, key="metrics", description="Held-out metrics, 95 % intervals")
 
 
-def show_decision(answer: dict[str, Any]) -> None:
-    """The gate's decision, what it stands on, and where to look."""
-    moved = "the champion moved" if answer["moved"] else "the champion stays"
-    lines = [f"**{answer['decision'].capitalize()}**: {moved}, version {answer['champion']}.", ""]
-    lines += [f"- {markdown(reason)}" for reason in answer["reasons"]]
-    for side, m in answer["metrics"].items():
-        lines.append(f"- {side} text: {m['before']:.3f} → {m['after']:.3f} bits per byte")
+def show_gate(gated: Gated, changes: Mapping[str, Change] | None = None) -> None:
+    """The gate's decision, what it stands on, and where to look.
+
+    Args:
+        gated: what came of a challenger.
+        changes: bits per byte before and after a retraining, by kind of text.
+    """
+    moved = "the champion moved" if gated.moved else "the champion stays"
+    lines = [f"**{gated.verdict.capitalize()}**: {moved}, version {gated.champion}.", ""]
+    lines += [f"- {markdown(reason)}" for reason in gated.reasons]
+    for side, m in (changes or {}).items():
+        lines.append(f"- {side} text: {m.before:.3f} → {m.after:.3f} bits per byte")
     show_text("decision", "\n".join(lines), "The gate's decision")
-    gate = answer["gate"]
-    show_links({"gate report": gate.get("report"), "MLflow run": _run_page(answer.get("run_id"))})
-
-
-def _run_page(run: str | None) -> str | None:
-    return tracking().run_url(run) if run else None
+    page = tracking().run_url(gated.run_id)
+    show_links({"gate report": gated.decision.report, "MLflow run": page})
 
 
 def show_links(links: dict[str, str | None]) -> None:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headrace.infra import releases
+from headrace.infra.artifacts import Artifact, Change, Inputs, Lineage, Release, produce
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import DamagedWindowError
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
 from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.tasks.answers import Answer
 from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb, RunVerb
 from headrace.tasks.corpus.curation import release_of
-from headrace.tasks.gate.anchor import find_anchor
-from headrace.tasks.gate.evaluation import decide, policy_of, promote, read_scores
-from headrace.tasks.gate.evidence import (
-    ANCHOR,
-    NEW,
-    OLD,
-    REWARD,
-    beside_anchor,
-    old_documents,
-    reward_sample,
-    score_rewards,
-)
+from headrace.tasks.gate.comparison import NEW, OLD, Comparison, Side
+from headrace.tasks.gate.promotion import Candidate, Gated, policy_of
 from headrace.tasks.mlflow_log import close_chain, open_chain, registry, stage_run, tracking
-from headrace.tasks.model_refs import fault_of, lineage_of, run_of
+from headrace.tasks.model_refs import fault_of, run_of
 from headrace.tasks.retraining.windows import window_sources
-from headrace.tasks.task import once, relative, run_folder, step
+from headrace.tasks.task import relative, run_folder, step
 from headrace.training.identity import Table, deciding_result
 from headrace.training.incremental.settings import EWCJob
-from headrace.training.scoring.gate import Evidence
 
 _OPERATION: Table = {
     Shared: frozenset({"spark", "notify"}),
@@ -56,10 +48,9 @@ def starting_point(version: str, shared: Shared) -> dict[str, Any]:
     }
 
 
-def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:
-    """The answer of a round that had nothing to learn."""
-    now = registry(shared.model.name).champion()
-    return {**verdict, "drift": False, "champion": now.number}
+def no_drift(verdict: dict[str, Any], shared: Shared) -> Retrained:
+    """A round that had nothing to learn."""
+    return Retrained(verdict, registry(shared.model.name).champion().number)
 
 
 def window_job(
@@ -72,17 +63,18 @@ def window_job(
     return release_of(sources, output, settings.curate, settings, champion["release"])
 
 
-def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
-    """Nothing, where the window left enough text to learn from.
+def check_enough(child: Release, settings: RetrainVerb) -> None:
+    """Raise if too few records survived curation.
 
     Raises:
         DamagedWindowError: too few records kept, or too small a share of them: a damaged window.
     """
-    kept, read = child["kept"], child["read"]
+    totals = child.totals
+    kept, read = totals.kept, totals.read
     low, share = settings.minimum_records, settings.minimum_kept
     if kept >= low and kept >= share * read:
         return
-    lost = {**child["rejected"], "unreadable": child["unreadable"]}
+    lost = {**totals.rejected, "unreadable": totals.unreadable}
     worst = max(lost, key=lambda level: lost[level])
     why, hint = f"{lost[worst]} are rejected at {worst}", "fix the window or collect more text"
     if lost[worst] == 0:
@@ -95,9 +87,20 @@ def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
     raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "
         f"{why}",
-        f"see {child['release']}/report.html; {hint}",
-        {k: child[k] for k in ("release_id", "read", "kept", "rejected", "unreadable")},
+        f"see {child.report}; {hint}",
+        {"release_id": child.id, **_counts(child)},
     )
+
+
+def _counts(child: Release) -> Answer:
+    """What became of the records of a window."""
+    totals = child.totals
+    return {
+        "read": totals.read,
+        "kept": totals.kept,
+        "rejected": dict(totals.rejected),
+        "unreadable": totals.unreadable,
+    }
 
 
 def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
 
 def begin_round(
     champion: dict[str, Any],
-    child: dict[str, Any],
+    child: Release,
     verdict: dict[str, Any] | None,
     settings: RetrainVerb,
     began: int | None = None,
@@ -118,45 +121,45 @@ def begin_round(
     """
     identity = [
         run_of(champion["export"]),
-        child["release_id"],
+        child.id,
         deciding(settings),
         policy_of(settings.gate, "default").model_dump(),
         code_version("training"),
     ]
     tags = {
-        "release_id": child["release_id"],
+        "release_id": child.id,
         "parent_version": champion["version"],
         "drift_report": relative(verdict["report"]) if verdict else None,
     }
     return open_chain("retrain", identity, tags, began)
 
 
-def end_round(run: str, answer: dict[str, Any]) -> None:
+def end_round(run: str, folder: Path, changes: Mapping[str, Change], gated: Gated) -> None:
     """What a round came to, on its parent run: once, so that it ends when it was done."""
 
-    def end() -> dict[str, Any]:
+    def end(_: Path) -> Artifact:
         store = tracking()
-        store.log_values(run, {"bits_per_byte": answer["metrics"]})
-        store.log_file(run, Path(answer["gate"]["report"]))
-        close_chain(run, answer["decision"], answer["champion"], version=answer["version"])
-        return {"run_id": run}
+        store.log_values(run, {"bits_per_byte": {k: c.as_json() for k, c in changes.items()}})
+        store.log_file(run, Path(gated.decision.report))
+        close_chain(run, gated.verdict, gated.champion, version=gated.version)
+        return Artifact()
 
-    once(Path(answer["folder"]), f"ended-{run}-{answer['champion']}.json", end)
+    produce(Artifact, Inputs(folder, f"ended-{run}-{gated.champion}.json"), end)
 
 
 @step("learn the window")
 def learn_window(
-    champion: dict[str, Any], child: dict[str, Any], settings: RetrainVerb, parent: str | None
+    champion: dict[str, Any], child: Release, settings: RetrainVerb, parent: str | None
 ) -> dict[str, Any]:
     """Elastic weight consolidation from the champion's export; the answer of the job."""
     from headrace.training.incremental.ewc import identity
 
-    corpus = releases.lineage(child["release"])
+    corpus = releases.lineage(child.folder)
     carried = {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
     lineage = {
-        **lineage_of(Path(champion["export"])),
+        **Lineage.of(champion["export"]).as_json(),
         **carried,
-        "release_id": child["release_id"],
+        "release_id": child.id,
         "releases": [Path(r).name for r in corpus],
         "parent_version": champion["version"],
         "code_version": code_version("training"),
@@ -178,7 +181,7 @@ def learn_window(
         "ewc",
         job.output,
         job.settings.model_dump(),
-        {"release_id": child["release_id"]},
+        {"release_id": child.id},
         parent,
         variant=digest([deciding_result(job.settings), job.compare_plain]),
     ) as record:
@@ -199,98 +202,86 @@ def _training_prompts(heldout: str | None) -> str | None:
     return str(path) if path.exists() else None
 
 
-def decide_round(
+def round_comparison(
     champion: dict[str, Any],
-    child: dict[str, Any],
+    child: Release,
     trained: dict[str, Any],
     settings: RetrainVerb,
-) -> dict[str, Any]:
-    """The gate on new text, old text (against the champion and the anchor) and rewards."""
-    scored = trained["evaluation"]
-    policy = policy_of(settings.gate, "default")
-    data = {"new": child["release_id"], "old": Path(champion["release"]).name}
-    fault = fault_of(trained["export"])
-    sides = []
-    for name, when, export in (
-        (f"version {champion['version']}", "before", champion["export"]),
-        ("retrained", "after", trained["export"]),
-    ):
-        samples = {NEW: read_scores(scored["new"][when]), OLD: read_scores(scored["old"][when])}
-        if policy.names(REWARD) and not fault:
-            samples |= reward_sample(score_rewards(export, trained["tags"], settings.seed))
-        sides.append(Evidence(name, samples, data=data))
-    theirs, ours = sides
-    ours = replace(ours, measures=trained.get("measures", {}), fault=fault)
-    if policy.names(ANCHOR):
-        documents = old_documents(
-            releases.lineage(champion["release"]), settings.ewc.material.heldout
-        )
-        models, old = registry(settings.model.name), theirs.samples[OLD]
-        anchor = find_anchor(theirs.name, old, documents, models, {champion["version"]: old})
-        theirs, ours = beside_anchor(theirs, ours, anchor)
-    return decide(
-        theirs,
-        ours,
-        Path(trained["folder"]),
-        settings.gate,
-        "default",
-        settings.seed,
-        champion["version"],
-    )
-
-
-def promote_round(
-    champion: dict[str, Any],
-    child: dict[str, Any],
-    trained: dict[str, Any],
-    decision: dict[str, Any],
-    settings: RetrainVerb,
-    parent: str | None,
     began: int,
-) -> dict[str, Any]:
-    """The retrained model as a version; the champion moves where the gate says so.
+) -> Comparison:
+    """The retrained model with its champion: new text, old text, the anchor and rewards.
 
     `began`: when the scoring for the gate did (ms since 1970).
     """
-    tags = {**trained["tags"], "release_id": child["release_id"]}
-    return promote(
-        trained["export"],
-        child["release"],
-        decision,
-        settings.gate,
-        settings,
-        tags,
-        parent,
-        began,
+    scored, version = trained["evaluation"], champion["version"]
+    champions = {text: scored[text]["before"] for text in (NEW, OLD)}
+    trained_on = {text: scored[text]["after"] for text in (NEW, OLD)}
+    return Comparison(
+        champion=Side(f"version {version}", champions, champion["export"], version),
+        challenger=Side(
+            "retrained", trained_on, trained["export"], fault=fault_of(trained["export"])
+        ),
+        folder=trained["folder"],
+        default="default",
+        shared=settings,
+        compared_with=version,
+        data={NEW: child.id, OLD: Path(champion["release"]).name},
+        corpus=tuple(releases.lineage(champion["release"])),
+        judge=Lineage.model_validate(trained["tags"]),
+        anchored=settings.ewc.material.heldout,
+        measures=trained.get("measures", {}),
+        began=began,
     )
 
 
-def round_answer(
-    verdict: dict[str, Any] | None,
-    child: dict[str, Any],
-    trained: dict[str, Any],
-    decision: dict[str, Any],
-    moved: dict[str, Any],
-) -> dict[str, Any]:
-    """The answer of `headrace retrain`."""
-    return {
-        "drift": verdict["drift"] if verdict else None,
-        "verdict": verdict,
-        "release_id": child["release_id"],
-        "release": child["release"],
-        "window": {k: child[k] for k in ("read", "kept", "rejected", "unreadable")},
-        "export": trained["export"],
-        "folder": trained["folder"],
-        "decision": moved["decision"],
-        "reasons": moved["reasons"],
-        "metrics": trained["metrics"],
-        "tokens": trained["tokens"],
-        "gate": decision,
-        "version": moved["version"],
-        "champion": moved["champion"],
-        "moved": moved["moved"],
-        "waiting": moved["waiting"],
-        "decided_before": moved["decided_before"],
-        "overtaken": moved["overtaken"],
-        "run_id": moved["run_id"],
-    }
+def retrained_candidate(child: Release, trained: dict[str, Any]) -> Candidate:
+    """The retrained model as the gate promotes it."""
+    tags = {**trained["tags"], "release_id": child.id}
+    return Candidate(trained["export"], child.folder, tags)
+
+
+_TRAINED = ("export", "folder", "metrics", "tokens")
+"""What the answer has of the training."""
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What a round of retraining came to."""
+
+    verdict: dict[str, Any] | None
+    """The monitor's; None: the drift test was left out."""
+    champion: str | None
+    """The version that is champion now."""
+    child: Release | None = None
+    """Release of the window; None: there was no drift, and nothing was trained."""
+    trained: dict[str, Any] = field(default_factory=dict)
+    gated: Gated | None = None
+
+    @property
+    def changes(self) -> dict[str, Change]:
+        """Bits per byte before and after, by kind of text."""
+        metrics = self.trained.get("metrics", {})
+        return {text: Change.model_validate(change) for text, change in metrics.items()}
+
+    @classmethod
+    def of_json(cls, answer: dict[str, Any]) -> Retrained:
+        """The inverse of `as_json`."""
+        if "gate" not in answer:
+            return cls(answer, answer["champion"])
+        trained = {k: answer[k] for k in _TRAINED}
+        child, gated = Release.load(answer["release"]), Gated.of_json(answer)
+        return cls(answer["verdict"], gated.champion, child, trained, gated)
+
+    def as_json(self) -> Answer:
+        """Answer of `headrace retrain`."""
+        if self.child is None or self.gated is None:
+            return {**(self.verdict or {}), "drift": False, "champion": self.champion}
+        return {
+            "drift": self.verdict["drift"] if self.verdict else None,
+            "verdict": self.verdict,
+            "release_id": self.child.id,
+            "release": self.child.folder,
+            "window": _counts(self.child),
+            **{k: self.trained[k] for k in _TRAINED},
+            **self.gated.as_json(),
+        }

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.expectations.stated import CurationConfig, Totals
+from headrace.expectations.stated import CurationConfig
 from headrace.infra import lineage, storage
+from headrace.infra.releases import Totals
 from headrace.infra.schemas import LEDGER, UNREADABLE
 from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 

@@ -11,6 +11,7 @@ from headrace.flows import retrain_triggers
 from headrace.flows.retrain_triggers import on_window
 from headrace.infra.errors import DamagedWindowError
 from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.retraining.round import Retrained
 
 
 def test_without_a_window_nothing_is_taught_and_the_run_says_so() -> None:
@@ -28,11 +29,11 @@ def test_a_damaged_window_is_not_the_verdict_of_those_beside_it(
     def one_round(windows: list[str], settings: RetrainVerb) -> Iterator[str]:
         yield "1"
 
-    def retrain(job: Any) -> dict[str, Any]:
+    def retrain(job: Any) -> Retrained:
         tried.append(job.window)
         if damaged & set(job.window.split("+")):
             raise DamagedWindowError("keeps 1 of 20 records", "collect more text")
-        return {"tokens": 10, "drift": True}
+        return Retrained(None, "1", trained={"tokens": 10})
 
     monkeypatch.setattr(retrain_triggers, "one_round", one_round)
     monkeypatch.setattr(retrain_triggers, "joined", "+".join)
@@ -41,7 +42,7 @@ def test_a_damaged_window_is_not_the_verdict_of_those_beside_it(
         retrain_triggers, "_told", lambda *_: retrain_triggers.ended("Promoted", "every rule holds")
     )
     monkeypatch.setattr(retrain_triggers, "settled", stored.__setitem__)
-    monkeypatch.setattr(retrain_triggers.run_page, "show_text", lambda *_: None)
+    monkeypatch.setattr(retrain_triggers.run_artifacts, "show_text", lambda *_: None)
     used: dict[str, int] = {"tokens": 0}
     state = retrain_triggers._round(["a", "b", "c"], True, RetrainVerb(), used)
     assert tried == ["a+b+c", "a", "b", "c"]

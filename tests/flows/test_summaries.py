@@ -16,11 +16,27 @@ from headrace.flows.summaries import (
     round_screen,
     status_screen,
 )
+from headrace.infra.artifacts import (
+    Compared,
+    Decision,
+    Evaluation,
+    Figure,
+    FileNotes,
+    Release,
+    Totals,
+    Verdict,
+)
+from headrace.tasks.gate.decisions import PersonDecision, Verified
+from headrace.tasks.gate.promotion import Gated
+from headrace.tasks.retraining.round import Retrained
 
-RELEASE = {
-    "release_id": "abc", "release": "/r/abc", "read": 100, "kept": 90, "unreadable": 1,
-    "rejected": {"format": 2, "bias": 7}, "input_bytes": 2_500_000,
-}  # fmt: skip
+TOTALS = Totals(read=100, kept=90, rejected={"format": 2, "bias": 7}, unreadable=1)
+RELEASE = Release(id="abc", folder="/r/abc", totals=TOTALS, input_bytes=2_500_000)
+
+
+def of(**changed: Any) -> Release:
+    """The release with other totals."""
+    return RELEASE.model_copy(update={"totals": TOTALS.model_copy(update=changed)})
 
 
 def test_the_ledger_is_shown_adding_up() -> None:
@@ -29,38 +45,47 @@ def test_the_ledger_is_shown_adding_up() -> None:
 
 
 def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
-    assert "101 ≠ 90 + 9 + 1" in release_screen({**RELEASE, "read": 101})
+    assert "101 ≠ 90 + 9 + 1" in release_screen(of(read=101))
 
 
 def test_files_that_are_unreadable_unusual_or_left_out_are_named() -> None:
-    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(7)]
+    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(50)]
     out = [{"uri": "/in/README.md", "why": "describes the data"}]
-    said = release_screen({
-        **RELEASE,
-        "unreadable_files": {"count": 50, "first": odd},
-        "noted_files": {"count": 1, "first": [{"uri": "/in/b.json", "why": "a JSON array"}]},
-        "left_out": {"count": 1, "first": out},
-    })  # fmt: skip
+    said = release_screen(
+        RELEASE.model_copy(
+            update={
+                "unreadable_files": FileNotes.of(odd),
+                "noted_files": FileNotes.of([{"uri": "/in/b.json", "why": "a JSON array"}]),
+                "left_out": FileNotes.of(out),
+            }
+        )
+    )
     assert "/in/4.bz2: a bzip2-compressed file" in said and "/in/5.bz2" not in said
     assert "and 45 more: see the report" in said and "/in/b.json: a JSON array" in said
     assert "/in/README.md: describes the data" in said
 
 
 def test_a_release_of_nothing_says_that_it_is_not_the_latest() -> None:
-    said = release_screen({**RELEASE, "kept": 0, "rejected": {"format": 99}})
+    said = release_screen(of(kept=0, rejected={"format": 99}))
     assert "latest.json doesn't point to this release" in said
     assert "latest.json" not in release_screen(RELEASE)
 
 
 def test_a_round_without_drift_says_that_nothing_is_trained() -> None:
-    assert "nothing is trained" in round_screen({"drift": False, "champion": "1", "report": "/d"})
+    assert "nothing is trained" in round_screen(Retrained({"drift": False, "report": "/d"}, "1"))
+
+
+def decision(verdict: Verdict, *reasons: str, **metrics: Compared) -> Decision:
+    return Decision(
+        decision=verdict, policy="default", champion="version 1", challenger="retrained",
+        metrics=metrics, reasons=reasons, confidence=0.95, resamples=100, seed=1, folder="/g",
+    )  # fmt: skip
 
 
 def test_a_gate_names_its_reasons() -> None:
-    metric = {"label": "New text", "champion": 2.0, "challenger": 1.9, "difference": -0.1,
-              "interval": [-0.2, -0.05], "verdict": "better"}  # fmt: skip
-    said = gate_screen({"decision": "inconclusive", "metrics": {"new": metric}, "report": "/g",
-                        "reasons": ["Reward: not measured"]})  # fmt: skip
+    metric = Compared(label="New text", champion=2.0, challenger=1.9, difference=-0.1,
+                      interval=(-0.2, -0.05), verdict="better", n=9)  # fmt: skip
+    said = gate_screen(decision("inconclusive", "Reward: not measured", new=metric))
     assert "INCONCLUSIVE" in said and "-0.100 [-0.200, -0.050]: better" in said
     assert "Reward: not measured" in said
 
@@ -72,13 +97,12 @@ def test_drift_names_what_shifted() -> None:
     assert "DRIFT" in said and "lang" in said
 
 
-def test_only_a_moved_champion_is_called_promoted() -> None:
-    window = {"read": 9, "kept": 9}
+@pytest.mark.parametrize(("champion", "said"), [("2", "PROMOTED:"), ("1", "no champion was moved")])
+def test_only_a_moved_champion_is_called_promoted(champion: str, said: str) -> None:
+    gated = Gated(decision("promote"), "promote", ("all holds",), "r", "2", champion)
     side = {"before": 2.0, "after": 1.9}
-    round_ = {"decision": "promote", "window": window, "metrics": {"new": side, "old": side},
-              "reasons": ["all holds"], "champion": "1", "report": "/r"}  # fmt: skip
-    assert "PROMOTED:" in round_screen({**round_, "moved": True})
-    assert "no champion was moved" in round_screen({**round_, "moved": False})
+    trained = {"metrics": {"new": side, "old": side}}
+    assert said in round_screen(Retrained(None, champion, RELEASE, trained, gated))
 
 
 def test_a_plan_says_whether_it_fits() -> None:
@@ -88,26 +112,32 @@ def test_a_plan_says_whether_it_fits() -> None:
     assert "16.0 of 8.0 GiB: does not fit" in said and "not measured" in said
 
 
+FIGURE = Figure(value=2.0, low=1.9, high=2.1, n=9)
+
+
 def test_an_evaluation_without_slices_says_why() -> None:
-    m = {"value": 2.0, "low": 1.9, "high": 2.1, "n": 9}
-    assert "neither `lang` nor `domain`" in metrics_screen({"metrics": {"bits_per_byte": m}})
-    both = {"bits_per_byte": m, "bits_per_byte.lang=zh": m}
-    assert "no slices" not in metrics_screen({"metrics": both})
+    alone = Evaluation(metrics={"bits_per_byte": FIGURE}, folder="/m")
+    assert "neither `lang` nor `domain`" in metrics_screen(alone)
+    both = Evaluation(
+        metrics={"bits_per_byte": FIGURE, "bits_per_byte.lang=zh": FIGURE}, folder="/m"
+    )
+    assert "no slices" not in metrics_screen(both)
 
 
 def test_an_evaluation_is_laid_out_by_language_and_domain() -> None:
-    m = {"value": 2.0, "low": 1.9, "high": 2.1, "n": 9}
     names = ("bits_per_byte", "bits_per_byte.lang=en", "bits_per_byte.lang=zh",
              "bits_per_byte.domain=legal")  # fmt: skip
-    said = metrics_screen(
-        {"metrics": dict.fromkeys(names, m), "model": "/m/export", "file": "/m/metrics.json"}
-    ).splitlines()
+    evaluation = Evaluation(
+        metrics=dict.fromkeys(names, FIGURE), export="/m/export", folder="/m", record="metrics.json"
+    )
+    said = metrics_screen(evaluation).splitlines()
     assert said[1] == "  model                 /m/export"
     assert said[2].startswith("── bits per byte (lower is better), 95 % interval")
     assert [line.split()[0] for line in said[3:]] == [
         "all", "by", "en", "zh", "by", "legal", "file"
     ]  # fmt: skip
     assert said[5] == "    en                  2.000  [1.900, 2.100]  n 9"
+    assert said[-1].endswith("/m/metrics.json")
 
 
 def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
@@ -126,12 +156,14 @@ def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
 
 
 def test_a_decision_says_who_and_why() -> None:
-    made = {"version": "2", "decision": "refuse", "champion": None, "by": "A. Lead", "why": "curt"}
+    line = {"version": "2", "action": "refuse", "to": None, "who": "A. Lead", "why": "curt",
+            "from": None}  # fmt: skip
+    made = PersonDecision.model_validate(line)
     said = decision_screen(made)
     assert "version 2" in said and "refused, by A. Lead" in said and "curt" in said
     assert "champion              none" in said and "passed by" not in said
     passed = [{"version": "7", "because": "was refused"}]
-    back = {**made, "decision": "rollback", "skipped": passed}
+    back = PersonDecision.model_validate({**line, "action": "rollback", "skipped": passed})
     assert "passed by             version 7 was refused" in decision_screen(back)
 
 
@@ -141,15 +173,15 @@ LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from":
 
 def test_a_recorded_decision_says_version_who_and_why() -> None:
     refused = {**LINE, "number": 4, "action": "refuse", "version": "5", "from": "1"}
-    said = decisions_screen({"lines": [LINE, {**refused, "who": "gate"}]}).splitlines()
+    said = decisions_screen([LINE, {**refused, "who": "gate"}]).splitlines()
     assert len(said) == 3 and said[1] == (
         "     3  m: version 1 champion again (champion 2 -> 1) by A. Lead, "
         "2026-01-02T03:04:05+00:00: slower"
     )
     assert "version 5 refused by gate" in said[2], "a refusal moves no champion"
-    by_account = decisions_screen({"lines": [{**LINE, "account": "deploy"}]})
+    by_account = decisions_screen([{**LINE, "account": "deploy"}])
     assert by_account.endswith(": slower (account deploy)")
-    assert "nothing yet" in decisions_screen({"lines": []})
+    assert "nothing yet" in decisions_screen([])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +207,7 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
 )  # fmt: skip
 def test_what_else_is_recorded_is_shown_with_its_account(line: dict[str, Any], said: str) -> None:
     more = {"number": 7, "time": "2026-01-02T03:04:05+00:00", "account": "deploy"}
-    shown = decisions_screen({"lines": [{**line, **more}]}).splitlines()[1]
+    shown = decisions_screen([{**line, **more}]).splitlines()[1]
     assert said in shown and shown.endswith(", 2026-01-02T03:04:05+00:00 (account deploy)")
 
 
@@ -237,10 +269,11 @@ def test_what_is_paused_says_so() -> None:
 
 
 def test_a_torn_line_is_told_and_explained() -> None:
-    whole = {"lines": 2, "last": "ab", "torn": False, "file": "/a", "unsigned": 0}
-    assert "not signed            2" in audit_screen({**whole, "unsigned": 2})
+    whole = Verified(lines=2, last="ab", torn=False, file="/a", unsigned=0)
+    unsigned = whole.model_copy(update={"unsigned": 2})
+    assert "not signed            2" in audit_screen(unsigned)
     assert "the chain holds" in audit_screen(whole) and "torn" not in audit_screen(whole)
-    assert "never made" in audit_screen({**whole, "torn": True})
+    assert "never made" in audit_screen(whole.model_copy(update={"torn": True}))
 
 
 def test_litter_is_listed_and_a_dry_run_claims_no_removal() -> None:

@@ -1,12 +1,40 @@
 """What a chain keeps of its drift rounds; the chain itself: tests/e2e/test_chain.py."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from headrace.infra.artifacts import Decision, Release, Totals
+from headrace.infra.storage import write_json
 from headrace.spark_jobs.settings import Source
+from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.lifecycle import round_once, window_key
+from headrace.tasks.retraining.round import Retrained
+
+TOTALS = Totals(read=9, kept=9, rejected={}, unreadable=0)
+
+
+def calm(version: str) -> Retrained:
+    """A round without drift, from a version."""
+    return Retrained({"drift": False, "report": "/d"}, version)
+
+
+def gated(folder: Path, version: str, overtaken: bool) -> Retrained:
+    """A round that came to the gate."""
+    manifest = {"release_id": "w", "parent": "r", "totals": TOTALS.as_json(), "files": [],
+                "inputs": []}  # fmt: skip
+    write_json(folder / "w" / "manifest.json", manifest)
+    decision = Decision(
+        decision="promote", policy="p", champion="a", challenger="b", metrics={},
+        reasons=("holds",),
+        confidence=0.95, resamples=9, seed=1,
+    )  # fmt: skip
+    write_json(folder / "run" / "decision.json", decision.as_json())
+    placed = decision.at(str(folder / "run"), "decision.json")
+    run = Gated(placed, "promote", ("holds",), "r", "7", version, overtaken=overtaken)
+    trained = {"export": "/e", "folder": "/f", "tokens": 5,
+               "metrics": {"new": {"before": 2.0, "after": 1.5}}}  # fmt: skip
+    return Retrained(None, version, Release.load(folder / "w"), trained, run)
 
 
 def test_a_window_is_told_by_its_content_and_place(tmp_path: Path) -> None:
@@ -22,28 +50,42 @@ def test_a_window_is_told_by_its_content_and_place(tmp_path: Path) -> None:
 def test_each_window_has_a_round_of_its_own(tmp_path: Path) -> None:
     began: list[str] = []
 
-    def make(version: str) -> dict[str, Any]:
+    def make(version: str) -> Retrained:
         began.append(version)
-        return {"from": version, "overtaken": False}
+        return calm(version)
 
     first = round_once(tmp_path, "a", "1", make)
-    assert round_once(tmp_path, "b", "2", make) == {"from": "2", "overtaken": False}
+    assert round_once(tmp_path, "b", "2", make).champion == "2"
     # What was champion in between changes nothing of a round that is made.
-    assert round_once(tmp_path, "a", "3", make) == first and began == ["1", "2"]
+    again = round_once(tmp_path, "a", "3", make)
+    assert again.as_json() == first.as_json() and began == ["1", "2"]
 
 
 def test_a_round_that_was_cut_short_starts_where_it_began(tmp_path: Path) -> None:
-    def killed(version: str) -> dict[str, Any]:
+    def killed(version: str) -> Retrained:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         round_once(tmp_path, "a", "1", killed)
     # It may have promoted version 2 before.
-    assert round_once(tmp_path, "a", "2", lambda v: {"from": v}) == {"from": "1"}
+    assert round_once(tmp_path, "a", "2", calm).champion == "1"
 
 
 def test_a_round_that_was_overtaken_can_be_run_again(tmp_path: Path) -> None:
-    late = round_once(tmp_path, "a", "1", lambda v: {"from": v, "overtaken": True})
-    assert late["overtaken"]
-    again = round_once(tmp_path, "a", "4", lambda v: {"from": v, "overtaken": False})
-    assert again == {"from": "4", "overtaken": False}
+    late = round_once(tmp_path, "a", "1", lambda v: gated(tmp_path, v, overtaken=True))
+    assert late.gated and late.gated.overtaken
+    again = round_once(tmp_path, "a", "4", lambda v: gated(tmp_path, v, overtaken=False))
+    assert again.gated and again.gated.champion == "4"
+
+
+def test_a_round_is_found_again_as_it_was(tmp_path: Path) -> None:
+    made = gated(tmp_path, "1", overtaken=False)
+    assert round_once(tmp_path, "a", "1", lambda _: made) == made
+
+    def never(version: str) -> Retrained:
+        raise AssertionError("made again")
+
+    found = round_once(tmp_path, "a", "2", never)
+    assert found.as_json() == made.as_json()
+    assert found.gated and made.gated and found.gated.decision.report == made.gated.decision.report
+    assert found.child and found.child.totals == TOTALS and found.changes["new"].after == 1.5

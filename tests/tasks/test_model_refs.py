@@ -5,7 +5,7 @@ import pytest
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, UsageError
 from headrace.tasks.input_checks import reference_of
-from headrace.tasks.model_refs import lineage_of, resolve_model
+from headrace.tasks.model_refs import resolve_model
 
 
 def test_a_run_folder_stands_for_its_export(tmp_path: Path) -> None:
@@ -14,9 +14,6 @@ def test_a_run_folder_stands_for_its_export(tmp_path: Path) -> None:
     (export / "config.json").write_text("{}")
     assert resolve_model(str(tmp_path / "run"), Shared()) == export
     assert resolve_model(str(export), Shared()) == export
-    assert lineage_of(export) == {}
-    (export / "lineage.json").write_text('{"release_id": "r"}')
-    assert lineage_of(export) == {"release_id": "r"}
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path, state: Path) -> None:

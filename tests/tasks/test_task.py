@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.errors import HeadraceError, InputError
-from headrace.tasks.task import _may_pass, once, relative, run_folder
+from headrace.tasks.task import _is_transient, once, relative, run_folder
 
 
 class State:
@@ -19,8 +19,8 @@ class State:
     ("error", "again"),
     [(InputError("a"), False), (HeadraceError("killed"), True), (OSError("disk"), True)],
 )
-def test_only_what_may_pass_is_tried_again(error: BaseException, again: bool) -> None:
-    assert _may_pass(None, None, State(error)) is again
+def test_only_what_is_transient_is_tried_again(error: BaseException, again: bool) -> None:
+    assert _is_transient(None, None, State(error)) is again
 
 
 def test_once_is_once(tmp_path: Path) -> None:

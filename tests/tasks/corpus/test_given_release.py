@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.infra.artifacts import Release
 from headrace.infra.errors import HeadraceError, InputError, UsageError, ValidationError
 from headrace.infra.state.state_dir import home
 from headrace.tasks.corpus.given_release import take_release
@@ -30,30 +31,27 @@ def release(output: Path, name: str = "ab12", **changed: Any) -> Path:
     return folder
 
 
-take: Callable[[str], dict[str, Any]] = take_release.fn  # type: ignore[attr-defined]
+take: Callable[[str], Release] = take_release.fn  # type: ignore[attr-defined]
 
 
 def test_a_release_is_taken_by_folder_output_folder_or_id(tmp_path: Path) -> None:
     folder = release(tmp_path / "out")
     answers = [take(str(folder)), take(str(tmp_path / "out")), take("ab12")]
     own = home().root / "releases" / "ab12"
-    for answer in answers:
-        assert {k: v for k, v in answer.items() if k != "seconds"} == {
-            k: v for k, v in answers[0].items() if k != "seconds"
-        }
-    assert answers[0]["release"] == str(own) and answers[0]["kept"] == 1
-    assert answers[0]["input_bytes"] == 7
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0].folder == str(own) and answers[0].totals.kept == 1
+    assert answers[0].input_bytes == 7
     assert (own / "documents/lang=en/domain=legal/a.parquet").read_bytes() == b"kept"
 
 
 def test_a_copy_that_was_cut_short_or_damaged_is_finished(tmp_path: Path) -> None:
     folder = release(tmp_path)
-    own = Path(take(str(folder))["release"])
+    own = Path(take(str(folder)).folder)
     file = own / "documents/lang=en/domain=legal/a.parquet"
     file.unlink()
-    assert take(str(folder))["release"] == str(own) and file.read_bytes() == b"kept"
+    assert take(str(folder)).folder == str(own) and file.read_bytes() == b"kept"
     (own / "manifest.json").unlink()
-    assert take(str(folder))["release"] == str(own) and (own / "manifest.json").exists()
+    assert take(str(folder)).folder == str(own) and (own / "manifest.json").exists()
 
 
 def test_content_that_differs_from_its_manifest_is_not_taken(

@@ -14,7 +14,6 @@ import pytest
 from headrace.infra.registry.versions import Registry
 from headrace.tasks.gate import anchor as module
 from headrace.tasks.gate.anchor import Anchor, find_anchor
-from headrace.tasks.gate.evidence import beside_anchor
 from headrace.tasks.mlflow_log import registry, tracking
 from headrace.tasks.operations import garbage
 from headrace.training.moe import export as exports
@@ -23,6 +22,7 @@ from headrace.training.scoring.gate import Evidence, Sample
 from headrace.training.scoring.policy import read_policy
 
 N = 40
+ANCHOR = "anchor.bits_per_byte"
 
 
 @dataclass
@@ -141,11 +141,15 @@ def test_losses_of_many_rounds_are_refused_once_they_add_up(versions: Versions) 
         old = v.sample(v.rates[v.run(champion)])
         new = Sample(old.ids, 100 * (rate + dice.normal(0, 0.004, N)), old.weights)
         worse, better = v.sample(3.0), v.sample(2.5)
-        theirs = Evidence("champion", {"old.bits_per_byte": old, "new.bits_per_byte": worse})
-        ours = Evidence("retrained", {"old.bits_per_byte": new, "new.bits_per_byte": better},
-                        {"new.order_gain": 1.0})  # fmt: skip
-        sides = beside_anchor(theirs, ours, anchor(v, champion))
-        decision = gate.decide(*sides, read_policy("default"), 1)
+        found = anchor(v, champion)
+        theirs = {"old.bits_per_byte": old, "new.bits_per_byte": worse}
+        ours = {"old.bits_per_byte": new, "new.bits_per_byte": better, ANCHOR: new}
+        decision = gate.decide(
+            Evidence("champion", {**theirs, ANCHOR: found.sample}, against={ANCHOR: found.name}),
+            Evidence("retrained", ours, {"new.order_gain": 1.0}),
+            read_policy("default"),
+            1,
+        )
         said.append((decision["decision"], decision["metrics"]["anchor.bits_per_byte"]["against"]))
         assert decision["metrics"]["old.bits_per_byte"]["verdict"] == "not worse"
         champion = v.add(rate)
@@ -168,14 +172,6 @@ def test_an_anchor_that_is_gone_is_named_and_the_next_best_takes_its_place(
         f"version {best} was approved, but deleted in MLflow since; the best of the others is "
         "the anchor"
     )
-    sides = beside_anchor(
-        Evidence("champion", {"old.bits_per_byte": v.sample(2.1)}),
-        Evidence("new", {"old.bits_per_byte": v.sample(2.1)}),
-        found,
-    )
-    decision = gate.decide(*sides, read_policy("default"), 1)
-    assert decision["notes"][0] == found.notes[0]
-    assert decision["metrics"]["anchor.bits_per_byte"]["verdict"] == "worse"
 
 
 def test_scores_that_are_kept_outlive_the_export(versions: Versions) -> None:

@@ -25,19 +25,19 @@ def test_what_the_verbs_answer(state: Path) -> None:
     shared = Shared()
     with pytest.raises(UsageError):
         roll_back("A", "b", shared)
-    assert decide_version("2", False, "A", "b", shared) == {
+    assert decide_version("2", False, "A", "b", shared).as_json() == {
         "version": "2", "decision": "refuse", "champion": None, "by": "A", "why": "b", "from": None,
     }  # fmt: skip
-    assert decide_version("1", True, "A", "b", shared)["champion"] == "1"
-    assert decide_version("2", True, "A", "b", shared)["from"] == "1"
-    assert roll_back("C", "slower", shared) == {
+    assert decide_version("1", True, "A", "b", shared).champion == "1"
+    assert decide_version("2", True, "A", "b", shared).before == "1"
+    assert roll_back("C", "slower", shared).as_json() == {
         "version": "1", "decision": "rollback", "champion": "1", "by": "C", "why": "slower",
         "from": "2", "skipped": [],
     }  # fmt: skip
-    shown = recorded_decisions()["decisions"]
+    shown = recorded_decisions().lines
     assert [d["action"] for d in shown] == ["refuse", "promote", "promote", "rollback"]
     said = verify_decisions()
-    assert said["lines"] == 4 and said["file"] == str(state / "audit.jsonl")
+    assert said.lines == 4 and said.file == str(state / "audit.jsonl")
     lines = (state / "audit.jsonl").read_text().splitlines()
     assert [json.loads(x)["action"] for x in lines] == ["refuse", "promote", "promote", "rollback"]
     (state / "audit.jsonl").write_text("\n".join(lines[1:]) + "\n")

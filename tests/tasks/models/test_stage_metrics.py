@@ -2,6 +2,7 @@
 
 import pytest
 
+from headrace.infra.artifacts import Gain
 from headrace.tasks.models.stage_metrics import verdict
 
 
@@ -16,4 +17,4 @@ from headrace.tasks.models.stage_metrics import verdict
     ],
 )
 def test_the_interval_decides(low: float | None, high: float | None, said: str) -> None:
-    assert verdict({"low": low, "high": high}) == said
+    assert verdict(Gain(before=1.0, after=2.0, low=low, high=high)) == said

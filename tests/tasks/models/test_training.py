@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.infra.artifacts import TokenSet
 from headrace.infra.configuration.settings import Shared
 from headrace.tasks.configuration.settings import RetrainVerb, RunVerb
 from headrace.tasks.models.training import align_of, pretrain_of
@@ -19,10 +20,11 @@ from headrace.training.settings import PretrainSettings
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> dict[str, Any]:
-    manifest = {"release_id": "r1", "vocabulary": 300, "sequence_length": 64, "files": []}
+def tokens(tmp_path: Path) -> TokenSet:
+    manifest = {"release_id": "r1", "vocabulary": 300, "sequence_length": 64, "files": [],
+                "tokens": 640, "heldout_tokens": 64}  # fmt: skip
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    return {"output": str(tmp_path)}
+    return TokenSet.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def tokens(tmp_path: Path) -> dict[str, Any]:
     ],
 )
 def test_pretraining_keeps_its_folder_unless_the_weights_change(
-    tokens: dict[str, Any], changed: dict[str, Any], same: bool
+    tokens: TokenSet, changed: dict[str, Any], same: bool
 ) -> None:
     one = pretrain_of(tokens, PretrainSettings(), Shared())
     other = pretrain_of(tokens, PretrainSettings.model_validate(changed), Shared())
@@ -49,7 +51,7 @@ def test_pretraining_keeps_its_folder_unless_the_weights_change(
 
 @pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
 def test_a_stage_of_alignment_keeps_its_folder_unless_the_weights_change(
-    stage: str, tokens: dict[str, Any], tmp_path: Path
+    stage: str, tokens: TokenSet, tmp_path: Path
 ) -> None:
     for name in ("model", "judge"):
         (tmp_path / name).mkdir()
@@ -58,10 +60,10 @@ def test_a_stage_of_alignment_keeps_its_folder_unless_the_weights_change(
 
     def folder(changed: dict[str, Any], data: str = "data.jsonl") -> str:
         settings = AlignSettings.model_validate({stage: changed})
-        extra = {"replay": tokens["output"]} if stage != "reward" else {}
+        replay = tokens.folder if stage != "reward" else None
         job = align_of(
             stage, settings, Shared(), str(tmp_path / "model"), str(tmp_path / data),
-            str(tmp_path / "judge") if stage == "ppo" else None, extra,
+            str(tmp_path / "judge") if stage == "ppo" else None, replay,
         )  # fmt: skip
         return job.output
 

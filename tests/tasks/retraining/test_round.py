@@ -1,10 +1,11 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from headrace.infra.artifacts import Change, Decision, Release, Totals
 from headrace.infra.errors import ValidationError
 from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.mlflow_log import tracking
 from headrace.tasks.retraining.round import (
     begin_round,
@@ -14,11 +15,10 @@ from headrace.tasks.retraining.round import (
 )
 
 
-def child(kept: int, read: int) -> dict[str, Any]:
-    return {
-        "kept": kept, "read": read, "rejected": {"semantics": read - kept}, "unreadable": 0,
-        "release": "/r", "release_id": "x",
-    }  # fmt: skip
+def child(kept: int, read: int, **rejected: int) -> Release:
+    levels = rejected or {"semantics": read - kept}
+    totals = Totals(read=read, kept=kept, rejected=levels, unreadable=0)
+    return Release(id="x", folder="/r", totals=totals, input_bytes=9)
 
 
 @pytest.mark.parametrize(("kept", "read"), [(20, 20), (20, 200), (500, 5000)])
@@ -34,7 +34,7 @@ def test_a_damaged_window_is_refused_with_its_counts(kept: int, read: int) -> No
 
 
 def test_a_window_that_is_known_is_not_called_damaged() -> None:
-    known = {**child(5, 400), "rejected": {"semantics": 4, "duplicate": 391}}
+    known = child(5, 400, semantics=4, duplicate=391)
     with pytest.raises(ValidationError, match="391 of them the champion's corpus holds") as e:
         check_enough(known, RetrainVerb())
     assert "doesn't know yet" in e.value.hint
@@ -65,15 +65,17 @@ def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     window, settings = child(30, 30), RetrainVerb()
     run = begin_round(champion, window, verdict, settings)
     assert begin_round(champion, window, None, settings) == run, "the same round again"
-    assert begin_round(champion, {**window, "release_id": "y"}, verdict, settings) != run
-    page = state / "gate.html"
-    page.write_text("why")
-    sides = {side: {"before": 2.0, "after": 1.5} for side in ("new", "old")}
-    answer = {"metrics": sides, "gate": {"report": str(page)}, "decision": "reject",
-              "champion": "3", "version": "4", "folder": str(state)}  # fmt: skip
-    end_round(run, answer)
+    assert begin_round(champion, window.model_copy(update={"id": "y"}), verdict, settings) != run
+    (state / "gate.html").write_text("why")
+    changes = {side: Change(before=2.0, after=1.5) for side in ("new", "old")}
+    decision = Decision(
+        decision="reject", policy="p", champion="a", challenger="b", metrics={}, reasons=("worse",),
+        confidence=0.95, resamples=9, seed=1, folder=str(state), record="decision.json",
+    )  # fmt: skip
+    gated = Gated(decision, "reject", ("worse",), "r", "4", "3")
+    end_round(run, state, changes, gated)
     ended = tracking().client.get_run(run).info.end_time
-    end_round(run, answer)
+    end_round(run, state, changes, gated)
     found = tracking().client.get_run(run)
     assert found.info.end_time == ended, "the same round again ended when it did"
     of_all = ("headrace.", "mlflow.source.", "mlflow.user")
