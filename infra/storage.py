@@ -26,6 +26,7 @@ from headrace.infra.faults import naming
 from headrace.infra.state import private
 
 if TYPE_CHECKING:  # every command imports this module, and few of them need pyarrow at once
+    import pyarrow as pa
     import pyarrow.fs as pafs
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")

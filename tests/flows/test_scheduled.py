@@ -12,8 +12,7 @@ from headrace.flows import scheduled
 from headrace.flows.scheduled import Alert, _on_todays_cluster, _whole
 from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import UsageError
-from headrace.infra.stack import stack
-from headrace.infra.stack.stack import Stack
+from headrace.infra.stack import record
 from headrace.infra.state.state_dir import Home
 from headrace.tasks.configuration.settings import CurateVerb, RetrainVerb
 
@@ -40,15 +39,15 @@ def test_windows_that_were_taken_over_come_back_with_the_parameters() -> None:
 def test_a_cluster_that_moved_to_another_port_is_found(
     monkeypatch: pytest.MonkeyPatch, deployed: str, runs_on: str
 ) -> None:
-    up = Stack("http://p/api", "http://m", "spark://127.0.0.1:7099", "/e", ())
+    up = SimpleNamespace(spark_master="spark://127.0.0.1:7099")
     settings = CurateVerb(spark=SparkSettings(master=deployed))
     assert _on_todays_cluster(settings) is settings, "no stack is up"
 
-    def running(home: Home) -> Stack:
+    def running(home: Home) -> SimpleNamespace:
         assert isinstance(home.root, Path)
         return up
 
-    monkeypatch.setattr(stack, "running", running)
+    monkeypatch.setattr(record, "running", running)
     assert _on_todays_cluster(settings).spark.master == runs_on
 
 
