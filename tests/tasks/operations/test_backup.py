@@ -167,7 +167,7 @@ BACKUP = """
 import os, sys, time
 from pathlib import Path
 from headrace.infra.files import backups
-from headrace.tasks import backup
+from headrace.tasks.operations import backup
 real, number = backups.copy, [0]
 def slow(*given):
     number[0] += 1

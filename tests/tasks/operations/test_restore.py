@@ -69,7 +69,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from headrace.infra.files import backups
-from headrace.tasks import restore
+from headrace.tasks.operations import restore
 def stuck(*given):
     print("half", flush=True)
     time.sleep(600)
