@@ -213,7 +213,7 @@ def read_documents(
 
 
 def unseen(corpus: Sequence[str], hashes: Strings) -> Strings:
-    """Those of some content hashes that no record of any release has, kept or rejected.
+    """The content hashes that no record of any release has, kept or rejected.
 
     Reads one column of every file, and holds one file of it at a time.
     """

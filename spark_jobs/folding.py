@@ -73,7 +73,12 @@ class Table:
 
 
 @njit(cache=True, nogil=True)
-def _count(data, offsets, rows, kinds):  # type: ignore[no-untyped-def]
+def _count(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.bool_],
+    kinds: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(N,) characters that fold anywhere, and (N,) Chinese characters of each chosen text."""
     traditional = np.zeros(rows.size, np.int64)
     han = np.zeros(rows.size, np.int64)
@@ -96,7 +101,14 @@ def _count(data, offsets, rows, kinds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _write(data, offsets, traditional, han, kinds, targets):  # type: ignore[no-untyped-def]
+def _write(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    traditional: npt.NDArray[np.int64],
+    han: npt.NDArray[np.int64],
+    kinds: npt.NDArray[np.uint8],
+    targets: npt.NDArray[np.uint16],
+) -> None:
     """Fold, in `data`, the texts that have traditional characters."""
     for i in range(traditional.size):
         if traditional[i] == 0:

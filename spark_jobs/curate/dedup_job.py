@@ -69,7 +69,7 @@ def _own_keys(work: str, unit: int) -> pa.Table:
 
 
 def _ancestor_keys(number: int, uri: str, lang: str) -> Iterator[pa.Table]:
-    """Keys of an ancestor's documents; their signatures are computed anew from the text."""
+    """Keys of an ancestor's documents; their signatures are computed again from the text."""
     row = 0
     columns = ["id", "content_hash", QUALITY.name, "text"]
     with storage.open_input(uri) as f:
@@ -117,7 +117,7 @@ def _save(table: pa.Table, work: str, group: int) -> None:
 
 
 def _save_in_spark(batches: Iterable[pa.RecordBatch], work: str) -> Iterator[pa.RecordBatch]:
-    """Writes one file a group from rows sorted by group; a partition holds whole groups."""
+    """Write one file per group from rows sorted by group; a partition holds whole groups."""
     held: list[pa.RecordBatch] = []
     group = -1
     for batch in batches:

@@ -32,7 +32,7 @@ LARGEST_UNIT = 16 << 20
 """A unit of work holds about a 64th of the input, within these bounds (bytes)."""
 FILES_A_UNIT = 256
 UNITS_A_GROUP = 8
-"""Consecutive units whose records are written to one file a folder: at most 128 MB of input."""
+"""Consecutive units whose records are written to one file per folder: at most 128 MB of input."""
 _BLOCK = 4 << 20
 
 

@@ -75,10 +75,10 @@ def run(
 
     Args:
         spark: the session.
-        name: what the user is told is going on.
+        name: of the stage, as the user sees it.
         numbers: what is still to be done.
         work: picklable; writes its result to storage, atomically.
-        partitions: number of Spark partitions, None for one a piece.
+        partitions: number of Spark partitions, None for one per piece.
         finished: counts the pieces whose result is on storage, earlier ones included.
         unit: what a piece is called.
         memory: address space that a piece may take (bytes).

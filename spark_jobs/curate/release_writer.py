@@ -1,6 +1,6 @@
 """Writes the records of a group of units into the folders of a release, and counts them.
 
-One file a folder and group, records in the order of the input. A group's results depend on the
+One file per folder and group, records in the order of the input. A group's results depend on the
 scan and the duplicates alone, so a group that is written again has the same bytes.
 """
 
@@ -33,7 +33,7 @@ from headrace.spark_jobs.release_columns import DOCUMENTS_FILE, REJECTED_FILE
 ROW_GROUP_BYTES = 16 << 20
 """Rows of a folder are held until they are about this large."""
 EXAMPLES = 10
-"""Rejected records a level that the report shows."""
+"""Rejected records per level that the report shows."""
 EXAMPLE_CHARACTERS = 700
 BINS = 50
 

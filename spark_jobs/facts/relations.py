@@ -10,9 +10,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from headrace.spark_jobs.facts.finding import Finding, Rule, sentence, stated
 from headrace.spark_jobs.kernels.anchors import Search
@@ -26,17 +27,66 @@ _PAST = re.compile(
 """Where these stand in a sentence, it may speak of another time or another kind of capital."""
 
 
+Lang = Literal["en", "zh"]
+
+
+class ByLanguage(TypedDict):
+    """Names in both languages."""
+
+    en: list[str]
+    zh: list[str]
+
+
+class Shown(TypedDict):
+    """A name as it is shown; empty where a language has none."""
+
+    en: str
+    zh: str
+
+
+class Country(ByLanguage):
+    """A country by its names."""
+
+    capital: list[str]
+    shown: Shown
+    """Its capital's name."""
+    currency: ByLanguage
+    """All that it ever had."""
+    continent: str
+
+
+class Element(TypedDict):
+    """A chemical element."""
+
+    en: str
+    zh: str
+    symbol: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What is packed of countries and elements."""
+
+    countries: tuple[Country, ...]
+    by_name: dict[str, Country]
+    cities: frozenset[str]
+    currencies: ByLanguage
+    elements: list[Element]
+
+    def country(self, name: str) -> Country | None:
+        """The country of a name."""
+        return self.by_name.get(plain(name)) or self.by_name.get(name)
+
+
 @cache
-def _knowledge() -> dict[str, Any]:
+def _knowledge() -> Knowledge:
     path = Path(__file__).parents[1] / "levels" / "data" / "l3_facts.json"
-    packed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    packed["code"] = {
-        name: code
-        for code, country in packed["countries"].items()
-        for name in (*country["en"], *country["zh"])
-    }
-    packed["cities"] = frozenset(packed["cities"])
-    return packed
+    packed = json.loads(path.read_text(encoding="utf-8"))
+    countries: tuple[Country, ...] = tuple(packed["countries"].values())
+    by_name = {name: c for c in countries for name in (*c["en"], *c["zh"])}
+    cities = frozenset(packed["cities"])
+    return Knowledge(countries, by_name, cities, packed["currencies"], packed["elements"])
 
 
 def plain(name: str) -> str:
@@ -46,15 +96,10 @@ def plain(name: str) -> str:
     return bare.removeprefix("the ")
 
 
-def _code(know: dict[str, Any], name: str) -> Any:
-    """The code of a country by one of its names; None where no country has it."""
-    return know["code"].get(plain(name)) or know["code"].get(name)
-
-
 @cache
-def _names(lang: str) -> str:
+def _names(lang: Lang) -> str:
     """Alternatives of all country names of a language, long ones first."""
-    names = {n for c in _knowledge()["countries"].values() for n in c[lang]}
+    names = {n for c in _knowledge().countries for n in c[lang]}
     return "|".join(re.escape(n) for n in sorted(names, key=lambda n: (-len(n), n)))
 
 
@@ -100,19 +145,19 @@ def capital(text: str) -> Iterator[Finding]:
     for pattern, present in _capital_patterns():
         for match in pattern.finditer(text):
             name = match["country"]
-            code = _code(know, name)
-            right = know["countries"].get(code, {}).get("capital", [])
-            city = _city(
-                match["city"], know["cities"], right, match.start("country") < match.start("city")
-            )
-            if not right or not city:
+            country = know.country(name)
+            if country is None or not country["capital"]:
                 continue
-            if city in right:
+            after = match.start("country") < match.start("city")
+            city = _city(match["city"], know.cities, country["capital"], after)
+            if not city:
+                continue
+            if city in country["capital"]:
                 yield Finding(True, match[0], match[0], match.start())
             # A run of Han characters must be the name alone: more may be a longer name.
             elif (
                 present
-                and city in know["cities"]
+                and city in know.cities
                 and (city.isascii() or city == match["city"])
                 and not _PAST.search(sentence(text, *match.span()))
                 and stated(text, *match.span())
@@ -120,21 +165,21 @@ def capital(text: str) -> Iterator[Finding]:
                 yield Finding(
                     False,
                     match[0],
-                    f"the capital of {name} is {_shown(know, code, name)}",
+                    f"the capital of {name} is {_shown(country, name)}",
                     match.start(),
                 )
 
 
-def _shown(know: dict[str, Any], code: str, name: str) -> str:
-    """A capital's name in the script of its country's."""
-    shown: dict[str, str] = know["countries"][code]["shown"]
+def _shown(country: Country, name: str) -> str:
+    """A capital's name in the script of its country's `name`."""
+    shown = country["shown"]
     return shown["en"] if name.isascii() else shown["zh"] or shown["en"]
 
 
 @cache
 def _currency_patterns() -> tuple[re.Pattern[str], ...]:
     en, zh = f"(?P<country>(?i:{_names('en')}))", f"(?P<country>{_names('zh')})"
-    known = sorted(_knowledge()["currencies"]["zh"], key=lambda n: (-len(n), n))
+    known = sorted(_knowledge().currencies["zh"], key=lambda n: (-len(n), n))
     units = "|".join(map(re.escape, known))
     unit = r"(?P<unit>[A-Za-z]+(?: [a-z]+)?)(?=[.,;)\n ]|$)"
     return (
@@ -147,24 +192,24 @@ def _currency_patterns() -> tuple[re.Pattern[str], ...]:
 def currency(text: str) -> Iterator[Finding]:
     """Which currency a country has; any that it ever had passes."""
     know = _knowledge()
-    nouns = {n.split()[-1] for n in know["currencies"]["en"]}
+    nouns = {n.split()[-1] for n in know.currencies["en"]}
     for pattern in _currency_patterns():
         for match in pattern.finditer(text):
             name = match["country"]
-            code = _code(know, name)
-            had = know["countries"].get(code, {}).get("currency")
+            country = know.country(name)
+            had = country["currency"] if country else None
             if not had or not (had["en"] or had["zh"]):
                 continue
             if match["unit"].isascii():
                 words = plain(match["unit"]).split()
-                said = next((w for w in reversed(words) if w in nouns), "")
+                unit = next((w for w in reversed(words) if w in nouns), "")
                 own = {word for n in had["en"] for word in n.split()}
-                if not said:
+                if not unit:
                     continue
-                right = said in own or said.rstrip("s") in own
+                right = unit in own or unit.rstrip("s") in own
             else:
-                said, own = match["unit"], set(had["zh"])
-                right = any(said in n or n in said or said[-2:] == n[-2:] for n in own)
+                unit, own = match["unit"], set(had["zh"])
+                right = any(unit in n or n in unit or unit[-2:] == n[-2:] for n in own)
             past = _PAST.search(sentence(text, *match.span()))
             if right or (not past and stated(text, *match.span())):
                 kinds = had["en"] if match["unit"].isascii() else had["zh"]
@@ -201,14 +246,14 @@ def continent(text: str) -> Iterator[Finding]:
                 name = subject["country"] if subject else ""
             else:
                 name = match["country"]
-            code = _code(know, name)
-            true = know["countries"].get(code, {}).get("continent")
+            country = know.country(name)
+            true = country["continent"] if country else ""
             if not true:
                 continue
-            said = _ZH_CONTINENT.get(match["where"], match["where"].lower())
-            if said == true or stated(text, *match.span()):
+            where = _ZH_CONTINENT.get(match["where"], match["where"].lower())
+            if where == true or stated(text, *match.span()):
                 says = f"{name} {match[0].strip().removeprefix(name)}"
-                yield Finding(said == true, says, f"{name} is in {true.title()}", match.start())
+                yield Finding(where == true, says, f"{name} is in {true.title()}", match.start())
 
 
 _ELEMENT = (
@@ -227,18 +272,18 @@ _ELEMENT = (
 
 def element(text: str) -> Iterator[Finding]:
     """Symbol and atomic number of a chemical element."""
-    elements = _knowledge()["elements"]
+    elements = _knowledge().elements
     for pattern in _ELEMENT:
         for match in pattern.finditer(text):
-            lang = "en" if "en" in match.groupdict() else "zh"
+            lang: Lang = "en" if "en" in match.groupdict() else "zh"
             true = next((e for e in elements if e[lang] == match[lang].lower()), None)
             if not true or not true[lang]:
                 continue
             right = match["symbol"] == true["symbol"]
             right = right and match["number"] in (None, str(true["number"]))
             if right or stated(text, *match.span()):
-                said = f"{match[lang]} is {true['symbol']}, number {true['number']}"
-                yield Finding(right, match[0], said, match.start())
+                truth = f"{match[lang]} is {true['symbol']}, number {true['number']}"
+                yield Finding(right, match[0], truth, match.start())
 
 
 RULES = (

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba import njit
 
 from headrace.spark_jobs.kernels.linear import Bytes, Ints, mix
-from headrace.spark_jobs.kernels.utf8 import character
+from headrace.spark_jobs.kernels.utf8 import Int, character
 
 HAN, WORDS, LETTERS, SINGLE = range(4)
 FAMILIES = 4
@@ -43,13 +43,19 @@ _SHORT = 4
 
 
 @njit(cache=True, nogil=True)
-def _put(ids, n, family, h):  # type: ignore[no-untyped-def]
+def _put(ids: npt.NDArray[np.int32], n: Int, family: int, h: np.uint64) -> Int:
     ids[n] = np.int32(START[family]) + np.int32((h * _Q) >> np.uint64(64 - BITS[family]))
     return n + 1
 
 
 @njit(cache=True, nogil=True)
-def _han(s, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
+def _han(
+    s: npt.NDArray[np.uint64],
+    unit: np.uint64,
+    is_han: np.uint64,
+    ids: npt.NDArray[np.int32],
+    n: Int,
+) -> Int:
     """Take `unit` into the stream of Chinese n-grams: s[0:2] last units, s[2:4] whether Han."""
     if is_han:
         n = _put(ids, n, SINGLE, unit)
@@ -64,7 +70,13 @@ def _han(s, unit, is_han, ids, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _class(s, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
+def _class(
+    s: npt.NDArray[np.uint64],
+    kind: np.uint64,
+    is_word: np.uint64,
+    ids: npt.NDArray[np.int32],
+    n: Int,
+) -> Int:
     """Take a class into the stream of word-class n-grams: s[4:6] last classes, s[6:8] words."""
     if kind == s[4]:  # a rule of dashes is one dash
         return n
@@ -79,7 +91,14 @@ def _class(s, kind, is_word, ids, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _stretch(ring, counts, table, mark, every, unit):  # type: ignore[no-untyped-def]
+def _stretch(
+    ring: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.int64],
+    table: npt.NDArray[np.uint64],
+    mark: np.uint64,
+    every: np.uint64,
+    unit: np.uint64,
+) -> None:
     """Take a unit into the search for repeated stretches; counts: seen again, looked at, units."""
     at = counts[2] % STRETCH
     counts[2] += 1
@@ -102,7 +121,17 @@ def _stretch(ring, counts, table, mark, every, unit):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _end_word(s, w, ids, n, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+def _end_word(
+    s: npt.NDArray[np.uint64],
+    w: npt.NDArray[np.uint64],
+    ids: npt.NDArray[np.int32],
+    n: Int,
+    ring: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.int64],
+    table: npt.NDArray[np.uint64],
+    mark: np.uint64,
+    every: np.uint64,
+) -> Int:
     """Close the word in `w`: hash, length, capital, digits only, last two letters."""
     word, size, capital, digits = w[0], w[1], w[2], w[3]
     n = _han(s, _NUMBER if digits else _WORD, _ZERO, ids, n)
@@ -123,9 +152,22 @@ def _end_word(s, w, ids, n, ring, counts, table, mark, every):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every):  # type: ignore[no-untyped-def]
+def _walk(
+    data: npt.NDArray[np.uint8],
+    at: Int,
+    stop: Int,
+    end: Int,
+    s: npt.NDArray[np.uint64],
+    w: npt.NDArray[np.uint64],
+    ids: npt.NDArray[np.int32],
+    ring: npt.NDArray[np.uint64],
+    counts: npt.NDArray[np.int64],
+    table: npt.NDArray[np.uint64],
+    mark: np.uint64,
+    every: np.uint64,
+) -> tuple[Int, Int]:
     """Hash the n-grams of data[at:stop]; returns (next position, number of ids)."""
-    n = 0
+    n: Int = 0
     while at < stop:
         code = np.uint64(data[at])
         step = 1
@@ -177,13 +219,21 @@ def _walk(data, at, stop, end, s, w, ids, ring, counts, table, mark, every):  # 
 
 
 @njit(cache=True, nogil=True)
-def _every(size):  # type: ignore[no-untyped-def]
+def _every(size: Int) -> np.uint64:
     """One stretch in how many is looked at, so that a long text does not fill the table."""
     return np.uint64(1 + size // (3 * (_TABLE // 2)))
 
 
 @njit(cache=True, nogil=True)
-def _measure(data, starts, ends, weights, sums, found, repeated):  # type: ignore[no-untyped-def]
+def _measure(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.int8],
+    sums: npt.NDArray[np.int64],
+    found: npt.NDArray[np.int64],
+    repeated: npt.NDArray[np.int64],
+) -> None:
     ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
     s, w = np.empty(9, np.uint64), np.empty(7, np.uint64)
     ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
@@ -210,12 +260,18 @@ def _measure(data, starts, ends, weights, sums, found, repeated):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _ids(data, starts, ends, indptr, out):  # type: ignore[no-untyped-def]
+def _ids(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    indptr: npt.NDArray[np.int64],
+    out: npt.NDArray[np.int32],
+) -> None:
     ids = np.empty((_BLOCK + 8) * _PER_BYTE, np.int32)
     s, w = np.empty(9, np.uint64), np.empty(7, np.uint64)
     ring, counts = np.empty(STRETCH, np.uint64), np.empty(3, np.int64)
     table = np.zeros(_TABLE, np.uint64)
-    total = 0
+    total: Int = 0
     for i in range(starts.size):
         at, end = starts[i], ends[i]
         s[:] = _ZERO

@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from headrace.spark_jobs.kernels.utf8 import Int
+
 GROUP, TAIL, PRONOUN, SLUR, ADJECTIVE, FOLLOW, NAME = range(1, 8)
 """Classes of a term. A tail ("people", "人") belongs to the group in front of it, else to none. A
 slur names a group and stays as it is: it says more than which group is meant. An adjective names
@@ -135,12 +137,17 @@ class Sentences:
 
 
 @njit(cache=True, nogil=True)
-def _step(h, code):  # type: ignore[no-untyped-def]
+def _step(h: np.uint64, code: np.uint64) -> np.uint64:
     return ((h ^ code) * _P) ^ (h >> _SHIFT)
 
 
 @njit(cache=True, nogil=True)
-def _find(h, sieve, keys, classes):  # type: ignore[no-untyped-def]
+def _find(
+    h: np.uint64,
+    sieve: npt.NDArray[np.uint8],
+    keys: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int8],
+) -> Int:
     h |= np.uint64(1)
     place = h >> np.uint64(64 - _SIEVE)
     if not (sieve[place >> np.uint64(3)] >> (place & np.uint64(7))) & 1:
@@ -149,13 +156,13 @@ def _find(h, sieve, keys, classes):  # type: ignore[no-untyped-def]
     slot = h & last
     while keys[slot] != 0:
         if keys[slot] == h:
-            return classes[slot]
+            return int(classes[slot])
         slot = (slot + np.uint64(1)) & last
     return 0
 
 
 @njit(cache=True, nogil=True)
-def _with(table, n, row):  # type: ignore[no-untyped-def]
+def _with(table: npt.NDArray[np.int64], n: Int, row: tuple[Int, ...]) -> npt.NDArray[np.int64]:
     """`table` with `row` as its nth; twice as long where it was full."""
     if n == table.shape[0]:
         bigger = np.empty((2 * n, table.shape[1]), np.int64)
@@ -167,7 +174,7 @@ def _with(table, n, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _placed(out, at, last):  # type: ignore[no-untyped-def]
+def _placed(out: npt.NDArray[np.uint8], at: Int, last: Int) -> Int:
     """Write the placeholder whose last byte is `last`; returns where it ends."""
     out[at] = 0xEE
     out[at + 1] = 0x80
@@ -176,12 +183,12 @@ def _placed(out, at, last):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _letter(c):  # type: ignore[no-untyped-def]
+def _letter(c: np.uint8) -> bool | np.bool_:
     return 97 <= (c | 32) <= 122
 
 
 @njit(cache=True, nogil=True)
-def _word(data, at, end, h):  # type: ignore[no-untyped-def]
+def _word(data: npt.NDArray[np.uint8], at: Int, end: Int, h: np.uint64) -> tuple[Int, np.uint64]:
     """(end of the letters at `at`, `h` moved on by them)."""
     while at < end and _letter(data[at]):
         h = _step(h, np.uint64(data[at] | 32))
@@ -190,7 +197,7 @@ def _word(data, at, end, h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _whole(data, start, stop, end):  # type: ignore[no-untyped-def]
+def _whole(data: npt.NDArray[np.uint8], start: Int, stop: Int, end: Int) -> bool | np.bool_:
     """Whether the letters data[start:stop] are a word, of a length that terms have.
 
     What continues in digits, marks or accented letters is another word.
@@ -199,7 +206,16 @@ def _whole(data, start, stop, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _longer(data, stop, end, h, found, sieve, keys, classes):  # type: ignore[no-untyped-def]
+def _longer(
+    data: npt.NDArray[np.uint8],
+    stop: Int,
+    end: Int,
+    h: np.uint64,
+    found: Int,
+    sieve: npt.NDArray[np.uint8],
+    keys: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int8],
+) -> tuple[Int, Int]:
     """(end, class) of the longest term that begins with the word that ends at `stop`.
 
     `h` is the word's hash, `found` what the lexicon has for it.
@@ -221,7 +237,7 @@ def _longer(data, stop, end, h, found, sieve, keys, classes):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _the(data, begin, at):  # type: ignore[no-untyped-def]
+def _the(data: npt.NDArray[np.uint8], begin: Int, at: Int) -> bool | np.bool_:
     """Whether the word before `at` is "the"; `begin` is where the text begins."""
     if at < begin + 4 or data[at - 1] != 32 or (data[at - 2] | 32) != 101:
         return False
@@ -231,7 +247,7 @@ def _the(data, begin, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _an(data, begin, at):  # type: ignore[no-untyped-def]
+def _an(data: npt.NDArray[np.uint8], begin: Int, at: Int) -> bool | np.bool_:
     """Whether the word before `at` is "an"; `begin` is where the sentence begins."""
     if at < begin + 3 or data[at - 1] != 32 or (data[at - 2] | 32) != 110:
         return False
@@ -239,7 +255,16 @@ def _an(data, begin, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _names(data, begin, at, stop, end, sieve, keys, classes):  # type: ignore[no-untyped-def]
+def _names(
+    data: npt.NDArray[np.uint8],
+    begin: Int,
+    at: Int,
+    stop: Int,
+    end: Int,
+    sieve: npt.NDArray[np.uint8],
+    keys: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int8],
+) -> bool | np.bool_:
     """Whether the adjective data[at:stop] names a group: see ADJECTIVE."""
     nominal = _the(data, begin, at)
     for _ in range(3):
@@ -260,21 +285,30 @@ def _names(data, begin, at, stop, end, sieve, keys, classes):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _mask(data, offsets, sieve, keys, classes, first):  # type: ignore[no-untyped-def]
+def _mask(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    sieve: npt.NDArray[np.uint8],
+    keys: npt.NDArray[np.uint64],
+    classes: npt.NDArray[np.int8],
+    first: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """(masked bytes, table (S, 6) of start, end, owner, groups, masked, place)."""
     size = offsets[-1] - offsets[0]
     # A pronoun of two letters, and what parts it from the next, grow by a third.
     out = np.empty(size + size // 2 + 8, np.uint8)
     table = np.empty((1024, 6), np.int64)
     n = 0
-    at_out = 0
+    at_out: Int = 0
     for doc in range(offsets.size - 1):
         at, end = offsets[doc], offsets[doc + 1]
         start = at_out
         place = at
         groups = slurs = 0
         content = False
-        melted = -1  # where `out` ended after the last placeholder of a group, while it may grow
+        melted: Int = (
+            -1
+        )  # where `out` ended after the last placeholder of a group, while it may grow
         inside = False  # in a word that a term can't begin in, after its first letter
         while at < end:
             c = data[at]
@@ -421,7 +455,7 @@ def sentences(data: Bytes, offsets: Ints, lexicon: Lexicon) -> Sentences:
 
 
 @njit(cache=True, nogil=True)
-def _quote(data, at, end):  # type: ignore[no-untyped-def]
+def _quote(data: npt.NDArray[np.uint8], at: Int, end: Int) -> tuple[int, int]:
     """(kind, length) of a quotation mark at `at`: 1 opens, 2 closes, 3 does both, 0 is none."""
     c = data[at]
     if c == 34:
@@ -440,7 +474,9 @@ def _quote(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _outside(data, starts, ends):  # type: ignore[no-untyped-def]
+def _outside(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     total = 0
     for i in range(starts.size):
         total += ends[i] - starts[i]

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from headrace.spark_jobs.kernels.utf8 import character
+from headrace.spark_jobs.kernels.utf8 import Int, character
 from headrace.spark_jobs.texts import Texts
 
 Bytes = npt.NDArray[np.uint8]
@@ -70,13 +70,21 @@ class NGrams:
 
 
 @njit(cache=True, nogil=True)
-def mix(a, b):  # type: ignore[no-untyped-def]
+def mix(a: np.uint64, b: np.uint64) -> np.uint64:
     """Hash of the pair (a, b), never 0."""
     return (((a ^ b) * _P) ^ (a >> np.uint64(29))) | _ONE
 
 
 @njit(cache=True, nogil=True)
-def _push(rolling, seed, unit, orders, shift, ids, n):  # type: ignore[no-untyped-def]
+def _push(
+    rolling: npt.NDArray[np.uint64],
+    seed: np.uint64,
+    unit: np.uint64,
+    orders: Int,
+    shift: np.uint64,
+    ids: npt.NDArray[np.int32],
+    n: Int,
+) -> Int:
     """Move the rolling hashes on by one unit and add the wanted orders to `ids`; the new count."""
     for k in range(_TOP, 0, -1):
         if orders >> k == 0:
@@ -92,13 +100,23 @@ def _push(rolling, seed, unit, orders, shift, ids, n):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore[no-untyped-def]
+def _walk(
+    data: npt.NDArray[np.uint8],
+    at: Int,
+    stop: Int,
+    end: Int,
+    words: Int,
+    chars: Int,
+    shift: np.uint64,
+    state: npt.NDArray[np.uint64],
+    ids: npt.NDArray[np.int32],
+) -> tuple[Int, Int]:
     """Hash the n-grams of data[at:stop] into `ids`; returns (next position, number of ids).
 
     `state` (3, _TOP + 1) uint64 carries the text's rolling hashes from block to block, zeros at
     its beginning; a unit that touches `end`, where the text ends, is closed there.
     """
-    n = 0
+    n: Int = 0
     word = state[2, 0]  # hash of the word being read, 0 between words
     blank = state[2, 1]  # 1 after white space
     while at < stop:
@@ -149,7 +167,16 @@ def _walk(data, at, stop, end, words, chars, shift, state, ids):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _sums(data, starts, ends, words, chars, shift, per_byte, weights):  # type: ignore[no-untyped-def]
+def _sums(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    words: Int,
+    chars: Int,
+    shift: np.uint64,
+    per_byte: int,
+    weights: npt.NDArray[np.int8],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Sum the weights (buckets, K) over each span's n-grams: (N, K) int64 and counts (N,)."""
     outputs = weights.shape[1]
     sums = np.zeros((starts.size, outputs), np.int64)
@@ -174,11 +201,21 @@ def _sums(data, starts, ends, words, chars, shift, per_byte, weights):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _ids(data, starts, ends, words, chars, shift, per_byte, indptr, out):  # type: ignore[no-untyped-def]
+def _ids(
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    words: Int,
+    chars: Int,
+    shift: np.uint64,
+    per_byte: int,
+    indptr: npt.NDArray[np.int64],
+    out: npt.NDArray[np.int32],
+) -> None:
     """Fill `indptr`, and `out` too unless it is empty: bucket ids a span."""
     ids = np.empty((_BLOCK + 4) * per_byte, np.int32)
     state = np.empty((3, _TOP + 1), np.uint64)
-    total = 0
+    total: Int = 0
     for i in range(starts.size):
         at, end = starts[i], ends[i]
         state[:] = 0

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.infra.arrow import Binaries, numbers
+from headrace.spark_jobs.kernels.utf8 import Int
 from headrace.spark_jobs.texts import ZH, Texts
 
 BINS = 128
@@ -33,7 +34,7 @@ _EMPTY = _U(0xFFFFFFFFFFFFFFFF)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _mix(x):  # type: ignore[no-untyped-def]
+def _mix(x: np.uint64) -> np.uint64:
     """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
     x = (x ^ (x >> _U(30))) * _U(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> _U(27))) * _U(0x94D049BB133111EB)
@@ -63,7 +64,7 @@ def _is_letter(c: np.int64) -> bool | np.bool_:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _put(bins, h):  # type: ignore[no-untyped-def]
+def _put(bins: npt.NDArray[np.uint64], h: np.uint64) -> None:
     x = _mix(h)
     b = x >> _U(57)
     if x < bins[b]:
@@ -71,7 +72,13 @@ def _put(bins, h):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _shingles(data, i, stop, by_character, bins):  # type: ignore[no-untyped-def]
+def _shingles(
+    data: npt.NDArray[np.uint8],
+    i: Int,
+    stop: Int,
+    by_character: bool | np.bool_,
+    bins: npt.NDArray[np.uint64],
+) -> int:
     """Fill `bins` with the smallest hash of each from the shingles of data[i:stop]."""
     ring = np.zeros(SHINGLE, np.uint64)
     units, rolling, word, in_word = 0, _U(0), _U(0xCBF29CE484222325), False
@@ -125,7 +132,13 @@ def _shingles(data, i, stop, by_character, bins):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _sign(data, offsets, by_character, signature, bands):  # type: ignore[no-untyped-def]
+def _sign(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    by_character: npt.NDArray[np.bool_],
+    signature: npt.NDArray[np.uint16],
+    bands: npt.NDArray[np.int64],
+) -> None:
     bins = np.empty(BINS, np.uint64)
     full = np.empty(BINS, np.uint64)
     rows = BINS // BANDS
@@ -192,7 +205,18 @@ FIRST = 64
 
 
 @numba.njit(cache=True, nogil=True)
-def _match(band, doc, old, signature, need, state, held_doc, held, u, v):  # type: ignore[no-untyped-def]
+def _match(
+    band: npt.NDArray[np.int64],
+    doc: npt.NDArray[np.int64],
+    old: npt.NDArray[np.bool_],
+    signature: npt.NDArray[np.uint16],
+    need: Int,
+    state: npt.NDArray[np.int64],
+    held_doc: npt.NDArray[np.int64],
+    held: npt.NDArray[np.uint16],
+    u: npt.NDArray[np.int64],
+    v: npt.NDArray[np.int64],
+) -> tuple[int, int]:
     edges = 0
     for n in range(band.size):
         if state[1] < 0 or band[n] != state[0]:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+Int = int | np.int64
+"""A whole number in compiled code: Python's or NumPy's."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -87,7 +89,7 @@ def blank_slices(data: Bytes, starts: Index, stops: Index) -> npt.NDArray[np.boo
 
 
 @numba.njit(cache=True, nogil=True)
-def character(data: Bytes, at: int, end: int) -> tuple[np.int64, int]:
+def character(data: Bytes, at: Int, end: Int) -> tuple[np.int64, int]:
     """(code point, bytes) of the character of two to four bytes at `at`; `end` ends the text.
 
     Numba's cache only sees changes of a kernel's own file: after a change here, clear the caches

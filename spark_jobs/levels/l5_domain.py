@@ -1,7 +1,7 @@
 """Level 5: says which domains a text reaches: general, legal, medical, financial, or none.
 
 A hashed logistic model over n-grams of words and Chinese characters has one output per domain, each
-a score in [0, 1] of its own: a text can reach several, or none (chat, reviews, code). The text is
+its own score in [0, 1]: a text can reach several, or none (chat, reviews, code). The text is
 kept where at least one target's threshold is reached, and assigned to the best of those reached;
 where none is, `domain` names the best of all targets.
 

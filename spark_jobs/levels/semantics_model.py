@@ -81,7 +81,7 @@ class Fluency:
         np.savez_compressed(path, **vars(self))
 
     def parts(self, data: Bytes, starts: Ints, ends: Ints) -> tuple[Floats, Floats, Floats]:
-        """Of every span: log-odds of fluency and of repetition, .7 at PIVOT, and repeated share."""
+        """Log-odds of fluency and of repetition per span, .7 at PIVOT, and repeated share."""
         sums, found, repeated = fluency.measure(data, starts, ends, self.weights)
         x, size = features(sums, found, self.scale, self.bias)
         h = x[:, HAN_SHARE]
@@ -90,7 +90,7 @@ class Fluency:
         for mix, bound in zip(self.mix, self.bound, strict=True):
             latin, chinese = (np.interp(log_size, *side) for side in bound)
             fluent = np.minimum(fluent, x @ mix - h * chinese - (1 - h) * latin)
-        # Without a letter there is nothing to judge: level 1 has its say on such text.
+        # Without a letter there is nothing to judge: such text is level 1's.
         fluent = np.where(size > 0, fluent, 0.5)
         return _LOGIT + fluent, _LOGIT + 14 * (self.repeated - repeated), repeated
 
