@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal, Self, TypeAlias, TypeVar
 
@@ -25,7 +24,6 @@ from headrace.infra import releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.state import quarantine
-from headrace.infra.state.quarantine import Instant
 from headrace.infra.state.state_dir import home
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -460,14 +458,6 @@ class Change(Record):
     plain: float | None = None
 
 
-class ScoredText(Record):
-    """Parquet files of scored documents, before and after a retraining."""
-
-    before: str
-    after: str
-    plain: str | None = None
-
-
 class Retraining(Record):
     """Figures of a round of retraining."""
 
@@ -624,52 +614,3 @@ class Decision(Artifact):
     def parts(self) -> tuple[str, ...]:
         """The page."""
         return (self.report,)
-
-
-class WindowFile(Record):
-    """A file of a window, as it was when the window was made."""
-
-    uri: str
-    """Relative to the state folder, where it lies inside."""
-    bytes: int
-    changed: int
-    """When it was last written, in ns since 1970."""
-    sha256: str
-
-
-class Window(Artifact):
-    """Files of an inbox that arrived together: `<number>.window.json`."""
-
-    RECORD: ClassVar[str] = "000001.window.json"
-
-    inbox: str
-    number: int
-    made: Instant
-    files: tuple[WindowFile, ...]
-
-
-class Outcome(StrEnum):
-    """What became of a round of retraining; the names of Prefect's states of it."""
-
-    PROMOTED = "Promoted"
-    REFUSED = "Refused"
-    WAITING = "Waiting"
-    DECIDED = "Decided"
-    OVERTAKEN = "Overtaken"
-    NO_DRIFT = "NoDrift"
-    CACHED = "Cached"
-    UNREADABLE = "Unreadable"
-    LATER = "Later"
-
-
-class Round(Artifact):
-    """A round of retraining on windows, from the champion of its first try."""
-
-    RECORD: ClassVar[str] = "round.json"
-
-    windows: tuple[str, ...]
-    """Where their text is."""
-    champion: str
-    """Version that it starts from."""
-    outcome: Outcome | None = None
-    """None: it is under way."""
