@@ -469,6 +469,8 @@ class Retraining(Record):
     """By `new` and `old` text."""
     measures: dict[str, float | None] = Field(default_factory=dict)
     """Figures that the gate's guards bound, of the retrained model."""
+    judged_on: str
+    """Folder of the scores below `evaluation/`, named by how documents were sampled."""
 
 
 class Model(Artifact):
@@ -480,6 +482,12 @@ class Model(Artifact):
     pretraining: Pretraining | None = None
     gain: Gain | None = None
     retraining: Retraining | None = None
+
+    def scores(self, text: str, when: str) -> str:
+        """Scores of the documents of a kind of text, `before` or `after` a retraining."""
+        assert self.retraining is not None, "it was retrained"
+        folder = Path(self.folder) / "evaluation" / self.retraining.judged_on
+        return str(folder / f"{text}_{when}.parquet")
 
     @property
     def export(self) -> str:
