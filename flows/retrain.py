@@ -66,9 +66,9 @@ def retrain(job: RetrainJob, chain: str | None = None) -> Retrained:
         trained = learn_window(champion, child, settings, parent)
         judged = milliseconds()
         contest = round_comparison(champion, child, trained, settings, judged)
-        candidate = retrained_candidate(child, trained)
+        candidate = retrained_candidate(champion, child, trained)
         gated = gate(contest, settings.gate, candidate, parent)
         made = Retrained(verdict, gated.champion, child, trained, gated)
         if chain is None:
-            end_round(parent, Path(trained["folder"]), made.changes, gated)
+            end_round(parent, Path(trained.folder), made.changes, gated)
         return made

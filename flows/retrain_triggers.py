@@ -168,7 +168,7 @@ def _one_round(
         job = RetrainJob(window=joined(windows), force=force, champion=version, settings=settings)
         answer = retrain.fn(job)
         if used is not None:
-            used["tokens"] = used.get("tokens", 0) + answer.trained.get("tokens", 0)
+            used["tokens"] = used.get("tokens", 0) + answer.tokens
         state = _told(answer, settings)
         if state.name != OVERTAKEN:
             for window in windows:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal, Self, TypeVar
 
@@ -24,7 +23,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from headrace.infra import releases, storage
 from headrace.infra.errors import UsageError
 from headrace.infra.files import quarantine
-from headrace.infra.files.quarantine import Instant
 from headrace.infra.json_types import Json
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.state.state_dir import home
@@ -461,14 +459,6 @@ class Change(Record):
     plain: float | None = None
 
 
-class ScoredText(Record):
-    """Parquet files of scored documents, before and after a retraining."""
-
-    before: str
-    after: str
-    plain: str | None = None
-
-
 class Retraining(Record):
     """Figures of a round of retraining."""
 
@@ -480,6 +470,8 @@ class Retraining(Record):
     """By `new` and `old` text."""
     measures: dict[str, float | None] = Field(default_factory=dict)
     """Figures that the gate's guards bound, of the retrained model."""
+    judged_on: str
+    """Folder of the scores below `evaluation/`, named by how documents were sampled."""
 
 
 class Model(Artifact):
@@ -491,6 +483,12 @@ class Model(Artifact):
     pretraining: Pretraining | None = None
     gain: Gain | None = None
     retraining: Retraining | None = None
+
+    def scores(self, text: str, when: str) -> str:
+        """Scores of the documents of a kind of text, `before` or `after` a retraining."""
+        assert self.retraining is not None, "it was retrained"
+        folder = Path(self.folder) / "evaluation" / self.retraining.judged_on
+        return str(folder / f"{text}_{when}.parquet")
 
     @property
     def export(self) -> str:
@@ -625,52 +623,3 @@ class Decision(Artifact):
     def parts(self) -> tuple[str, ...]:
         """The page."""
         return (self.report,)
-
-
-class WindowFile(Record):
-    """A file of a window, as it was when the window was made."""
-
-    uri: str
-    """Relative to the state folder, where it lies inside."""
-    bytes: int
-    changed: int
-    """When it was last written, in ns since 1970."""
-    sha256: str
-
-
-class Window(Artifact):
-    """Files of an inbox that arrived together: `<number>.window.json`."""
-
-    RECORD: ClassVar[str] = "000001.window.json"
-
-    inbox: str
-    number: int
-    made: Instant
-    files: tuple[WindowFile, ...]
-
-
-class Outcome(StrEnum):
-    """What became of a round of retraining; the names of Prefect's states of it."""
-
-    PROMOTED = "Promoted"
-    REFUSED = "Refused"
-    WAITING = "Waiting"
-    DECIDED = "Decided"
-    OVERTAKEN = "Overtaken"
-    NO_DRIFT = "NoDrift"
-    CACHED = "Cached"
-    UNREADABLE = "Unreadable"
-    LATER = "Later"
-
-
-class Round(Artifact):
-    """A round of retraining on windows, from the champion of its first try."""
-
-    RECORD: ClassVar[str] = "round.json"
-
-    windows: tuple[str, ...]
-    """Where their text is."""
-    champion: str
-    """Version that it starts from."""
-    outcome: Outcome | None = None
-    """None: it is under way."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headrace.infra import releases
-from headrace.infra.artifacts import Artifact, Change, Inputs, Lineage, Release, produce
+from headrace.infra.artifacts import (
+    Artifact,
+    Change,
+    Inputs,
+    Lineage,
+    Model,
+    Release,
+    Retraining,
+    produce,
+    refs,
+)
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import DamagedWindowError
 from headrace.infra.lineage import code_version, digest
@@ -23,7 +33,7 @@ from headrace.tasks.gate.promotion import Candidate, Gated, policy_of
 from headrace.tasks.mlflow_log import close_chain, open_chain, registry, stage_run, tracking
 from headrace.tasks.model_refs import fault_of, run_of
 from headrace.tasks.retraining.windows import window_sources
-from headrace.tasks.task import relative, run_folder, step
+from headrace.tasks.task import relative, step
 from headrace.training.identity import Table, deciding_result
 from headrace.training.incremental.settings import EWCJob
 
@@ -150,12 +160,12 @@ def end_round(run: str, folder: Path, changes: Mapping[str, Change], gated: Gate
 @step("learn the window")
 def learn_window(
     champion: dict[str, Any], child: Release, settings: RetrainVerb, parent: str | None
-) -> dict[str, Any]:
-    """Elastic weight consolidation from the champion's export; the answer of the job."""
+) -> Model:
+    """Elastic weight consolidation from the champion's export."""
     from headrace.training.incremental.ewc import identity
 
     corpus = releases.lineage(child.folder)
-    carried = {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
+    carried = _carried(champion)
     lineage = {
         **Lineage.of(champion["export"]).as_json(),
         **carried,
@@ -175,23 +185,35 @@ def learn_window(
         prompts=_training_prompts(carried.get("prompts")),
         compare_plain=settings.compare_plain,
     )
-    folder = run_folder("ewc", [identity(job), code_version("training")])
+    key = identity(job)
+    folder = Inputs.deciding("ewc", key).folder
     job = job.model_copy(update={"output": str(folder)})
+    variant = digest([deciding_result(job.settings), job.compare_plain])
+    made_of = refs(champion["export"], *corpus, job.prompts)
+
+    def make(folder: Path) -> Model:
+        answer = run_job("headrace.training.incremental.ewc", job, folder)
+        judged_on = Path(answer["evaluation"]["new"]["before"]).parent.name
+        figures = {k: v for k, v in answer.items() if k not in ("export", "evaluation", "stage")}
+        retraining = Retraining.model_validate({**figures, "judged_on": judged_on})
+        return Model(stage="ewc", retraining=retraining)
+
     with stage_run(
         "ewc",
         job.output,
         job.settings.model_dump(),
         {"release_id": child.id},
         parent,
-        variant=digest([deciding_result(job.settings), job.compare_plain]),
+        variant=variant,
     ) as record:
-        answer = run_job("headrace.training.incremental.ewc", job, Path(job.output))
-        return {
-            **answer,
-            "folder": job.output,
-            "run_id": record(answer),
-            "tags": carried,
-        }
+        model = produce(Model, Inputs(folder, f"model-{variant[:8]}.json", made_of), make)
+        assert model.retraining is not None, "it was stored with its figures"
+        return model.model_copy(update={"run_id": record(model.retraining.as_json())})
+
+
+def _carried(champion: dict[str, Any]) -> dict[str, str]:
+    """Tags of a version that its successors inherit."""
+    return {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
 
 
 def _training_prompts(heldout: str | None) -> str | None:
@@ -205,7 +227,7 @@ def _training_prompts(heldout: str | None) -> str | None:
 def round_comparison(
     champion: dict[str, Any],
     child: Release,
-    trained: dict[str, Any],
+    trained: Model,
     settings: RetrainVerb,
     began: int,
 ) -> Comparison:
@@ -213,35 +235,31 @@ def round_comparison(
 
     `began`: when the scoring for the gate did (ms since 1970).
     """
-    scored, version = trained["evaluation"], champion["version"]
-    champions = {text: scored[text]["before"] for text in (NEW, OLD)}
-    trained_on = {text: scored[text]["after"] for text in (NEW, OLD)}
+    assert trained.retraining is not None, "it was retrained"
+    version = champion["version"]
+    before, after = (
+        {text: trained.scores(text, when) for text in (NEW, OLD)} for when in ("before", "after")
+    )
     return Comparison(
-        champion=Side(f"version {version}", champions, champion["export"], version),
-        challenger=Side(
-            "retrained", trained_on, trained["export"], fault=fault_of(trained["export"])
-        ),
-        folder=trained["folder"],
+        champion=Side(f"version {version}", before, champion["export"], version),
+        challenger=Side("retrained", after, trained.export, fault=fault_of(trained.export)),
+        folder=trained.folder,
         default="default",
         shared=settings,
         compared_with=version,
         data={NEW: child.id, OLD: Path(champion["release"]).name},
         corpus=tuple(releases.lineage(champion["release"])),
-        judge=Lineage.model_validate(trained["tags"]),
+        judge=Lineage.model_validate(_carried(champion)),
         anchored=settings.ewc.material.heldout,
-        measures=trained.get("measures", {}),
+        measures=trained.retraining.measures,
         began=began,
     )
 
 
-def retrained_candidate(child: Release, trained: dict[str, Any]) -> Candidate:
+def retrained_candidate(champion: dict[str, Any], child: Release, trained: Model) -> Candidate:
     """The retrained model as the gate promotes it."""
-    tags = {**trained["tags"], "release_id": child.id}
-    return Candidate(trained["export"], child.folder, tags)
-
-
-_TRAINED = ("export", "folder", "metrics", "tokens")
-"""What the answer has of the training."""
+    tags = {**_carried(champion), "release_id": child.id}
+    return Candidate(trained.export, child.folder, tags)
 
 
 @dataclass(frozen=True)
@@ -254,27 +272,35 @@ class Retrained:
     """The version that is champion now."""
     child: Release | None = None
     """Release of the window; None: there was no drift, and nothing was trained."""
-    trained: dict[str, Any] = field(default_factory=dict)
+    trained: Model | None = None
     gated: Gated | None = None
 
     @property
     def changes(self) -> dict[str, Change]:
         """Bits per byte before and after, by kind of text."""
-        metrics = self.trained.get("metrics", {})
-        return {text: Change.model_validate(change) for text, change in metrics.items()}
+        model = self.trained
+        return model.retraining.metrics if model and model.retraining else {}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on."""
+        model = self.trained
+        return model.retraining.tokens if model and model.retraining else 0
 
     @classmethod
     def of_json(cls, answer: dict[str, Any]) -> Retrained:
-        """The inverse of `as_json`."""
+        """The inverse of `as_json`, as far as it goes."""
         if "gate" not in answer:
             return cls(answer, answer["champion"])
-        trained = {k: answer[k] for k in _TRAINED}
+        figures = {k: answer[k] for k in ("metrics", "tokens")}
+        retraining = Retraining.model_validate({**figures, "steps": 0, "judged_on": ""})
+        model = Model(stage="ewc", folder=answer["folder"], retraining=retraining)
         child, gated = Release.load(answer["release"]), Gated.of_json(answer)
-        return cls(answer["verdict"], gated.champion, child, trained, gated)
+        return cls(answer["verdict"], gated.champion, child, model, gated)
 
     def as_json(self) -> Answer:
         """Answer of `headrace retrain`."""
-        if self.child is None or self.gated is None:
+        if self.child is None or self.trained is None or self.gated is None:
             return {**(self.verdict or {}), "drift": False, "champion": self.champion}
         return {
             "drift": self.verdict["drift"] if self.verdict else None,
@@ -282,6 +308,9 @@ class Retrained:
             "release_id": self.child.id,
             "release": self.child.folder,
             "window": _counts(self.child),
-            **{k: self.trained[k] for k in _TRAINED},
+            "export": self.trained.export,
+            "folder": self.trained.folder,
+            "metrics": {text: change.as_json() for text, change in self.changes.items()},
+            "tokens": self.tokens,
             **self.gated.as_json(),
         }

@@ -9,6 +9,7 @@ import pytest
 
 from headrace.flows import retrain_triggers
 from headrace.flows.retrain_triggers import on_window
+from headrace.infra.artifacts import Model, Retraining
 from headrace.infra.errors import DamagedWindowError
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.retraining.round import Retrained
@@ -24,6 +25,8 @@ def test_a_damaged_window_is_not_the_verdict_of_those_beside_it(
 ) -> None:
     """Several windows are learned at once; damaged together, each is tried by itself."""
     damaged, stored, tried = {"b"}, {}, []
+    retraining = Retraining(steps=1, tokens=10, metrics={}, judged_on="all")
+    model = Model(stage="ewc", retraining=retraining)
 
     @contextlib.contextmanager
     def one_round(windows: list[str], settings: RetrainVerb) -> Iterator[str]:
@@ -33,7 +36,7 @@ def test_a_damaged_window_is_not_the_verdict_of_those_beside_it(
         tried.append(job.window)
         if damaged & set(job.window.split("+")):
             raise DamagedWindowError("keeps 1 of 20 records", "collect more text")
-        return Retrained(None, "1", trained={"tokens": 10})
+        return Retrained(None, "1", trained=model)
 
     monkeypatch.setattr(retrain_triggers, "one_round", one_round)
     monkeypatch.setattr(retrain_triggers, "joined", "+".join)

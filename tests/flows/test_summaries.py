@@ -17,12 +17,15 @@ from headrace.flows.summaries import (
     status_screen,
 )
 from headrace.infra.artifacts import (
+    Change,
     Compared,
     Decision,
     Evaluation,
     Figure,
     FileNotes,
+    Model,
     Release,
+    Retraining,
     Totals,
     Verdict,
 )
@@ -100,8 +103,9 @@ def test_drift_names_what_shifted() -> None:
 @pytest.mark.parametrize(("champion", "said"), [("2", "PROMOTED:"), ("1", "no champion was moved")])
 def test_only_a_moved_champion_is_called_promoted(champion: str, said: str) -> None:
     gated = Gated(decision("promote"), "promote", ("all holds",), "r", "2", champion)
-    side = {"before": 2.0, "after": 1.9}
-    trained = {"metrics": {"new": side, "old": side}}
+    sides = dict.fromkeys(("new", "old"), Change(before=2.0, after=1.9))
+    retraining = Retraining(steps=1, tokens=10, metrics=sides, judged_on="all")
+    trained = Model(stage="ewc", retraining=retraining)
     assert said in round_screen(Retrained(None, champion, RELEASE, trained, gated))
 
 

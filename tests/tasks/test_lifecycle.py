@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra.artifacts import Decision, Release, Totals
+from headrace.infra.artifacts import Change, Decision, Model, Release, Retraining, Totals
 from headrace.infra.storage import write_json
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.gate.promotion import Gated
@@ -32,8 +32,10 @@ def gated(folder: Path, version: str, overtaken: bool) -> Retrained:
     write_json(folder / "run" / "decision.json", decision.as_json())
     placed = decision.at(str(folder / "run"), "decision.json")
     run = Gated(placed, "promote", ("holds",), "r", "7", version, overtaken=overtaken)
-    trained = {"export": "/e", "folder": "/f", "tokens": 5,
-               "metrics": {"new": {"before": 2.0, "after": 1.5}}}  # fmt: skip
+    retraining = Retraining(
+        steps=0, tokens=5, metrics={"new": Change(before=2.0, after=1.5)}, judged_on=""
+    )
+    trained = Model(stage="ewc", folder="/f", retraining=retraining)
     return Retrained(None, version, Release.load(folder / "w"), trained, run)
 
 
