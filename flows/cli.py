@@ -590,11 +590,12 @@ def status(call: Call, textfile: Path | None) -> Answer:
     if textfile is not None:
         from headrace.tasks.reporting.prometheus import write_textfile
 
-        data = write_textfile(textfile, settings)
+        found = write_textfile(textfile, settings)
     else:
         from headrace.tasks.operations.status import status as look
 
-        data = look(settings)
+        found = look(settings)
+    data = asdict(found)
     return Answer(data, status_screen(data))
 
 
