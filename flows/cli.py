@@ -684,7 +684,7 @@ def backup(call: Call, target: Path) -> Answer:
     from headrace.flows.summaries import backup_screen
     from headrace.tasks.operations.backup import make
 
-    data = make(target.absolute())
+    data = asdict(make(target.absolute()))
     return Answer(data, backup_screen(data))
 
 
@@ -704,7 +704,7 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     from headrace.tasks.operations import restore as work
 
     place = source.absolute()
-    data = work.check(place) if check else work.restore(place)
+    data = asdict(work.check(place) if check else work.restore(place))
     return Answer(data, restore_screen(data))
 
 
