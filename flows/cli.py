@@ -611,11 +611,12 @@ def status(call: Call, textfile: Path | None) -> Answer:
     if textfile is not None:
         from headrace.tasks.reporting.prometheus import write_textfile
 
-        data = write_textfile(textfile, settings)
+        found = write_textfile(textfile, settings)
     else:
         from headrace.tasks.operations.status import status as look
 
-        data = look(settings)
+        found = look(settings)
+    data = asdict(found)
     return Answer(data, status_screen(data))
 
 
@@ -704,7 +705,7 @@ def backup(call: Call, target: Path) -> Answer:
     from headrace.flows.summaries import backup_screen
     from headrace.tasks.operations.backup import make
 
-    data = make(target.absolute())
+    data = asdict(make(target.absolute()))
     return Answer(data, backup_screen(data))
 
 
@@ -724,7 +725,7 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     from headrace.tasks.operations import restore as work
 
     place = source.absolute()
-    data = work.check(place) if check else work.restore(place)
+    data = asdict(work.check(place) if check else work.restore(place))
     return Answer(data, restore_screen(data))
 
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import audit, audit_key, console
 from headrace.infra.audit import AuditEntry
@@ -90,11 +89,27 @@ class _Work:
         self.copied, self.copied_bytes = self.copied + 1, self.copied_bytes + size
 
 
-def make(target: Path) -> dict[str, Any]:
-    """The answer of `headrace backup`.
+@dataclass(frozen=True)
+class Backup:
+    """A finished backup; the answer of `headrace backup` has these fields."""
 
-    {`backup`, `id`, `files`, `bytes`, `copied`, `copied_bytes`, `left_out`, `outside`, `audit_key`
-    (None: nothing is signed), `audit_lines`}. `copied` counts what the backup before had not.
+    backup: str
+    """Its folder."""
+    id: str
+    files: int
+    bytes: int
+    copied: int
+    """Files that the backup before had not."""
+    copied_bytes: int
+    left_out: list[str]
+    outside: list[str]
+    audit_key: str | None
+    """File of the key that the audit file is signed with; None: nothing is signed."""
+    audit_lines: int
+
+
+def make(target: Path) -> Backup:
+    """Back up the state folder into a new folder in `target`.
 
     Raises:
         UsageError: there is nothing to copy, or the target can't be one.
@@ -111,7 +126,7 @@ def make(target: Path) -> dict[str, Any]:
         return _make(here, target)
 
 
-def _make(here: Home, target: Path) -> dict[str, Any]:
+def _make(here: Home, target: Path) -> Backup:
     moment = datetime.now(UTC)
     name = _free(target, moment.strftime("%Y%m%dT%H%M%SZ"))
     before = next(iter(reversed(backups.whole(target))), None)
@@ -145,18 +160,18 @@ def _make(here: Home, target: Path) -> dict[str, Any]:
             files=tuple(work.files),
         )
         place = backups.finish(folder, manifest)
-    return {
-        "backup": str(place),
-        "id": name,
-        "files": len(work.files),
-        "bytes": sum(file.bytes for file in work.files),
-        "copied": work.copied,
-        "copied_bytes": work.copied_bytes,
-        "left_out": list(manifest.left_out),
-        "outside": list(manifest.outside),
-        "audit_key": str(audit_key.key_file()) if manifest.audit_keys else None,
-        "audit_lines": manifest.audit_lines,
-    }
+    return Backup(
+        backup=str(place),
+        id=name,
+        files=len(work.files),
+        bytes=sum(file.bytes for file in work.files),
+        copied=work.copied,
+        copied_bytes=work.copied_bytes,
+        left_out=list(manifest.left_out),
+        outside=list(manifest.outside),
+        audit_key=str(audit_key.key_file()) if manifest.audit_keys else None,
+        audit_lines=manifest.audit_lines,
+    )
 
 
 def _known(before: Path | None) -> dict[str, Copied]:

@@ -7,8 +7,8 @@ import glob
 import os
 import shutil
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from headrace.infra import audit_key, console, storage
 from headrace.infra.errors import UsageError
@@ -22,8 +22,26 @@ _STAGED = ".restoring-"
 """In the name of a folder that is being filled."""
 
 
-def check(source: Path) -> dict[str, Any]:
-    """The answer of `headrace restore --check`: as `restore`'s, without `home`.
+@dataclass(frozen=True)
+class Restored:
+    """A backup that was restored or checked; the answer of `headrace restore` has these fields."""
+
+    home: str | None
+    """The state folder; None: the backup was only checked."""
+    backup: str
+    id: str
+    made: str
+    files: int
+    bytes: int
+    audit_lines: int
+    missing_keys: list[str]
+    """Audit keys that this account lacks: without them the signatures can't be checked."""
+    left_out: list[str]
+    outside: list[str]
+
+
+def check(source: Path) -> Restored:
+    """Check every file of a backup, and restore nothing.
 
     Raises:
         InputError: there is no backup.
@@ -36,15 +54,11 @@ def check(source: Path) -> dict[str, Any]:
         for file in manifest.files:
             backups.check(folder, file)
             progress.advance(file.bytes)
-    return _answer(folder, manifest)
+    return _restored(folder, manifest, None)
 
 
-def restore(source: Path) -> dict[str, Any]:
-    """The answer of `headrace restore`.
-
-    {`home` (None where it was only checked), `backup`, `id`, `made`, `files`, `bytes`,
-    `audit_lines`, `missing_keys`, `left_out`, `outside`}. `missing_keys` names the audit keys that
-    this account lacks: without them the signatures can't be checked.
+def restore(source: Path) -> Restored:
+    """Restore a backup as the state folder, which is empty or isn't there.
 
     The folder appears whole or not at all: it is filled under another name beside its place.
 
@@ -85,7 +99,7 @@ def restore(source: Path) -> dict[str, Any]:
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-    return {**_answer(folder, manifest), "home": str(here.root)}
+    return _restored(folder, manifest, str(here.root))
 
 
 def _remove_killed(here: Home) -> None:
@@ -128,17 +142,17 @@ def _date(folder: Path) -> float:
     return newest
 
 
-def _answer(folder: Path, manifest: Manifest) -> dict[str, Any]:
+def _restored(folder: Path, manifest: Manifest, place: str | None) -> Restored:
     known = audit_key.keys()
-    return {
-        "home": None,
-        "backup": str(folder),
-        "id": manifest.id,
-        "made": manifest.made,
-        "files": len(manifest.files),
-        "bytes": sum(file.bytes for file in manifest.files),
-        "audit_lines": manifest.audit_lines,
-        "missing_keys": [key for key in manifest.audit_keys if key not in known],
-        "left_out": list(manifest.left_out),
-        "outside": list(manifest.outside),
-    }
+    return Restored(
+        home=place,
+        backup=str(folder),
+        id=manifest.id,
+        made=manifest.made,
+        files=len(manifest.files),
+        bytes=sum(file.bytes for file in manifest.files),
+        audit_lines=manifest.audit_lines,
+        missing_keys=[key for key in manifest.audit_keys if key not in known],
+        left_out=list(manifest.left_out),
+        outside=list(manifest.outside),
+    )

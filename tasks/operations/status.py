@@ -1,16 +1,19 @@
-"""Where everything stands: the answer of `headrace status`."""
+"""Where everything stands: what `headrace status` answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headrace.infra import releases
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
+from headrace.infra.lineage import Json
 from headrace.infra.net.servers import Server
+from headrace.infra.registry.audit import AuditEntry
 from headrace.infra.registry.rules import COMPARED, NOBODY
 from headrace.infra.registry.versions import Version
 from headrace.infra.stack import events, retention
@@ -20,123 +23,217 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining.windows import last_verdict
 
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
 
-def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
-    """The answer of `headrace status`, as the contract has it.
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion, and what of it isn't in this state folder."""
+
+    version: str
+    release_id: str | None
+    missing: str | None
+    """None: nothing. Another machine, or no headrace at all, may have registered it."""
+    since: str | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A version that waits for a person, with what is needed to decide on it."""
+
+    version: str
+    run_id: str
+    compared_with: str | None
+    report: str | None
+    """The gate's page."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A flow run at work."""
+
+    flow: str | None
+    name: str | None
+    since: str | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """The next run of a deployment."""
+
+    flow: str | None
+    name: str | None
+    at: str | None
+
+
+@dataclass(frozen=True)
+class AlertRun:
+    """A run of retraining that an alert started."""
+
+    windows: list[str | None]
+    event: str | None
+    """Id of the alert's event."""
+    occurred: str | None
+    run: str
+    """Its id."""
+    name: str | None
+    state: str | None
+    says: str | None
+    page: str | None
+    merged_into: str | None
+    """Id of the run that learns its windows in its place."""
+
+
+@dataclass(frozen=True)
+class Flows:
+    """What Prefect's server says."""
+
+    running: list[Running] = field(default_factory=list)
+    next: list[Due] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    alert_runs: list[AlertRun] = field(default_factory=list)
+    stack_fault: str | None = None
+    """Why it says nothing."""
+
+
+@dataclass(frozen=True)
+class WaitingAlert:
+    """An alert in the outbox."""
+
+    window: str | None
+    outbox: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What the state folder takes."""
+
+    state_bytes: int
+    free_bytes: int
+    parts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where everything stands; the answer of `headrace status` has these fields."""
+
+    champion: Champion | None
+    waiting: list[Waiting]
+    window: Mapping[str, Json] | None
+    """The last verdict of a monitor."""
+    running: list[Running]
+    next: list[Due]
+    paused: list[str]
+    alert_runs: list[AlertRun]
+    stack_fault: str | None
+    alerts: list[WaitingAlert]
+    decision: AuditEntry | None
+    """The last one on the model."""
+    stack: str | None
+    disk: Disk
+
+
+def status(shared: Shared, recent: bool = False) -> Status:
+    """Return where everything stands.
+
+    `running`, `next` and `paused` are what Prefect's server says, and empty without one.
 
     Args:
         shared: for the model.
         recent: what the state folder takes may be some minutes old.
-
-    `running`, `next` and `paused` are what Prefect's server says, and empty without one;
-    `alerts` are those in the outbox, each with the reason why it waits.
     """
-    found = endpoints(home())
-    if found.mlflow.own and not home().begun():
-        found.join()
-        return _nothing(found.prefect)
+    servers = endpoints(home())
+    if servers.mlflow.own and not home().begun():
+        servers.join()
+        return _nothing(servers.prefect)
     models = registry(shared.model.name)
-    found.join()
-    prefect = found.prefect
+    servers.join()
+    prefect = servers.prefect
     champion, last = models.current(), models.last_decision()
-    return {
-        "champion": None if champion is None else {
-            "version": champion.number,
-            **_corpus(champion),
-            "since": models.since(champion.number),
-        },
-        "waiting": [_waits(v) for v in models.waiting()],
-        "window": last_verdict(),
-        **_flows(prefect),
-        "alerts": [
-            {"window": a.window, "outbox": str(a.path), "why": a.reason}
+    return Status(
+        champion=_champion(champion, models.since(champion.number)) if champion else None,
+        waiting=[_waits(v) for v in models.waiting()],
+        window=last_verdict(),
+        **vars(_flows(prefect)),
+        alerts=[
+            WaitingAlert(a.window, str(a.path), a.reason)
             for a in events.waiting(home(), prefect.url if prefect else None)
         ],
-        "decision": last.entry if last else None,
-        "stack": (prefect.page or prefect.url) if prefect else None,
-        "disk": disk(recent),
-    }  # fmt: skip
+        decision=last.entry if last else None,
+        stack=(prefect.page or prefect.url) if prefect else None,
+        disk=disk(recent),
+    )
 
 
-def _nothing(prefect: Server | None) -> dict[str, Any]:
-    """The answer where no state folder is, which none is made for; flows are another's server's."""
-    return {
-        "champion": None,
-        "waiting": [],
-        "window": None,
-        **_flows(prefect),
-        "alerts": [],
-        "decision": None,
-        "stack": (prefect.page or prefect.url) if prefect else None,
-        "disk": {"state_bytes": 0, "free_bytes": home().free_bytes(), "parts": {}},
-    }
+def _nothing(prefect: Server | None) -> Status:
+    """Return the status without a state folder, which isn't made; flows are another server's."""
+    return Status(
+        champion=None,
+        waiting=[],
+        window=None,
+        **vars(_flows(prefect)),
+        alerts=[],
+        decision=None,
+        stack=(prefect.page or prefect.url) if prefect else None,
+        disk=Disk(0, home().free_bytes(), {}),
+    )
 
 
-def disk(recent: bool = False) -> dict[str, Any]:
-    """What the state folder takes, all of it and each part; `recent`: as of some minutes ago."""
+def disk(recent: bool = False) -> Disk:
+    """Return what the state folder takes; `recent`: as of some minutes ago."""
     parts = (retention.recent_sizes if recent else retention.sizes)(home())
-    return {
-        "state_bytes": sum(parts.values()),
-        "free_bytes": home().free_bytes(),
-        "parts": parts,
-    }
+    return Disk(sum(parts.values()), home().free_bytes(), parts)
 
 
-def _corpus(champion: Version) -> dict[str, Any]:
-    """{`release_id`, `missing`: what of the version isn't in this state folder, None: nothing}.
-
-    Another machine, or no headrace at all, may have registered it.
-    """
+def _champion(version: Version, since: str | None) -> Champion:
     try:
-        release, export = champion.release, champion.export
+        release, export = version.release, version.export
         release_id = releases.manifest(release)["release_id"]
     except HeadraceError as error:
-        return {"release_id": champion.tags.get("release_id"), "missing": error.message}
-    lacks = None if export.is_dir() else f"{export}: no such folder"
-    return {"release_id": release_id, "missing": lacks}
+        return Champion(version.number, version.tags.get("release_id"), error.message, since)
+    missing = None if export.is_dir() else f"{export}: no such folder"
+    return Champion(version.number, release_id, missing, since)
 
 
-def _waits(version: Version) -> dict[str, Any]:
-    """What a person needs to decide on a version: the gate's page, and its rival (None: none)."""
+def _waits(version: Version) -> Waiting:
     folder = version.export.parent if "export" in version.tags else None
-    found = folder.glob("gate*.html") if folder else ()
-    pages = sorted(found, key=lambda p: p.stat().st_mtime)
+    files = folder.glob("gate*.html") if folder else ()
+    pages = sorted(files, key=lambda p: p.stat().st_mtime)
     rival = version.tags.get(COMPARED)
-    return {
-        "version": version.number,
-        "run_id": version.run_id,
-        "compared_with": None if rival == NOBODY else rival,
-        "report": str(pages[-1]) if pages else None,
-    }
+    return Waiting(
+        version=version.number,
+        run_id=version.run_id,
+        compared_with=None if rival == NOBODY else rival,
+        report=str(pages[-1]) if pages else None,
+    )
 
 
-def _flows(prefect: Server | None) -> dict[str, Any]:
-    """What runs, what comes next and what is paused; `stack_fault`, where the server is silent."""
-    nothing: dict[str, Any] = {
-        "running": [], "next": [], "paused": [], "alert_runs": [], "stack_fault": None,
-    }  # fmt: skip
+def _flows(prefect: Server | None) -> Flows:
+    """Return what runs, what comes next and what is paused."""
     if prefect is None:
-        return nothing
+        return Flows()
     import httpx
 
     try:
-        return {**nothing, **_asked(prefect)}
+        return _asked(prefect)
     except (httpx.HTTPError, HeadraceError):
         hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
-        return {**nothing, "stack_fault": f" does not answer: {hint}"}
+        return Flows(stack_fault=f" does not answer: {hint}")
 
 
-def _asked(prefect: Server) -> dict[str, Any]:
-    """What the server says; of another's only what concerns headrace's deployments."""
+def _asked(prefect: Server) -> Flows:
+    """Ask the server; of another's only what concerns headrace's deployments."""
     from prefect.context import SettingsContext, get_settings_context
     from prefect.settings import Settings, get_current_settings
 
     # Prefect may have been imported before the server was joined.
     with SettingsContext(profile=get_settings_context().profile, settings=Settings()):
-        return _said(prefect, get_current_settings().ui_url)
+        return _answer(prefect, get_current_settings().ui_url)
 
 
-def _said(prefect: Server, site: str | None) -> dict[str, Any]:
+def _answer(prefect: Server, site: str | None) -> Flows:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         DeploymentFilter,
@@ -200,17 +297,14 @@ def _said(prefect: Server, site: str | None) -> dict[str, Any]:
         used = sorted({d.work_pool_name for d in deployments if d.work_pool_name})
         wanted = WorkPoolFilter.model_validate({"name": {"any_": used}})
         pools = list(pages(client.read_work_pools, work_pool_filter=wanted))
-    return {
-        "running": [
-            {"flow": names.get(r.flow_id), "name": r.name, "since": _told(r.start_time)}
-            for r in deployed
-        ],
-        "next": [
-            {"flow": names.get(r.flow_id), "name": r.name, "at": _told(r.expected_start_time)}
+    return Flows(
+        running=[Running(names.get(r.flow_id), r.name, _moment(r.start_time)) for r in deployed],
+        next=[
+            Due(names.get(r.flow_id), r.name, _moment(r.expected_start_time))
             for r in sorted(soon, key=lambda r: str(r.expected_start_time))
         ],
-        "alert_runs": _alert_runs(learning, site),
-        "paused": [
+        alert_runs=_alert_runs(learning, site),
+        paused=[
             *events.paused(prefect.url),
             *(f"work pool {p.name}: nothing in it starts" for p in pools if p.is_paused),
             *(
@@ -219,7 +313,7 @@ def _said(prefect: Server, site: str | None) -> dict[str, Any]:
                 if d.paused or (d.schedules and not any(s.active for s in d.schedules))
             ),
         ],
-    }
+    )
 
 
 _SHOWN = 20
@@ -228,12 +322,8 @@ _LOOKED_AT = 1000
 """The newest runs of retraining, made by alerts or not, among which these are looked for."""
 
 
-def _alert_runs(runs: Iterable[Any], site: str | None) -> list[dict[str, Any]]:
-    """The runs that alerts made, the newest first.
-
-    [{`windows`, `event` (its id), `occurred`, `run` (its id), `name`, `state`, `says`, `page`,
-    `merged_into`: the id of the run that learns its windows in its place}].
-    """
+def _alert_runs(runs: Iterable[FlowRun], site: str | None) -> list[AlertRun]:
+    """Return the runs that alerts made, the newest first."""
     made = [r for r in runs if r.parameters.get("alert") is not None]
     out = []
     for run in made[:_SHOWN]:
@@ -245,20 +335,20 @@ def _alert_runs(runs: Iterable[Any], site: str | None) -> list[dict[str, Any]]:
             taking = (r for r in made if windows[0] in (r.parameters["alert"].get("more") or ()))
             by = next((str(r.id) for r in taking), None)
         out.append(
-            {
-                "windows": windows,
-                "event": alert.get("event"),
-                "occurred": alert.get("occurred"),
-                "run": str(run.id),
-                "name": run.name,
-                "state": state,
-                "says": run.state.message if run.state else None,
-                "page": f"{site}/runs/flow-run/{run.id}" if site else None,
-                "merged_into": by,
-            }
+            AlertRun(
+                windows=windows,
+                event=alert.get("event"),
+                occurred=alert.get("occurred"),
+                run=str(run.id),
+                name=run.name,
+                state=state,
+                says=run.state.message if run.state else None,
+                page=f"{site}/runs/flow-run/{run.id}" if site else None,
+                merged_into=by,
+            )
         )
     return out
 
 
-def _told(moment: datetime | None) -> str | None:
+def _moment(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
+from headrace.infra.lineage import Json
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.lifecycle import round_settings
-from headrace.tasks.operations.status import disk, status
+from headrace.tasks.operations.status import Disk, Status, disk, status
 from headrace.tasks.retraining.budget import Later, allowance
 
 Add = Callable[..., None]
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 def exposition(shared: Shared) -> bytes:
     """The metrics of a model in Prometheus' text format; `headrace_fault` for what isn't known."""
     try:
-        found: dict[str, Any] | None = status(shared, recent=True)
+        found: Status | None = status(shared, recent=True)
     except (HeadraceError, OSError) as error:
         _log("status", error)
         found = None
     return _exposition(found, shared)
 
 
-def write_textfile(path: Path, shared: Shared) -> dict[str, Any]:
-    """Write a file for node_exporter's textfile collector, whole or not at all; the status.
+def write_textfile(path: Path, shared: Shared) -> Status:
+    """Write a file for node_exporter's textfile collector, whole or not at all.
 
     Raises:
         UsageError: nothing can be written there.
@@ -51,7 +51,7 @@ def write_textfile(path: Path, shared: Shared) -> dict[str, Any]:
     return found
 
 
-def _exposition(found: dict[str, Any] | None, shared: Shared) -> bytes:
+def _exposition(found: Status | None, shared: Shared) -> bytes:
     """The metrics of a status, None where it can't be known."""
     registry = CollectorRegistry()
     known: dict[str, Gauge] = {}
@@ -75,9 +75,9 @@ def _exposition(found: dict[str, Any] | None, shared: Shared) -> bytes:
     if found is not None:
         part("champion", lambda: _champion(gauge, found, shared.model.name))
         part("queue", lambda: _queue(gauge, found))
-        part("verdict", lambda: _verdict(gauge, found["window"]))
+        part("verdict", lambda: _verdict(gauge, found.window))
     part("budget", lambda: _budget(gauge))
-    part("disk", lambda: _disk(gauge, found["disk"] if found else disk(recent=True)))
+    part("disk", lambda: _disk(gauge, found.disk if found else disk(recent=True)))
     return generate_latest(registry)
 
 
@@ -85,35 +85,40 @@ def _log(name: str, error: Exception) -> None:
     logger.warning("metrics of the %s are missing: %s", name, error)
 
 
-def _champion(gauge: Add, found: dict[str, Any], model: str) -> None:
-    champion = found["champion"]
+def _champion(gauge: Add, found: Status, model: str) -> None:
+    champion = found.champion
     if champion is not None:
         gauge("champion_info", "The champion; always 1.", 1, model=model,
-              version=str(champion["version"]), release_id=str(champion["release_id"]))  # fmt: skip
+              version=champion.version, release_id=str(champion.release_id))  # fmt: skip
         gauge("champion_since_timestamp_seconds", "When it became champion.",
-              _seconds(champion["since"]))  # fmt: skip
+              _seconds(champion.since))  # fmt: skip
 
 
-def _queue(gauge: Add, found: dict[str, Any]) -> None:
-    gauge("versions_waiting", "Model versions that wait for a person.", len(found["waiting"]))
-    gauge("alerts_waiting", "Alerts in the outbox.", len(found["alerts"]))
-    for state in ("running", "next"):
-        flows = [str(run["flow"]) for run in found[state]]
+def _queue(gauge: Add, found: Status) -> None:
+    gauge("versions_waiting", "Model versions that wait for a person.", len(found.waiting))
+    gauge("alerts_waiting", "Alerts in the outbox.", len(found.alerts))
+    for state, runs in (("running", found.running), ("next", found.next)):
+        flows = [str(run.flow) for run in runs]
         for flow in dict.fromkeys(flows):
             gauge("flow_runs", "Flow runs at work (running) or due (next: one a deployment).",
                   flows.count(flow), state=state, flow=flow)  # fmt: skip
-    gauge("paused", "What is paused in Prefect.", len(found["paused"]))
+    gauge("paused", "What is paused in Prefect.", len(found.paused))
     gauge("prefect_up", "Whether a Prefect server answers.",
-          float(bool(found["stack"]) and not found["stack_fault"]))  # fmt: skip
+          float(bool(found.stack) and not found.stack_fault))  # fmt: skip
 
 
-def _verdict(gauge: Add, verdict: dict[str, Any] | None) -> None:
+def _verdict(gauge: Add, verdict: Mapping[str, Json] | None) -> None:
     if verdict is not None:
+        judged = _seconds(str(verdict["judged"]))
         gauge("last_verdict_drift", "Whether the last window has drifted.",
-              None if verdict["drift"] is None else float(verdict["drift"]))  # fmt: skip
-        gauge("last_verdict_timestamp_seconds", "When it was judged.", _seconds(verdict["judged"]))
-        gauge("last_verdict_p_value", "Its family-wise p-value.", verdict.get("p_value"))
-        gauge("last_verdict_effect", "Share of it that differs.", verdict.get("effect"))
+              _number(verdict["drift"]))  # fmt: skip
+        gauge("last_verdict_timestamp_seconds", "When it was judged.", judged)
+        gauge("last_verdict_p_value", "Its family-wise p-value.", _number(verdict.get("p_value")))
+        gauge("last_verdict_effect", "Share of it that differs.", _number(verdict.get("effect")))
+
+
+def _number(value: Json) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _budget(gauge: Add) -> None:
@@ -128,9 +133,9 @@ def _budget(gauge: Add) -> None:
         gauge("retrain_budget_seconds", "Time left of the budget; missing: no limit.", may.seconds)
 
 
-def _disk(gauge: Add, said: dict[str, Any]) -> None:
-    gauge("state_bytes", "Size of the state folder, as of some minutes ago.", said["state_bytes"])
-    gauge("free_bytes", "Room on its disk.", said["free_bytes"])
+def _disk(gauge: Add, found: Disk) -> None:
+    gauge("state_bytes", "Size of the state folder, as of some minutes ago.", found.state_bytes)
+    gauge("free_bytes", "Room on its disk.", found.free_bytes)
 
 
 def _seconds(moment: str | None) -> float | None:

@@ -56,7 +56,7 @@ def brought_back(source: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A backup restored at another place, which is the state folder from then on."""
     monkeypatch.setenv("HEADRACE_HOME", str(place))
     answer = restore.restore(source)
-    assert answer["home"] == str(place) and answer["files"] >= len(tree(place))
+    assert answer.home == str(place) and answer.files >= len(tree(place))
     return place
 
 
@@ -70,8 +70,8 @@ def test_what_is_copied_comes_back_and_secrets_and_litter_do_not(
     (tmp_path / "big" / "t").write_bytes(b"on another disk")
     (state / "tokens").symlink_to(tmp_path / "big")
     answer = backup.make(tmp_path / "backups")
-    assert answer["files"] == len(FILES) + 1 and answer["outside"] == []
-    assert {"stack", "logs", ".work", "windows/.work", "runs/r/away"} <= set(answer["left_out"])
+    assert answer.files == len(FILES) + 1 and answer.outside == []
+    assert {"stack", "logs", ".work", "windows/.work", "runs/r/away"} <= set(answer.left_out)
     new = brought_back(tmp_path / "backups", tmp_path / "new", monkeypatch)
     assert (new / "inbox" / "empty" / "folder").is_dir()
     assert tree(new) == FILES | {"tokens/t": b"on another disk"}
@@ -98,14 +98,14 @@ def test_each_of_two_backups_is_the_folder_as_it_was(
                 os.utime(path, ns=(0, number + 1 if key != "same" else 0))
             made.append(backup.make(tmp / "backups"))
         same = {k for k in first if then.get(k) == first[k]} | {"always"}
-        assert made[1]["copied"] == len(then) + 1 - len(same)
+        assert made[1].copied == len(then) + 1 - len(same)
         for answer, files in zip(made, (first, then), strict=True):
-            place = tmp / answer["id"]
-            brought_back(Path(answer["backup"]), place, patch)
+            place = tmp / answer.id
+            brought_back(Path(answer.backup), place, patch)
             assert tree(place) == {"always": b"", **{f"runs/{k}": v for k, v in files.items()}}
-        shutil.rmtree(made[0]["backup"])
+        shutil.rmtree(made[0].backup)
         patch.setenv("HEADRACE_HOME", str(tmp / "home"))
-        assert restore.check(tmp / "backups")["id"] == made[1]["id"]
+        assert restore.check(tmp / "backups").id == made[1].id
 
 
 def missing(place: Path) -> list[str]:
@@ -199,8 +199,8 @@ def test_a_killed_backup_does_not_look_whole_and_the_next_one_is(
     process.stdout.close()
     assert backups.whole(target) == []
     answer = backup.make(target)
-    assert answer["copied"] == len(FILES)
-    assert sorted(p.name for p in target.iterdir()) == [".lock", answer["id"]]
+    assert answer.copied == len(FILES)
+    assert sorted(p.name for p in target.iterdir()) == [".lock", answer.id]
     assert tree(brought_back(target, tmp_path / "new", monkeypatch)) == FILES
 
 
@@ -213,7 +213,7 @@ def test_an_older_backup_in_the_folders_place_is_taken_as_it_is(
     champion("b", one)
     shutil.rmtree(state)
     answer = restore.restore(tmp_path / "backups")
-    assert answer["missing_keys"] == [] and answer["audit_lines"] == 1
+    assert answer.missing_keys == [] and answer.audit_lines == 1
     last = audit.read(state / "audit.jsonl")[-1]
     assert last["to"] == "1"
     assert audit.verify(state / "audit.jsonl").lines == 1
@@ -223,7 +223,7 @@ def test_what_lies_outside_the_state_folder_is_named(
     champion: Callable[..., str], tmp_path: Path, state: Path
 ) -> None:
     champion("a", str(tmp_path / "elsewhere" / "release"))
-    assert backup.make(tmp_path / "backups")["outside"] == [f"{tmp_path}/elsewhere/release"]
+    assert backup.make(tmp_path / "backups").outside == [f"{tmp_path}/elsewhere/release"]
 
 
 @pytest.mark.parametrize("what", ["the audit file", "the backup before"])
@@ -233,11 +233,11 @@ def test_damage_elsewhere_is_no_reason_to_copy_nothing(
     fill(state, FILES | {"audit.jsonl": b"not a line\n"} if what == "the audit file" else FILES)
     first = backup.make(tmp_path / "backups")
     if what == "the backup before":
-        (Path(first["backup"]) / "manifest.json").write_text("{")
+        (Path(first.backup) / "manifest.json").write_text("{")
     again = backup.make(tmp_path / "backups")
-    assert again["files"] == first["files"] and "warning" in capfd.readouterr().err
-    assert (what == "the audit file") is (again["copied"] == 0)
-    assert restore.check(Path(again["backup"]))["files"] == first["files"]
+    assert again.files == first.files and "warning" in capfd.readouterr().err
+    assert (what == "the audit file") is (again.copied == 0)
+    assert restore.check(Path(again.backup)).files == first.files
 
 
 def test_nothing_is_backed_up_where_nothing_is(state: Path, tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_the_key_of_the_audit_file_is_named_and_not_copied(
 ) -> None:
     champion("a", str(state / "releases" / "r"))
     answer = backup.make(tmp_path / "backups")
-    key = Path(answer["audit_key"])
+    key = Path(answer.audit_key)
     assert not key.is_relative_to(state) and key.is_file()
     words = key.read_text().split()
     for content in tree(tmp_path / "backups").values():
         assert not any(word.encode() in content for word in words)
     monkeypatch.setenv("HEADRACE_AUDIT_KEY_FILE", str(tmp_path / "another" / "key"))
-    lacks = restore.check(tmp_path / "backups")["missing_keys"]
+    lacks = restore.check(tmp_path / "backups").missing_keys
     assert lacks == [json.loads((state / "audit.jsonl").read_text())["key"]]

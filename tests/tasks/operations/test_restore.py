@@ -42,7 +42,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left(
 
 def test_an_empty_folder_is_taken(backed_up: Path, state: Path) -> None:
     state.mkdir()
-    assert restore.restore(backed_up)["files"] == 3
+    assert restore.restore(backed_up).files == 3
     assert (state / "runs" / "b" / "result.json").read_text() == "{}"
 
 
@@ -89,7 +89,7 @@ def test_a_killed_restore_leaves_no_state_folder_and_the_next_one_clears_up(
         restore._remove_killed(Home(state))
         assert half.exists(), "a restore that is at work is left alone"
         process.kill()
-    assert restore.restore(backed_up)["files"] == 3
+    assert restore.restore(backed_up).files == 3
     assert state.is_dir() and not half.exists()
 
 

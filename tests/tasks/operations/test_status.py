@@ -1,5 +1,6 @@
 """Where everything stands, without a stack; with one: tests/e2e/test_doors.py."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -13,16 +14,16 @@ from headrace.infra.stack.events import Payload, drift_event, to_outbox
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry, tracking
 from headrace.tasks.model_refs import resolve_model
-from headrace.tasks.operations.status import status
+from headrace.tasks.operations.status import Champion, Waiting, WaitingAlert, status
 from headrace.tasks.retraining.windows import judged
 
 
 def test_before_there_is_anything() -> None:
     said = status(Shared())
-    assert said["champion"] is None and said["waiting"] == [] and said["window"] is None
-    assert said["running"] == [] == said["next"]
-    assert said["decision"] is None and said["stack"] is None
-    assert said["disk"]["free_bytes"] > 0
+    assert said.champion is None and said.waiting == [] and said.window is None
+    assert said.running == [] == said.next
+    assert said.decision is None and said.stack is None
+    assert said.disk.free_bytes > 0
 
 
 def test_what_waits_names_its_page_and_its_rival(state: Path) -> None:
@@ -31,10 +32,10 @@ def test_what_waits_names_its_page_and_its_rival(state: Path) -> None:
     run = tracking().start_run("gate", {})
     version = models.register(run, folder / "export", str(state / "releases/r"), {})
     models.mark_waiting(version, None, run)
-    waits = {"version": "1", "run_id": run, "compared_with": None, "report": None}
-    assert status(Shared())["waiting"] == [waits]
+    waits = Waiting("1", run, compared_with=None, report=None)
+    assert status(Shared()).waiting == [waits]
     (folder / "gate.html").write_text("why")
-    assert status(Shared())["waiting"] == [{**waits, "report": str(folder / "gate.html")}]
+    assert status(Shared()).waiting == [replace(waits, report=str(folder / "gate.html"))]
 
 
 def test_a_champion_of_another_machine_is_shown_with_what_is_missing(state: Path) -> None:
@@ -44,10 +45,10 @@ def test_a_champion_of_another_machine_is_shown_with_what_is_missing(state: Path
     tags = {"release_id": "r"}
     version = models.register(run, folder / "export", str(state / "releases/r"), tags)
     models.decide(version, True, "A", "b")
-    said = status(Shared())["champion"]
-    assert said["version"] == version and said["release_id"] == "r" and said["since"]
-    assert said["missing"] == f"{state}/releases/r: no such release"
-    assert f"{state}/releases/r: no such release" in status_screen(status(Shared()))
+    said = status(Shared()).champion
+    assert said and said.version == version and said.release_id == "r" and said.since
+    assert said.missing == f"{state}/releases/r: no such release"
+    assert f"{state}/releases/r: no such release" in status_screen(asdict(status(Shared())))
     with pytest.raises(InputError, match=f"no export there, which version {version} of headrace"):
         resolve_model("champion", Shared())
 
@@ -57,15 +58,11 @@ def test_a_champion_that_headrace_did_not_register_is_shown(state: Path) -> None
     store.client.create_registered_model("headrace")
     run = store.start_run("theirs", {})
     store.client.create_model_version("headrace", "s", run, tags={"waiting": "true"})
-    assert [w["version"] for w in status(Shared())["waiting"]] == ["1"]
+    assert [w.version for w in status(Shared()).waiting] == ["1"]
     store.client.set_registered_model_alias("headrace", "champion", "1")
-    said = status(Shared())["champion"]
-    assert said == {
-        "version": "1", "release_id": None, "since": None,
-        "missing": "version 1 of headrace lacks the tag `release`: it was not registered by "
-                   "headrace",
-    }  # fmt: skip
-    assert "since none" in status_screen(status(Shared()))
+    missing = "version 1 of headrace lacks the tag `release`: it was not registered by headrace"
+    assert status(Shared()).champion == Champion("1", None, missing, since=None)
+    assert "since none" in status_screen(asdict(status(Shared())))
     with pytest.raises(UsageError, match="lacks the tag `export`"):
         resolve_model("champion", Shared())
 
@@ -75,10 +72,10 @@ def test_the_last_window_and_what_the_state_takes() -> None:
                         "report": "/r.html"})  # fmt: skip
     (home().root / "big").write_bytes(b"x" * 5_000_000)
     said = status(Shared())
-    assert said["window"]["window"] == "/w.jsonl" and said["window"]["drift"] is True
-    assert 5_000_000 < said["disk"]["state_bytes"] < 20_000_000
-    parts = said["disk"]["parts"]
-    assert sum(parts.values()) == said["disk"]["state_bytes"] and parts["other"] >= 5_000_000
+    assert said.window and said.window["window"] == "/w.jsonl" and said.window["drift"] is True
+    assert 5_000_000 < said.disk.state_bytes < 20_000_000
+    parts = said.disk.parts
+    assert sum(parts.values()) == said.disk.state_bytes and parts["other"] >= 5_000_000
     assert parts["mlflow"] > 0
 
 
@@ -92,11 +89,11 @@ def test_a_silent_server_hides_nothing_else(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setattr("headrace.tasks.operations.status._asked", silent)
     said = status(Shared())
-    assert said["stack"] == "http://127.0.0.1:9" and "does not answer" in said["stack_fault"]
-    assert said["champion"] is None and said["running"] == [] == said["paused"]
+    assert said.stack == "http://127.0.0.1:9" and "does not answer" in (said.stack_fault or "")
+    assert said.champion is None and said.running == [] == said.paused
 
 
 def test_alerts_in_the_outbox_are_shown_with_the_reason() -> None:
     path = to_outbox(home(), drift_event("headrace", Payload(window="/w")))
     why = "no server is up: `headrace up` sends it"
-    assert status(Shared())["alerts"] == [{"window": "/w", "outbox": str(path), "why": why}]
+    assert status(Shared()).alerts == [WaitingAlert("/w", str(path), why)]

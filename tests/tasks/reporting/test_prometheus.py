@@ -1,6 +1,7 @@
 """What Prometheus reads of where everything stands."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,34 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Kept
 from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.operations.status import (
+    Champion,
+    Disk,
+    Due,
+    Running,
+    Status,
+    Waiting,
+    WaitingAlert,
+)
 from headrace.tasks.reporting import prometheus
 from headrace.tasks.reporting.prometheus import exposition, write_textfile
 from headrace.tasks.retraining import budget
 
 SINCE = "2026-01-02T03:04:05+00:00"
-FOUND: dict[str, Any] = {
-    "champion": {"version": "3", "release_id": "ab", "since": SINCE},
-    "waiting": [{}],
-    "window": {"drift": True, "judged": SINCE, "p_value": 0.004, "effect": 0.2},
-    "running": [{"flow": "retrain"}],
-    "next": [{"flow": "curate"}, {"flow": "retrain"}, {"flow": "retrain"}],
-    "paused": [],
-    "alerts": [{}, {}],
-    "stack": "http://p",
-    "stack_fault": None,
-    "disk": {"state_bytes": 10, "free_bytes": 20},
-}
+FOUND = Status(
+    champion=Champion("3", "ab", missing=None, since=SINCE),
+    waiting=[Waiting("4", "run", compared_with=None, report=None)],
+    window={"drift": True, "judged": SINCE, "p_value": 0.004, "effect": 0.2},
+    running=[Running("retrain", "a", SINCE)],
+    next=[Due(flow, "b", SINCE) for flow in ("curate", "retrain", "retrain")],
+    paused=[],
+    alert_runs=[],
+    stack_fault=None,
+    alerts=[WaitingAlert("/w", "outbox/1.json", "")] * 2,
+    decision=None,
+    stack="http://p",
+    disk=Disk(state_bytes=10, free_bytes=20, parts={}),
+)
 
 
 def values(text: str) -> dict[str, float]:
@@ -69,8 +81,9 @@ def test_queue_verdict_budget_and_champion_are_there(monkeypatch: pytest.MonkeyP
 def test_an_empty_state_has_no_made_up_figures(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    nothing = {**FOUND, "champion": None, "waiting": [], "window": None, "running": [], "next": [],
-               "alerts": [], "stack": None}  # fmt: skip
+    nothing = replace(
+        FOUND, champion=None, waiting=[], window=None, running=[], next=[], alerts=[], stack=None
+    )
     monkeypatch.setattr(prometheus, "status", lambda *_, **__: nothing)
     path = tmp_path / "headrace.prom"
     assert write_textfile(path, Shared()) == nothing
@@ -103,15 +116,15 @@ def test_a_damaged_deploy_json_takes_only_the_budget_away(
 @pytest.mark.parametrize(
     "change",
     [
-        {"champion": {"version": 3}},
         {"window": {"drift": True}},
-        {"champion": {**FOUND["champion"], "since": "soon"}},
+        {"window": {"drift": True, "judged": "soon"}},
+        {"champion": Champion("3", "ab", missing=None, since="soon")},
     ],
 )
 def test_an_odd_record_takes_only_its_own_metrics_away(
     change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "status", lambda *_, **__: {**FOUND, **change})
+    monkeypatch.setattr(prometheus, "status", lambda *_, **__: replace(FOUND, **change))
     said = values(exposition(Shared()).decode())
     part = "champion" if "champion" in change else "verdict"
     assert said[FAULT % part] == 1 and said["headrace_alerts_waiting"] == 2
