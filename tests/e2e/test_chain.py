@@ -38,10 +38,12 @@ def test_it_ends_with_a_promoted_model_and_a_round(chain: Any) -> None:
     assert str(again["champion"]) == "2"
 
 
-def test_progress_is_told(chain: Any) -> None:
-    said = chain["err"]
-    for stage in ("prefect", "inventory", "spark", "scan", "tokenize", "pretrain", "SFT", "PPO"):
-        assert f"{stage}" in said
+def test_every_stage_reports_its_end_and_its_amount(chain: Any) -> None:
+    for stage in ("inventory", "scan", "tokenize: .*"):
+        assert re.search(rf"^{stage}: done in [\d.]+ s", chain["err"], re.MULTILINE), stage
+    for stage, amount in (("pretrain", "120 steps"), ("SFT", "10 steps"), ("PPO", "1 rounds")):
+        line = rf"^{stage}: done in [\d.]+ s, {amount}"
+        assert re.search(line, chain["err"], re.MULTILINE), stage
 
 
 def test_the_report_is_self_contained(chain: Any) -> None:

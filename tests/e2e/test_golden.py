@@ -132,7 +132,7 @@ def _pairs(folder: Path) -> dict[str, Path]:
     kinds = {"sft": ("prompt", "response"), "reward": ("prompt", "chosen", "rejected"),
              "ppo": ("prompt",)}  # fmt: skip
     for kind, keys in kinds.items():
-        lines = (json.dumps({k: f"{row[k]} {i}" for k in keys}) for i in range(64))
+        lines = (json.dumps({k: f"{row[k]} {i}" for k in keys}) for i in range(200))
         (folder / f"{kind}.jsonl").write_text("\n".join(lines))
     return {kind: folder / f"{kind}.jsonl" for kind in kinds}
 
