@@ -9,7 +9,7 @@ AUDIT := .venv-audit/bin
 PIP := -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation
 LOCKED := $(PIP) --require-hashes
 
-.PHONY: run up down test test-all lint format install install-dev lock audit sbom bench bench-levels bench-model clean
+.PHONY: run up down test test-all coverage lint format install install-dev lock audit sbom bench bench-levels bench-model clean
 
 run: install
 	@echo "headrace run: the whole chain, some 12 minutes the first time"
@@ -26,6 +26,10 @@ test: install-dev
 
 test-all: install-dev
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -m "not bench" $(PYTEST)
+
+# Which lines the tests run in their own process; what they start as a command isn't counted.
+coverage: install-dev
+	$(BIN)/python -m pytest -q --cov=headrace --cov-report=term:skip-covered --durations=30 $(PYTEST)
 
 lint: install-dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """The whole chain on a little real text, run once for all tests of this folder."""
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -86,9 +87,28 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sets = [x for s in (*SMALL, f"gate.policy={policy}") for x in ("--set", s)]
     args = ["run", "--input", str(files["input"]), "--window", str(files["window"]), *sets]
     code, answer, err = _headrace(root / "home", *args)
-    return {"home": root / "home", "args": args, "code": code, "answer": answer, "err": err,
-            "window": files["window"], "other": files["other"], "sets": sets,
-            "more": as_jsonl(peoples_daily.CORPUS, Home(root / "fetched"))}  # fmt: skip
+    untouched = root / "untouched"
+    shutil.copytree(
+        root / "home", untouched, ignore=shutil.ignore_patterns("blockmgr-*", "spark-*")
+    )
+    return {
+        "home": root / "home",
+        "untouched": untouched,
+        "args": args,
+        "code": code,
+        "answer": answer,
+        "err": err,
+        "window": files["window"],
+        "other": files["other"],
+        "sets": sets,
+        "more": as_jsonl(peoples_daily.CORPUS, Home(root / "fetched")),
+    }
+
+
+@pytest.fixture(scope="session")
+def looked(chain: Any) -> Callable[..., tuple[int, dict[str, Any], str]]:
+    """What verbs that only look answer on a copy of the chain's state; each is asked once."""
+    return functools.cache(functools.partial(_headrace, chain["untouched"]))
 
 
 @pytest.fixture(scope="session")

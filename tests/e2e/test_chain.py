@@ -38,10 +38,12 @@ def test_it_ends_with_a_promoted_model_and_a_round(chain: Any) -> None:
     assert str(again["champion"]) == "2"
 
 
-def test_progress_is_told(chain: Any) -> None:
-    said = chain["err"]
-    for stage in ("prefect", "inventory", "spark", "scan", "tokenize", "pretrain", "SFT", "PPO"):
-        assert f"{stage}" in said
+def test_every_stage_reports_its_end_and_its_amount(chain: Any) -> None:
+    for stage in ("inventory", "scan", "tokenize: .*"):
+        assert re.search(rf"^{stage}: done in [\d.]+ s", chain["err"], re.MULTILINE), stage
+    for stage, amount in (("pretrain", "120 steps"), ("SFT", "10 steps"), ("PPO", "1 rounds")):
+        line = rf"^{stage}: done in [\d.]+ s, {amount}"
+        assert re.search(line, chain["err"], re.MULTILINE), stage
 
 
 def test_the_report_is_self_contained(chain: Any) -> None:
@@ -128,20 +130,19 @@ def test_a_chain_starts_from_a_finished_release(
     assert answer["round"] is None and answer["champion"]
 
 
-def test_the_champion_can_be_used_by_name(chain: Any, headrace: Command) -> None:
-    home = chain["home"]
-    code, answer, _ = headrace(home, "evaluate", "--model", "champion")
+def test_the_champion_can_be_used_by_name(looked: Command) -> None:
+    code, answer, _ = looked("evaluate", "--model", "champion")
     bits = answer["metrics"]["bits_per_byte"]
     assert code == 0 and bits["low"] <= bits["value"] <= bits["high"] and bits["n"] > 10
     assert "bits_per_byte.lang=zh" in answer["metrics"]
-    code, answer, _ = headrace(home, "generate", "--model", "champion", "--prompt", "The court")
+    code, answer, _ = looked("generate", "--model", "champion", "--prompt", "court")
     assert code == 0 and isinstance(answer["text"], str)
 
 
-def test_the_champion_knows_its_window_now(chain: Any, headrace: Command) -> None:
+def test_the_champion_knows_its_window_now(chain: Any, looked: Command) -> None:
     """The corpus of the new champion holds the window, so the same text is less of a surprise."""
     first = chain["answer"]["round"]["verdict"]
-    code, answer, _ = headrace(chain["home"], "monitor", "--window", str(chain["window"]))
+    code, answer, _ = looked("monitor", "--window", str(chain["window"]))
     assert code == 0 and answer["effect"] < first["effect"]
 
 

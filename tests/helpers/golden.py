@@ -23,12 +23,23 @@ PROSE = {
         "mend",
         "message",
     ),
-    *("note", "power_note", "reason", "reasons", "script", "summary", "text", "title", "why"),
+    *(
+        "note",
+        "notes",
+        "power_note",
+        "reason",
+        "reasons",
+        "script",
+        "summary",
+        "text",
+        "title",
+        "why",
+    ),
 }
-"""Keys whose text may be reworded."""
+"""Keys whose text may be reworded, or names a machine."""
 MEASURED = {
     *("available_bytes", "bytes", "device_bytes", "free_bytes", "input_bytes", "linked", "memory"),
-    *("pid", "port", "seconds", "size", "state_bytes", "started"),
+    *("pid", "port", "seconds", "size", "state_bytes", "started", "parts"),
 }
 """Keys whose whole numbers depend on the machine or the moment."""
 _MASKS = (
@@ -47,7 +58,10 @@ def masked(value: Any, places: Mapping[str, str], key: str = "", floats: bool = 
     `places` maps a path to the word that stands for it; `floats` keeps floating-point numbers.
     """
     if isinstance(value, dict):
-        return {text(k, places): masked(v, places, k, floats) for k, v in sorted(value.items())}
+        inner = {k: key if key == "parts" else k for k in value}  # bytes by any name
+        return {
+            text(k, places): masked(v, places, inner[k], floats) for k, v in sorted(value.items())
+        }
     if isinstance(value, list):
         return [masked(item, places, key, floats) for item in value]
     if isinstance(value, str):

@@ -50,7 +50,7 @@ STRICT = {**OPEN, "input": {"max_unreadable": 0.01}}
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from headrace.infra.spark import session as sessions
 
     os.environ["HEADRACE_HOME"] = str(tmp_path_factory.mktemp("spark-home"))

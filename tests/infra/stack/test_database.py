@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -175,7 +174,7 @@ def test_a_damaged_choice_is_not_taken_for_none(content: bytes, tmp_path: Path) 
 
 
 @pytest.fixture(scope="module")
-def server(postgres: Any) -> Iterator[Any]:
+def server(postgres: Any) -> Any:
     if postgres is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     import psycopg2
