@@ -9,11 +9,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headrace.infra import releases
+from headrace.infra.audit import AuditEntry
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
-from headrace.infra.lineage import Json
+from headrace.infra.json_types import Json
 from headrace.infra.net.servers import Server
-from headrace.infra.registry.audit import AuditEntry
 from headrace.infra.registry.rules import COMPARED, NOBODY
 from headrace.infra.registry.versions import Version
 from headrace.infra.stack import events, retention

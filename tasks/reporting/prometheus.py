@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
-from headrace.infra.lineage import Json
+from headrace.infra.json_types import Json
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.lifecycle import round_settings
 from headrace.tasks.operations.status import Disk, Status, disk, status
