@@ -19,7 +19,6 @@ from headrace.tasks.corpus.curation import release_of
 from headrace.tasks.corpus.given_release import take_release
 from headrace.tasks.corpus.tokens import tokenize_corpus
 from headrace.tasks.lifecycle import (
-    Window,
     begin_chain,
     chain_answer,
     chain_sources,
@@ -31,6 +30,7 @@ from headrace.tasks.lifecycle import (
 from headrace.tasks.mlflow_log import chain_run, record_chain
 from headrace.tasks.models.training import pretrain_of
 from headrace.tasks.reporting.chain_report import write_report
+from headrace.tasks.retraining.window import Window
 from headrace.tasks.task import once
 
 
@@ -54,7 +54,7 @@ def lifecycle(job: LifecycleJob) -> dict[str, Any]:
     if job.release:
         if job.inputs:
             raise UsageError("a chain starts from text or from a release", "give one of the two")
-        window: Window = job.window
+        window = Window.of(job.window) if job.window else None
         release = take_release(job.release)
     else:
         sources, window, home = chain_sources(job.inputs, job.window)

@@ -17,24 +17,23 @@ from headrace.tasks.corpus.curation import fetch_corpora
 from headrace.tasks.gate.evaluation import policy_of
 from headrace.tasks.mlflow_log import open_chain
 from headrace.tasks.retraining.round import deciding
-from headrace.tasks.retraining.windows import check_there, window_sources
+from headrace.tasks.retraining.window import Window, check_there
 from headrace.tasks.task import once, relative, run_folder
-
-Window = str | tuple[Source, ...] | None
 
 
 def chain_sources(
     inputs: tuple[str, ...], window: str | None
-) -> tuple[tuple[Source, ...], Window, str]:
+) -> tuple[tuple[Source, ...], Window | None, str]:
     """(inputs, window, output) of a run: the user's own text, or that of pinned packages.
 
     Own text without an own window has no drift round: the packages' window would tell nothing
     of the user's model.
     """
     output = str(home().root)
+    own = Window.of(window) if window else None
     if inputs:
-        return tuple(Source(uri=uri) for uri in inputs), window, output
-    return fetch_corpora(BASE), window or fetch_corpora((WINDOW,)), output
+        return tuple(Source(uri=uri) for uri in inputs), own, output
+    return fetch_corpora(BASE), own or Window(inputs=fetch_corpora((WINDOW,))), output
 
 
 def check_beforehand(window: str | None, gate: GateSettings) -> None:
@@ -68,7 +67,7 @@ def begin_chain(release: dict[str, Any], settings: RunVerb, began: int) -> dict[
 
 def window_key(window: Window) -> str:
     """What tells a chain's windows apart: their content, and where it lies."""
-    files, _ = survey_all(list_inputs(window_sources(window or ())))
+    files, _ = survey_all(list_inputs(window.sources()))
     return digest([[f.source, f.bytes, f.sha256] for f in files])[:12]
 
 

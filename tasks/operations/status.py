@@ -17,7 +17,7 @@ from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.stack.prefect_api import PAGE, pages
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
-from headrace.tasks.retraining.windows import last_verdict
+from headrace.tasks.retraining.verdicts import last_verdict
 
 
 def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
     models = registry(shared.model.name)
     found.join()
     prefect = found.prefect
-    champion = models.current()
+    champion, window = models.current(), last_verdict()
     return {
         "champion": None if champion is None else {
             "version": champion.number,
@@ -45,7 +45,7 @@ def status(shared: Shared, recent: bool = False) -> dict[str, Any]:
             "since": models.since(champion.number),
         },
         "waiting": [_waits(v) for v in models.waiting()],
-        "window": last_verdict(),
+        "window": window.model_dump(mode="json") if window else None,
         **_flows(prefect),
         "alerts": [
             {"window": a.window, "outbox": str(a.path), "why": a.reason}

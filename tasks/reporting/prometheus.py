@@ -16,7 +16,7 @@ from headrace.infra.errors import HeadraceError
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.lifecycle import round_settings
 from headrace.tasks.operations.status import disk, status
-from headrace.tasks.retraining.budget import Later, allowance
+from headrace.tasks.retraining.budget import Deferred, allowance
 
 Add = Callable[..., None]
 """Adds a gauge: its name, meaning, value (None: it isn't known) and labels."""
@@ -119,8 +119,8 @@ def _verdict(gauge: Add, verdict: dict[str, Any] | None) -> None:
 def _budget(gauge: Add) -> None:
     may = allowance(round_settings(kept_settings.today()))
     gauge("retrain_allowed", "Whether an alert may retrain now: no cool-down, budget left.",
-          float(not isinstance(may, Later)))  # fmt: skip
-    if isinstance(may, Later):
+          float(not isinstance(may, Deferred)))  # fmt: skip
+    if isinstance(may, Deferred):
         gauge("retrain_allowed_timestamp_seconds", "When an alert may retrain again.",
               may.at.timestamp())  # fmt: skip
     else:

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import JsonValue
 
 from headrace.expectations import drift, drift_report
 from headrace.expectations.arrival import CREATED, GROUP
@@ -22,7 +23,7 @@ from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import inventory_job, scan_job
-from headrace.spark_jobs.settings import CurateSettings, Source
+from headrace.spark_jobs.settings import CurateSettings
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.corpus.curation import release_of
@@ -30,7 +31,8 @@ from headrace.tasks.gate import model_loss
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.model_refs import run_of
 from headrace.tasks.retraining.taught import Taught, history, weights
-from headrace.tasks.retraining.windows import verdict_on, window_sources
+from headrace.tasks.retraining.verdicts import Finding, verdict_on
+from headrace.tasks.retraining.window import Window
 from headrace.tasks.task import once, run_folder, step
 
 _PLACE = ("source", "position")
@@ -44,19 +46,19 @@ logger = logging.getLogger(__name__)
 @step("compare with the reference")
 def compare_texts(
     reference: str,
-    window: str | tuple[Source, ...],
+    window: Window,
     settings: DriftSettings,
     curate: CurateSettings,
     shared: Shared,
     version: str | None = None,
-) -> dict[str, Any]:
-    """The answer of `headrace monitor`; the same comparison is made once.
+) -> Finding:
+    """Compare a window with a reference; the same comparison is made once.
 
     Where the reference is the corpus of the champion (of `version`, where one is named), the window
     is also compared with what that model was taught last, and by the model's loss.
     """
     audit_records.thresholds_used("drift", settings.model_dump(mode="json"))
-    sides = [_side(reference, curate, shared), _side(window, curate, shared)]
+    sides = [_side(Window.of(reference), curate, shared), _side(window, curate, shared)]
     known = _known(reference, settings, shared, version)
     identity = [
         [side.identity for side in sides],
@@ -67,7 +69,7 @@ def compare_texts(
     ]
     folder = run_folder("monitor", identity)
 
-    def make() -> dict[str, Any]:
+    def make() -> dict[str, JsonValue]:
         if known is None:
             verdict = drift.judge(
                 Reference(sides[0].name, sides[0].table()), sides[1].table(), (), None, settings,
@@ -77,7 +79,7 @@ def compare_texts(
             verdict = _judge(known, sides, settings, shared)
         return _reported(verdict, sides[1].name, folder)
 
-    return once(folder, "drift.json", make)
+    return Finding.model_validate(once(folder, "drift.json", make))
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class _Known:
     taught: tuple[Taught, ...]
 
     @property
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[str | list[str]]:
         """What of it decides a verdict."""
         return [run_of(self.model.export), [t.name for t in self.taught]]
 
@@ -103,10 +105,10 @@ def _known(
     if not releases.is_release(reference):
         return None
     models = registry(shared.model.name)
-    found = models.version(version) if version else models.current()
-    if found is None or release_id(found.release) != release_id(reference):
+    model = models.version(version) if version else models.current()
+    if model is None or release_id(model.release) != release_id(reference):
         return None
-    return _Known(found, *history(found, models, settings.taught_windows))
+    return _Known(model, *history(model, models, settings.taught_windows))
 
 
 def _judge(
@@ -152,7 +154,7 @@ def _judge(
     )
 
 
-def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any]:
+def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, JsonValue]:
     report = folder / "report.html"
     storage.write_bytes(report, drift_report.render(verdict, window).encode())
     nearest = verdict.nearest
@@ -169,24 +171,28 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any
     }
 
 
-def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.Array:
+def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.StringArray:
     """The distinct content hashes of a release with its ancestors, or of raw text."""
-    return pc.unique(_side(text, curate, shared).table()["content_hash"].combine_chunks())
+    hashes = _side(Window.of(text), curate, shared).table()["content_hash"]
+    return cast("pa.StringArray", pc.unique(hashes.combine_chunks()))
 
 
+@dataclass(frozen=True)
 class _Side:
     """One of the two texts: a release with its ancestors, or raw input."""
 
-    def __init__(self, name: str, identity: Any, table: Callable[[], pa.Table]) -> None:
-        self.name, self.identity, self.table = name, identity, table
+    name: str
+    identity: str | list[str]
+    """What decides its content."""
+    table: Callable[[], pa.Table]
 
 
-def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared) -> _Side:
-    if isinstance(what, str) and releases.is_release(what):
-        corpus = releases.lineage(what)
-        name = f"release {releases.manifest(what)['release_id'][:12]}"
+def _side(text: Window, curate: CurateSettings, shared: Shared) -> _Side:
+    if release := text.release:
+        corpus = releases.lineage(release)
+        name = f"release {releases.manifest(release)['release_id'][:12]}"
         return _Side(name, [Path(r).name for r in corpus], lambda: _of_releases(corpus))
-    sources = window_sources(what)
+    sources = text.sources()
     # Nothing is written: the output only completes the job.
     job = release_of(sources, str(home().root / "windows"), curate, shared)
     inventory = inventory_job.take(job)
@@ -213,8 +219,8 @@ def _of_releases(corpus: list[str], read: Callable[[str], pa.Table] = _of_releas
 
 def _grouped(table: pa.Table) -> pa.Table:
     """With the source that a record names itself in place of all its metadata."""
-    found = pc.extract_regex(table["metadata"], r'"given_source":\s*"(?P<source>(?:[^"\\]|\\.)*)"')
-    named = pc.struct_field(found, "source")
+    match = pc.extract_regex(table["metadata"], r'"given_source":\s*"(?P<source>(?:[^"\\]|\\.)*)"')
+    named = pc.struct_field(match, "source")
     return table.drop_columns(["metadata"]).append_column(GROUP, named)
 
 
@@ -233,18 +239,19 @@ def still_drifts(window: str, settings: RetrainVerb) -> bool:
     """
     verdict = verdict_on(window)
     champion = registry(settings.model.name).champion()
-    against = (verdict or {}).get("reference")
-    if not verdict or not verdict["drift"] or against in (None, release_id(champion.release)):
+    if verdict is None or not verdict.drift:
+        return True
+    if verdict.reference in (None, release_id(champion.release)):
         return True
     try:
         again = compare_texts(
-            champion.release, window, settings.monitor, settings.curate, settings, champion.number
+            champion.release,
+            Window.of(window),
+            settings.monitor,
+            settings.curate,
+            settings,
+            champion.number,
         )
     except HeadraceError:
         return True
-    return bool(again["drift"])
-
-
-def alert_payload(window: str, reference: str, verdict: dict[str, Any]) -> dict[str, Any]:
-    """What the drift event says of a verdict."""
-    return {**verdict, "window": window, "reference": release_id(reference)}
+    return bool(again.drift)

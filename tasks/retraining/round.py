@@ -10,9 +10,10 @@ from headrace.infra import releases
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import DamagedWindowError
 from headrace.infra.lineage import code_version, digest
+from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
-from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.spark_jobs.settings import CurateJob
 from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb, RunVerb
 from headrace.tasks.corpus.curation import release_of
 from headrace.tasks.gate.anchor import find_anchor
@@ -29,7 +30,9 @@ from headrace.tasks.gate.evidence import (
 )
 from headrace.tasks.mlflow_log import close_chain, open_chain, registry, stage_run, tracking
 from headrace.tasks.model_refs import fault_of, lineage_of, run_of
-from headrace.tasks.retraining.windows import window_sources
+from headrace.tasks.retraining.rounds import State
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
 from headrace.tasks.task import once, relative, run_folder, step
 from headrace.training.identity import Table, deciding_result
 from headrace.training.incremental.settings import EWCJob
@@ -45,35 +48,26 @@ CARRIED = ("reward", "prompts")
 
 
 @step("load the champion")
-def starting_point(version: str, shared: Shared) -> dict[str, Any]:
-    """{version, export, release, tags} of the version that a round starts from."""
-    found = registry(shared.model.name).version(version)
-    return {
-        "version": found.number,
-        "export": str(found.export),
-        "release": found.release,
-        "tags": found.tags,
-    }
+def starting_point(version: str, shared: Shared) -> Version:
+    """The version that a round starts from."""
+    return registry(shared.model.name).version(version)
 
 
-def no_drift(verdict: dict[str, Any], champion: dict[str, Any], shared: Shared) -> dict[str, Any]:
+def no_drift(finding: Finding, shared: Shared) -> dict[str, Any]:
     """The answer of a round that had nothing to learn."""
     now = registry(shared.model.name).champion()
-    return {**verdict, "drift": False, "champion": now.number}
+    return {**finding.as_json(), "drift": False, "champion": now.number}
 
 
-def window_job(
-    window: str | tuple[Source, ...], champion: dict[str, Any], settings: RetrainVerb
-) -> CurateJob:
+def window_job(window: Window, champion: Version, settings: RetrainVerb) -> CurateJob:
     """The curation of the window into a child release of the champion's."""
-    sources = window_sources(window)
     # A child lies beside its parent, so that the corpus is found from the child alone.
-    output = str(Path(champion["release"]).parents[1])
-    return release_of(sources, output, settings.curate, settings, champion["release"])
+    output = str(Path(champion.release).parents[1])
+    return release_of(window.sources(), output, settings.curate, settings, champion.release)
 
 
 def check_enough(child: dict[str, Any], settings: RetrainVerb) -> None:
-    """Nothing, where the window left enough text to learn from.
+    """Raise if too few records survived curation.
 
     Raises:
         DamagedWindowError: too few records kept, or too small a share of them: a damaged window.
@@ -106,9 +100,9 @@ def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
 
 
 def begin_round(
-    champion: dict[str, Any],
+    champion: Version,
     child: dict[str, Any],
-    verdict: dict[str, Any] | None,
+    finding: Finding | None,
     settings: RetrainVerb,
     began: int | None = None,
 ) -> str:
@@ -117,7 +111,7 @@ def begin_round(
     `began`: when its drift test did (ms since 1970), None: now.
     """
     identity = [
-        run_of(champion["export"]),
+        run_of(champion.export),
         child["release_id"],
         deciding(settings),
         policy_of(settings.gate, "default").model_dump(),
@@ -125,8 +119,8 @@ def begin_round(
     ]
     tags = {
         "release_id": child["release_id"],
-        "parent_version": champion["version"],
-        "drift_report": relative(verdict["report"]) if verdict else None,
+        "parent_version": champion.number,
+        "drift_report": relative(finding.report) if finding and finding.report else None,
     }
     return open_chain("retrain", identity, tags, began)
 
@@ -146,23 +140,23 @@ def end_round(run: str, answer: dict[str, Any]) -> None:
 
 @step("learn the window")
 def learn_window(
-    champion: dict[str, Any], child: dict[str, Any], settings: RetrainVerb, parent: str | None
+    champion: Version, child: dict[str, Any], settings: RetrainVerb, parent: str | None
 ) -> dict[str, Any]:
     """Elastic weight consolidation from the champion's export; the answer of the job."""
     from headrace.training.incremental.ewc import identity
 
     corpus = releases.lineage(child["release"])
-    carried = {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
+    carried = {k: champion.tags[k] for k in CARRIED if k in champion.tags}
     lineage = {
-        **lineage_of(Path(champion["export"])),
+        **lineage_of(champion.export),
         **carried,
         "release_id": child["release_id"],
         "releases": [Path(r).name for r in corpus],
-        "parent_version": champion["version"],
+        "parent_version": champion.number,
         "code_version": code_version("training"),
     }
     job = EWCJob(
-        model=champion["export"],
+        model=str(champion.export),
         new=(corpus[-1],),
         old=tuple(corpus[:-1]),
         output="",
@@ -200,7 +194,7 @@ def _training_prompts(heldout: str | None) -> str | None:
 
 
 def decide_round(
-    champion: dict[str, Any],
+    champion: Version,
     child: dict[str, Any],
     trained: dict[str, Any],
     settings: RetrainVerb,
@@ -208,11 +202,11 @@ def decide_round(
     """The gate on new text, old text (against the champion and the anchor) and rewards."""
     scored = trained["evaluation"]
     policy = policy_of(settings.gate, "default")
-    data = {"new": child["release_id"], "old": Path(champion["release"]).name}
+    data = {"new": child["release_id"], "old": Path(champion.release).name}
     fault = fault_of(trained["export"])
     sides = []
     for name, when, export in (
-        (f"version {champion['version']}", "before", champion["export"]),
+        (f"version {champion.number}", "before", str(champion.export)),
         ("retrained", "after", trained["export"]),
     ):
         samples = {NEW: read_scores(scored["new"][when]), OLD: read_scores(scored["old"][when])}
@@ -222,11 +216,9 @@ def decide_round(
     theirs, ours = sides
     ours = replace(ours, measures=trained.get("measures", {}), fault=fault)
     if policy.names(ANCHOR):
-        documents = old_documents(
-            releases.lineage(champion["release"]), settings.ewc.material.heldout
-        )
+        documents = old_documents(releases.lineage(champion.release), settings.ewc.material.heldout)
         models, old = registry(settings.model.name), theirs.samples[OLD]
-        anchor = find_anchor(theirs.name, old, documents, models, {champion["version"]: old})
+        anchor = find_anchor(theirs.name, old, documents, models, {champion.number: old})
         theirs, ours = beside_anchor(theirs, ours, anchor)
     return decide(
         theirs,
@@ -235,12 +227,12 @@ def decide_round(
         settings.gate,
         "default",
         settings.seed,
-        champion["version"],
+        champion.number,
     )
 
 
 def promote_round(
-    champion: dict[str, Any],
+    champion: Version,
     child: dict[str, Any],
     trained: dict[str, Any],
     decision: dict[str, Any],
@@ -266,7 +258,7 @@ def promote_round(
 
 
 def round_answer(
-    verdict: dict[str, Any] | None,
+    finding: Finding | None,
     child: dict[str, Any],
     trained: dict[str, Any],
     decision: dict[str, Any],
@@ -274,8 +266,8 @@ def round_answer(
 ) -> dict[str, Any]:
     """The answer of `headrace retrain`."""
     return {
-        "drift": verdict["drift"] if verdict else None,
-        "verdict": verdict,
+        "drift": finding.drift if finding else None,
+        "verdict": finding.as_json() if finding else None,
         "release_id": child["release_id"],
         "release": child["release"],
         "window": {k: child[k] for k in ("read", "kept", "rejected", "unreadable")},
@@ -294,3 +286,16 @@ def round_answer(
         "overtaken": moved["overtaken"],
         "run_id": moved["run_id"],
     }
+
+
+def outcome(answer: dict[str, Any]) -> State:
+    """What a round with this answer came to."""
+    if answer["drift"] is False:
+        return State.NO_DRIFT
+    if answer["overtaken"]:
+        return State.OVERTAKEN
+    if answer["decision"] != "promote":
+        return State.REFUSED
+    if answer["waiting"]:
+        return State.WAITING
+    return State.PROMOTED if answer["moved"] else State.DECIDED

@@ -41,7 +41,7 @@ def test_a_damaged_window_is_not_the_verdict_of_those_beside_it(
         retrain_triggers, "_told", lambda *_: retrain_triggers.ended("Promoted", "every rule holds")
     )
     monkeypatch.setattr(retrain_triggers, "settled", stored.__setitem__)
-    monkeypatch.setattr(retrain_triggers.run_page, "show_text", lambda *_: None)
+    monkeypatch.setattr(retrain_triggers.run_artifacts, "show_text", lambda *_: None)
     used: dict[str, int] = {"tokens": 0}
     state = retrain_triggers._round(["a", "b", "c"], True, RetrainVerb(), used)
     assert tried == ["a+b+c", "a", "b", "c"]

@@ -60,7 +60,7 @@ def test_queue_verdict_budget_and_champion_are_there(monkeypatch: pytest.MonkeyP
     assert said["headrace_retrain_allowed"] == 1 and said["headrace_retrain_budget_tokens"] == 90000
     assert "headrace_retrain_budget_seconds" not in said, "no limit"
     with budget.accounted(budget.Allowance()) as used:
-        used["tokens"] = 90000
+        used.tokens = 90000
     said = values(exposition(Shared()).decode())
     assert said["headrace_retrain_allowed"] == 0
     assert said["headrace_retrain_allowed_timestamp_seconds"] > datetime.now(UTC).timestamp()

@@ -4,14 +4,26 @@ from typing import Any
 import pytest
 
 from headrace.infra.errors import ValidationError
+from headrace.infra.registry.versions import Version
+from headrace.infra.state.state_dir import Home
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.mlflow_log import tracking
 from headrace.tasks.retraining.round import (
     begin_round,
     check_enough,
     end_round,
+    outcome,
     window_job,
 )
+from headrace.tasks.retraining.rounds import State
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
+
+
+def version(state: Path) -> Version:
+    """Version 3 of a model, in a state folder."""
+    tags = {"export": "runs/ppo-1/export", "release": "releases/p"}
+    return Version("3", "run", tags, "headrace", Home(state))
 
 
 def child(kept: int, read: int) -> dict[str, Any]:
@@ -41,13 +53,13 @@ def test_a_window_that_is_known_is_not_called_damaged() -> None:
 
 
 def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
-    champion = {"release": str(tmp_path / "releases" / "p")}
-    job = window_job("w.jsonl", champion, RetrainVerb())
-    assert job.output == str(tmp_path) and job.parent == champion["release"]
+    champion = version(tmp_path)
+    job = window_job(Window.of("w.jsonl"), champion, RetrainVerb())
+    assert job.output == str(tmp_path) and job.parent == champion.release
 
 
 def test_an_edited_policy_makes_another_round(state: Path) -> None:
-    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    champion = version(state)
     policy = state / "policy.yaml"
     state.mkdir()
     text = "name: p\nmetrics:\n  - {{name: old.bits_per_byte, require: not_worse, margin: {}}}\n"
@@ -60,8 +72,9 @@ def test_an_edited_policy_makes_another_round(state: Path) -> None:
 
 
 def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
-    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
-    verdict = {"report": str(state / "runs" / "monitor-1" / "report.html")}
+    champion = version(state)
+    report = state / "runs" / "monitor-1" / "report.html"
+    verdict = Finding(drift=True, report=str(report))
     window, settings = child(30, 30), RetrainVerb()
     run = begin_round(champion, window, verdict, settings)
     assert begin_round(champion, window, None, settings) == run, "the same round again"
@@ -85,3 +98,21 @@ def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     }  # fmt: skip
     assert found.data.metrics["bits_per_byte.new.after"] == 1.5
     assert [f.path for f in tracking().client.list_artifacts(run)] == ["gate.html"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({}, State.PROMOTED),
+        ({"drift": False}, State.NO_DRIFT),
+        ({"overtaken": True, "decision": "inconclusive"}, State.OVERTAKEN),
+        ({"decision": "reject"}, State.REFUSED),
+        ({"decision": "inconclusive"}, State.REFUSED),
+        ({"waiting": True, "moved": False}, State.WAITING),
+        ({"moved": False}, State.DECIDED),
+    ],
+)
+def test_what_a_round_came_to(changed: dict[str, Any], state: State) -> None:
+    answer = {"drift": True, "decision": "promote", "moved": True, "waiting": False,
+              "overtaken": False}  # fmt: skip
+    assert outcome({**answer, **changed}) is state

@@ -15,7 +15,8 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import InboxSettings, MonitorVerb
 from headrace.tasks.retraining import trusted
 from headrace.tasks.retraining.alerts import emit
-from headrace.tasks.retraining.windows import judged, next_windows
+from headrace.tasks.retraining.inbox import next_windows
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 
 
 def test_an_alert_names_what_lies_in_the_state_folder_and_in_trusted_places(
@@ -139,11 +140,11 @@ def test_no_file_outside_is_read_whatever_leads_there(how: str, tmp_path: Path) 
     why = trusted.why_not(window, [str(drop)])
     if how == "a window in a trusted place":
         from headrace.infra.errors import InputError
-        from headrace.tasks.retraining.windows import window_sources
+        from headrace.tasks.retraining.window import Window
 
         assert why is None, "it is no window there"
         with pytest.raises(InputError, match="no window"):
-            window_sources(window)
+            Window.of(window).sources()
         return
     assert why is not None and "leads to" in why and "alert_roots" in why
     assert trusted.why_not(window, [str(tmp_path)]) is None
@@ -184,7 +185,7 @@ def test_what_links_lead_to_out_of_an_inbox_is_in_no_window(
     said = json.loads(Path(window).read_text())
     assert [Path(f["uri"]).name for f in said["files"]] == ["a.jsonl"]
     assert "linked.jsonl is passed over" in caplog.text
-    judged(window, {"drift": False})
+    keep_verdict(window, Finding(drift=False))
     assert next_windows(str(inbox), InboxSettings(settle_seconds=0)) == []
 
 
