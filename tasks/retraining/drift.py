@@ -22,11 +22,12 @@ from headrace.infra.errors import HeadraceError, ValidationError
 from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
-from headrace.spark_jobs.curate import inventory_job, scan_job
+from headrace.spark_jobs.curate import inventory_job
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.corpus.curation import release_of
+from headrace.tasks.corpus.window_scan import scan_window
 from headrace.tasks.gate import model_loss
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.model_refs import run_of
@@ -193,11 +194,11 @@ def _side(text: Window, curate: CurateSettings, shared: Shared) -> _Side:
         name = f"release {releases.manifest(release)['release_id'][:12]}"
         return _Side(name, [Path(r).name for r in corpus], lambda: _of_releases(corpus))
     sources = text.sources()
-    # Nothing is written: the output only completes the job.
+    # The output is where the scan is kept; no release is made there.
     job = release_of(sources, str(home().root / "windows"), curate, shared)
     inventory = inventory_job.take(job)
     name = ", ".join(s.identity or s.uri for s in sources)
-    return _Side(name, inventory.release_id, lambda: _grouped(scan_job.scan_here(job)))
+    return _Side(name, inventory.release_id, lambda: _grouped(scan_window(job, inventory)))
 
 
 def _of_release(release: str) -> pa.Table:

@@ -142,6 +142,11 @@ def test_a_copied_state_folder_has_windows_of_its_own_files(
     assert next_windows(str(home().inbox), NOW) == []
     (mine,) = open_windows()
     assert Window.of(mine).sources() == (Source(uri=str(copy / "inbox" / "a.jsonl")),)
+    rounds.close(mine, State.CACHED, "headrace")
+    again = tmp_path / "again"
+    shutil.copytree(copy, again)
+    monkeypatch.setenv("HEADRACE_HOME", str(again))
+    assert open_windows() == [], "its round has closed it in the copy too"
 
 
 def test_too_little_text_joins_what_comes_next(tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
 def test_two_monitors_at_once_make_one_window(tmp_path: Path) -> None:
     put(tmp_path, *(f"{i}.jsonl" for i in range(40)))
     code = (
-        "import sys; from headrace.tasks.retraining.windows import next_windows, watching\n"
+        "import sys; from headrace.tasks.retraining.inbox import next_windows, watching\n"
         "from headrace.tasks.configuration.settings import InboxSettings\n"
         "with watching(sys.argv[1]):\n"
         "    next_windows(sys.argv[1], InboxSettings(settle_seconds=0))"
@@ -324,6 +329,23 @@ def test_a_year_of_settled_windows_is_not_read_each_time(
     keep_verdict(window, FINE)
     assert open_windows() == [window]
     assert len(records) < 20 and time.process_time() - began < 3
+
+
+def test_rounds_are_put_away_once_their_windows_are_listed(tmp_path: Path) -> None:
+    taught: list[str] = []
+    for inbox in (tmp_path / "in", tmp_path / "other"):
+        put(inbox, "a.jsonl")
+        (window,) = next_windows(str(inbox), NOW)
+        keep_verdict(window, FINE)
+        taught.append(window)
+    rounds._new(State.CACHED, "headrace", taught, None, True)
+    assert open_windows() == [] and next_windows(str(tmp_path / "in"), NOW) == []
+    assert len(rounds.stored()) == 1, "the other inbox hasn't listed its window yet"
+    assert next_windows(str(tmp_path / "other"), NOW) == [] and rounds.stored() == []
+    (kept,) = (home().windows / "rounds" / "ended").iterdir()
+    assert open_windows() == [] and retention.expired(home(), RetentionSettings()) == []
+    os.utime(kept, (0, 0))
+    assert [e.path for e in retention.expired(home(), RetentionSettings())] == [kept]
 
 
 def test_retention_removes_settled_windows_and_no_file_is_read_twice(tmp_path: Path) -> None:

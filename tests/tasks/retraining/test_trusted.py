@@ -14,6 +14,7 @@ from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import InboxSettings, MonitorVerb
 from headrace.tasks.retraining import trusted
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
 from headrace.tasks.retraining.inbox import next_windows
 from headrace.tasks.retraining.verdicts import Finding, keep_verdict
@@ -57,9 +58,9 @@ def test_an_alert_on_any_other_text_is_refused(tmp_path: Path) -> None:
 def test_what_the_owner_raises_may_be_anywhere(tmp_path: Path) -> None:
     window = str(tmp_path / "w.jsonl")
     assert trusted.why_not(window, []) is not None
-    emit({"window": window}, Shared())
+    emit(Alert(window=window), Shared())
     assert trusted.why_not(window, []) is not None, "an alert that was put off, say"
-    emit({"window": window}, Shared(), owners=True)
+    emit(Alert(window=window), Shared(), owners=True)
     assert trusted.why_not(window, []) is None
     assert trusted.why_not(str(tmp_path / "v.jsonl"), []) is not None
 
@@ -194,8 +195,8 @@ def test_an_alert_of_a_deployed_monitor_is_not_the_owners(
     run_by: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = str(text(tmp_path / "w.jsonl"))
-    verdict = {"drift": True, "p_value": 0.0, "effect": 1.0, "drifted": ["lang"], "report": None}
-    monkeypatch.setattr(monitor_flow, "compare_texts", lambda *_: verdict)
+    drift = Finding(drift=True, p_value=0.0, effect=1.0, drifted=("lang",), report=None)
+    monkeypatch.setattr(monitor_flow, "compare_texts", lambda *_: drift)
     monkeypatch.setattr(monitor_flow, "deployment", types.SimpleNamespace(id=run_by))
     monitor_flow.monitor.fn(window, window, MonitorVerb())
     assert (trusted.why_not(window, []) is None) == (run_by is None)
