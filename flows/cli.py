@@ -41,6 +41,7 @@ from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import layered
 from headrace.infra.errors import UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.stack import record, stack
 from headrace.infra.stack.profiles import profile_settings
 from headrace.infra.state import private
@@ -405,7 +406,7 @@ def monitor(
     settings, against = call.settings(MonitorVerb), _there(reference) if reference else None
     text = _there(window) if window else None
     from headrace.tasks.input_checks import check_reference
-    from headrace.tasks.retraining.windows import check_inbox
+    from headrace.tasks.retraining.inbox import check_inbox
 
     if inbox:
         check_inbox(_uri(inbox))
@@ -416,11 +417,12 @@ def monitor(
     from headrace.tasks.retraining.alerts import send_outbox, why_they_wait
 
     send_outbox()
-    data: dict[str, Any] = (
+    answer = (
         flows.monitor(against, text, settings)
         if text
         else flows.monitor_inbox(against, _uri(str(inbox)), settings)
     )
+    data: dict[str, Any] = answer.as_json()
     waiting = [v for v in (data, *data.get("windows", ())) if v.get("outbox")]
     reasons = why_they_wait() if waiting else {}
     for verdict in waiting:
@@ -445,11 +447,10 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     from headrace.flows.retrain import RetrainJob
     from headrace.flows.retrain import retrain as flow
     from headrace.flows.summaries import round_screen
-    from headrace.tasks.retraining.round_start import one_round
+    from headrace.tasks.retraining.window import Window
 
-    with one_round([uri], settings) as version:
-        job = RetrainJob(window=uri, force=force, champion=version, settings=settings)
-        made = flow(job)
+    job = RetrainJob(window=Window.of(uri), force=force, settings=settings)
+    made = flow(job)
     promoted = made.gated is None or made.gated.promoted
     return Answer(made.as_json(), round_screen(made), 0 if promoted else 5)
 
@@ -566,13 +567,20 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     settings, uri = call.settings(Shared), _there(window)
+    from headrace.tasks.retraining.alert import Alert
     from headrace.tasks.retraining.alerts import raise_alert
 
-    data = raise_alert(uri, {}, settings)
+    data = raise_alert(Alert(window=uri), settings)
     from headrace.flows.summaries import waits_in
 
-    said = "sent" if data["sent"] else waits_in(data["outbox"], data["why"])
-    return Answer(data, visible(f"alert for {data['window']}: {said}"))
+    said = "sent" if data["sent"] else waits_in(str(data["outbox"]), data["why"])
+    receipt: dict[str, Json] = {
+        "window": data["window"],
+        "sent": data["sent"],
+        "outbox": data["outbox"],
+        "why": data["why"],
+    }
+    return Answer(receipt, visible(f"alert for {data['window']}: {said}"))
 
 
 @verb(cli, "receive", "headrace receive --port 9098")
@@ -616,7 +624,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
         from headrace.tasks.operations.status import status as look
 
         found = look(settings)
-    data = asdict(found)
+    data = found.as_json()
     return Answer(data, status_screen(data))
 
 

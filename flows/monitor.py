@@ -2,75 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from dataclasses import dataclass
 
 from prefect import flow
 from prefect.runtime import deployment
+from pydantic import JsonValue
 
 from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
 from headrace.tasks.configuration.settings import DriftSettings, MonitorVerb, component
 from headrace.tasks.input_checks import reference_of
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
-from headrace.tasks.retraining.drift import alert_payload, compare_texts, release_id
-from headrace.tasks.retraining.windows import check_there, dissolve, judged, next_windows, watching
+from headrace.tasks.retraining.drift import compare_texts, release_id
+from headrace.tasks.retraining.inbox import dissolve, next_windows, watching
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict
+from headrace.tasks.retraining.window import Window, check_there
 
-_NOTHING: Mapping[str, Any] = MappingProxyType(
-    {"drift": False, "p_value": None, "effect": None, "drifted": (), "report": None}
-)
-"""What a pass without a window says."""
+
+@dataclass(frozen=True)
+class Pass:
+    """What one look at an inbox came to."""
+
+    inbox: str
+    findings: tuple[Finding, ...]
+    """On each window that could be judged, or that no one can read."""
+    waits: tuple[str, ...]
+    """Why files wait for more text, or for a complete copy."""
+
+    @property
+    def standing(self) -> Finding:
+        """The finding that stands for all: the last alert, else the last that was judged at all."""
+        for kind in (True, False, None):
+            for finding in reversed(self.findings):
+                if finding.drift is kind:
+                    return finding
+        return Finding.none()
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The answer of `headrace monitor --inbox`."""
+        waits = {"waits": "; ".join(dict.fromkeys(self.waits))} if self.waits else {}
+        return {
+            **Finding.none().as_json(),
+            **self.standing.as_json(),
+            "inbox": self.inbox,
+            "windows": [finding.as_json() for finding in self.findings],
+            **waits,
+            "drift": bool(self.standing.drift),
+        }
 
 
 @flow(name="monitor", flow_run_name="monitor-{window}")
-def monitor(reference: str | None, window: str, settings: MonitorVerb) -> dict[str, Any]:
+def monitor(reference: str | None, window: str, settings: MonitorVerb) -> Finding:
     """Whether a window has drifted from the reference; an alert is emitted as an event."""
     against = reference_of(reference, settings)
-    verdict = compare_texts(
-        against, window, component(settings, DriftSettings), settings.curate, settings
-    )
-    verdict = {**verdict, "reference": release_id(against)}
-    if verdict["drift"]:
+    drift = component(settings, DriftSettings)
+    finding = compare_texts(against, Window.of(window), drift, settings.curate, settings)
+    finding = finding.of(reference=release_id(against))
+    if finding.drift:
         # A deployed run's window is a parameter that whoever has the API's password may set.
         owners = deployment.id is None
-        waits = emit(alert_payload(window, against, verdict), settings, owners=owners)
-        verdict = {**verdict, "outbox": waits}
-    judged(window, verdict)
-    return verdict
+        finding = finding.of(outbox=emit(Alert.on(window, finding), settings, owners=owners))
+    keep_verdict(window, finding)
+    return finding
 
 
 @flow(name="monitor-inbox", flow_run_name="monitor-inbox")
-def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> dict[str, Any]:
-    """The verdict on each new window of an inbox, and the one that stands for the pass."""
-    verdicts: list[dict[str, Any]] = []
-    waits: list[str] = []
+def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> Pass:
+    """The finding on each new window of an inbox, and the one that stands for the pass."""
     # What is wrong with the reference is no window's fault.
     check_there(reference_of(reference, settings))
     with watching(inbox):
-        for window in next_windows(inbox, settings.inbox):
-            try:
-                verdict = monitor.fn(reference, window, settings)
-            except (UnreadableError, NoTextError) as error:
-                # It won't become readable, and the windows after it must not wait for it.
-                verdict = {**_NOTHING, "drift": None, "why": error.message}
-                judged(window, verdict)
-            except (ValidationError, InputError) as error:
-                # Too little text for a test, or a file has gone or changed meanwhile: what is there
-                # joins what comes next.
-                dissolve(window)
-                waits.append(error.message)
-                continue
-            verdicts.append({"window": window, **verdict})
-    answer = {**_NOTHING, **_for_all(verdicts), "inbox": inbox, "windows": verdicts}
-    if waits:
-        answer["waits"] = "; ".join(dict.fromkeys(waits))
-    return {**answer, "drift": bool(answer["drift"])}
+        windows = next_windows(inbox, settings.inbox)
+        results = [_judge(reference, window, settings) for window in windows]
+    return Pass(
+        inbox,
+        tuple(r for r in results if isinstance(r, Finding)),
+        tuple(r for r in results if isinstance(r, str)),
+    )
 
 
-def _for_all(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The verdict that stands for a pass: the last alert, else the last that was judged at all."""
-    for kind in (True, False, None):
-        for verdict in reversed(verdicts):
-            if verdict["drift"] is kind:
-                return verdict
-    return {}
+def _judge(reference: str | None, window: str, settings: MonitorVerb) -> Finding | str:
+    """The finding on a window, or why its files wait for more."""
+    try:
+        return monitor.fn(reference, window, settings).of(window=window)
+    except (UnreadableError, NoTextError) as error:
+        # It won't become readable, and the windows after it must not wait for it.
+        finding = Finding.unreadable(window, error.message)
+        keep_verdict(window, finding)
+        return finding
+    except (ValidationError, InputError) as error:
+        # Too little text for a test, or a file has gone or changed meanwhile: what is there joins
+        # what comes next.
+        dissolve(window)
+        return error.message

@@ -11,12 +11,13 @@ import binascii
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import uvicorn
+from pydantic import JsonValue
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -32,6 +33,7 @@ from headrace.infra.visible import visible
 from headrace.tasks.reporting.prometheus import exposition
 from headrace.tasks.retraining.foreign_alerts import RECEIVED, receive
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 TOKEN = "HEADRACE_RECEIVER_TOKEN"  # nosec B105 # the name of a variable
 """Variable with the token; with `_FILE` behind it, a file that holds it. None: one is made."""
 _LONGEST = 1 << 20
@@ -75,21 +77,20 @@ def application(word: str, shared: Shared) -> Starlette:
         shared: for the model that the alerts are on.
     """
 
-    def guarded(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    def guarded(answer: Endpoint) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             if not _knows(request.headers.get("authorization", ""), word):
                 headers = {"www-authenticate": "Bearer"}
                 hint = f"send `Authorization: Bearer TOKEN`; the token: {token_file()}"
                 return _refused(401, "no token, or a wrong one", hint, headers)
             try:
-                found: Response = await answer(request)
+                return await answer(request)
             except UnansweredError as error:
                 return _refused(503, error.message, error.hint)
             except (UsageError, InputError) as error:
                 return _refused(422, error.message, error.hint)
             except HeadraceError as error:
                 return _refused(500, error.message, error.hint)
-            return found
 
         return endpoint
 
@@ -99,9 +100,9 @@ def application(word: str, shared: Shared) -> Starlette:
             window = request.query_params.get("window")
             data = await run_in_threadpool(receive, sender, body, window, shared)
             for alert in data["alerts"]:
-                said = "sent" if alert["sent"] else f"waits: {alert['why']}"
+                state = "sent" if alert["sent"] else f"waits: {alert['why']}"
                 console.say(
-                    visible(f"{sender}: alert for {alert['window'] or 'the inboxes'}: {said}")
+                    visible(f"{sender}: alert for {alert['window'] or 'the inboxes'}: {state}")
                 )
             return JSONResponse(data)
 
@@ -112,14 +113,14 @@ def application(word: str, shared: Shared) -> Starlette:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def fault(_: Request, error: Exception) -> Response:
-        said = faults.explained(error)
-        return _refused(500, said.message, said.hint)
+        explained = faults.explained(error)
+        return _refused(500, explained.message, explained.hint)
 
     routes = [*map(taking, RECEIVED), Route("/metrics", guarded(metrics))]
     return Starlette(routes=routes, exception_handlers={Exception: fault})
 
 
-async def _body(request: Request) -> Any:
+async def _body(request: Request) -> JsonValue:
     """The JSON that was sent, read no further than it may be long."""
     parts, length = [], 0
     async for part in request.stream():
@@ -128,7 +129,7 @@ async def _body(request: Request) -> Any:
             raise UsageError(f"more than {_LONGEST:,} bytes", "send fewer alerts at once")
         parts.append(part)
     try:
-        return json.loads(b"".join(parts))
+        return cast("JsonValue", json.loads(b"".join(parts)))
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise UsageError("the body is no JSON", "send what the monitor's webhook sends") from None
 

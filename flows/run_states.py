@@ -1,10 +1,11 @@
-"""How flow runs end: in a state that says what came of it, and told by webhook where it is bad."""
+"""How flow runs end: in a state that says what came of it, reported by webhook where it is bad."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,44 @@ from headrace.infra.visible import visible
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.reporting.webhooks import notify
 
-OVERTAKEN = "Overtaken"
-"""State of a round whose rival is champion no more."""
+
+class RunState(StrEnum):
+    """How a run ends that isn't failed, as Prefect shows it."""
+
+    COMPLETED = "Completed"
+    CACHED = "Cached"
+    """There was nothing to do."""
+    DRIFT = "Drift"
+    NO_DRIFT = "NoDrift"
+    UNREADABLE = "Unreadable"
+    """A window that no one can read."""
+    WAITS = "Waits"
+    """Files of an inbox wait for more text."""
+    REFUSED = "Refused"
+    OVERTAKEN = "Overtaken"
+    """Another champion came in meanwhile."""
+    WAITING = "Waiting"
+    """A new version waits for a person."""
+    DECIDED = "Decided"
+    """A person had decided on the version before."""
+    PROMOTED = "Promoted"
+    DEFERRED = "Later"
+    """The alert waits for a cool-down or a budget."""
 
 
 def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
-    """Tell of a run that failed, crashed or was cancelled."""
+    """Report a run that failed, crashed or was cancelled."""
     name = state.name or state.type.value
-    tell_of_end(flow.name, str(run.id), run.parameters, name, _reason(state))
+    report_end(flow.name, str(run.id), run.parameters, name, _reason(state))
 
 
-def tell_of_end(flow: str, run: str, parameters: dict[str, Any], state: str, reason: str) -> None:
+def report_end(flow: str, run: str, parameters: dict[str, Any], state: str, reason: str) -> None:
     """Notify the owner of a run, not this one, that has failed, crashed or been cancelled.
 
     Args:
         flow: name of its flow.
         run: its id.
-        parameters: its own.
+        parameters: what it was called with.
         state: name of its state.
         reason: one sentence.
     """
@@ -49,15 +71,15 @@ def tell_of_end(flow: str, run: str, parameters: dict[str, Any], state: str, rea
     notify(settings, flow, state, reason, again(run), links)
 
 
-def ended(name: str, message: str) -> State[Any]:
+def ended(state: RunState, message: str) -> State[Any]:
     """A finished run whose state says what came of it."""
-    return Completed(name=name, message=visible(" ".join(message.split()), 400))
+    return Completed(name=str(state), message=visible(" ".join(message.split()), 400))
 
 
-def tell(
+def report(
     settings: Shared,
     flow: str,
-    state: str,
+    state: RunState,
     reason: str,
     command: str,
     links: dict[str, str | None] | None = None,
@@ -66,25 +88,25 @@ def tell(
     from prefect.runtime import flow_run
 
     pages = {"run": page_of(str(flow_run.id)), **(links or {})}
-    notify(settings.notify, flow, state, reason, command, pages)
+    notify(settings.notify, flow, str(state), reason, command, pages)
 
 
-def tell_of_gate(settings: Shared, flow: str, gated: Gated) -> None:
-    """Notify the owner of a promotion that was refused, overtaken, or waits for a person."""
+def report_gate(settings: Shared, flow: str, gated: Gated) -> None:
+    """Report a promotion that was refused or overtaken, or that waits for a person."""
     reason = "; ".join(gated.reasons)
     links: dict[str, str | None] = {"gate report": gated.decision.report}
-    command = f"headrace decide --version {gated.version} --promote --by NAME --why TEXT"
-    command = f"HEADRACE_HOME={shlex.quote(str(home().root))} {command}"
+    decide = f"headrace decide --version {gated.version} --promote --by NAME --why TEXT"
+    decide = f"HEADRACE_HOME={shlex.quote(str(home().root))} {decide}"
     if gated.overtaken:
-        tell(settings, flow, OVERTAKEN, reason, again(), links)
+        report(settings, flow, RunState.OVERTAKEN, reason, again(), links)
     elif not gated.promoted:
-        tell(settings, flow, "Refused", reason, command, links)
+        report(settings, flow, RunState.REFUSED, reason, decide, links)
     elif gated.waiting:
-        tell(settings, flow, "Waiting", f"the gate says promote: {reason}", command, links)
+        report(settings, flow, RunState.WAITING, f"the gate says promote: {reason}", decide, links)
 
 
 def again(run: str | None = None) -> str:
-    """The command that has a run (this one) begin again; what is finished of it is reused.
+    """The command that runs a run (None: this one) again; what is finished of it is reused.
 
     It holds no password: `headrace env` gives it to whoever may read the state folder.
     """

@@ -18,10 +18,10 @@ from prefect.runtime import deployment
 
 from headrace.flows import run_states
 from headrace.flows.parameters import kept_parameters
-from headrace.flows.run_states import ended
+from headrace.flows.run_states import RunState, ended
 from headrace.infra import storage
 from headrace.infra.configuration.setting_tree import laid
-from headrace.infra.configuration.settings import Settings, Shared, build
+from headrace.infra.configuration.settings import Shared, build
 from headrace.infra.net.ports import HOST
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
@@ -33,6 +33,7 @@ from headrace.tasks.configuration.settings import (
     RunVerb,
     component,
 )
+from headrace.tasks.retraining.alert import Alert
 
 HOUR = 3600
 S = TypeVar("S", bound=Shared)
@@ -50,32 +51,6 @@ CURATE, MONITOR, RETRAIN, RUN, SHARED = (
     RunVerb(),
     Shared(),
 )
-
-
-class Alert(Settings):
-    """The payload of a drift event; what a monitor doesn't know is null."""
-
-    model_config = Settings.model_config | {"extra": "ignore"}
-
-    window: str | None = None
-    """Where the text is that drifted; another monitor's lies in the state folder, the inbox or
-    `alert_roots`."""
-    reference: str | None = None
-    """Release that it was compared with."""
-    p_value: float | None = None
-    """p of the drift test."""
-    effect: float | None = None
-    """Share of the window that differs."""
-    drifted: list[str] | None = None
-    """What shifted."""
-    report: str | None = None
-    """Page about it."""
-    more: tuple[str | None, ...] = ()
-    """Windows of further alerts, which this run has taken over."""
-    event: str | None = None
-    """Id of the event that started the run."""
-    occurred: str | None = None
-    """Time of that event."""
 
 
 def _whole(settings: S, name: str) -> S:
@@ -140,9 +115,9 @@ def curate(
         run_artifacts.show_links(links)
     name = release.id[:12]
     if run_artifacts.older(release.path, began):
-        return ended("Cached", f"release {name} was there already: nothing was read{then}")
+        return ended(RunState.CACHED, f"release {name} was there already: nothing was read{then}")
     kept = f"{release.totals.kept} of {release.totals.read} kept"
-    return ended("Completed", f"release {name}: {kept}{then}")
+    return ended(RunState.COMPLETED, f"release {name}: {kept}{then}")
 
 
 @flow(name="monitor", flow_run_name="monitor", timeout_seconds=2 * HOUR, **_TOLD)
@@ -166,30 +141,32 @@ def monitor(
     from headrace.tasks.reporting import run_artifacts
     from headrace.tasks.retraining import alerts
 
-    waits, settings = None, _whole(settings, "monitor")
+    waits, settings = "", _whole(settings, "monitor")
     with run_artifacts.live():
         alerts.send_outbox()
         if window:
-            verdicts = [{"window": window, **judge.fn(reference, window, settings)}]
+            findings = [judge.fn(reference, window, settings).of(window=window)]
         else:
             place = storage.display(inbox or str(home().inbox))
             watched = monitor_inbox.fn(reference, place, settings)
-            verdicts, waits = watched["windows"], watched.get("waits")
-        run_artifacts.show_verdicts(verdicts)
-    bad = [v for v in verdicts if v["drift"] is None]
-    for verdict in bad:
-        run_states.tell(settings, "monitor", "Unreadable", verdict["why"], run_states.again())
-    if waits and not verdicts:
-        return ended("Waits", waits)
-    if not verdicts:
-        return ended("Cached", "no new window: nothing was compared")
-    found = [v for v in verdicts if v["drift"]]
-    if found:
-        shifted = ", ".join(dict.fromkeys(name for v in found for name in v["drifted"]))
-        return ended("Drift", f"{len(found)} of {len(verdicts)} windows: {shifted}")
+            findings, waits = list(watched.findings), "; ".join(dict.fromkeys(watched.waits))
+        run_artifacts.show_verdicts([f.as_json() for f in findings])
+    bad = [f for f in findings if f.drift is None]
+    for finding in bad:
+        run_states.report(
+            settings, "monitor", RunState.UNREADABLE, str(finding.why), run_states.again()
+        )
+    if waits and not findings:
+        return ended(RunState.WAITS, waits)
+    if not findings:
+        return ended(RunState.CACHED, "no new window: nothing was compared")
+    drifted = [f for f in findings if f.drift]
+    if drifted:
+        shifted = ", ".join(dict.fromkeys(name for f in drifted for name in f.drifted))
+        return ended(RunState.DRIFT, f"{len(drifted)} of {len(findings)} windows: {shifted}")
     if bad:
-        return ended("Unreadable", bad[-1]["why"])
-    return ended("NoDrift", f"{len(verdicts)} windows compared")
+        return ended(RunState.UNREADABLE, str(bad[-1].why))
+    return ended(RunState.NO_DRIFT, f"{len(findings)} windows compared")
 
 
 @flow(name="retrain", flow_run_name="retrain", timeout_seconds=48 * HOUR, **_TOLD)
@@ -214,7 +191,7 @@ def retrain(
     settings = _whole(settings, "retrain")
     with run_artifacts.live():
         if alert is not None:
-            return retrain_triggers.on_alert(alert.model_dump(), settings)
+            return retrain_triggers.on_alert(alert, settings)
         return retrain_triggers.on_window(window, force, settings)
 
 
@@ -239,8 +216,8 @@ def evaluate(
     value = evaluation.bits.value
     bits = "no finite number of" if value is None else f"{value:.3f}"
     if run_artifacts.older(evaluation.path, began):
-        return ended("Cached", f"measured before: {bits} bits per byte")
-    return ended("Completed", f"{bits} bits per byte")
+        return ended(RunState.CACHED, f"measured before: {bits} bits per byte")
+    return ended(RunState.COMPLETED, f"{bits} bits per byte")
 
 
 @flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_TOLD)
@@ -276,14 +253,14 @@ def lifecycle(
         run_artifacts.show_links({"report": made.report})
     for gated in (first, made.again.gated if made.again else None):
         if gated:
-            run_states.tell_of_gate(settings, "lifecycle", gated)
+            run_states.report_gate(settings, "lifecycle", gated)
     reason = "; ".join(first.reasons)
     if first.overtaken:
-        return ended(run_states.OVERTAKEN, reason)
+        return ended(RunState.OVERTAKEN, reason)
     if not first.promoted:
-        return ended("Refused", reason)
+        return ended(RunState.REFUSED, reason)
     if first.waiting:
-        return ended("Waiting", f"version {first.version} waits for a person")
+        return ended(RunState.WAITING, f"version {first.version} waits for a person")
     if run_artifacts.older(made.report, began):
-        return ended("Cached", f"all was there already: {made.report}")
-    return ended("Completed", reason)
+        return ended(RunState.CACHED, f"all was there already: {made.report}")
+    return ended(RunState.COMPLETED, reason)

@@ -355,13 +355,13 @@ def status_screen(data: dict[str, Any]) -> str:
 
 
 def _round_rows(made: Retrained) -> list[tuple[str, str]]:
-    child, gated, verdict = made.child, made.gated, made.verdict
+    child, gated, finding = made.child, made.gated, made.finding
     if child is None or gated is None:
         return [("drift", "none: nothing is trained"), ("champion", f"version {made.champion}")]
     rows = []
-    if verdict:
-        shown = f"p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f}"
-        rows.append(("drift", f"found ({shown}): {', '.join(verdict['drifted'][:4])}"))
+    if finding:
+        shown = f"p {finding.p_value:.2g}, effect {finding.effect:.2f}"
+        rows.append(("drift", f"found ({shown}): {', '.join(finding.drifted[:4])}"))
     rows.append(("window", f"{child.totals.read:,} read, {child.totals.kept:,} kept"))
     for side, label in (("new", "new text, bits/byte"), ("old", "old text, bits/byte")):
         change = made.changes[side]
@@ -375,8 +375,8 @@ def _round_rows(made: Retrained) -> list[tuple[str, str]]:
 
 def round_screen(made: Retrained) -> str:
     """The end of `headrace retrain`."""
-    rows, verdict = _round_rows(made), made.verdict or {}
-    report = made.gated.decision.report if made.gated else verdict.get("report")
+    rows, finding = _round_rows(made), made.finding
+    report = made.gated.decision.report if made.gated else finding and finding.report
     return "\n".join([_rule("retraining"), *_rows(rows + ([("report", report)] if report else []))])
 
 

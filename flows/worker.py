@@ -30,12 +30,12 @@ def report(run: str, state: str, why: str) -> None:
     """
     api = os.environ[servers.PREFECT]
     try:
-        said = request(api, "GET", f"/flow_runs/{run}", None)
-        flow = request(api, "GET", f"/flows/{said['flow_id']}", None)["name"]
+        found = request(api, "GET", f"/flow_runs/{run}", None)
+        flow = request(api, "GET", f"/flows/{found['flow_id']}", None)["name"]
     except HeadraceError as error:  # what was done to the run is done all the same
         logger.warning("no notice of run %s can be sent: %s", run, error.message)
         return
-    run_states.tell_of_end(flow, run, said.get("parameters") or {}, state.capitalize(), why)
+    run_states.report_end(flow, run, found.get("parameters") or {}, state.capitalize(), why)
 
 
 def main(pool: str, kind: str = "process") -> None:

@@ -32,26 +32,26 @@ from headrace.tasks.mlflow_log import chain_run, open_chain, record_chain
 from headrace.tasks.models.alignment import Aligned
 from headrace.tasks.reporting.chain_report import write_report
 from headrace.tasks.retraining.round import Retrained, deciding
-from headrace.tasks.retraining.windows import check_there, window_sources
+from headrace.tasks.retraining.window import Window, check_there
 from headrace.tasks.task import relative
 
-Window = str | tuple[Source, ...] | None
 _CODE = ("spark_jobs", "training", "expectations")
 """Packages whose code decides what a chain comes to."""
 
 
 def chain_sources(
     inputs: tuple[str, ...], window: str | None
-) -> tuple[tuple[Source, ...], Window, str]:
+) -> tuple[tuple[Source, ...], Window | None, str]:
     """(inputs, window, output) of a run: the user's own text, or that of pinned packages.
 
     Own text without an own window has no drift round: the packages' window would tell nothing
     of the user's model.
     """
     output = str(home().root)
+    own = Window.of(window) if window else None
     if inputs:
-        return tuple(Source(uri=uri) for uri in inputs), window, output
-    return fetch_corpora(BASE), window or fetch_corpora((WINDOW,)), output
+        return tuple(Source(uri=uri) for uri in inputs), own, output
+    return fetch_corpora(BASE), own or Window(inputs=fetch_corpora((WINDOW,))), output
 
 
 def check_beforehand(window: str | None, gate: GateSettings) -> None:
@@ -72,7 +72,7 @@ class Start:
 
     curation: CurateJob | None
     """None: a finished release."""
-    window: Window
+    window: Window | None
     """Text of the drift round; None: there is no round."""
     settings: RunVerb
     began: int
@@ -92,7 +92,8 @@ def start_of(
     if release is not None:
         if inputs:
             raise UsageError("a chain starts from text or from a release", "give one of the two")
-        return Start(None, window, settings, began)
+        own = Window.of(window) if window else None
+        return Start(None, own, settings, began)
     sources, text, output = chain_sources(inputs, window)
     return Start(release_of(sources, output, settings.curate, settings), text, settings, began)
 
@@ -104,7 +105,7 @@ class Chain:
     folder: Path
     run: str
     """Its parent run in MLflow."""
-    window: Window
+    window: Window | None
     seconds: float
     """How long its curation took."""
 
@@ -123,7 +124,7 @@ def chain_of(release: Release, start: Start) -> Iterator[Chain]:
 
 def window_key(window: Window) -> str:
     """Identifies a window within a chain: by its content, and where it lies."""
-    files, _ = survey_all(list_inputs(window_sources(window or ())))
+    files, _ = survey_all(list_inputs(window.sources()))
     return digest([[f.source, f.bytes, f.sha256] for f in files])[:12]
 
 
@@ -138,7 +139,7 @@ def finish(chain: Chain, made: Lifecycle) -> Lifecycle:
     answer = write_report(made.as_json(), chain.folder)
     # Once without the round and once with it: a person may promote the first model in between.
     glance = "glance"
-    if made.again:
+    if made.again and chain.window:
         glance += f"-{window_key(chain.window)}-{made.again.champion}"
     inputs = Inputs(chain.folder, f"{glance}-{chain.run}.json")
 

@@ -122,6 +122,7 @@ def expired(home: Home, settings: RetentionSettings) -> list[Expired]:
         *old(work, UNFINISHED, settings.unfinished_days),
         *old(_files(home.quarantine), "damaged files", settings.quarantine_days),
         *old(_files(home.windows / "raised"), "notes of alerts", settings.windows_days),
+        *old(_inside(home.windows / "rounds" / "ended"), "ended rounds", settings.windows_days),
         *_windows(home, old, settings.windows_days),
         *(e for e in _checkpoints(home) if now - _ended(e) >= settings.checkpoint_days * DAY),
     ]
@@ -131,7 +132,7 @@ def expired(home: Home, settings: RetentionSettings) -> list[Expired]:
 def _windows(home: Home, old: Callable[..., Iterator[Expired]], days: int) -> Iterator[Expired]:
     """Return the records of settled windows: those of which `settled.jsonl` has a line.
 
-    tasks/retraining/windows.py writes it. What isn't there yet is known by its own files only.
+    tasks/retraining/inbox.py writes it. What isn't there yet is known by its own files only.
     """
     for folder in _inside(home.windows):
         with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import CurateVerb, component
+from headrace.tasks.corpus.window_scan import take_over
 from headrace.tasks.task import refuse_failed, step
 
 SEE = "see validation/ there; fix the input or the settings"
@@ -118,6 +119,7 @@ def _in_spark(name: steps.StepName, job: CurateJob, inventory: Inventory) -> Non
 @step("score five levels")
 def score_levels(job: CurateJob, inventory: Inventory) -> None:
     """One scan: read, language, five levels, signatures."""
+    take_over(job, inventory)
     _in_spark("scan", job, inventory)
 
 

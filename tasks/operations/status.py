@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.stack.prefect_api import PAGE, pages
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
-from headrace.tasks.retraining.windows import last_verdict
+from headrace.tasks.retraining.verdicts import Verdict, last_verdict
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -117,11 +117,11 @@ class Disk:
 
 @dataclass(frozen=True)
 class Status:
-    """Where everything stands; the answer of `headrace status` has these fields."""
+    """Where everything stands."""
 
     champion: Champion | None
     waiting: list[Waiting]
-    window: Mapping[str, Json] | None
+    window: Verdict | None
     """The last verdict of a monitor."""
     running: list[Running]
     next: list[Due]
@@ -133,6 +133,11 @@ class Status:
     """The last one on the model."""
     stack: str | None
     disk: Disk
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the answer of `headrace status`."""
+        window = self.window.model_dump(mode="json") if self.window else None
+        return {**asdict(self), "window": window}
 
 
 def status(shared: Shared, recent: bool = False) -> Status:

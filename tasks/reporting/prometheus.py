@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
-from headrace.infra.json_types import Json
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.lifecycle import round_settings
 from headrace.tasks.operations.status import Disk, Status, disk, status
-from headrace.tasks.retraining.budget import Later, allowance
+from headrace.tasks.retraining.budget import Deferred, allowance
+from headrace.tasks.retraining.verdicts import Verdict
 
 Add = Callable[..., None]
 """Adds a gauge: its name, meaning, value (None: it isn't known) and labels."""
@@ -107,25 +107,20 @@ def _queue(gauge: Add, found: Status) -> None:
           float(bool(found.stack) and not found.stack_fault))  # fmt: skip
 
 
-def _verdict(gauge: Add, verdict: Mapping[str, Json] | None) -> None:
+def _verdict(gauge: Add, verdict: Verdict | None) -> None:
     if verdict is not None:
-        judged = _seconds(str(verdict["judged"]))
-        gauge("last_verdict_drift", "Whether the last window has drifted.",
-              _number(verdict["drift"]))  # fmt: skip
-        gauge("last_verdict_timestamp_seconds", "When it was judged.", judged)
-        gauge("last_verdict_p_value", "Its family-wise p-value.", _number(verdict.get("p_value")))
-        gauge("last_verdict_effect", "Share of it that differs.", _number(verdict.get("effect")))
-
-
-def _number(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+        drift = None if verdict.drift is None else float(verdict.drift)
+        gauge("last_verdict_drift", "Whether the last window has drifted.", drift)
+        gauge("last_verdict_timestamp_seconds", "When it was judged.", _seconds(verdict.judged))
+        gauge("last_verdict_p_value", "Its family-wise p-value.", verdict.p_value)
+        gauge("last_verdict_effect", "Share of it that differs.", verdict.effect)
 
 
 def _budget(gauge: Add) -> None:
     may = allowance(round_settings(kept_settings.today()))
     gauge("retrain_allowed", "Whether an alert may retrain now: no cool-down, budget left.",
-          float(not isinstance(may, Later)))  # fmt: skip
-    if isinstance(may, Later):
+          float(not isinstance(may, Deferred)))  # fmt: skip
+    if isinstance(may, Deferred):
         gauge("retrain_allowed_timestamp_seconds", "When an alert may retrain again.",
               may.at.timestamp())  # fmt: skip
     else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -12,6 +13,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
+from pydantic import JsonValue
 
 from headrace.infra import releases
 from headrace.infra.configuration.settings import Shared
@@ -23,7 +25,8 @@ from headrace.infra.stack.prefect_api import pages
 from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining import trusted
-from headrace.tasks.retraining.windows import check_there
+from headrace.tasks.retraining.alert import Alert
+from headrace.tasks.retraining.window import check_there
 
 
 def send_outbox() -> int:
@@ -42,8 +45,19 @@ def _api() -> str | None:
     return found.prefect.url
 
 
+class Receipt(TypedDict):
+    """What became of an alert that was raised, as the commands answer it."""
+
+    window: str | None
+    sent: bool
+    outbox: str | None
+    """The file where it waits."""
+    why: str | None
+    """Why it waits."""
+
+
 def emit(
-    payload: dict[str, Any],
+    alert: Alert,
     shared: Shared,
     not_before: datetime | None = None,
     owners: bool = False,
@@ -51,14 +65,14 @@ def emit(
     """Emit the drift event; the file in the outbox where it waits, None where it was sent.
 
     Args:
-        payload: of the event.
+        alert: what the event says.
         shared: for the model that the alert is on.
         not_before: it is not sent earlier.
         owners: the owner of the state folder has it raised, so it may name any text (trusted.py).
     """
-    if owners and payload.get("window"):
-        trusted.note(str(payload["window"]))
-    event = events.drift_event(shared.model.name, events.Payload.model_validate(payload))
+    if owners and alert.window:
+        trusted.note(alert.window)
+    event = events.drift_event(shared.model.name, alert.payload())
     path = events.to_outbox(home(), event, not_before)
     send_outbox()
     return str(path) if path.exists() else None
@@ -69,19 +83,18 @@ def why_they_wait() -> dict[str, str]:
     return {str(a.path): a.reason for a in events.waiting(home(), _api())}
 
 
-def raise_alert(window: str, known: dict[str, Any], shared: Shared) -> dict[str, Any]:
+def raise_alert(alert: Alert, shared: Shared) -> Receipt:
     """The answer of `headrace alert`: another monitor's alert on a window.
-
-    {`window`, `sent`, `outbox` (the file where it waits), `why` it waits}.
 
     Raises:
         InputError: the window isn't there.
     """
-    check_there(window)
-    payload = {"reference": _corpus(shared), **known, "window": window}
-    waits = emit(payload, shared, owners=True)
+    if alert.window is not None:
+        check_there(alert.window)
+    known = alert.model_copy(update={"reference": alert.reference or _corpus(shared)})
+    waits = emit(known, shared, owners=True)
     why = why_they_wait().get(waits) if waits else None
-    return {"window": window, "sent": waits is None, "outbox": waits, "why": why}
+    return {"window": alert.window, "sent": waits is None, "outbox": waits, "why": why}
 
 
 def _corpus(shared: Shared) -> str | None:
@@ -97,8 +110,8 @@ def _corpus(shared: Shared) -> str | None:
         return champion.tags.get("release_id")
 
 
-def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
-    """This run's alert and all that wait for a run of the same deployment, one a window.
+def gather(alert: Alert) -> list[Alert]:
+    """This run's alert and all that wait for a run of the same deployment, one per window.
 
     While one retraining runs, every alert makes a run that waits. The first to begin takes the
     others over: their windows into its own parameters, so that a retry knows them too, then their
@@ -114,27 +127,29 @@ def gather(alert: dict[str, Any]) -> list[dict[str, Any]]:
     )
     waiting = list(pages(client.read_flow_runs, flow_run_filter=waits, sort=FlowRunSort.ID_DESC))
     others = [r for r in waiting if r.id != own and r.parameters.get("alert") is not None]
-    all_alerts = [alert, *(r.parameters["alert"] for r in others)]
     # A run that waits again after a stop may have taken others over before.
-    found = list(dict.fromkeys(w for a in all_alerts for w in (a.get("window"), *_more(a))))
+    asked = [alert, *(_windows_of(r.parameters["alert"]) for r in others)]
+    windows = list(dict.fromkeys(w for a in asked for w in a.windows))
     if others:
-        more = [w for w in found if w != alert.get("window")]
-        merged = {**me.parameters, "alert": {**alert, "more": more}}
-        client.update_flow_run(own, parameters=merged)
+        more = tuple(w for w in windows if w != alert.window)
+        merged = alert.model_copy(update={"more": more}).model_dump(mode="json")
+        client.update_flow_run(own, parameters={**me.parameters, "alert": merged})
         for run in others:
-            gone: State[Any] = Cancelled(
+            gone: State[None] = Cancelled(
                 name="Merged", message=f"run {me.name} learns this window too"
             )
             client.set_flow_run_state(run.id, gone, force=True)
-    return [{**alert, "more": (), "window": w} if w == alert.get("window") else {"window": w}
-            for w in found]  # fmt: skip
+    own_alert = alert.model_copy(update={"more": ()})
+    return [own_alert if w == alert.window else Alert(window=w) for w in windows]
 
 
-def _more(alert: dict[str, Any]) -> tuple[str | None, ...]:
-    return tuple(alert.get("more") or ())
+def _windows_of(parameter: JsonValue) -> Alert:
+    """The windows that another run's alert names."""
+    given = parameter if isinstance(parameter, dict) else {}
+    return Alert.model_validate({"window": given.get("window"), "more": given.get("more") or ()})
 
 
-def put_off(payloads: list[dict[str, Any]], until: datetime, shared: Shared) -> None:
+def defer(alerts: Iterable[Alert], until: datetime, shared: Shared) -> None:
     """Leave alerts in the outbox until they may be sent again."""
-    for payload in payloads:
-        emit(payload, shared, not_before=until)
+    for alert in alerts:
+        emit(alert, shared, not_before=until)

@@ -47,11 +47,19 @@ class Allowance:
 
 
 @dataclass(frozen=True)
-class Later:
-    """Not now: when again, and why."""
+class Deferred:
+    """Not now: when to ask again, and why."""
 
     at: datetime
     why: str
+
+
+@dataclass
+class Usage:
+    """What a retraining has used so far."""
+
+    tokens: int = 0
+    """Trained on."""
 
 
 LEAST_TOKENS = 20_000
@@ -71,78 +79,75 @@ def _history() -> list[tuple[float, _Ended]]:
         lines = _file().read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    found: list[tuple[float, _Ended]] = []
+    history: list[tuple[float, _Ended]] = []
     least = 0.0
     for number, line in reversed(list(enumerate(lines, 1))):
         try:
-            said = _Ended.model_validate_json(line)
+            ended = _Ended.model_validate_json(line)
         except ValueError:
             logger.warning("%s line %d is passed over: it is no record", _file(), number)
             continue
         # What stands earlier is older, whatever the clock said then.
-        least = max(least, clock.age(datetime.fromisoformat(said.ended), said))
-        found.insert(0, (least, said))
-    return found
+        least = max(least, clock.age(datetime.fromisoformat(ended.ended), ended))
+        history.insert(0, (least, ended))
+    return history
 
 
-def allowance(settings: RetrainSettings) -> Allowance | Later:
+def allowance(settings: RetrainSettings) -> Allowance | Deferred:
     """What an alert-driven retraining may use now, or when to ask again."""
     past, budget = _history(), settings.budget
     if past:
         wait = settings.cooldown_minutes * 60 - past[-1][0]
         if wait > 0:
-            return _later(wait, f"cool-down of {settings.cooldown_minutes:g} minutes")
+            return _deferred(wait, f"cool-down of {settings.cooldown_minutes:g} minutes")
     period = budget.hours * 3600
-    recent = [(age, said) for age, said in past if age < period]
+    recent = [(age, ended) for age, ended in past if age < period]
     tokens = None if budget.tokens is None else budget.tokens - sum(e.tokens for _, e in recent)
     seconds = None
     if budget.minutes is not None:
         seconds = budget.minutes * 60 - sum(e.seconds for _, e in recent)
-    # The rest of a budget is no round: its result would stand for all of the window.
+    # A truncated round would count as the result of its whole window.
     if tokens is not None and tokens < min(LEAST_TOKENS, budget.tokens or 0):
         tokens = 0
     for left, what in ((tokens, f"{budget.tokens} tokens"), (seconds, f"{budget.minutes} minutes")):
         if left is not None and left <= 0:
             why = f"budget of {what} in {budget.hours:g} hours is used"
-            return _later(period - recent[0][0] if recent else period, why)
+            return _deferred(period - recent[0][0] if recent else period, why)
     return Allowance(tokens, seconds)
 
 
-def _later(seconds: float, why: str) -> Later:
-    return Later(clock.now() + timedelta(seconds=seconds), why)
+def _deferred(seconds: float, why: str) -> Deferred:
+    return Deferred(clock.now() + timedelta(seconds=seconds), why)
 
 
-def limited(settings: RetrainVerb, may: Allowance) -> RetrainVerb:
+def limited(settings: RetrainVerb, allowed: Allowance) -> RetrainVerb:
     """The settings of a retraining that keeps to what it may use."""
-    if may.tokens is None or may.tokens >= settings.ewc.material.tokens:
+    if allowed.tokens is None or allowed.tokens >= settings.ewc.material.tokens:
         return settings
-    material = settings.ewc.material.model_copy(update={"tokens": may.tokens})
+    material = settings.ewc.material.model_copy(update={"tokens": allowed.tokens})
     ewc = settings.ewc.model_copy(update={"material": material})
     return settings.model_copy(update={"ewc": ewc})
 
 
 @contextmanager
-def accounted(may: Allowance) -> Iterator[dict[str, int]]:
-    """A retraining on an alert: ended where its minutes are over, and recorded when it ends.
-
-    Put the tokens that it trained on into `tokens` of what this gives.
-    """
-    began, used = time.monotonic(), {"tokens": 0}
-    if may.seconds is not None:
-        os.environ[DEADLINE] = str(began + may.seconds)
+def accounted(allowed: Allowance) -> Iterator[Usage]:
+    """A retraining on an alert: ended when its minutes are over, and recorded when it ends."""
+    began, used = time.monotonic(), Usage()
+    if allowed.seconds is not None:
+        os.environ[DEADLINE] = str(began + allowed.seconds)
     try:
         yield used
     finally:
         os.environ.pop(DEADLINE, None)
-        _record(time.monotonic() - began, used["tokens"])
+        _record(time.monotonic() - began, used.tokens)
 
 
 def _record(seconds: float, tokens: int) -> None:
     """Record an alert-driven retraining that has ended."""
-    said = _Ended(
+    ended = _Ended(
         ended=clock.now().isoformat(timespec="milliseconds"),
         seconds=round(seconds, 1),
         tokens=tokens,
         **clock.stamp().model_dump(),
     )
-    storage.append_line(_file(), json.dumps(said.model_dump()).encode())
+    storage.append_line(_file(), json.dumps(ended.model_dump()).encode())

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import JsonValue
 
 from headrace.expectations import drift, drift_report
 from headrace.expectations.arrival import CREATED, GROUP
@@ -24,17 +25,20 @@ from headrace.infra.level_facts import scores
 from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
-from headrace.spark_jobs.curate import inventory_job, scan_job
+from headrace.spark_jobs.curate import inventory_job
+from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.levels import LEVELS
-from headrace.spark_jobs.settings import CurateJob, CurateSettings, Source
+from headrace.spark_jobs.settings import CurateJob, CurateSettings
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.corpus.curation import release_of
+from headrace.tasks.corpus.window_scan import scan_window
 from headrace.tasks.gate import model_loss
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.model_refs import run_of
 from headrace.tasks.retraining.taught import Taught, history, weights
-from headrace.tasks.retraining.windows import verdict_on, window_sources
+from headrace.tasks.retraining.verdicts import Finding, verdict_on
+from headrace.tasks.retraining.window import Window
 from headrace.tasks.task import once, run_folder, step
 
 _PLACE = ("source", "position")
@@ -48,19 +52,19 @@ logger = logging.getLogger(__name__)
 @step("compare with the reference")
 def compare_texts(
     reference: str,
-    window: str | tuple[Source, ...],
+    window: Window,
     settings: DriftSettings,
     curate: CurateSettings,
     shared: Shared,
     version: str | None = None,
-) -> dict[str, Any]:
-    """The answer of `headrace monitor`; the same comparison is made once.
+) -> Finding:
+    """Compare a window with a reference; the same comparison is made once.
 
     Where the reference is the corpus of the champion (of `version`, where one is named), the window
     is also compared with what that model was taught last, and by the model's loss.
     """
     audit_records.thresholds_used("drift", settings.model_dump(mode="json"))
-    sides = [_side(reference, curate, shared), _side(window, curate, shared)]
+    sides = [_side(Window.of(reference), curate, shared), _side(window, curate, shared)]
     known = _known(reference, settings, shared, version)
     identity = [
         [side.identity for side in sides],
@@ -71,7 +75,7 @@ def compare_texts(
     ]
     folder = run_folder("monitor", identity)
 
-    def make() -> dict[str, Any]:
+    def make() -> dict[str, JsonValue]:
         if known is None:
             verdict = drift.judge(
                 Reference(sides[0].name, sides[0].table()), sides[1].table(), (), None, settings,
@@ -79,9 +83,9 @@ def compare_texts(
             )  # fmt: skip
         else:
             verdict = _judge(known, sides, settings, shared)
-        return _reported(verdict, sides[1].name, folder)
+        return _reported(verdict, sides[1].name, folder).as_json()
 
-    return once(folder, "drift.json", make)
+    return Finding.model_validate(once(folder, "drift.json", make))
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class _Known:
     taught: tuple[Taught, ...]
 
     @property
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[str | list[str]]:
         """What of it decides a verdict."""
         return [run_of(self.model.export), [t.name for t in self.taught]]
 
@@ -107,10 +111,10 @@ def _known(
     if not releases.is_release(reference):
         return None
     models = registry(shared.model.name)
-    found = models.version(version) if version else models.current()
-    if found is None or release_id(found.release) != release_id(reference):
+    model = models.version(version) if version else models.current()
+    if model is None or release_id(model.release) != release_id(reference):
         return None
-    return _Known(found, *history(found, models, settings.taught_windows))
+    return _Known(model, *history(model, models, settings.taught_windows))
 
 
 def _judge(
@@ -156,44 +160,47 @@ def _judge(
     )
 
 
-def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any]:
+def _reported(verdict: DriftVerdict, window: str, folder: Path) -> Finding:
     report = folder / "report.html"
     storage.write_bytes(report, drift_report.render(verdict, window, _WATCHED).encode())
-    return {
-        **verdict.to_json(),
-        "report": str(report),
-        "sections": drift_report.store(verdict, str(folder / "verdict.json")),
-    }
+    sections = drift_report.store(verdict, str(folder / "verdict.json"))
+    return Finding.model_validate(
+        {**verdict.to_json(), "report": str(report), "sections": sections}
+    )
 
 
-def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.Array:
+def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.StringArray:
     """The distinct content hashes of a release with its ancestors, or of raw text."""
-    return pc.unique(_side(text, curate, shared).table()["content_hash"].combine_chunks())
+    hashes = _side(Window.of(text), curate, shared).table()["content_hash"]
+    return cast("pa.StringArray", pc.unique(hashes.combine_chunks()))
 
 
+@dataclass(frozen=True)
 class _Side:
     """One of the two texts: a release with its ancestors, or raw input."""
 
-    def __init__(self, name: str, identity: Any, table: Callable[[], pa.Table]) -> None:
-        self.name, self.identity, self.table = name, identity, table
+    name: str
+    identity: str | list[str]
+    """What decides its content."""
+    table: Callable[[], pa.Table]
 
 
-def _side(what: str | tuple[Source, ...], curate: CurateSettings, shared: Shared) -> _Side:
-    if isinstance(what, str) and releases.is_release(what):
-        corpus = releases.lineage(what)
-        name = f"release {releases.manifest(what)['release_id'][:12]}"
+def _side(text: Window, curate: CurateSettings, shared: Shared) -> _Side:
+    if release := text.release:
+        corpus = releases.lineage(release)
+        name = f"release {releases.manifest(release)['release_id'][:12]}"
         return _Side(name, [Path(r).name for r in corpus], lambda: _of_releases(corpus))
-    sources = window_sources(what)
-    # Nothing is written: the output only completes the job.
+    sources = text.sources()
+    # The output is where the scan is kept; no release is made there.
     job = release_of(sources, str(home().root / "windows"), curate, shared)
     inventory = inventory_job.take(job)
     name = ", ".join(s.identity or s.uri for s in sources)
-    return _Side(name, inventory.release_id, lambda: _scanned(job))
+    return _Side(name, inventory.release_id, lambda: _scanned(job, inventory))
 
 
-def _scanned(job: CurateJob) -> pa.Table:
+def _scanned(job: CurateJob, inventory: Inventory) -> pa.Table:
     """The records of raw text, with the columns that a release gives."""
-    return _grouped(scan_job.scan_here(job).select([*_COLUMNS, "lang", "domain"]))
+    return _grouped(scan_window(job, inventory).select([*_COLUMNS, "lang", "domain"]))
 
 
 def _of_release(release: str) -> pa.Table:
@@ -215,8 +222,8 @@ def _of_releases(corpus: list[str], read: Callable[[str], pa.Table] = _of_releas
 
 def _grouped(table: pa.Table) -> pa.Table:
     """With the source that a record names itself in place of all its metadata."""
-    found = pc.extract_regex(table["metadata"], r'"given_source":\s*"(?P<source>(?:[^"\\]|\\.)*)"')
-    named = pc.struct_field(found, "source")
+    match = pc.extract_regex(table["metadata"], r'"given_source":\s*"(?P<source>(?:[^"\\]|\\.)*)"')
+    named = pc.struct_field(match, "source")
     return table.drop_columns(["metadata"]).append_column(GROUP, named)
 
 
@@ -235,18 +242,19 @@ def still_drifts(window: str, settings: RetrainVerb) -> bool:
     """
     verdict = verdict_on(window)
     champion = registry(settings.model.name).champion()
-    against = (verdict or {}).get("reference")
-    if not verdict or not verdict["drift"] or against in (None, release_id(champion.release)):
+    if verdict is None or not verdict.drift:
+        return True
+    if verdict.reference in (None, release_id(champion.release)):
         return True
     try:
         again = compare_texts(
-            champion.release, window, settings.monitor, settings.curate, settings, champion.number
+            champion.release,
+            Window.of(window),
+            settings.monitor,
+            settings.curate,
+            settings,
+            champion.number,
         )
     except HeadraceError:
         return True
-    return bool(again["drift"])
-
-
-def alert_payload(window: str, reference: str, verdict: dict[str, Any]) -> dict[str, Any]:
-    """What the drift event says of a verdict."""
-    return {**verdict, "window": window, "reference": release_id(reference)}
+    return bool(again.drift)

@@ -17,9 +17,9 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
@@ -27,13 +27,11 @@ from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.stack import events
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
-from headrace.tasks.retraining.alerts import send_outbox, why_they_wait
-from headrace.tasks.retraining.windows import check_there
+from headrace.tasks.retraining.alert import Alert
+from headrace.tasks.retraining.alerts import Receipt, send_outbox, why_they_wait
+from headrace.tasks.retraining.window import check_there
 
 logger = logging.getLogger(__name__)
-Payload = dict[str, Any]
-_TEXT = ("window", "reference", "report")
-_NUMBERS = ("p_value", "effect")
 
 
 class _Form(BaseModel):
@@ -61,14 +59,14 @@ class _Test(_Form):
 
     name: str = "a test"
     status: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class _Metric(_Form):
     """A metric of Evidently's reports before version 0.7."""
 
     metric: str | None = None
-    result: Any = None
+    result: JsonValue = None
 
 
 class _Evidently(_Form):
@@ -77,30 +75,41 @@ class _Evidently(_Form):
     window: str | None = None
     reference: str | None = None
     report: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def beside(self, name: str) -> str | None:
+        """A text that stands beside the report, or in its metadata."""
+        value = {"window": self.window, "reference": self.reference, "report": self.report}[name]
+        found = value or self.metadata.get(name)
+        return found if isinstance(found, str) else None
 
 
-def of_alertmanager(body: Any) -> list[Payload]:
+def of_alertmanager(body: JsonValue) -> list[Alert]:
     """The alerts that fire in what Alertmanager or Grafana sends.
 
     Raises:
         UsageError: it has another form.
     """
-    found = []
-    for alert in _checked(_Alertmanager, body, "Alertmanager's webhook sends").alerts:
-        if alert.status != "firing":
+    alerts = []
+    for fired in _checked(_Alertmanager, body, "Alertmanager's webhook sends").alerts:
+        if fired.status != "firing":
             continue
-        said = {**alert.labels, **alert.annotations}
-        payload: Payload = {name: said.get(name) or None for name in _TEXT}
-        payload |= {name: _number(name, said.get(name)) for name in _NUMBERS}
-        named = [part.strip() for part in said.get("drifted", "").split(",") if part.strip()]
-        payload["drifted"] = named or None
-        payload["report"] = payload["report"] or alert.generatorURL or None
-        found.append(payload)
-    return found
+        given = {**fired.labels, **fired.annotations}
+        names = [part.strip() for part in given.get("drifted", "").split(",") if part.strip()]
+        alerts.append(
+            Alert(
+                window=given.get("window") or None,
+                reference=given.get("reference") or None,
+                p_value=_number("p_value", given.get("p_value")),
+                effect=_number("effect", given.get("effect")),
+                drifted=names or None,
+                report=given.get("report") or fired.generatorURL or None,
+            )
+        )
+    return alerts
 
 
-def of_evidently(body: Any) -> list[Payload]:
+def of_evidently(body: JsonValue) -> list[Alert]:
     """The alert in a report or test suite of Evidently; none where it has found nothing.
 
     Raises:
@@ -108,10 +117,8 @@ def of_evidently(body: Any) -> list[Payload]:
     """
     form = _checked(_Evidently, body, "Evidently's `json()` gives")
     failed = [t for t in form.tests if t.status.upper() in ("FAIL", "ERROR")]
-    verdicts = [
-        m.result for m in form.metrics
-        if isinstance(m.result, dict) and isinstance(m.result.get("dataset_drift"), bool)
-    ]  # fmt: skip
+    results = [m.result for m in form.metrics if isinstance(m.result, dict)]
+    verdicts = [r for r in results if isinstance(r.get("dataset_drift"), bool)]
     if not form.tests and not verdicts:
         raise UsageError(
             "the report holds neither tests nor a verdict on drift",
@@ -121,8 +128,8 @@ def of_evidently(body: Any) -> list[Payload]:
     if not failed and not drifted:
         return []
     names = [_tested(t) for t in failed]
-    for metric in form.metrics:
-        columns = metric.result.get("drift_by_columns") if isinstance(metric.result, dict) else None
+    for result in results:
+        columns = result.get("drift_by_columns")
         if isinstance(columns, dict):
             names += [n for n, c in columns.items()
                       if isinstance(c, dict) and c.get("drift_detected") is True]  # fmt: skip
@@ -132,31 +139,34 @@ def of_evidently(body: Any) -> list[Payload]:
         for s in shares
         if isinstance(s, int | float) and not isinstance(s, bool) and abs(s) <= 1
     ]
-    payload: Payload = {}
-    for name in _TEXT:
-        beside = form.metadata.get(name)
-        payload[name] = getattr(form, name) or (beside if isinstance(beside, str) else None)
     return [
-        {
-            **payload,
-            "p_value": None,
-            "effect": max(effects, default=None),
-            "drifted": list(dict.fromkeys(names)) or None,
-        }
+        Alert(
+            window=form.beside("window"),
+            reference=form.beside("reference"),
+            effect=max(effects, default=None),
+            drifted=list(dict.fromkeys(names)) or None,
+            report=form.beside("report"),
+        )
     ]
 
 
-RECEIVED: Mapping[str, Callable[[Any], list[Payload]]] = {
+RECEIVED: Mapping[str, Callable[[JsonValue], list[Alert]]] = {
     "alertmanager": of_alertmanager,
     "evidently": of_evidently,
 }
 """How the body of each sender is read."""
 
 
-def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[str, Any]:
-    """Emit what a webhook sent: {`alerts`: [{`window`, `sent`, `outbox`, `why`}]}.
+class Received(TypedDict):
+    """The answer to a webhook."""
 
-    Each alert is taken by itself: one whose window isn't there is not emitted, and `why` says so.
+    alerts: list[Receipt]
+
+
+def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) -> Received:
+    """Emit what a webhook sent; each alert is taken by itself.
+
+    One whose window isn't there is not emitted, and its `why` says so.
 
     Args:
         sender: a key of RECEIVED.
@@ -169,43 +179,48 @@ def receive(sender: str, body: Any, window: str | None, shared: Shared) -> dict[
         UnansweredError: the storage of a window doesn't answer. The other alerts are emitted, so
             the same body may be sent again.
     """
-    payloads = RECEIVED[sender](body)
-    faults: dict[int, UsageError | InputError] = {}
-    paths: dict[int, Path] = {}
-    for number, payload in enumerate(payloads):
-        payload["window"] = payload["window"] or window
-        try:
-            if payload["window"] is not None:
-                # A round has another working directory than the receiver.
-                payload["window"] = storage.display(payload["window"])
-                check_there(payload["window"])
-        except (UsageError, InputError) as error:
-            faults[number] = error
-        except OSError as error:
-            faults[number] = UnansweredError(f"{payload['window']}: {error}", "send it again")
-        else:
-            # Not by `emit`, whose alerts may be the owner's.
-            known = events.Payload.model_validate(payload)
-            event = events.drift_event(shared.model.name, known)
-            paths[number] = events.to_outbox(home(), event)
+    alerts = [_placed(alert, window) for alert in RECEIVED[sender](body)]
+    taken = [_take(alert, shared) for alert in alerts]
     send_outbox()
-    away = [e for e in faults.values() if isinstance(e, UnansweredError)]
-    if away:
-        raise away[0]
-    if faults and not paths:
-        raise next(iter(faults.values()))
-    reasons = why_they_wait() if any(path.exists() for path in paths.values()) else {}
-    alerts = []
-    for number, payload in enumerate(payloads):
-        outbox: str | None = None
-        why: str | None
-        if number in faults:
-            sent, why = False, f"not taken: {faults[number].message}"
-        else:
-            outbox = str(paths[number]) if paths[number].exists() else None
-            sent, why = outbox is None, reasons.get(outbox) if outbox else None
-        alerts.append({"window": payload["window"], "sent": sent, "outbox": outbox, "why": why})
-    return {"alerts": alerts}
+    faults = [t for t in taken if not isinstance(t, Path)]
+    for fault in faults:
+        if isinstance(fault, UnansweredError):
+            raise fault
+    if faults and len(faults) == len(taken):
+        raise faults[0]
+    reasons = why_they_wait() if any(isinstance(t, Path) and t.exists() for t in taken) else {}
+    return {"alerts": [_receipt(a, t, reasons) for a, t in zip(alerts, taken, strict=True)]}
+
+
+def _placed(alert: Alert, window: str | None) -> Alert:
+    """The alert on its own window, or on the one that is given for those that name none."""
+    named = alert.window or window
+    # A round has another working directory than the receiver.
+    return alert.model_copy(update={"window": named and storage.display(named)})
+
+
+def _take(alert: Alert, shared: Shared) -> Path | UsageError | InputError:
+    """The file of the alert in the outbox, or why it isn't taken."""
+    try:
+        if alert.window is not None:
+            check_there(alert.window)
+    except (UsageError, InputError) as error:
+        return error
+    except OSError as error:
+        return UnansweredError(f"{alert.window}: {error}", "send it again")
+    # Not by `emit`, whose alerts may be the owner's.
+    return events.to_outbox(home(), events.drift_event(shared.model.name, alert.payload()))
+
+
+def _receipt(
+    alert: Alert, taken: Path | UsageError | InputError, reasons: Mapping[str, str]
+) -> Receipt:
+    if not isinstance(taken, Path):
+        why = f"not taken: {taken.message}"
+        return {"window": alert.window, "sent": False, "outbox": None, "why": why}
+    outbox = str(taken) if taken.exists() else None
+    why_waits = reasons.get(outbox) if outbox else None
+    return {"window": alert.window, "sent": outbox is None, "outbox": outbox, "why": why_waits}
 
 
 def _tested(test: _Test) -> str:
@@ -225,7 +240,7 @@ def _number(name: str, value: str | None) -> float | None:
     return None
 
 
-def _checked(form: type[F], body: Any, what: str) -> F:
+def _checked(form: type[F], body: JsonValue, what: str) -> F:
     try:
         return form.model_validate(body)
     except ValidationError as error:

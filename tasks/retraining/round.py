@@ -21,10 +21,12 @@ from headrace.infra.artifacts import (
 )
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import DamagedWindowError
+from headrace.infra.json_types import Json
 from headrace.infra.lineage import code_version, digest
+from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
-from headrace.spark_jobs.settings import CurateJob, Source
+from headrace.spark_jobs.settings import CurateJob
 from headrace.tasks.answers import Answer
 from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb, RunVerb
 from headrace.tasks.corpus.curation import release_of
@@ -32,7 +34,9 @@ from headrace.tasks.gate.comparison import NEW, OLD, Comparison, Side
 from headrace.tasks.gate.promotion import Candidate, Gated, policy_of
 from headrace.tasks.mlflow_log import close_chain, open_chain, registry, stage_run, tracking
 from headrace.tasks.model_refs import fault_of, run_of
-from headrace.tasks.retraining.windows import window_sources
+from headrace.tasks.retraining.rounds import State
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
 from headrace.tasks.task import relative, step
 from headrace.training.identity import Table, deciding_result
 from headrace.training.incremental.settings import EWCJob
@@ -47,30 +51,21 @@ CARRIED = ("reward", "prompts")
 
 
 @step("load the champion")
-def starting_point(version: str, shared: Shared) -> dict[str, Any]:
-    """{version, export, release, tags} of the version that a round starts from."""
-    found = registry(shared.model.name).version(version)
-    return {
-        "version": found.number,
-        "export": str(found.export),
-        "release": found.release,
-        "tags": found.tags,
-    }
+def starting_point(version: str, shared: Shared) -> Version:
+    """The version that a round starts from."""
+    return registry(shared.model.name).version(version)
 
 
-def no_drift(verdict: dict[str, Any], shared: Shared) -> Retrained:
+def no_drift(finding: Finding, shared: Shared) -> Retrained:
     """A round that had nothing to learn."""
-    return Retrained(verdict, registry(shared.model.name).champion().number)
+    return Retrained(finding, registry(shared.model.name).champion().number)
 
 
-def window_job(
-    window: str | tuple[Source, ...], champion: dict[str, Any], settings: RetrainVerb
-) -> CurateJob:
+def window_job(window: Window, champion: Version, settings: RetrainVerb) -> CurateJob:
     """The curation of the window into a child release of the champion's."""
-    sources = window_sources(window)
     # A child lies beside its parent, so that the corpus is found from the child alone.
-    output = str(Path(champion["release"]).parents[1])
-    return release_of(sources, output, settings.curate, settings, champion["release"])
+    output = str(Path(champion.release).parents[1])
+    return release_of(window.sources(), output, settings.curate, settings, champion.release)
 
 
 def check_enough(child: Release, settings: RetrainVerb) -> None:
@@ -119,9 +114,9 @@ def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
 
 
 def begin_round(
-    champion: dict[str, Any],
+    champion: Version,
     child: Release,
-    verdict: dict[str, Any] | None,
+    finding: Finding | None,
     settings: RetrainVerb,
     began: int | None = None,
 ) -> str:
@@ -129,8 +124,8 @@ def begin_round(
 
     `began`: when its drift test did (ms since 1970), None: now.
     """
-    identity = [
-        run_of(champion["export"]),
+    identity: list[Json] = [
+        run_of(champion.export),
         child.id,
         deciding(settings),
         policy_of(settings.gate, "default").model_dump(),
@@ -138,8 +133,8 @@ def begin_round(
     ]
     tags = {
         "release_id": child.id,
-        "parent_version": champion["version"],
-        "drift_report": relative(verdict["report"]) if verdict else None,
+        "parent_version": champion.number,
+        "drift_report": relative(finding.report) if finding and finding.report else None,
     }
     return open_chain("retrain", identity, tags, began)
 
@@ -159,7 +154,7 @@ def end_round(run: str, folder: Path, changes: Mapping[str, Change], gated: Gate
 
 @step("learn the window")
 def learn_window(
-    champion: dict[str, Any], child: Release, settings: RetrainVerb, parent: str | None
+    champion: Version, child: Release, settings: RetrainVerb, parent: str | None
 ) -> Model:
     """Elastic weight consolidation from the champion's export."""
     from headrace.training.incremental.ewc import identity
@@ -167,15 +162,15 @@ def learn_window(
     corpus = releases.lineage(child.folder)
     carried = _carried(champion)
     lineage = {
-        **Lineage.of(champion["export"]).as_json(),
+        **Lineage.of(champion.export).as_json(),
         **carried,
         "release_id": child.id,
         "releases": [Path(r).name for r in corpus],
-        "parent_version": champion["version"],
+        "parent_version": champion.number,
         "code_version": code_version("training"),
     }
     job = EWCJob(
-        model=champion["export"],
+        model=str(champion.export),
         new=(corpus[-1],),
         old=tuple(corpus[:-1]),
         output="",
@@ -189,7 +184,7 @@ def learn_window(
     folder = Inputs.deciding("ewc", key).folder
     job = job.model_copy(update={"output": str(folder)})
     variant = digest([deciding_result(job.settings), job.compare_plain])
-    made_of = refs(champion["export"], *corpus, job.prompts)
+    made_of = refs(champion.export, *corpus, job.prompts)
 
     def make(folder: Path) -> Model:
         answer = run_job("headrace.training.incremental.ewc", job, folder)
@@ -211,9 +206,9 @@ def learn_window(
         return model.model_copy(update={"run_id": record(model.retraining.as_json())})
 
 
-def _carried(champion: dict[str, Any]) -> dict[str, str]:
+def _carried(champion: Version) -> dict[str, str]:
     """Tags of a version that its successors inherit."""
-    return {k: champion["tags"][k] for k in CARRIED if k in champion["tags"]}
+    return {k: champion.tags[k] for k in CARRIED if k in champion.tags}
 
 
 def _training_prompts(heldout: str | None) -> str | None:
@@ -225,7 +220,7 @@ def _training_prompts(heldout: str | None) -> str | None:
 
 
 def round_comparison(
-    champion: dict[str, Any],
+    champion: Version,
     child: Release,
     trained: Model,
     settings: RetrainVerb,
@@ -236,19 +231,18 @@ def round_comparison(
     `began`: when the scoring for the gate did (ms since 1970).
     """
     assert trained.retraining is not None, "it was retrained"
-    version = champion["version"]
     before, after = (
         {text: trained.scores(text, when) for text in (NEW, OLD)} for when in ("before", "after")
     )
     return Comparison(
-        champion=Side(f"version {version}", before, champion["export"], version),
+        champion=Side(f"version {champion.number}", before, str(champion.export), champion.number),
         challenger=Side("retrained", after, trained.export, fault=fault_of(trained.export)),
         folder=trained.folder,
         default="default",
         shared=settings,
-        compared_with=version,
-        data={NEW: child.id, OLD: Path(champion["release"]).name},
-        corpus=tuple(releases.lineage(champion["release"])),
+        compared_with=champion.number,
+        data={NEW: child.id, OLD: Path(champion.release).name},
+        corpus=tuple(releases.lineage(champion.release)),
         judge=Lineage.model_validate(_carried(champion)),
         anchored=settings.ewc.material.heldout,
         measures=trained.retraining.measures,
@@ -256,7 +250,7 @@ def round_comparison(
     )
 
 
-def retrained_candidate(champion: dict[str, Any], child: Release, trained: Model) -> Candidate:
+def retrained_candidate(champion: Version, child: Release, trained: Model) -> Candidate:
     """The retrained model as the gate promotes it."""
     tags = {**_carried(champion), "release_id": child.id}
     return Candidate(trained.export, child.folder, tags)
@@ -266,7 +260,7 @@ def retrained_candidate(champion: dict[str, Any], child: Release, trained: Model
 class Retrained:
     """What a round of retraining came to."""
 
-    verdict: dict[str, Any] | None
+    finding: Finding | None
     """The monitor's; None: the drift test was left out."""
     champion: str | None
     """The version that is champion now."""
@@ -287,24 +281,41 @@ class Retrained:
         model = self.trained
         return model.retraining.tokens if model and model.retraining else 0
 
+    @property
+    def outcome(self) -> State:
+        """The state of a round that came to this."""
+        gated = self.gated
+        if gated is None:
+            return State.NO_DRIFT
+        if gated.overtaken:
+            return State.OVERTAKEN
+        if not gated.promoted:
+            return State.REFUSED
+        if gated.waiting:
+            return State.WAITING
+        return State.PROMOTED if gated.moved else State.DECIDED
+
     @classmethod
-    def of_json(cls, answer: dict[str, Any]) -> Retrained:
+    def of_json(cls, answer: Mapping[str, Any]) -> Retrained:
         """The inverse of `as_json`, as far as it goes."""
         if "gate" not in answer:
-            return cls(answer, answer["champion"])
+            return cls(Finding.model_validate(answer), answer["champion"])
         figures = {k: answer[k] for k in ("metrics", "tokens")}
         retraining = Retraining.model_validate({**figures, "steps": 0, "judged_on": ""})
         model = Model(stage="ewc", folder=answer["folder"], retraining=retraining)
         child, gated = Release.load(answer["release"]), Gated.of_json(answer)
-        return cls(answer["verdict"], gated.champion, child, model, gated)
+        verdict = answer["verdict"]
+        finding = Finding.model_validate(verdict) if verdict else None
+        return cls(finding, gated.champion, child, model, gated)
 
     def as_json(self) -> Answer:
         """Answer of `headrace retrain`."""
+        finding = self.finding.as_json() if self.finding else None
         if self.child is None or self.trained is None or self.gated is None:
-            return {**(self.verdict or {}), "drift": False, "champion": self.champion}
+            return {**(finding or {}), "drift": False, "champion": self.champion}
         return {
-            "drift": self.verdict["drift"] if self.verdict else None,
-            "verdict": self.verdict,
+            "drift": self.finding.drift if self.finding else None,
+            "verdict": finding,
             "release_id": self.child.id,
             "release": self.child.folder,
             "window": _counts(self.child),

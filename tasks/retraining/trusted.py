@@ -22,7 +22,7 @@ from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.infra.lineage import digest
 from headrace.infra.state.state_dir import home
-from headrace.tasks.retraining.windows import files_read
+from headrace.tasks.retraining.window import files_read
 
 _NO_TEXT = ("stack", "prefect", "spark", "logs", "receiver.json", "deploy.json", "notify.json")
 """What of the state folder may hold a password or token."""

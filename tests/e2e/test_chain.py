@@ -171,7 +171,7 @@ def test_killed_between_promotion_and_record_a_retraining_says_the_same(
     for key in ("release_id", "decision", "metrics", "version", "champion", "moved"):
         assert got[key] == want[key], key
     assert (home / "audit.jsonl").read_text().count("\n") == moves + 1
-    assert not list((home / "windows" / "rounds").iterdir())
+    assert not list((home / "windows" / "rounds").glob("*.json"))
 
 
 def test_a_damaged_window_moves_nothing(chain: Any, damaged: Path, headrace: Command) -> None:

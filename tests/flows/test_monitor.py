@@ -3,7 +3,6 @@
 import json
 import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,9 @@ from headrace.flows.monitor import monitor_inbox
 from headrace.flows.summaries import drift_screen
 from headrace.infra.errors import InputError, UnreadableError, ValidationError
 from headrace.tasks.configuration.settings import MonitorVerb
-from headrace.tasks.retraining.windows import VERDICT, WINDOW, judged, next_windows
+from headrace.tasks.retraining.inbox import next_windows
+from headrace.tasks.retraining.records import VERDICT, WINDOW
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 
 NOW = MonitorVerb.model_validate({"inbox": {"settle_seconds": 0}})
 
@@ -35,17 +36,17 @@ def test_what_nobody_can_read_is_told_once(inbox: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text("{" * 50)
-    answer = monitor_inbox.fn(str(reference), str(inbox), NOW)
+    answer = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()
     (window,) = answer["windows"]
     assert window["drift"] is None and "can't be read" in window["why"] and not answer["drift"]
-    assert monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"] == []
+    assert monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"] == []
     (inbox / "few.jsonl").write_text('{"text": "one"}\n')
-    few = monitor_inbox.fn(str(reference), str(inbox), NOW)
+    few = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()
     assert few["windows"] == [] and few["waits"], "too little text joins what comes next"
 
 
-FINE = {"drift": False, "p_value": 0.4, "effect": 0.0, "drifted": [], "report": "/fine.html"}
-DRIFT = {"drift": True, "p_value": 0.001, "effect": 0.4, "drifted": ["topic"], "report": "/d.html"}
+FINE = Finding(drift=False, p_value=0.4, effect=0.0, drifted=(), report="/fine.html")
+DRIFT = Finding(drift=True, p_value=0.001, effect=0.4, drifted=("topic",), report="/d.html")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
         (inbox / f"{number}.jsonl").write_text('{"text": "one"}\n')
         known[next_windows(str(inbox), NOW.inbox)[-1]] = outcome
 
-    def judge(reference: str | None, window: str, settings: MonitorVerb) -> dict[str, Any]:
+    def judge(reference: str | None, window: str, settings: MonitorVerb) -> Finding:
         outcome = known[window]
         if outcome in ("few", "gone"):
             raise {"few": ValidationError, "gone": InputError}[outcome](
@@ -76,13 +77,14 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
             )
         if outcome == "broken":
             raise UnreadableError(f"broken {window}", "")
-        verdict = FINE if outcome == "fine" else {**DRIFT, "outbox": f"/out/{Path(window).name}"}
-        judged(window, verdict)
-        return verdict
+        alert = f"/out/{Path(window).name}"
+        finding = FINE if outcome == "fine" else DRIFT.of(outbox=alert)
+        keep_verdict(window, finding)
+        return finding
 
     monkeypatch.setattr(module, "monitor", types.SimpleNamespace(fn=judge))
     monkeypatch.setattr(module, "reference_of", lambda *_: str(inbox))
-    answer = monitor_inbox.fn(None, str(inbox), NOW)
+    answer = monitor_inbox.fn(None, str(inbox), NOW).as_json()
     left = {w: o for w, o in known.items() if o not in ("few", "gone")}
     assert [v["window"] for v in answer["windows"]] == list(left)
     for verdict in answer["windows"]:
@@ -94,7 +96,7 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
         assert stored["drift"] == {"fine": False, "drift": True, "broken": None}[outcome]
     for window, outcome in known.items():
         assert (f"{outcome} of {window}" in answer.get("waits", "")) == (outcome in ("few", "gone"))
-    said = {"fine": FINE["report"], "drift": DRIFT["report"]}.get(str(stands))
+    said = {"fine": FINE.report, "drift": DRIFT.report}.get(str(stands))
     assert answer["drift"] == (stands == "drift") and answer["report"] == said
     shown = [{**v, "alert_waits": "no server"} if "outbox" in v else v for v in answer["windows"]]
     screen = drift_screen({**answer, "windows": shown})
@@ -108,6 +110,6 @@ def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text('{"content": "The court heard a case."}\n' * 50)
-    (window,) = monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"]
+    (window,) = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"]
     assert window["drift"] is None and "`content` (50)" in window["why"]
-    assert monitor_inbox.fn(str(reference), str(inbox), NOW)["windows"] == []
+    assert monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"] == []

@@ -9,23 +9,12 @@ from uuid import uuid4
 import pytest
 
 from headrace.flows import scheduled
-from headrace.flows.scheduled import Alert, _on_todays_cluster, _whole
+from headrace.flows.scheduled import _on_todays_cluster, _whole
 from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import UsageError
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import Home
 from headrace.tasks.configuration.settings import CurateVerb, RetrainVerb
-
-
-def test_an_alert_of_any_monitor_is_understood() -> None:
-    alert = Alert.model_validate({"window": "/w", "score": 3, "p_value": None})
-    assert alert.window == "/w" and alert.more == () and alert.report is None
-    assert Alert.model_validate({}).window is None
-
-
-def test_windows_that_were_taken_over_come_back_with_the_parameters() -> None:
-    said = Alert(window="/a", more=("/b", None)).model_dump(mode="json")
-    assert Alert.model_validate(said).more == ("/b", None)
 
 
 @pytest.mark.parametrize(

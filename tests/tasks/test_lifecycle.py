@@ -10,13 +10,15 @@ from headrace.spark_jobs.settings import Source
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.lifecycle import round_once, window_key
 from headrace.tasks.retraining.round import Retrained
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
 
 TOTALS = Totals(read=9, kept=9, rejected={}, unreadable=0)
 
 
 def calm(version: str) -> Retrained:
     """A round without drift, from a version."""
-    return Retrained({"drift": False, "report": "/d"}, version)
+    return Retrained(Finding(drift=False, report="/d"), version)
 
 
 def gated(folder: Path, version: str, overtaken: bool) -> Retrained:
@@ -43,10 +45,11 @@ def test_a_window_is_told_by_its_content_and_place(tmp_path: Path) -> None:
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     for path in (one, two):
         path.write_text('{"text": "x"}\n')
-    keys = [window_key(str(one)), window_key(str(two)), window_key((Source(uri=str(one)),))]
+    given = Window(inputs=(Source(uri=str(one)),))
+    keys = [window_key(w) for w in (Window.of(str(one)), Window.of(str(two)), given)]
     assert keys[0] == keys[2] != keys[1]
     one.write_text('{"text": "y"}\n')
-    assert window_key(str(one)) not in keys
+    assert window_key(Window.of(str(one))) not in keys
 
 
 def test_each_window_has_a_round_of_its_own(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry, tracking
 from headrace.tasks.model_refs import resolve_model
 from headrace.tasks.operations.status import Champion, Waiting, WaitingAlert, status
-from headrace.tasks.retraining.windows import judged
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 
 
 def test_before_there_is_anything() -> None:
@@ -68,11 +68,10 @@ def test_a_champion_that_headrace_did_not_register_is_shown(state: Path) -> None
 
 
 def test_the_last_window_and_what_the_state_takes() -> None:
-    judged("/w.jsonl", {"drift": True, "p_value": 0.001, "effect": 0.4, "drifted": ["lang"],
-                        "report": "/r.html"})  # fmt: skip
-    (home().root / "big").write_bytes(b"x" * 5_000_000)
+    finding = Finding(drift=True, p_value=0.001, effect=0.4, drifted=("lang",), report="/r.html")
+    keep_verdict("/w.jsonl", finding)
     said = status(Shared())
-    assert said.window and said.window["window"] == "/w.jsonl" and said.window["drift"] is True
+    assert said.window and said.window.window == "/w.jsonl" and said.window.drift is True
     assert 5_000_000 < said.disk.state_bytes < 20_000_000
     parts = said.disk.parts
     assert sum(parts.values()) == said.disk.state_bytes and parts["other"] >= 5_000_000

@@ -29,12 +29,13 @@ from headrace.tasks.operations.status import (
 from headrace.tasks.reporting import prometheus
 from headrace.tasks.reporting.prometheus import exposition, write_textfile
 from headrace.tasks.retraining import budget
+from headrace.tasks.retraining.verdicts import Verdict
 
 SINCE = "2026-01-02T03:04:05+00:00"
 FOUND = Status(
     champion=Champion("3", "ab", missing=None, since=SINCE),
     waiting=[Waiting("4", "run", compared_with=None, report=None)],
-    window={"drift": True, "judged": SINCE, "p_value": 0.004, "effect": 0.2},
+    window=Verdict(window="/w", drift=True, judged=SINCE, p_value=0.004, effect=0.2),
     running=[Running("retrain", "a", SINCE)],
     next=[Due(flow, "b", SINCE) for flow in ("curate", "retrain", "retrain")],
     paused=[],
@@ -72,7 +73,7 @@ def test_queue_verdict_budget_and_champion_are_there(monkeypatch: pytest.MonkeyP
     assert said["headrace_retrain_allowed"] == 1 and said["headrace_retrain_budget_tokens"] == 90000
     assert "headrace_retrain_budget_seconds" not in said, "no limit"
     with budget.accounted(budget.Allowance()) as used:
-        used["tokens"] = 90000
+        used.tokens = 90000
     said = values(exposition(Shared()).decode())
     assert said["headrace_retrain_allowed"] == 0
     assert said["headrace_retrain_allowed_timestamp_seconds"] > datetime.now(UTC).timestamp()
@@ -116,8 +117,8 @@ def test_a_damaged_deploy_json_takes_only_the_budget_away(
 @pytest.mark.parametrize(
     "change",
     [
-        {"window": {"drift": True}},
-        {"window": {"drift": True, "judged": "soon"}},
+        {"window": Verdict.model_construct(drift=True)},
+        {"window": Verdict.model_construct(drift=True, judged="soon")},
         {"champion": Champion("3", "ab", missing=None, since="soon")},
     ],
 )

@@ -9,14 +9,16 @@ import pytest
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError
 from headrace.infra.state.state_dir import home
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit, raise_alert, send_outbox
 
 
 def test_an_alert_waits_for_the_server(tmp_path: Path) -> None:
     window = tmp_path / "w.jsonl"
     window.write_text('{"text": "t"}\n')
-    said = raise_alert(str(window), {"p_value": 0.01}, Shared())
+    said = raise_alert(Alert(window=str(window), p_value=0.01), Shared())
     assert said["window"] == str(window) and not said["sent"]
+    assert said["outbox"] is not None
     event = json.loads(Path(said["outbox"]).read_text())
     assert event["event"] == "headrace.drift.detected"
     assert event["payload"] == {
@@ -28,12 +30,12 @@ def test_an_alert_waits_for_the_server(tmp_path: Path) -> None:
 
 def test_an_alert_on_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none"):
-        raise_alert(str(tmp_path / "none.jsonl"), {}, Shared())
+        raise_alert(Alert(window=str(tmp_path / "none.jsonl")), Shared())
     assert not home().outbox.exists()
 
 
 def test_an_alert_that_is_put_off_says_until_when() -> None:
     until = datetime.now(UTC) + timedelta(hours=1)
-    path = emit({"window": "/w"}, Shared(), until)
+    path = emit(Alert(window="/w"), Shared(), until)
     assert path is not None
     assert json.loads(Path(path).read_text())["not_before"] == until.isoformat()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import DEADLINE
 from headrace.tasks.configuration.settings import BudgetSettings, RetrainSettings, RetrainVerb
-from headrace.tasks.retraining.budget import Allowance, Later, accounted, allowance, limited
+from headrace.tasks.retraining.budget import Allowance, Deferred, accounted, allowance, limited
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -43,13 +43,13 @@ def test_a_permanent_alarm_makes_at_most_four_rounds_a_day_by_default(fake_clock
     with fake_clock() as clock:
         while hours < end:
             may = allowance(RetrainSettings())
-            if isinstance(may, Later):
+            if isinstance(may, Deferred):
                 wait = max((may.at - clock.day).total_seconds(), 3600)
                 assert may.at > clock.day
             else:
                 rounds.append(hours)
                 with accounted(Allowance()) as used:
-                    used["tokens"] = 250_000
+                    used.tokens = 250_000
                     clock.wait(1200)
                 hours += 1 / 3
                 wait = 0
@@ -70,7 +70,7 @@ def test_a_cool_down_counts_from_the_last_retraining(fake_clock: Clock) -> None:
     past((3, 1, 1), (0.5, 1, 1))
     with fake_clock():
         later = allowance(RetrainSettings(cooldown_minutes=60, budget=NO_BUDGET))
-        assert isinstance(later, Later) and later.at == NOW + timedelta(minutes=30)
+        assert isinstance(later, Deferred) and later.at == NOW + timedelta(minutes=30)
         assert allowance(RetrainSettings(cooldown_minutes=30, budget=NO_BUDGET)) == Allowance()
 
 
@@ -90,7 +90,7 @@ def test_a_budget_that_is_used_waits_for_its_oldest_part(
     budget = BudgetSettings(tokens=1_000_000, minutes=10)
     with fake_clock():
         later = allowance(RetrainSettings(cooldown_minutes=0, budget=budget))
-    assert isinstance(later, Later) and later.at == NOW + timedelta(hours=19)
+    assert isinstance(later, Deferred) and later.at == NOW + timedelta(hours=19)
     assert "budget" in later.why
 
 
@@ -110,17 +110,17 @@ def test_a_clock_that_jumps_blocks_no_cool_down_and_no_budget(
         for jump in jumps:
             clock.set(jump)
             with accounted(Allowance()) as used:
-                used["tokens"] = 20_000
+                used.tokens = 20_000
             clock.wait(1800)
         clock.set(-sum(jumps))
-        assert isinstance(allowance(settings), Later), "half an hour of the hour has gone by"
+        assert isinstance(allowance(settings), Deferred), "half an hour of the hour has gone by"
         if restarts:
             clock.restart()
         clock.wait(3600)
         may = allowance(settings)
         # They leave less than the least that teaches anything. After a start of the machine they
         # may seem older than they are, never younger than the start.
-        assert restarts or (isinstance(may, Later) and "budget" in may.why)
+        assert restarts or (isinstance(may, Deferred) and "budget" in may.why)
         assert isinstance(may, Allowance) or (clock.day < may.at <= clock.day + timedelta(hours=5))
         clock.wait(5 * 3600)
         assert allowance(settings) == Allowance(tokens=50_000)
@@ -136,7 +136,7 @@ def test_a_damaged_line_of_the_history_is_told_and_blocks_nothing(
     bad += b'{"ended": "2026-01-01T00:00:00Z", "seconds": NaN, "tokens": -1}\n'
     path.write_bytes(bad + path.read_bytes())
     with fake_clock():
-        assert isinstance(allowance(RetrainSettings(cooldown_minutes=60)), Later)
+        assert isinstance(allowance(RetrainSettings(cooldown_minutes=60)), Deferred)
     assert [f"line {n} is passed over" in caplog.text for n in range(1, 8)] == [True] * 6 + [False]
 
 
@@ -151,10 +151,10 @@ def test_a_retraining_is_recorded_also_where_it_fails() -> None:
     home().root.mkdir(parents=True, exist_ok=True)
     with pytest.raises(ValueError), accounted(Allowance(seconds=60)) as used:
         assert float(os.environ[DEADLINE]) > 0
-        used["tokens"] = 7
+        used.tokens = 7
         raise ValueError
     assert DEADLINE not in os.environ
     entry = json.loads((home().root / "alerts.jsonl").read_text())
     assert entry["tokens"] == 7 and entry["seconds"] < 60
     later = allowance(RetrainSettings(cooldown_minutes=0, budget=BudgetSettings(tokens=7)))
-    assert isinstance(later, Later)
+    assert isinstance(later, Deferred)

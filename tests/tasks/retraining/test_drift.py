@@ -18,12 +18,14 @@ from headrace.tasks.configuration.settings import CurateSettings, RetrainVerb
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining import drift
 from headrace.tasks.retraining.drift import (
-    alert_payload,
     compare_texts,
     content_hashes,
+    release_id,
     still_drifts,
 )
-from headrace.tasks.retraining.windows import VERDICT, WINDOW, window_sources
+from headrace.tasks.retraining.records import VERDICT, WINDOW
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
 
 Make = Callable[..., str]
 FEW = DriftSettings(permutations=399, scored_documents=40)
@@ -50,13 +52,16 @@ def window_file(path: Path, said: list[str]) -> str:
 
 def scored(folder: Path, said: list[str]) -> pa.Table:
     """The texts as curation scores them."""
-    sources = window_sources(window_file(folder / "scored.jsonl", said))
-    return drift._side(sources, CurateSettings(), Shared()).table()
+    window = Window.of(window_file(folder / "scored.jsonl", said))
+    return drift._side(window, CurateSettings(), Shared()).table()
 
 
 def compared(reference: str, window: str, **settings: Any) -> dict[str, Any]:
     chosen = FEW.model_copy(update=settings)
-    return compare_texts.fn(reference, window, chosen, CurateSettings(), Shared())
+    found: Finding = compare_texts.fn(
+        reference, Window.of(window), chosen, CurateSettings(), Shared()
+    )
+    return found.as_json()
 
 
 @pytest.fixture
@@ -75,8 +80,7 @@ def release_of(name: str) -> Path:
 
 
 def test_raw_text_has_no_release_id() -> None:
-    payload = alert_payload("/w.jsonl", "/some/reference.jsonl", {"p_value": 0.01})
-    assert payload == {"reference": None, "window": "/w.jsonl", "p_value": 0.01}
+    assert release_id("/some/reference.jsonl") is None
 
 
 def test_the_same_text_has_the_same_hash_wherever_it_stands(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def group(*alerts: dict[str, Any]) -> dict[str, Any]:
 def test_each_alert_that_fires_is_one() -> None:
     resolved = {**FIRED, "status": "resolved"}
     bare = {"status": "firing", "labels": {"alertname": "x"}, "annotations": {}}
-    assert of_alertmanager(group(FIRED, resolved, bare)) == [
+    assert [a.payload() for a in of_alertmanager(group(FIRED, resolved, bare))] == [
         {
             "window": "s3://b/w", "reference": None, "report": "http://prometheus/graph",
             "p_value": 0.004, "effect": None, "drifted": ["lang", "domain"],
@@ -59,7 +59,7 @@ def test_evidentlys_failed_tests_are_an_alert() -> None:
             "metric_config": {}}  # fmt: skip
     passed = {**test, "status": "SUCCESS"}
     report = {"metrics": [{"id": "m", "value": 0.5}], "tests": [test, passed], "window": "/w"}
-    assert of_evidently(report) == [
+    assert [a.payload() for a in of_evidently(report)] == [
         {
             "window": "/w", "reference": None, "report": None, "p_value": None, "effect": None,
             "drifted": ["Share of Drifted Columns"],
@@ -80,9 +80,9 @@ def test_evidentlys_verdict_on_drift_is_an_alert() -> None:
             "metadata": {"window": "/w", "n": 3},
         }
 
-    (payload,) = of_evidently(report(True))
-    assert payload["effect"] == 0.5 and payload["drifted"] == ["length"]
-    assert payload["window"] == "/w"
+    (alert,) = of_evidently(report(True))
+    assert alert.effect == 0.5 and alert.drifted == ["length"]
+    assert alert.window == "/w"
     assert of_evidently(report(False)) == []
 
 
@@ -120,25 +120,25 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from(sorted(RECEIVED)))
 def test_any_body_gives_payloads_or_a_clear_refusal(body: Any, sender: str) -> None:
     try:
-        payloads = RECEIVED[sender](body)
+        alerts = RECEIVED[sender](body)
     except UsageError as error:
         assert error.hint
     else:
-        assert all({"window", "reference", "p_value", "effect", "drifted", "report"} == set(p)
-                   for p in payloads)  # fmt: skip
+        names = {"window", "reference", "p_value", "effect", "drifted", "report"}
+        assert all(names == set(alert.payload()) for alert in alerts)
 
 
 @pytest.mark.parametrize("value", ["small", "nan", "inf", "-Infinity", "0,01", "1e999"])
 def test_a_figure_that_is_no_number_loses_no_alert(value: str) -> None:
-    (payload,) = of_alertmanager(group({**FIRED, "annotations": {"p_value": value}}))
-    assert payload["p_value"] is None
+    (alert,) = of_alertmanager(group({**FIRED, "annotations": {"p_value": value}}))
+    assert alert.p_value is None
 
 
 @pytest.mark.parametrize("share", [float("nan"), float("inf"), "0.5", True, None, 10**400])
 def test_evidentlys_odd_share_loses_no_alert(share: Any) -> None:
     result = {"dataset_drift": True, "share_of_drifted_columns": share}
-    (payload,) = of_evidently({"metrics": [{"metric": "DatasetDriftMetric", "result": result}]})
-    assert payload["effect"] is None
+    (alert,) = of_evidently({"metrics": [{"metric": "DatasetDriftMetric", "result": result}]})
+    assert alert.effect is None
 
 
 def body(*windows: str) -> dict[str, Any]:

@@ -1,18 +1,32 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.infra.artifacts import Change, Decision, Release, Totals
 from headrace.infra.errors import ValidationError
+from headrace.infra.registry.versions import Version
+from headrace.infra.state.state_dir import Home
 from headrace.tasks.configuration.settings import RetrainVerb
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.mlflow_log import tracking
 from headrace.tasks.retraining.round import (
+    Retrained,
     begin_round,
     check_enough,
     end_round,
     window_job,
 )
+from headrace.tasks.retraining.rounds import State
+from headrace.tasks.retraining.verdicts import Finding
+from headrace.tasks.retraining.window import Window
+
+
+def version(state: Path) -> Version:
+    """Version 3 of a model, in a state folder."""
+    tags = {"export": "runs/ppo-1/export", "release": "releases/p"}
+    return Version("3", "run", tags, "headrace", Home(state))
 
 
 def child(kept: int, read: int, **rejected: int) -> Release:
@@ -41,13 +55,13 @@ def test_a_window_that_is_known_is_not_called_damaged() -> None:
 
 
 def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
-    champion = {"release": str(tmp_path / "releases" / "p")}
-    job = window_job("w.jsonl", champion, RetrainVerb())
-    assert job.output == str(tmp_path) and job.parent == champion["release"]
+    champion = version(tmp_path)
+    job = window_job(Window.of("w.jsonl"), champion, RetrainVerb())
+    assert job.output == str(tmp_path) and job.parent == champion.release
 
 
 def test_an_edited_policy_makes_another_round(state: Path) -> None:
-    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
+    champion = version(state)
     policy = state / "policy.yaml"
     state.mkdir()
     text = "name: p\nmetrics:\n  - {{name: old.bits_per_byte, require: not_worse, margin: {}}}\n"
@@ -60,8 +74,9 @@ def test_an_edited_policy_makes_another_round(state: Path) -> None:
 
 
 def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
-    champion = {"export": str(state / "runs" / "ppo-1" / "export"), "version": "3"}
-    verdict = {"report": str(state / "runs" / "monitor-1" / "report.html")}
+    champion = version(state)
+    report = state / "runs" / "monitor-1" / "report.html"
+    verdict = Finding(drift=True, report=str(report))
     window, settings = child(30, 30), RetrainVerb()
     run = begin_round(champion, window, verdict, settings)
     assert begin_round(champion, window, None, settings) == run, "the same round again"
@@ -87,3 +102,27 @@ def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     }  # fmt: skip
     assert found.data.metrics["bits_per_byte.new.after"] == 1.5
     assert [f.path for f in tracking().client.list_artifacts(run)] == ["gate.html"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({}, State.PROMOTED),
+        ({"overtaken": True, "verdict": "inconclusive"}, State.OVERTAKEN),
+        ({"verdict": "reject"}, State.REFUSED),
+        ({"verdict": "inconclusive"}, State.REFUSED),
+        ({"waiting": True, "champion": "3"}, State.WAITING),
+        ({"champion": "3"}, State.DECIDED),
+    ],
+)
+def test_what_a_round_came_to(changed: dict[str, Any], state: State) -> None:
+    decision = Decision(
+        decision="promote", policy="p", champion="a", challenger="b", metrics={}, reasons=(),
+        confidence=0.95, resamples=9, seed=1,
+    )  # fmt: skip
+    gated = replace(Gated(decision, "promote", (), "r", version="4", champion="4"), **changed)
+    assert Retrained(None, gated.champion, child(30, 30), gated=gated).outcome is state
+
+
+def test_a_round_without_drift_came_to_no_gate() -> None:
+    assert Retrained(Finding(drift=False), "3").outcome is State.NO_DRIFT

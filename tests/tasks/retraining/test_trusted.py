@@ -14,8 +14,10 @@ from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration.settings import InboxSettings, MonitorVerb
 from headrace.tasks.retraining import trusted
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
-from headrace.tasks.retraining.windows import judged, next_windows
+from headrace.tasks.retraining.inbox import next_windows
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 
 
 def test_an_alert_names_what_lies_in_the_state_folder_and_in_trusted_places(
@@ -56,9 +58,9 @@ def test_an_alert_on_any_other_text_is_refused(tmp_path: Path) -> None:
 def test_what_the_owner_raises_may_be_anywhere(tmp_path: Path) -> None:
     window = str(tmp_path / "w.jsonl")
     assert trusted.why_not(window, []) is not None
-    emit({"window": window}, Shared())
+    emit(Alert(window=window), Shared())
     assert trusted.why_not(window, []) is not None, "an alert that was put off, say"
-    emit({"window": window}, Shared(), owners=True)
+    emit(Alert(window=window), Shared(), owners=True)
     assert trusted.why_not(window, []) is None
     assert trusted.why_not(str(tmp_path / "v.jsonl"), []) is not None
 
@@ -139,11 +141,11 @@ def test_no_file_outside_is_read_whatever_leads_there(how: str, tmp_path: Path) 
     why = trusted.why_not(window, [str(drop)])
     if how == "a window in a trusted place":
         from headrace.infra.errors import InputError
-        from headrace.tasks.retraining.windows import window_sources
+        from headrace.tasks.retraining.window import Window
 
         assert why is None, "it is no window there"
         with pytest.raises(InputError, match="no window"):
-            window_sources(window)
+            Window.of(window).sources()
         return
     assert why is not None and "leads to" in why and "alert_roots" in why
     assert trusted.why_not(window, [str(tmp_path)]) is None
@@ -184,7 +186,7 @@ def test_what_links_lead_to_out_of_an_inbox_is_in_no_window(
     said = json.loads(Path(window).read_text())
     assert [Path(f["uri"]).name for f in said["files"]] == ["a.jsonl"]
     assert "linked.jsonl is passed over" in caplog.text
-    judged(window, {"drift": False})
+    keep_verdict(window, Finding(drift=False))
     assert next_windows(str(inbox), InboxSettings(settle_seconds=0)) == []
 
 
@@ -193,8 +195,8 @@ def test_an_alert_of_a_deployed_monitor_is_not_the_owners(
     run_by: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = str(text(tmp_path / "w.jsonl"))
-    verdict = {"drift": True, "p_value": 0.0, "effect": 1.0, "drifted": ["lang"], "report": None}
-    monkeypatch.setattr(monitor_flow, "compare_texts", lambda *_: verdict)
+    drift = Finding(drift=True, p_value=0.0, effect=1.0, drifted=("lang",), report=None)
+    monkeypatch.setattr(monitor_flow, "compare_texts", lambda *_: drift)
     monkeypatch.setattr(monitor_flow, "deployment", types.SimpleNamespace(id=run_by))
     monitor_flow.monitor.fn(window, window, MonitorVerb())
     assert (trusted.why_not(window, []) is None) == (run_by is None)

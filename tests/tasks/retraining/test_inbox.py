@@ -22,21 +22,16 @@ from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.configuration.settings import InboxSettings
-from headrace.tasks.retraining import trusted, windows
-from headrace.tasks.retraining.windows import (
-    WINDOW,
-    dissolve,
-    joined,
-    judged,
-    last_verdict,
-    next_windows,
-    open_windows,
-    settled,
-    window_sources,
-)
+from headrace.tasks.retraining import inbox as windows
+from headrace.tasks.retraining import records, rounds, trusted
+from headrace.tasks.retraining.inbox import dissolve, next_windows, open_windows
+from headrace.tasks.retraining.records import WINDOW
+from headrace.tasks.retraining.rounds import State
+from headrace.tasks.retraining.verdicts import Finding, keep_verdict, last_verdict
+from headrace.tasks.retraining.window import Window
 
 NOW = InboxSettings(settle_seconds=0)
-VERDICT = {"drift": False, "p_value": 0.5, "effect": 0.0, "drifted": [], "report": None}
+FINE = Finding(drift=False, p_value=0.5, effect=0.0, drifted=(), report=None)
 
 
 def put(inbox: Path, *names: str, age: float = 60) -> None:
@@ -48,24 +43,24 @@ def put(inbox: Path, *names: str, age: float = 60) -> None:
 
 
 def files(window: str) -> list[str]:
-    return [Path(s.uri).name for s in window_sources(window)]
+    return [Path(s.uri).name for s in Window.of(window).sources()]
 
 
 def test_new_files_form_the_next_window(tmp_path: Path) -> None:
     put(tmp_path, "b.jsonl", "a.jsonl")
     (first,) = next_windows(str(tmp_path), NOW)
     assert files(first) == ["a.jsonl", "b.jsonl"]
-    judged(first, VERDICT)
+    keep_verdict(first, FINE)
     assert next_windows(str(tmp_path), NOW) == []
     put(tmp_path, "c.jsonl")
     (second,) = next_windows(str(tmp_path), NOW)
     assert files(second) == ["c.jsonl"] and open_windows() == [first]
-    judged(second, VERDICT)
+    keep_verdict(second, FINE)
     assert open_windows() == [first, second]
-    settled(first, "Promoted")
+    rounds.close(first, State.REFUSED, "headrace")
     assert open_windows() == [second]
     last = last_verdict()
-    assert last is not None and last["window"] == second and last["drift"] is False
+    assert last is not None and last.window == second and last.drift is False
 
 
 def test_what_is_still_written_waits(tmp_path: Path) -> None:
@@ -90,8 +85,8 @@ def test_names_that_are_not_utf8_and_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     (tmp_path / "gone.jsonl").symlink_to("nowhere")
     (window,) = next_windows(str(tmp_path), NOW)
-    assert [s.uri for s in window_sources(window)] == [f"file://{tmp_path}/%D3%EF.jsonl"]
-    judged(window, VERDICT)
+    assert [s.uri for s in Window.of(window).sources()] == [f"file://{tmp_path}/%D3%EF.jsonl"]
+    keep_verdict(window, FINE)
     assert next_windows(str(tmp_path), NOW) == []
 
 
@@ -126,10 +121,10 @@ def test_a_dissolved_window_leaves_its_number_to_what_is_kept_of_it(tmp_path: Pa
     put(tmp_path, "a.jsonl")
     (first,) = next_windows(str(tmp_path), NOW)
     assert open_windows() == [], "no round is made of a window before its verdict"
-    settled(first, "Unreadable")  # an alert named it by hand
+    rounds.close(first, State.UNREADABLE, "headrace")  # an alert named it by hand
     dissolve(first)
     (again,) = next_windows(str(tmp_path), NOW)
-    judged(again, VERDICT)
+    keep_verdict(again, FINE)
     assert again != first and files(again) == ["a.jsonl"] and open_windows() == [again]
 
 
@@ -139,14 +134,19 @@ def test_a_copied_state_folder_has_windows_of_its_own_files(
     home().inbox.mkdir(parents=True)
     put(home().inbox, "a.jsonl")
     (window,) = next_windows(str(home().inbox), NOW)
-    judged(window, VERDICT)
+    keep_verdict(window, FINE)
     copy = tmp_path / "copy"
     shutil.copytree(home().root, copy)
     shutil.rmtree(home().root)
     monkeypatch.setenv("HEADRACE_HOME", str(copy))
     assert next_windows(str(home().inbox), NOW) == []
     (mine,) = open_windows()
-    assert window_sources(mine) == (Source(uri=str(copy / "inbox" / "a.jsonl")),)
+    assert Window.of(mine).sources() == (Source(uri=str(copy / "inbox" / "a.jsonl")),)
+    rounds.close(mine, State.CACHED, "headrace")
+    again = tmp_path / "again"
+    shutil.copytree(copy, again)
+    monkeypatch.setenv("HEADRACE_HOME", str(again))
+    assert open_windows() == [], "its round has closed it in the copy too"
 
 
 def test_too_little_text_joins_what_comes_next(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
             number += new
             for window in next_windows(place, NOW):
                 if verdict:
-                    judged(window, VERDICT)
+                    keep_verdict(window, FINE)
         mine = [
             str(path) for path in home().windows.glob(f"*/*{WINDOW}")
             if json.loads(path.read_text())["inbox"] == place
@@ -177,7 +177,7 @@ def test_every_file_is_in_exactly_one_window(steps: list[tuple[int, bool]]) -> N
 def test_two_monitors_at_once_make_one_window(tmp_path: Path) -> None:
     put(tmp_path, *(f"{i}.jsonl" for i in range(40)))
     code = (
-        "import sys; from headrace.tasks.retraining.windows import next_windows, watching\n"
+        "import sys; from headrace.tasks.retraining.inbox import next_windows, watching\n"
         "from headrace.tasks.configuration.settings import InboxSettings\n"
         "with watching(sys.argv[1]):\n"
         "    next_windows(sys.argv[1], InboxSettings(settle_seconds=0))"
@@ -194,21 +194,21 @@ def test_a_changed_file_is_told_and_not_read_again(
 ) -> None:
     put(tmp_path, "a.jsonl")
     (window,) = next_windows(str(tmp_path), NOW)
-    judged(window, VERDICT)
+    keep_verdict(window, FINE)
     (tmp_path / "a.jsonl").write_text('{"text": "two"}\n')  # as long as before
     assert next_windows(str(tmp_path), NOW) == [] and "a.jsonl has changed" in caplog.text
     with pytest.raises(GoneError, match=r"a\.jsonl has gone or changed since the window"):
-        window_sources(window)
+        Window.of(window).sources()
     put(tmp_path, "a.jsonl", age=1)  # a copy has another time of change
     assert files(window) == ["a.jsonl"]
     caplog.clear()
     assert next_windows(str(tmp_path), NOW) == [] and not caplog.text
     (tmp_path / "a.jsonl").unlink()
     with pytest.raises(GoneError):
-        window_sources(window)
+        Window.of(window).sources()
     tmp_path.rename(tmp_path.with_name("away"))
     with pytest.raises(InputError, match="no such folder") as e:
-        window_sources(window)
+        Window.of(window).sources()
     assert not isinstance(e.value, GoneError)
 
 
@@ -216,12 +216,11 @@ def test_windows_are_read_as_inputs(tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl")
     (window,) = next_windows(str(tmp_path), NOW)
     assert window.endswith(WINDOW) and str(home().windows) in window
-    assert window_sources("x.jsonl") == (Source(uri="x.jsonl"),)
-    assert joined([window]) == window
-    both = joined([window, "x.jsonl"])
-    assert [s.uri for s in both if isinstance(s, Source)] == [str(tmp_path / "a.jsonl"), "x.jsonl"]
+    assert Window.of("x.jsonl").sources() == (Source(uri="x.jsonl"),)
+    both = Window.of(window, "x.jsonl").sources()
+    assert [s.uri for s in both] == [str(tmp_path / "a.jsonl"), "x.jsonl"]
     with pytest.raises(InputError, match="no window"):
-        window_sources(str(tmp_path / f"1{WINDOW}"))
+        Window.of(str(tmp_path / f"1{WINDOW}")).sources()
     with pytest.raises(InputError, match="no such folder"):
         next_windows(str(tmp_path / "none"), NOW)
 
@@ -235,7 +234,7 @@ def test_a_stray_or_damaged_file_among_the_windows_stops_nothing(
 ) -> None:
     put(tmp_path, "a.jsonl")
     (first,) = next_windows(str(tmp_path), NOW)
-    judged(first, VERDICT)
+    keep_verdict(first, FINE)
     folder = Path(first).parent
     for name in ("notes.json", "x.window.json", "000009.window.json", "x.verdict.json"):
         (folder / name).write_bytes(content)
@@ -246,9 +245,9 @@ def test_a_stray_or_damaged_file_among_the_windows_stops_nothing(
     put(tmp_path, "b.jsonl")
     (second,) = next_windows(str(tmp_path), NOW)
     assert files(second) == ["b.jsonl"], "what a copy of a window names is taken already"
-    judged(second, VERDICT)
+    keep_verdict(second, FINE)
     assert open_windows() == [first, second]
-    settled(first, "Promoted")
+    rounds.close(first, State.REFUSED, "headrace")
     assert open_windows() == [second] and last_verdict() is not None
     aside = {p.name for p in (home().quarantine / "windows" / folder.name).iterdir()}
     assert aside == {"x.window.json", "000009.window.json", "000001.round.json",
@@ -260,7 +259,7 @@ def test_a_stray_or_damaged_file_among_the_windows_stops_nothing(
 def test_the_files_of_a_damaged_window_form_another(content: bytes, tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl")
     (first,) = next_windows(str(tmp_path), NOW)
-    judged(first, VERDICT)
+    keep_verdict(first, FINE)
     Path(first).write_bytes(content)
     assert open_windows() == []
     (again,) = next_windows(str(tmp_path), NOW)
@@ -271,12 +270,12 @@ def test_the_files_of_a_damaged_window_form_another(content: bytes, tmp_path: Pa
 def test_a_window_with_a_damaged_verdict_is_judged_again(content: bytes, tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl")
     (window,) = next_windows(str(tmp_path), NOW)
-    judged(window, VERDICT)
+    keep_verdict(window, FINE)
     Path(window.replace(WINDOW, ".verdict.json")).write_bytes(content)
     (home().windows / "last.json").write_bytes(content)
     assert last_verdict() is None and open_windows() == []
     assert next_windows(str(tmp_path), NOW) == [window]
-    judged(window, VERDICT)
+    keep_verdict(window, FINE)
     assert open_windows() == [window] and last_verdict() is not None
 
 
@@ -303,8 +302,8 @@ def _year(inbox: Path, count: int, keep: bool = True) -> Path:
         file = {"uri": str(path), "bytes": 3, "changed": number * 10**9, "sha256": "x"}
         window = {"inbox": str(inbox), "number": number, "made": at, "files": [file]}
         verdict = {"window": "w", "judged": at, "drift": False}
-        for ending, said in ((WINDOW, window), (windows.VERDICT, verdict),
-                             (windows.ROUND, {"outcome": "Cached"})):  # fmt: skip
+        for ending, said in ((WINDOW, window), (records.VERDICT, verdict),
+                             (records.ROUND, {"outcome": "Cached"})):  # fmt: skip
             (folder / f"{number:06d}{ending}").write_text(json.dumps(said))
     return folder
 
@@ -327,9 +326,26 @@ def test_a_year_of_settled_windows_is_not_read_each_time(
     began = time.process_time()
     (window,) = next_windows(str(inbox), NOW)
     assert files(window) == ["new.jsonl"] and int(Path(window).name[:6]) == count + 1
-    judged(window, VERDICT)
+    keep_verdict(window, FINE)
     assert open_windows() == [window]
     assert len(records) < 20 and time.process_time() - began < 3
+
+
+def test_rounds_are_put_away_once_their_windows_are_listed(tmp_path: Path) -> None:
+    taught: list[str] = []
+    for inbox in (tmp_path / "in", tmp_path / "other"):
+        put(inbox, "a.jsonl")
+        (window,) = next_windows(str(inbox), NOW)
+        keep_verdict(window, FINE)
+        taught.append(window)
+    rounds._new(State.CACHED, "headrace", taught, None, True)
+    assert open_windows() == [] and next_windows(str(tmp_path / "in"), NOW) == []
+    assert len(rounds.stored()) == 1, "the other inbox hasn't listed its window yet"
+    assert next_windows(str(tmp_path / "other"), NOW) == [] and rounds.stored() == []
+    (kept,) = (home().windows / "rounds" / "ended").iterdir()
+    assert open_windows() == [] and retention.expired(home(), RetentionSettings()) == []
+    os.utime(kept, (0, 0))
+    assert [e.path for e in retention.expired(home(), RetentionSettings())] == [kept]
 
 
 def test_retention_removes_settled_windows_and_no_file_is_read_twice(tmp_path: Path) -> None:
