@@ -162,6 +162,12 @@ SLIPS = {
     "alert --window {gone}": "gone",
 }
 """Slips in what a verb is given, and what it says."""
+MANIFEST = {
+    "release_id": "ab", "parent": "ab", "inputs": [], "files": [],
+    "totals": {"read": 1, "kept": 1, "rejected": {}, "unreadable": 0},
+    "tokens": 1, "heldout_tokens": 1, "vocabulary": 9, "sequence_length": 8,
+}  # fmt: skip
+"""What a child release and token shards say of themselves."""
 
 
 @pytest.mark.parametrize("slip", SLIPS)
@@ -173,7 +179,7 @@ def test_a_slip_in_an_argument_is_told_before_anything_heavy(slip: str, tmp_path
         ("child", "manifest.json"),
     ):  # fmt: skip
         places[name].mkdir()
-        (places[name] / file).write_text('{"parent": "ab", "files": [], "totals": {"kept": 1}}')
+        (places[name] / file).write_text(json.dumps(MANIFEST))
     places["text"] = tmp_path / "text.jsonl"
     places["text"].write_text('{"text": "x", "prompt": "x", "response": "y"}\n')
     code = (
