@@ -23,7 +23,7 @@ def derive_data(release: dict[str, Any], settings: AlignSettings, shared: Shared
         code_version("training"),
     ]
     folder = run_folder("derive", identity)
-    return derive(release["release"], str(folder), settings.derive, shared.seed)
+    return {**derive(release["release"], str(folder), settings.derive, shared.seed)}
 
 
 def aligned_model(
