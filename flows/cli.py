@@ -241,7 +241,7 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
     from headrace.infra.artifacts import TokenSet
     from headrace.tasks.input_checks import check_fresh
 
-    TokenSet.load(_uri(data))
+    TokenSet.require(_uri(data))
     if not resume and (folder := storage.local_path(place)):
         check_fresh(folder)
     start_prefect()
