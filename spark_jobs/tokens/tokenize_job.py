@@ -31,7 +31,7 @@ from headrace.infra.errors import UsageError, ValidationError
 from headrace.infra.lineage import code_version, is_heldout, sha256
 from headrace.spark_jobs.curate.sample import sample
 from headrace.spark_jobs.kernels.packing import pack
-from headrace.spark_jobs.settings import TokenizeSettings
+from headrace.spark_jobs.token_settings import TokenizeSettings
 from headrace.spark_jobs.tokens import tokenizer as bpe
 
 log = logging.getLogger(__name__)
