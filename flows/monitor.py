@@ -70,7 +70,7 @@ def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> d
 def _for_all(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
     """The verdict that stands for a pass: the last alert, else the last that was judged at all."""
     for kind in (True, False, None):
-        for verdict in reversed(verdicts):
-            if verdict["drift"] is kind:
-                return verdict
+        found = [v for v in verdicts if v["drift"] is kind]
+        if found:
+            return found[-1]
     return {}

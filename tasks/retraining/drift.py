@@ -166,7 +166,7 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> dict[str, Any
     }
 
 
-def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.Array:
+def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.Array[Any]:
     """The distinct content hashes of a release with its ancestors, or of raw text."""
     return pc.unique(_side(text, curate, shared).table()["content_hash"].combine_chunks())
 

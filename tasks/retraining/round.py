@@ -21,6 +21,7 @@ from headrace.infra.artifacts import (
 )
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import DamagedWindowError
+from headrace.infra.json_types import Json
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
@@ -129,7 +130,7 @@ def begin_round(
 
     `began`: when its drift test did (ms since 1970), None: now.
     """
-    identity = [
+    identity: list[Json] = [
         run_of(champion["export"]),
         child.id,
         deciding(settings),

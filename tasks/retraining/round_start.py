@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from headrace.infra import releases, storage
+from headrace.infra import arrow, releases, storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, InputError, UsageError, ValidationError
 from headrace.infra.files import quarantine
@@ -44,7 +46,7 @@ def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
         UsageError: there is no champion yet.
     """
     corpus = releases.lineage(registry(settings.model.name).champion().release)
-    hashes: dict[str, pa.Array] = {}
+    hashes: dict[str, pa.Array[Any]] = {}
     unreadable: dict[str, HeadraceError] = {}
     for window in windows:
         try:
@@ -56,7 +58,7 @@ def compare_windows(windows: list[str], settings: RetrainVerb) -> Compared:
     new = [
         window
         for window, own in hashes.items()
-        if (pc.sum(pc.is_in(own, unseen)).as_py() or 0) > KNOWN * len(own)
+        if np.count_nonzero(arrow.mask(pc.is_in(own, unseen))) > KNOWN * len(own)
     ]
     return Compared(new, [w for w in hashes if w not in new], unreadable)
 
