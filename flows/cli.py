@@ -609,7 +609,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
     from headrace.flows.summaries import status_screen
 
     if textfile is not None:
-        from headrace.tasks.reporting.prometheus import write_textfile
+        from headrace.tasks.operations.prometheus import write_textfile
 
         found = write_textfile(textfile, settings)
     else:

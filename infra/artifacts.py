@@ -150,7 +150,7 @@ class Inputs:
         code: Sequence[str] = ("training",),
         record: str | None = None,
     ) -> Inputs:
-        """Inputs of work in a run folder of its own.
+        """Inputs of work in its own run folder.
 
         Args:
             stage: what is done; the folder's name begins with it.

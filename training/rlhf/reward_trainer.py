@@ -23,6 +23,7 @@ import torch
 
 from headrace.infra import console
 from headrace.infra.subprocess_jobs import job_main
+from headrace.training.chat_template import Chat, Dialogue, padded
 from headrace.training.engine import prepare
 from headrace.training.local import local_folder
 from headrace.training.moe import export
@@ -31,7 +32,6 @@ from headrace.training.optimizer import MuonAdamW, adamw_group, build_optimizer
 from headrace.training.results import RewardMetrics, Share, StageResult
 from headrace.training.rlhf import reward_model, rollout, stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
-from headrace.training.rlhf.chat_template import Chat, Dialogue, padded
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.examples import KIND, Row
 from headrace.training.rlhf.gain import paired

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from headrace.infra.special_tokens import SPECIAL
+from headrace.training.chat_template import TEMPLATE, Chat
 from headrace.training.generate import sample
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import TEMPLATE, Chat
 
 TEXTS = (
     "The river", " keeps\n\nthe valley. ", "", "  ", "{{ messages }} {% raw %}", "法院 判决 🌊",

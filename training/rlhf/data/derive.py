@@ -23,7 +23,7 @@ from headrace.infra.errors import ValidationError
 from headrace.infra.releases import manifest, read_documents
 from headrace.training.rlhf.data.negatives import corrupt
 from headrace.training.rlhf.data.sentence_spans import places
-from headrace.training.rlhf.settings import DeriveSettings
+from headrace.training.rlhf.data.settings import DeriveSettings
 
 STAGES = ("sft", "reward", "ppo")
 SHARES = {"sft": 5, "reward": 3, "ppo": 2}
