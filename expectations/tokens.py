@@ -17,6 +17,7 @@ from headrace.expectations.suites import files, token_rows, totals
 from headrace.expectations.validation import Suite, ValidationResult
 from headrace.infra import storage
 from headrace.infra.errors import InputError
+from headrace.infra.special_tokens import END_OF_TEXT
 
 PARTS = ("train", "heldout")
 COLUMNS = pa.schema(
@@ -101,7 +102,7 @@ def _boundary(folder: str) -> int | None:
     if not storage.exists(uri):
         return None
     for token in storage.read_json(uri).get("added_tokens", []):
-        if token["content"] == "<|endoftext|>":
+        if token["content"] == END_OF_TEXT:
             return int(token["id"])
     return None
 

@@ -242,7 +242,7 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
     from headrace.infra.artifacts import TokenSet
     from headrace.tasks.input_checks import check_fresh
 
-    TokenSet.load(_uri(data))
+    TokenSet.require(_uri(data))
     if not resume and (folder := storage.local_path(place)):
         check_fresh(folder)
     start_prefect()
@@ -617,7 +617,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
     from headrace.flows.summaries import status_screen
 
     if textfile is not None:
-        from headrace.tasks.reporting.prometheus import write_textfile
+        from headrace.tasks.operations.prometheus import write_textfile
 
         found = write_textfile(textfile, settings)
     else:

@@ -30,7 +30,7 @@ from headrace.infra.errors import HeadraceError, InputError, UnansweredError, Us
 from headrace.infra.net.ports import HOST
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import visible
-from headrace.tasks.reporting.prometheus import exposition
+from headrace.tasks.operations.prometheus import exposition
 from headrace.tasks.retraining.foreign_alerts import RECEIVED, receive
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -150,7 +150,7 @@ class Inputs:
         code: Sequence[str] = ("training",),
         record: str | None = None,
     ) -> Inputs:
-        """Inputs of work in a run folder of its own.
+        """Inputs of work in its own run folder.
 
         Args:
             stage: what is done; the folder's name begins with it.
@@ -358,13 +358,22 @@ class TokenSet(Artifact):
         Raises:
             UsageError: the folder holds none.
         """
+        cls.require(folder)
+        return super().load(storage.display(str(folder)))
+
+    @classmethod
+    def require(cls, folder: str | Path) -> None:
+        """Raise unless a folder holds finished token shards.
+
+        Raises:
+            UsageError: it holds none.
+        """
         place = storage.display(str(folder))
         if not storage.exists(storage.join(place, cls.RECORD)):
             raise UsageError(
                 f"{place}: no token shards (no manifest.json)",
                 "give the folder that `headrace tokenize` wrote",
             )
-        return super().load(place)
 
     def parts(self) -> tuple[str, ...]:
         """The shards.

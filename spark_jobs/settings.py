@@ -17,9 +17,6 @@ Field_ = Literal["text", "id", "source", "lang", "domain", "created", "metadata"
 FIELDS: tuple[Field_, ...] = ("text", "id", "source", "lang", "domain", "created", "metadata")
 """Fields of an input record that headrace knows; all others are kept in `metadata`."""
 
-LEAST_VOCABULARY = 5 + 256
-"""Special tokens and bytes: a tokenizer without one merge."""
-
 
 class Source(Settings):
     """An input: a file, a folder or a glob."""
@@ -137,16 +134,3 @@ class CurateJob(Settings):
         settings = self.settings.model_dump(mode="json")
         del settings["input"]["max_unreadable"]
         return {**settings, "seed": self.seed}
-
-
-class TokenizeSettings(Settings):
-    """What decides the tokens."""
-
-    vocabulary: int = Field(default=2048, ge=LEAST_VOCABULARY)
-    """Tokens of the tokenizer, 5 special ones and 256 bytes included."""
-    sequence_length: int = Field(default=256, ge=8)
-    """Tokens per row."""
-    sample_bytes: int = Field(default=12_000_000, ge=1)
-    """Text that the tokenizer is trained on, in bytes, balanced over languages and domains."""
-    shard_bytes: int = Field(default=64_000_000, ge=1)
-    """Text a shard, in bytes, about."""

@@ -109,15 +109,16 @@ def release_to_start_from(release: str) -> Release:
     own = home().root / "releases" / release
     known = "/" not in release and releases.is_release(str(own))
     folder = str(own) if known else releases.newest(storage.display(release))
-    found = Release.load(folder)
-    if found.parent:
+    manifest = releases.manifest(folder)
+    if manifest.get("parent"):
         raise UsageError(
             f"{folder} is a child release: it holds the records of one window only",
             "start a chain from a release without parent, or teach the champion this one: "
             f"`headrace retrain --window {folder}`",
         )
-    if wrong := releases.damaged(folder, releases.manifest(folder)["files"]):
+    if wrong := releases.damaged(folder, manifest["files"]):
         raise ValidationError(f"{folder}: {wrong[0]}", "the same `headrace curate` writes it again")
+    found = Release.load(folder)
     if not found.totals.kept:
         raise ValidationError(f"{folder} keeps no document", f"see {found.report} for the reasons")
     return found

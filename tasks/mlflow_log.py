@@ -19,8 +19,8 @@ from headrace.infra.tracking import provenance
 from headrace.infra.tracking.metric_stream import EVERY, MetricStream
 from headrace.infra.tracking.runs import Tags, Tracking, milliseconds
 from headrace.infra.visible import visible
+from headrace.tasks.chain_figures import ChainFigures
 from headrace.tasks.curves import stage_drawings
-from headrace.tasks.reporting.chain_figures import ChainFigures
 
 
 def tracking() -> Tracking:

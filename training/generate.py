@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from headrace.infra.errors import UsageError
+from headrace.infra.special_tokens import END
+from headrace.training.chat_template import Chat
 from headrace.training.moe.attention import Cache
 from headrace.training.moe.export import ChatFormat
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import END, Chat
 from headrace.training.scoring import nll
 
 

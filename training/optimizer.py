@@ -17,8 +17,8 @@ any more, moves by as much less (for some hundred steps, until the mean has foll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Jordan's coefficients: the steepest slope at 0 that still keeps all of [0, 1] near 1."""
 
 
-def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:
+def orthogonalize(batch: Tensor, steps: int = 5) -> Tensor:
     """Each matrix of `batch` (n, rows, cols) with its singular values brought near 1."""
     a, b, c = _QUINTIC
     tall = batch.shape[1] > batch.shape[2]
@@ -41,6 +41,19 @@ def orthogonalise(batch: Tensor, steps: int = 5) -> Tensor:
     return x.mT if tall else x
 
 
+class Group(TypedDict):
+    """Parameters that are updated alike."""
+
+    params: list[Tensor]
+    kind: Literal["muon", "adamw"]
+    peak: float
+    """Largest learning rate."""
+    lr: float
+    """Learning rate of the step."""
+    parts: NotRequired[int]
+    """Muon: matrices that are stacked in each of a parameter's."""
+
+
 class MuonAdamW(torch.optim.Optimizer):
     """Groups of kind `muon` (matrices; `parts` are stacked in each) and `adamw`.
 
@@ -48,9 +61,9 @@ class MuonAdamW(torch.optim.Optimizer):
     `mean`, `square` and `step`; all tensors, so that a checkpoint is a plain table of tensors.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> None:
+    def __init__(self, groups: Sequence[Group], settings: OptimizerSettings) -> None:
         self.settings = settings
-        super().__init__(groups, {})
+        super().__init__([{**group} for group in groups], {})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -82,7 +95,7 @@ class MuonAdamW(torch.optim.Optimizer):
                 share = self._share(update, moves, state["size"][:, number])
                 shapes[view.shape[1], view.shape[2]].append((view, update, moves, share))
         for (rows, cols), found in shapes.items():
-            flat = orthogonalise(torch.cat([update for _, update, *_ in found]))
+            flat = orthogonalize(torch.cat([update for _, update, *_ in found]))
             scale = lr * max(1.0, rows / cols) ** 0.5
             for (view, _, moves, share), update in zip(
                 found, torch.split(flat, [len(view) for view, *_ in found]), strict=True
@@ -136,6 +149,15 @@ def _matrices(p: Tensor, parts: int) -> tuple[Tensor, ...]:
     return p.view(-1, *p.shape[-2:]).chunk(parts, dim=1)
 
 
+def adamw_group(params: Iterable[Tensor], rate: float) -> Group:
+    """A group that AdamW updates at a peak rate."""
+    return Group(params=list(params), kind="adamw", peak=rate, lr=rate)
+
+
+def _muon_group(params: list[Tensor], rate: float, parts: int) -> Group:
+    return Group(params=params, kind="muon", peak=rate, lr=rate, parts=parts)
+
+
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
     """The optimizer of a model: matrices inside layers to Muon, the rest to AdamW.
 
@@ -155,12 +177,11 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
         else:
             (embedding if name.endswith("embed_tokens.weight") else rest).append(p)
     tokens = settings.embedding_lr or settings.adamw_lr
-    muon = {"kind": "muon", "peak": settings.muon_lr, "lr": settings.muon_lr}
-    groups: list[dict[str, Any]] = [
-        {"params": plain, "parts": 1, **muon},
-        {"params": paired, "parts": 2, **muon},
-        {"params": embedding, "kind": "adamw", "peak": tokens, "lr": tokens},
-        {"params": rest, "kind": "adamw", "peak": settings.adamw_lr, "lr": settings.adamw_lr},
+    groups = [
+        _muon_group(plain, settings.muon_lr, 1),
+        _muon_group(paired, settings.muon_lr, 2),
+        adamw_group(embedding, tokens),
+        adamw_group(rest, settings.adamw_lr),
     ]
     return MuonAdamW([g for g in groups if g["params"]], settings)
 

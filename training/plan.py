@@ -1,10 +1,10 @@
-"""What a preset takes on a cluster: bytes a device by cause; speed and cost are null as yet.
+"""What a preset takes on a cluster: bytes per device by cause.
 
 Counted for bf16 weights and gradients, float32 master weights and optimizer state (Muon one
 moment, AdamW two), experts spread over `expert_parallel` devices, all else replicated; ZeRO
 (Rajbhandari et al. 2020, arXiv:1910.02054) divides optimizer state (stage 1) and gradients (2)
 among the devices that hold the same parameters. Stage 3 is left out: DeepSpeed does not combine it
-with expert parallelism. Activations: one sequence a device, each layer's input kept and the layer
+with expert parallelism. Activations: one sequence per device, each layer's input kept and the layer
 computed again, an even load of the experts.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -74,12 +74,35 @@ def activation_bytes(config: MoEConfig) -> int:
     return kept + max(layer, logits)
 
 
-def plan(settings: PretrainSettings, gpus: int, gpu: str) -> dict[str, Any]:
-    """Parameters and bytes a device of `gpus` devices, at the lowest ZeRO stage that fits.
+class DeviceBytes(TypedDict):
+    """Bytes per device by cause."""
 
-    Keys: the contract's `total_parameters`, `active_parameters`, `bytes_per_device`, the nulls
-    `tokens_per_second`, `days`, `cost`; and how it comes about: `bytes` {parameters, gradients,
-    optimizer, activations}, `zero_stage`, `expert_parallel`, `device_bytes`, `fits`.
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+
+class Plan(TypedDict):
+    """The JSON of `headrace plan`, and how its figures come about."""
+
+    total_parameters: int
+    active_parameters: int
+    bytes_per_device: int
+    tokens_per_second: float | None
+    days: float | None
+    cost: float | None
+    bytes: DeviceBytes
+    zero_stage: int
+    expert_parallel: int
+    device_bytes: int
+    fits: bool
+
+
+def plan(settings: PretrainSettings, gpus: int, gpu: str) -> Plan:
+    """Parameters and bytes per device of `gpus` devices, at the lowest ZeRO stage that fits.
+
+    Speed and cost are null as yet.
 
     Raises:
         UsageError: unknown preset or device, or no device.
@@ -105,18 +128,19 @@ def plan(settings: PretrainSettings, gpus: int, gpu: str) -> dict[str, Any]:
         state = sizes.rest_state + sizes.expert_state / spread
         if stage >= 1:
             state = sizes.rest_state / gpus + sizes.expert_state / spread / twins
-        parts = {
-            "parameters": 2 * here,
-            "gradients": math.ceil(2 * (shared_out if stage >= 2 else here)),
-            "optimizer": math.ceil(state),
-            "activations": activation_bytes(config),
-        }
-        if sum(parts.values()) <= room:
+        parts = DeviceBytes(
+            parameters=2 * here,
+            gradients=math.ceil(2 * (shared_out if stage >= 2 else here)),
+            optimizer=math.ceil(state),
+            activations=activation_bytes(config),
+        )
+        taken = _total(parts)
+        if taken <= room:
             break
     return {
         "total_parameters": total,
         "active_parameters": active,
-        "bytes_per_device": sum(parts.values()),
+        "bytes_per_device": taken,
         "tokens_per_second": None,
         "days": None,
         "cost": None,
@@ -124,5 +148,9 @@ def plan(settings: PretrainSettings, gpus: int, gpu: str) -> dict[str, Any]:
         "zero_stage": stage,
         "expert_parallel": spread,
         "device_bytes": int(GPUS[gpu.lower()]),
-        "fits": sum(parts.values()) <= room,
+        "fits": taken <= room,
     }
+
+
+def _total(parts: DeviceBytes) -> int:
+    return parts["parameters"] + parts["gradients"] + parts["optimizer"] + parts["activations"]

@@ -42,7 +42,7 @@ class Trained:
 
 
 class Trainer:
-    """One training in a folder of its own.
+    """One training, in its own folder.
 
     Args:
         objective: takes the steps.

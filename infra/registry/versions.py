@@ -102,7 +102,7 @@ class Registry:
         return sorted(versions, key=lambda v: int(v.version))
 
     def version(self, number: str) -> Version:
-        """A version by its number.
+        """Return a version by its number.
 
         Raises:
             UsageError: there is none.
@@ -129,7 +129,7 @@ class Registry:
         return self.version(number) if number else None
 
     def champion(self) -> Version:
-        """The champion.
+        """Return the champion.
 
         Raises:
             UsageError: there is none yet.
@@ -140,7 +140,7 @@ class Registry:
         return found
 
     def _how_to_get_one(self) -> str:
-        """What leads to a champion from where this model stands."""
+        """Return what leads to a champion from where this model stands."""
         decide = "`headrace decide --version {} --promote --by NAME --why TEXT` promotes"
         if waiting := self.waiting():
             number = waiting[-1].number
@@ -154,7 +154,7 @@ class Registry:
         return f"`headrace run` makes one in {self.tracking.home.root}"
 
     def register(self, run: str, export: Path, release: str, tags: Tags) -> str:
-        """The version number of a gated challenger, which gets the alias `challenger`.
+        """Register a gated challenger as `challenger`, and return its version number.
 
         The same run registers once, and so does the same export: judged again by other rules or
         against another champion it is still one model, and its tags say what was found last.
@@ -186,7 +186,7 @@ class Registry:
             return number
 
     def of_export(self, export: Path) -> Version | None:
-        """The version that an export is registered as, None where it isn't."""
+        """Return the version that an export is registered as, None if it isn't."""
         return self._found(None, export)
 
     def _found(self, run: str | None, export: Path) -> Version | None:
@@ -210,7 +210,7 @@ class Registry:
         return str(made.version)
 
     def _tag_again(self, number: str, tags: Tags) -> None:
-        """The verdict on a version that is registered already, and whom it was compared with."""
+        """Tag a registered version with its new verdict, and what it was compared with."""
         for key in ("gate_decision", "parent_version"):
             if (value := tags.get(key)) is not None:
                 self.client.set_model_version_tag(self.name, number, key, str(value))
@@ -224,7 +224,7 @@ class Registry:
         run_id: str,
         **evidence: Json,
     ) -> None:
-        """A gate's promotion: the audit line first, synced; the alias follows from it.
+        """Promote a version as a gate: the audit entry first, synced; the alias follows from it.
 
         A verdict that is decided already moves nothing: what came after it stands, and so does a
         person's refusal of the version or rollback from it.
@@ -316,9 +316,9 @@ class Registry:
         return rules.approved(self._decisions())
 
     def mark_waiting(self, number: str, expected: str | None, run_id: str) -> bool:
-        """Leave a gate's verdict to a person: whether the version waits for one now.
+        """Leave a gate's verdict to a person; return whether the version waits for one now.
 
-        It doesn't where that verdict is decided already, so that nobody is asked twice.
+        It doesn't where that verdict is decided already, so that no one is asked twice.
 
         Args:
             number: the version.
@@ -338,7 +338,7 @@ class Registry:
             return True
 
     def waiting(self) -> list[Version]:
-        """The versions that wait for a person's decision, oldest first."""
+        """Return the versions that wait for a person's decision, oldest first."""
         self.repair()
         return [self.version(str(v.version)) for v in self._versions() if WAITING in v.tags]
 
@@ -464,7 +464,7 @@ class Registry:
         self.client.set_model_version_tag(self.name, number, _LINE, str(made.number))
 
     def _report_edit(self, found: str | None, to: str) -> None:
-        """Record that somebody moved the champion's alias in MLflow, before it is set back."""
+        """Record that the champion's alias was moved in MLflow, before it is set back."""
         what = f"was moved to version {found}" if found else "was deleted"
         logger.warning(
             "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "

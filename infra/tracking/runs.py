@@ -1,4 +1,4 @@
-"""MLflow as headrace uses it: one parent run a chain, a child run a stage, one registered model."""
+"""MLflow as headrace uses it: a parent run per chain, a child run per stage, a registered model."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Tracking:
         return str(known.experiment_id)
 
     def find_run(self, key: str) -> str | None:
-        """The finished run that carries this lineage key, so that nothing is logged twice."""
+        """Return the finished run with this lineage key, so that nothing is logged twice."""
         found = self._with_key(key, "status = 'FINISHED'")
         return found[0] if found else None
 
@@ -284,16 +284,16 @@ class Tracking:
         return mlflow_artifacts.local(self.client.get_run(run).info.artifact_uri, self.artifacts)
 
     def log_release(self, run: str, release: str) -> None:
-        """A release as the dataset that a run was given; not known to be one, it is left out."""
+        """Log a release as the dataset that a run was given, if it is one."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         if not releases.is_release(release):
             return
-        said = releases.manifest(release)
-        counts = {**said["totals"], "parent": said.get("parent")}
+        manifest = releases.manifest(release)
+        counts = {**manifest["totals"], "parent": manifest.get("parent")}
         made = Dataset(
-            name=f"release {said['release_id'][:12]}",
-            digest=said["release_id"],
+            name=f"release {manifest['release_id'][:12]}",
+            digest=manifest["release_id"],
             source_type="local",
             source=json.dumps({"uri": storage.display(release)}),
             profile=json.dumps(counts),
@@ -319,7 +319,7 @@ class Tracking:
         return f"{self.uri.rstrip('/')}/#/{place}"
 
     def version_tags(self) -> Iterator[dict[str, str]]:
-        """Tags of every version of every registered model, and of the runs of its chain."""
+        """Yield the tags of every version of every registered model, and of its chain's runs."""
         for version in self._all(self.client.search_model_versions):
             yield dict(version.tags)
             for run in self._family(version.run_id):

@@ -13,7 +13,7 @@ from headrace.infra.configuration.settings import Settings, SparkSettings
 from headrace.infra.errors import UsageError
 from headrace.infra.files import walk
 from headrace.infra.lineage import code_version
-from headrace.spark_jobs.settings import TokenizeSettings
+from headrace.spark_jobs.token_settings import TokenizeSettings
 from headrace.spark_jobs.tokens import tokenizer as bpe
 
 log = logging.getLogger(__name__)

@@ -16,13 +16,11 @@ import numpy.typing as npt
 from headrace.infra import storage
 from headrace.infra.errors import InputError
 from headrace.infra.lineage import sha256
+from headrace.infra.special_tokens import END_OF_TEXT, PAD, SPECIAL
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-END_OF_TEXT, PAD = "<|endoftext|>", "<|pad|>"
-SPECIAL = (END_OF_TEXT, "<|user|>", "<|assistant|>", "<|end|>", PAD)
-"""Special tokens; their ids are 0 to 4 in this order."""
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 _PIECE = 1_000_000

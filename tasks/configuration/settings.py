@@ -12,7 +12,7 @@ from headrace.infra.stack.pools import PoolsSettings
 from headrace.infra.stack.retention import RetentionSettings
 from headrace.infra.stack.stack import StackSettings
 from headrace.spark_jobs.settings import CurateSettings as CurateSettings
-from headrace.spark_jobs.settings import TokenizeSettings
+from headrace.spark_jobs.token_settings import TokenizeSettings
 from headrace.training.incremental.settings import EWCSettings
 from headrace.training.rlhf.settings import AlignSettings as AlignSettings
 from headrace.training.settings import PretrainSettings

@@ -12,7 +12,7 @@ from headrace.infra.errors import ValidationError
 from headrace.infra.lineage import code_version, digest
 from headrace.infra.spark import session, submit
 from headrace.infra.state.state_dir import home
-from headrace.spark_jobs.settings import TokenizeSettings
+from headrace.spark_jobs.token_settings import TokenizeSettings
 from headrace.spark_jobs.tokens import tokenize_job
 from headrace.spark_jobs.tokens.plan import TokenizeJob
 from headrace.tasks.configuration.settings import TokenizeVerb, component

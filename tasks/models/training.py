@@ -231,7 +231,7 @@ def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:
     """The answer of `headrace plan`."""
     from headrace.training.plan import plan
 
-    return plan(component(settings, PretrainSettings), gpus, gpu)
+    return {**plan(component(settings, PretrainSettings), gpus, gpu)}
 
 
 def generate_text(

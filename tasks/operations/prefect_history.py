@@ -14,7 +14,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from typing import Any
 
 from headrace.infra.errors import HeadraceError
 from headrace.infra.stack import database
@@ -72,13 +71,13 @@ def _ask(home: Home, settings: RetentionSettings, what: str) -> dict[str, int]:
         check=False,
     )
     try:
-        said: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         raise HeadraceError(
             "Prefect's database can't be cleared of what is old",
             "see the log; where the stack is up, its server does it every hour",
         ) from None
-    return said
+    return answer
 
 
 async def _count() -> dict[str, int]:
@@ -118,8 +117,8 @@ async def _clear() -> dict[str, int]:
 
 def main(what: str) -> None:
     """Count or clear, and print the answer as a line of JSON."""
-    said: Any = asyncio.run({"count": _count, "clear": _clear}[what]())
-    print(json.dumps(said))
+    work = {"count": _count, "clear": _clear}[what]
+    print(json.dumps(asyncio.run(work())))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A backup made into a state folder again: the work of `headrace restore`."""
+"""Restoring a state folder from a backup: the work of `headrace restore`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _remove_killed(here: Home) -> None:
 
 
 def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:
-    """Copy the files of a backup, each held against its hash."""
+    """Copy the files of a backup, and check the hash of each."""
     total = sum(file.bytes for file in manifest.files)
     backups.refuse_small(staged, total)
     with console.Progress("restore: copy", max(1, total), "bytes") as progress:
@@ -133,7 +133,7 @@ def _fill(staged: Path, folder: Path, manifest: Manifest) -> None:
 
 
 def _date(folder: Path) -> float:
-    """Give folders the time of the newest file in them, by which `gc` tells the newest work."""
+    """Give folders the time of the newest file in them, by which `gc` finds the newest work."""
     inside = list(folder.iterdir())
     newest = 0.0 if inside else folder.stat().st_mtime
     for path in inside:

@@ -322,7 +322,7 @@ def _answer(prefect: Server, site: str | None) -> Flows:
 
 
 _SHOWN = 20
-"""Runs that alerts made, the newest, of which the status tells."""
+"""Runs that alerts made and the status shows: the newest."""
 _LOOKED_AT = 1000
 """The newest runs of retraining, made by alerts or not, among which these are looked for."""
 

@@ -19,10 +19,10 @@ from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.html import Cell
 from headrace.infra.plots import color, plot
 from headrace.spark_jobs.curate.release_report import ReleaseFigures, ReleaseView
+from headrace.tasks.chain_figures import ChainFigures, Evaluation
 from headrace.tasks.curves import StagePlot, stage_plots
 from headrace.tasks.models.samples import PROMPTS, generate_samples
 from headrace.tasks.models.stage_metrics import measured_by, verdict
-from headrace.tasks.reporting.chain_figures import ChainFigures, Evaluation
 from headrace.tasks.task import step
 from headrace.training.scoring.gate_report import GateView
 from headrace.training.settings import EvaluateSettings

@@ -5,6 +5,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def test_answers_of_a_persons_decisions(
     chain: Any, headrace: Command, places: dict[Path, str], tmp_path: Path
 ) -> None:
     """After what looks: they move the champion of the copy."""
-    at = {**places, tmp_path: "out"}
+    at = {**places, tmp_path: "out", Path(os.environ["HEADRACE_AUDIT_KEY_FILE"]): "audit key"}
     ask = functools.partial(headrace, chain["untouched"])
     person = ("--by", "A", "--why", "b")
     for name, args in {

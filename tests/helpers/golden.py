@@ -38,7 +38,8 @@ PROSE = {
 }
 """Keys whose text may be reworded, or names a machine."""
 MEASURED = {
-    *("available_bytes", "bytes", "device_bytes", "free_bytes", "input_bytes", "linked", "memory"),
+    *("audit_lines", "available_bytes", "bytes", "copied", "copied_bytes", "files"),
+    *("device_bytes", "free_bytes", "input_bytes", "linked", "memory"),
     *("pid", "port", "seconds", "size", "state_bytes", "started", "parts"),
 }
 """Keys whose whole numbers depend on the machine or the moment."""

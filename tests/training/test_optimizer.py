@@ -8,7 +8,7 @@ from torch import nn
 
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
-from headrace.training.optimizer import MuonAdamW, build_optimizer, orthogonalise, set_rate
+from headrace.training.optimizer import MuonAdamW, build_optimizer, orthogonalize, set_rate
 from headrace.training.settings import OptimizerSettings
 
 CONFIG = MoEConfig(
@@ -26,7 +26,7 @@ CONFIG = MoEConfig(
 def test_singular_values_come_near_one_and_vectors_stay(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(shape)
-    y = orthogonalise(x)
+    y = orthogonalize(x)
     values = torch.linalg.svdvals(y)
     assert values.min() > 0.3 and values.max() < 1.3
     u, _, vt = torch.linalg.svd(x, full_matrices=False)
@@ -210,7 +210,7 @@ def test_an_expert_with_next_to_no_gradient_fades_and_a_busy_one_does_not() -> N
     busy, faint = run(300, 1e-6).tolist()
     assert faint < 0.15 * busy
     # What a matrix with a steady gradient loses to the chance of its size: next to nothing.
-    full = 300 * 0.02 * orthogonalise(signal[:1]).norm()
+    full = 300 * 0.02 * orthogonalize(signal[:1]).norm()
     assert busy > 0.6 * full
 
 

@@ -12,7 +12,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,10 @@ import pyarrow.parquet as pq
 
 from headrace.infra import storage
 from headrace.infra.errors import InputError, ValidationError
+from headrace.infra.special_tokens import END_OF_TEXT
 from headrace.training.data.columns import lists
 
 Tokens = npt.NDArray[np.int32]
-END_OF_TEXT = "<|endoftext|>"
-"""The token before each document."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,18 @@ class Rows:
     starts: list[Tokens]
 
 
+class ShardFile(TypedDict):
+    """A file of shards, as manifest.json has it."""
+
+    path: str
+    rows: int
+    sha256: str
+
+
 class Split:
     """The rows of `train` or `heldout`, in the order of the manifest; read file by file."""
 
-    def __init__(self, folder: str, files: list[dict[str, Any]], length: int) -> None:
+    def __init__(self, folder: str, files: list[ShardFile], length: int) -> None:
         self.folder, self.files, self.length = folder, files, length
         ends = np.cumsum([0, *(f["rows"] for f in files)])
         self._begins = [int(x) for x in ends[:-1]]
@@ -51,10 +58,10 @@ class Split:
         return self.rows * self.length
 
     def _read(self, number: int) -> Rows:
-        said = self.files[number]
-        where = storage.join(self.folder, said["path"])
+        file = self.files[number]
+        where = storage.join(self.folder, file["path"])
         data = storage.read_bytes(where)
-        if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        if hashlib.sha256(data).hexdigest() != file["sha256"]:
             raise InputError(f"{where}: differs from its manifest", "run `headrace tokenize` again")
         table = pq.read_table(io.BytesIO(data), columns=["input_ids", "document_starts"])
         flat, _ = lists(table, "input_ids")
@@ -102,7 +109,7 @@ class Shards:
             self.manifest: dict[str, Any] = storage.read_json(where)
             self.vocabulary = int(self.manifest["vocabulary"])
             self.length = int(self.manifest["sequence_length"])
-            files = sorted(self.manifest["files"], key=lambda f: str(f["path"]))
+            files: list[ShardFile] = sorted(self.manifest["files"], key=lambda f: str(f["path"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{where}: {type(error).__name__}: {error}", "run `headrace tokenize` again"

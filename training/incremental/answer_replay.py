@@ -20,9 +20,9 @@ from torch import Tensor
 
 from headrace.infra import console, storage
 from headrace.infra.errors import InputError
+from headrace.training.chat_template import Chat
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import rollout
-from headrace.training.rlhf.chat_template import Chat
 
 ANSWER_TOKENS = 48
 """Most tokens of an answer."""

@@ -33,6 +33,7 @@ from headrace.infra.subprocess_jobs import JobResult, job_main
 from headrace.infra.tracking import step_count
 from headrace.training import engine
 from headrace.training.callbacks.base import Callback
+from headrace.training.chat_template import Chat
 from headrace.training.data.columns import strings
 from headrace.training.identity import deciding_weights
 from headrace.training.incremental import answer_replay, fisher, old_text
@@ -53,7 +54,6 @@ from headrace.training.results import (
     SideFiles,
     Sides,
 )
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.scoring import evaluate, nll, order_gain
 from headrace.training.trainer import Trainer
 

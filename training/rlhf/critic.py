@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW
+from headrace.training.optimizer import MuonAdamW, adamw_group
 from headrace.training.settings import OptimizerSettings
 
 
@@ -57,6 +57,4 @@ class ActorCritic(nn.Module):
             ([p for p in trained if p.ndim == 1], gain_rate),
             (list(self.critic.parameters()), critic_rate),
         ]
-        return MuonAdamW(
-            [{"params": ps, "kind": "adamw", "peak": lr, "lr": lr} for ps, lr in groups], settings
-        )
+        return MuonAdamW([adamw_group(params, rate) for params, rate in groups], settings)

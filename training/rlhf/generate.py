@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.training.chat_template import Chat
 from headrace.training.moe import export
 from headrace.training.rlhf import rollout
-from headrace.training.rlhf.chat_template import Chat
 
 BATCH = 256
 """Prompts answered at once; it bounds the memory of keys and values."""

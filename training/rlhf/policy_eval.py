@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from headrace.infra.subprocess_jobs import JobResult
+from headrace.training.chat_template import Chat
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import kl, rollout, rule_reward
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.reward_model import ScalarModel
 from headrace.training.rlhf.reward_trainer import score_dialogues
 

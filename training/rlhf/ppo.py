@@ -11,6 +11,7 @@ from __future__ import annotations
 from headrace.infra import console
 from headrace.infra.errors import UsageError
 from headrace.infra.subprocess_jobs import job_main
+from headrace.training.chat_template import Chat
 from headrace.training.engine import prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.local import local_folder
@@ -19,7 +20,6 @@ from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.results import Change, PPOMetrics, StageResult
 from headrace.training.rlhf import stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.gain import paired

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headrace.training.chat_template import Chat, padded
 from headrace.training.engine import Engine
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.objective import Objective
 from headrace.training.rlhf import advantages, kl, losses, rollout
-from headrace.training.rlhf.chat_template import Chat, padded
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.pretraining_mix import Replay
 from headrace.training.rlhf.reward_model import ScalarModel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.training.chat_template import Dialogue, padded
 from headrace.training.engine import Engine
 from headrace.training.objective import Objective
 from headrace.training.rlhf import losses
-from headrace.training.rlhf.chat_template import Dialogue, padded
 from headrace.training.rlhf.data.batches import Batches
 from headrace.training.rlhf.reward_model import ScalarModel
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from headrace.infra import storage
@@ -81,8 +82,8 @@ def save(
     model: ScalarModel,
     folder: Path,
     tokenizer_dir: Path,
-    lineage: dict[str, Any],
-    metrics: dict[str, Any],
+    lineage: Mapping[str, JsonValue],
+    metrics: Mapping[str, JsonValue],
 ) -> Path:
     """The finished export folder of a reward model: whole or absent, never half."""
     temporary = folder.with_name(f".{folder.name}.tmp")

@@ -23,15 +23,15 @@ import torch
 
 from headrace.infra import console
 from headrace.infra.subprocess_jobs import job_main
+from headrace.training.chat_template import Chat, Dialogue, padded
 from headrace.training.engine import prepare
 from headrace.training.local import local_folder
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.optimizer import MuonAdamW, build_optimizer
+from headrace.training.optimizer import MuonAdamW, adamw_group, build_optimizer
 from headrace.training.results import RewardMetrics, Share, StageResult
 from headrace.training.rlhf import reward_model, rollout, stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
-from headrace.training.rlhf.chat_template import Chat, Dialogue, padded
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.examples import KIND, Row
 from headrace.training.rlhf.gain import paired
@@ -173,10 +173,8 @@ def _optimizer(model: ScalarModel, settings: RewardSettings) -> MuonAdamW:
     The head starts at zero, and until it has grown the body's gradient is next to nothing.
     """
     optimizer = build_optimizer(model.backbone, settings.optimizer)
-    lr = settings.head_learning_rate
-    optimizer.add_param_group(
-        {"params": list(model.head.parameters()), "kind": "adamw", "peak": lr, "lr": lr}
-    )
+    head = adamw_group(model.head.parameters(), settings.head_learning_rate)
+    optimizer.add_param_group({**head})
     return optimizer
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from headrace.training.chat_template import Chat, Dialogue
 from headrace.training.generate import rollout
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import Chat, Dialogue
 from headrace.training.rlhf.losses import token_logprobs
 
 

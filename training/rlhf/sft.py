@@ -15,6 +15,7 @@ import torch
 
 from headrace.infra import console
 from headrace.infra.subprocess_jobs import job_main
+from headrace.training.chat_template import Chat, Dialogue, batch
 from headrace.training.engine import prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.local import local_folder
@@ -24,7 +25,6 @@ from headrace.training.optimizer import build_optimizer
 from headrace.training.results import Change, SFTMetrics, StageResult
 from headrace.training.rlhf import losses, stages
 from headrace.training.rlhf.alignment_run import StageRun, identify
-from headrace.training.rlhf.chat_template import Chat, Dialogue, batch
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.gain import paired_ratio
 from headrace.training.rlhf.jobs import SFTJob

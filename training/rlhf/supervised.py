@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.training.chat_template import Dialogue, batch
 from headrace.training.engine import Engine
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.objective import Objective
 from headrace.training.rlhf import losses
-from headrace.training.rlhf.chat_template import Dialogue, batch
 from headrace.training.rlhf.data.batches import Batches
 from headrace.training.rlhf.pretraining_mix import Replay
 

@@ -14,7 +14,7 @@ import pytest
 from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
-from headrace.spark_jobs.settings import LEAST_VOCABULARY, TokenizeSettings
+from headrace.spark_jobs.token_settings import LEAST_VOCABULARY, TokenizeSettings
 from headrace.spark_jobs.tokens import tokenizer as bpe
 from headrace.spark_jobs.tokens.plan import TokenizeJob
 from headrace.spark_jobs.tokens.shard_writer import row_order

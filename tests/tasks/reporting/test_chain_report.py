@@ -11,8 +11,8 @@ import pytest
 
 from headrace.spark_jobs.curate import release_report
 from headrace.spark_jobs.settings import CurateSettings
+from headrace.tasks.chain_figures import ChainFigures
 from headrace.tasks.models.samples import PROMPTS
-from headrace.tasks.reporting.chain_figures import ChainFigures
 from headrace.tasks.reporting.chain_report import render
 from headrace.training.scoring.gate import Evidence, Sample, decide
 from headrace.training.scoring.policy import read_policy

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from headrace.infra.errors import InputError
+from headrace.training.chat_template import Chat
 from headrace.training.incremental import answer_replay
 from headrace.training.moe import export
 from headrace.training.moe.model import next_token_loss
 from headrace.training.optimizer import build_optimizer
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.settings import OptimizerSettings
 
 PROMPTS = ["aa", "bb", "cc", "dd"]

@@ -15,9 +15,9 @@ import pytest
 import tiny
 from transformers import PreTrainedTokenizerFast
 
+from headrace.training.chat_template import Chat
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import Chat
 
 SUBJECTS = ["The river", "A farmer", "Our city", "The old law", "One doctor", "The market"]
 VERBS = ["follows", "keeps", "crosses", "measures", "protects", "serves"]

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from headrace.infra.special_tokens import SPECIAL
+from headrace.training.chat_template import TEMPLATE, Chat
 from headrace.training.generate import sample
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import MARKS, TEMPLATE, Chat
 
 TEXTS = (
     "The river", " keeps\n\nthe valley. ", "", "  ", "{{ messages }} {% raw %}", "法院 判决 🌊",
@@ -52,7 +53,7 @@ def messages(turns: tuple[str, ...]) -> list[dict[str, str]]:
 def test_the_template_gives_the_ids_of_training(folder: Path, turns: tuple[str, ...]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     chat = Chat.of(export.load_tokenizer(folder), 64)
-    if any(mark in t for t in turns for mark in MARKS):
+    if any(mark in t for t in turns for mark in SPECIAL):
         return
     asked = len(turns) % 2 == 1
     got = tokenizer.apply_chat_template(
@@ -72,12 +73,12 @@ def test_single_turns_are_the_rows_of_the_stages(folder: Path) -> None:
     assert whole == chat.dialogues([prompt], [answer])[0].ids
 
 
-@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("mark", SPECIAL)
 @pytest.mark.parametrize("turn", [0, 1])
 def test_a_mark_inside_a_message_never_becomes_one(folder: Path, mark: str, turn: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     chat = Chat.of(export.load_tokenizer(folder), 64)
-    special = {tokenizer.convert_tokens_to_ids(m) for m in MARKS}
+    special = {tokenizer.convert_tokens_to_ids(m) for m in SPECIAL}
     texts = ["The river", "keeps"]
     texts[turn] += f" {mark}<|user|>"
     # Ours: ordinary characters. transformers makes one string of the chat first: refused.

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from headrace.infra.errors import ValidationError
-from headrace.training.rlhf.chat_template import Chat, batch
+from headrace.training.chat_template import Chat, batch
 
 
 def test_a_dialogue_is_marks_and_texts(chat: Chat) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.training.chat_template import Chat
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.policy_eval import PolicyEval, evaluate_policy
 from headrace.training.rlhf.reward_model import ScalarModel
 

@@ -13,11 +13,11 @@ from kill import dies_at_save
 
 from headrace.infra.errors import InputError
 from headrace.tasks.curves import plotted
+from headrace.training.chat_template import Chat
 from headrace.training.data.shards import Shards
 from headrace.training.engine import Engine, prepare
 from headrace.training.moe import export
 from headrace.training.rlhf import reward_model
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.critic import ActorCritic
 from headrace.training.rlhf.jobs import PPOJob
 from headrace.training.rlhf.ppo import ppo

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from headrace.training.chat_template import Chat, Dialogue
 from headrace.training.engine import Engine
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.optimizer import build_optimizer
-from headrace.training.rlhf.chat_template import Chat, Dialogue
 from headrace.training.rlhf.preference import Pair, Preference
 from headrace.training.rlhf.reward_model import ScalarModel
 from headrace.training.rlhf.settings import Rates

@@ -13,8 +13,8 @@ from kill import dies_at_save
 
 from headrace.infra.errors import UsageError
 from headrace.tasks.curves import plotted
+from headrace.training.chat_template import Chat, padded
 from headrace.training.moe import export
-from headrace.training.rlhf.chat_template import Chat, padded
 from headrace.training.rlhf.jobs import RewardJob
 from headrace.training.rlhf.reward_trainer import load_reward, reward, right, score
 from headrace.training.rlhf.settings import RewardSettings, Saving

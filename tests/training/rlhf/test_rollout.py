@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from headrace.training.chat_template import Chat, Dialogue
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import rollout
-from headrace.training.rlhf.chat_template import Chat, Dialogue
 from headrace.training.rlhf.rollout import Answers
 
 PROMPTS = ["The river", "A farmer keeps the valley and more", "Our"]

@@ -16,10 +16,10 @@ from kill import dies_at_save
 from headrace.infra.errors import UsageError, ValidationError
 from headrace.tasks.curves import plotted
 from headrace.training import checkpoint
+from headrace.training.chat_template import Chat
 from headrace.training.data.shards import Shards
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.jobs import SFTJob
 from headrace.training.rlhf.settings import Saving, SFTSettings
 from headrace.training.rlhf.sft import HELDOUT_ROWS, response_nats, sft

@@ -16,6 +16,7 @@ from headrace.infra.subprocess_jobs import job_main, run_job
 from headrace.tasks.curves import plotted
 from headrace.tasks.models.stage_metrics import measured_by
 from headrace.tasks.models.training import align_of, validate_examples
+from headrace.training.chat_template import Chat, Dialogue, batch
 from headrace.training.curves import Curve
 from headrace.training.engine import Engine, prepare
 from headrace.training.local import local_folder
@@ -26,7 +27,6 @@ from headrace.training.optimizer import build_optimizer
 from headrace.training.results import StageMetrics, StageResult
 from headrace.training.rlhf import losses
 from headrace.training.rlhf.alignment_run import StageRun, identify
-from headrace.training.rlhf.chat_template import Chat, Dialogue, batch
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.gain import paired
 from headrace.training.rlhf.jobs import StageJob

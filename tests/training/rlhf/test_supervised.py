@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from headrace.training.chat_template import Chat
 from headrace.training.engine import Engine
 from headrace.training.moe import export
 from headrace.training.optimizer import build_optimizer
-from headrace.training.rlhf.chat_template import Chat
 from headrace.training.rlhf.pretraining_mix import Replay
 from headrace.training.rlhf.settings import Rates
 from headrace.training.rlhf.supervised import Supervised

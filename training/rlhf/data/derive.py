@@ -16,14 +16,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from random import Random
-from typing import Any
+from typing import TypedDict
 
 from headrace.infra import console, lineage, storage
 from headrace.infra.errors import ValidationError
 from headrace.infra.releases import manifest, read_documents
 from headrace.training.rlhf.data.negatives import corrupt
 from headrace.training.rlhf.data.sentence_spans import places
-from headrace.training.rlhf.settings import DeriveSettings
+from headrace.training.rlhf.data.settings import DeriveSettings
 
 STAGES = ("sft", "reward", "ppo")
 SHARES = {"sft": 5, "reward": 3, "ppo": 2}
@@ -131,12 +131,40 @@ def _lines(items: Iterable[Item]) -> bytes:
     return "".join(json.dumps(i, ensure_ascii=False) + "\n" for i in items).encode()
 
 
+class StageData(TypedDict):
+    """The data of a stage."""
+
+    data: str
+    """Its folder."""
+    train: int
+    """Rows."""
+    heldout: int
+    """Rows."""
+
+
+class Derived(TypedDict):
+    """The data of all stages."""
+
+    sft: StageData
+    reward: StageData
+    ppo: StageData
+    release_id: str
+
+
+class Written(TypedDict):
+    """manifest.json of the output."""
+
+    identity: str
+    release_id: str
+    counts: dict[str, dict[str, int]]
+    """Stage to rows of `train` and `heldout`."""
+    seed: int
+
+
 def derive(
     release: str, output: str, settings: DeriveSettings | None = None, seed: int = 0
-) -> dict[str, Any]:
+) -> Derived:
     """The data folders of the stages and their counts; a finished output is returned as it is.
-
-    {`sft`, `reward`, `ppo`: {`data` (folder), `train`, `heldout` (rows)}, `release_id`}.
 
     Raises:
         InputError: the release can't be read.
@@ -149,9 +177,9 @@ def derive(
     )
     done = storage.join(output, "manifest.json")
     if storage.exists(done):
-        written: dict[str, Any] = storage.read_json(done)
-        if written.get("identity") == identity:
-            return _answer(output, written)
+        known: Written = storage.read_json(done)
+        if known.get("identity") == identity:
+            return _derived(output, known)
     parts = {
         "train": _collect(release, False, settings, seed),
         "heldout": _collect(release, True, settings, seed),
@@ -174,11 +202,17 @@ def derive(
                 items = [{k: v for k, v in i.items() if k != "response"} for i in items]
             storage.write_bytes(storage.join(output, stage, f"{part}.jsonl"), _lines(items))
             counts[stage][part] = len(items)
-    written = {"identity": identity, "release_id": release_id, "counts": counts, "seed": seed}
+    written = Written(identity=identity, release_id=release_id, counts=counts, seed=seed)
     storage.write_json(done, written)
-    return _answer(output, written)
+    return _derived(output, written)
 
 
-def _answer(output: str, written: dict[str, Any]) -> dict[str, Any]:
-    stages = {s: {"data": storage.join(output, s), **written["counts"][s]} for s in STAGES}
-    return {**stages, "release_id": written["release_id"]}
+def _derived(output: str, written: Written) -> Derived:
+    def of(stage: str) -> StageData:
+        rows = written["counts"][stage]
+        folder = storage.join(output, stage)
+        return StageData(data=folder, train=rows["train"], heldout=rows["heldout"])
+
+    return Derived(
+        sft=of("sft"), reward=of("reward"), ppo=of("ppo"), release_id=written["release_id"]
+    )

@@ -16,7 +16,7 @@ from headrace.infra.errors import InputError, ValidationError
 from headrace.infra.lineage import is_heldout
 from headrace.training.rlhf.data import examples
 from headrace.training.rlhf.data.derive import derive
-from headrace.training.rlhf.settings import DeriveSettings
+from headrace.training.rlhf.data.settings import DeriveSettings
 from headrace.training.rlhf.stages import STAGES
 
 SETTINGS = DeriveSettings(min_items=2)

@@ -16,15 +16,11 @@ import torch
 from torch import Tensor
 
 from headrace.infra.errors import ValidationError
-from headrace.training.data.shards import END_OF_TEXT
+from headrace.infra.special_tokens import ASSISTANT, END, END_OF_TEXT, SPECIAL, USER
 from headrace.training.moe.export import ChatFormat
 
-BEGIN = END_OF_TEXT
-USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
-MARKS = (BEGIN, USER, ASSISTANT, END, PAD)
-
 TEMPLATE = f"""\
-{{{{- '{BEGIN}' -}}}}
+{{{{- '{END_OF_TEXT}' -}}}}
 {{%- for message in messages -%}}
   {{%- set expected = 'user' if loop.index0 % 2 == 0 else 'assistant' -%}}
   {{%- if message['role'] != expected -%}}
@@ -34,7 +30,7 @@ assistant take turns, the user begins, and there is no other role') -}}}}
   {{%- if message['content'] is not string -%}}
     {{{{- raise_exception('message ' ~ loop.index ~ ': the content must be a string') -}}}}
   {{%- endif -%}}
-  {{%- for mark in {list(MARKS)} -%}}
+  {{%- for mark in {list(SPECIAL)} -%}}
     {{%- if mark in message['content'] -%}}
       {{{{- raise_exception('message ' ~ loop.index ~ ' holds ' ~ mark ~ ', which would be read as \
 a mark of the format') -}}}}
@@ -74,12 +70,12 @@ class Chat:
             ValidationError: the tokenizer lacks a special token.
         """
         known = tokenizer.get_vocab()
-        if lost := [t for t in MARKS if t not in known]:
+        if missing := [t for t in SPECIAL if t not in known]:
             raise ValidationError(
-                f"the model's tokenizer lacks {', '.join(lost)}",
+                f"the model's tokenizer lacks {', '.join(missing)}",
                 "align a model that `headrace tokenize` made the tokenizer of",
             )
-        begin, user, assistant, end, pad = (known[t] for t in MARKS)
+        begin, user, assistant, end, pad = (known[t] for t in SPECIAL)
         return cls(tokenizer, user, assistant, end, begin, pad, context)
 
     @property

@@ -17,6 +17,8 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Kept
 from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.operations import prometheus
+from headrace.tasks.operations.prometheus import exposition, write_textfile
 from headrace.tasks.operations.status import (
     Champion,
     Disk,
@@ -26,8 +28,6 @@ from headrace.tasks.operations.status import (
     Waiting,
     WaitingAlert,
 )
-from headrace.tasks.reporting import prometheus
-from headrace.tasks.reporting.prometheus import exposition, write_textfile
 from headrace.tasks.retraining import budget
 from headrace.tasks.retraining.verdicts import Verdict
 
