@@ -32,6 +32,7 @@ from headrace.infra.artifacts import (
 from headrace.tasks.gate.decisions import PersonDecision, Verified
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.retraining.round import Retrained
+from headrace.tasks.retraining.verdicts import Finding
 
 TOTALS = Totals(read=100, kept=90, rejected={"format": 2, "bias": 7}, unreadable=1)
 RELEASE = Release(id="abc", folder="/r/abc", totals=TOTALS, input_bytes=2_500_000)
@@ -75,7 +76,8 @@ def test_a_release_of_nothing_says_that_it_is_not_the_latest() -> None:
 
 
 def test_a_round_without_drift_says_that_nothing_is_trained() -> None:
-    assert "nothing is trained" in round_screen(Retrained({"drift": False, "report": "/d"}, "1"))
+    finding = Finding(drift=False, report="/d")
+    assert "nothing is trained" in round_screen(Retrained(finding, "1"))
 
 
 def decision(verdict: Verdict, *reasons: str, **metrics: Compared) -> Decision:

@@ -117,7 +117,6 @@ def test_a_damaged_deploy_json_takes_only_the_budget_away(
 @pytest.mark.parametrize(
     "change",
     [
-        {"window": Verdict.model_construct(drift=True)},
         {"window": Verdict.model_construct(drift=True, judged="soon")},
         {"champion": Champion("3", "ab", missing=None, since="soon")},
     ],

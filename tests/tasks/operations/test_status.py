@@ -70,6 +70,7 @@ def test_a_champion_that_headrace_did_not_register_is_shown(state: Path) -> None
 def test_the_last_window_and_what_the_state_takes() -> None:
     finding = Finding(drift=True, p_value=0.001, effect=0.4, drifted=("lang",), report="/r.html")
     keep_verdict("/w.jsonl", finding)
+    (home().root / "big").write_bytes(b"x" * 5_000_000)
     said = status(Shared())
     assert said.window and said.window.window == "/w.jsonl" and said.window.drift is True
     assert 5_000_000 < said.disk.state_bytes < 20_000_000
