@@ -200,7 +200,7 @@ def _side(text: Window, curate: CurateSettings, shared: Shared) -> _Side:
 
 def _scanned(job: CurateJob, inventory: Inventory) -> pa.Table:
     """The records of raw text, with the columns that a release gives."""
-    return _grouped(scan_window(job, inventory).select([*_COLUMNS, "lang", "domain"]))
+    return _grouped(scan_window(job, inventory).select([*_COLUMNS, "lang", "domain", "level"]))
 
 
 def _of_release(release: str) -> pa.Table:

@@ -195,8 +195,10 @@ def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) ->
 def _placed(alert: Alert, window: str | None) -> Alert:
     """The alert on its own window, or on the one that is given for those that name none."""
     named = alert.window or window
-    # A round has another working directory than the receiver.
-    return alert.model_copy(update={"window": named and storage.display(named)})
+    with suppress(UsageError, InputError):  # `_take` says what is wrong with it
+        # A round has another working directory than the receiver.
+        named = named and storage.display(named)
+    return alert.model_copy(update={"window": named})
 
 
 def _take(alert: Alert, shared: Shared) -> Path | UsageError | InputError:

@@ -21,7 +21,7 @@ from headrace.infra.state.state_dir import home
 
 WINDOW, VERDICT = ".window.json", ".verdict.json"
 ROUND = ".round.json"
-"""Ending of the record of a round before rounds had a file of their own; still read."""
+"""Ending of the record of a round before each round had a file; still read."""
 
 
 class Record(BaseModel):
@@ -47,7 +47,7 @@ def beside(window: str, ending: str) -> Path:
 
 
 def has_old_round(window: str) -> bool:
-    """Whether a round on a window of an inbox ended before rounds had a file of their own."""
+    """Whether a round on a window of an inbox ended before each round had a file."""
     path = beside(window, ROUND)
     return quarantine.read(path, Settled.model_validate) is not None
 

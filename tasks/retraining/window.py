@@ -59,7 +59,7 @@ class Window(Settings):
     names: tuple[str, ...] = ()
     """URIs of text, of a release, or of records of inboxes' windows."""
     inputs: tuple[Source, ...] = ()
-    """Text of pinned packages, which has an identity of its own."""
+    """Text of pinned packages, which names its identity."""
 
     @classmethod
     def of(cls, *names: str) -> Window:

@@ -42,7 +42,7 @@ def group(*alerts: dict[str, Any]) -> dict[str, Any]:
 def test_each_alert_that_fires_is_one() -> None:
     resolved = {**FIRED, "status": "resolved"}
     bare = {"status": "firing", "labels": {"alertname": "x"}, "annotations": {}}
-    assert [a.payload() for a in of_alertmanager(group(FIRED, resolved, bare))] == [
+    assert [a.payload().model_dump() for a in of_alertmanager(group(FIRED, resolved, bare))] == [
         {
             "window": "s3://b/w", "reference": None, "report": "http://prometheus/graph",
             "p_value": 0.004, "effect": None, "drifted": ["lang", "domain"],
@@ -59,7 +59,7 @@ def test_evidentlys_failed_tests_are_an_alert() -> None:
             "metric_config": {}}  # fmt: skip
     passed = {**test, "status": "SUCCESS"}
     report = {"metrics": [{"id": "m", "value": 0.5}], "tests": [test, passed], "window": "/w"}
-    assert [a.payload() for a in of_evidently(report)] == [
+    assert [a.payload().model_dump() for a in of_evidently(report)] == [
         {
             "window": "/w", "reference": None, "report": None, "p_value": None, "effect": None,
             "drifted": ["Share of Drifted Columns"],
@@ -125,7 +125,7 @@ def test_any_body_gives_payloads_or_a_clear_refusal(body: Any, sender: str) -> N
         assert error.hint
     else:
         names = {"window", "reference", "p_value", "effect", "drifted", "report"}
-        assert all(names == set(alert.payload()) for alert in alerts)
+        assert all(names == set(alert.payload().model_dump()) for alert in alerts)
 
 
 @pytest.mark.parametrize("value", ["small", "nan", "inf", "-Infinity", "0,01", "1e999"])
