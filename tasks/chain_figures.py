@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict
 
-from headrace.infra.artifacts import Gain
+from headrace.infra.artifacts import Decision, Gain
 
 
 class _Figures(BaseModel):
@@ -88,7 +86,7 @@ class Round(Verdict):
     folder: str | None = None
     export: str | None = None
     metrics: RoundMetrics | None = None
-    gate: dict[str, Any] | None = None
+    gate: Decision | None = None
     """The decision of `training.scoring.gate`."""
 
     @property
@@ -113,7 +111,7 @@ class ChainFigures(_Figures):
     champion: str | None = None
     report: str = ""
     """The page, once it is written."""
-    gate: dict[str, Any]
+    gate: Decision
     """The decision of `training.scoring.gate`."""
     tokens: Tokens
     pretrain: Pretrained

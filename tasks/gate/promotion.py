@@ -140,11 +140,9 @@ def decide(
     record = _record(folder, key, compared_with)
 
     def make(_: Path) -> Decision:
-        decision = gate.decide(champion, challenger, policy, seed)
-        decision["compared_with"] = compared_with
-        made = Decision.model_validate(decision).at(str(folder), record)
-        storage.write_bytes(made.report, gate_report.render(decision).encode())
-        return made
+        decision = gate.decide(champion, challenger, policy, seed).at(str(folder), record)
+        storage.write_bytes(decision.report, gate_report.render(decision).encode())
+        return decision.model_copy(update={"compared_with": compared_with})
 
     return produce(Decision, Inputs(folder, record), make)
 
@@ -242,7 +240,7 @@ def _recorded(
     store = tracking()
     for file in (decision.path, decision.report):
         store.log_file(run, Path(file))
-    log_plots(run, gate_report.drawings(decision_answer(decision)))
+    log_plots(run, gate_report.drawings(decision))
     return run
 
 

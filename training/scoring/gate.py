@@ -12,14 +12,15 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.infra.artifacts import Compared, Decision, GuardResult
 from headrace.infra.errors import UsageError
+from headrace.infra.json_types import Json
 from headrace.training.data.columns import strings
 from headrace.training.scoring import interval
 from headrace.training.scoring.interval import Floats, Interval
@@ -114,9 +115,13 @@ def _verdict(rule: Rule, found: Interval) -> str:
 class _Compared:
     """A metric on some documents: its entry in decision.json, and the interval behind it."""
 
-    entry: dict[str, Any]
+    entry: Compared
     found: Interval | None
     """Of the improvement (positive is better); None where there is nothing to compare."""
+
+    def with_(self, **fields: Json) -> _Compared:
+        """Return the comparison with other fields of its entry."""
+        return replace(self, entry=self.entry.model_copy(update=fields))
 
     def p_loss(self, margin: float) -> float:
         """One-sided p of "the true loss is at most `margin`"."""
@@ -152,28 +157,28 @@ def _entry(
     rule: Rule, old: Floats, new: Floats, weights: Floats, policy: Policy, seed: int
 ) -> _Compared:
     """One comparison; `difference` is challenger - champion."""
-    entry: dict[str, Any] = {
-        "champion": None,
-        "challenger": None,
-        "difference": None,
-        "interval": None,
-        "se": None,
-        "p": None,
-        "margin": rule.margin,
-        "verdict": "unknown",
-        "n": len(weights),
-        "power": None,
-        "direction": rule.direction,
-        "require": rule.require,
-    }
+    entry = Compared(
+        champion=None,
+        challenger=None,
+        difference=None,
+        interval=None,
+        se=None,
+        p=None,
+        margin=rule.margin,
+        verdict="unknown",
+        n=len(weights),
+        power=None,
+        direction=rule.direction,
+        require=rule.require,
+    )
+    part = _Compared(entry, None)
     total = float(weights.sum())
     if total <= 0:
-        return _Compared(entry | {"note": "no documents"}, None)
+        return part.with_(note="no documents")
     if not np.isfinite(old).all():
-        return _Compared(entry | {"note": "the champion has scores that are not finite"}, None)
+        return part.with_(note="the champion has scores that are not finite")
     if not np.isfinite(new).all():
-        worse = {"verdict": "worse", "note": "the challenger's scores are not finite"}
-        return _Compared(entry | worse, None)
+        return part.with_(verdict="worse", note="the challenger's scores are not finite")
     sign = -1.0 if rule.direction == "lower" else 1.0
     found = interval.ratio(
         sign * (new - old),
@@ -183,84 +188,96 @@ def _entry(
         seed=seed,
     )
     bound = rule.margin if rule.require == "better" else -rule.margin
-    entry |= {
-        "champion": float(old.sum() / total),
-        "challenger": float(new.sum() / total),
-        "difference": sign * found.value,
-        "se": found.se if math.isfinite(found.se) else None,
-        "p": found.p_above(bound),
-    }
+    part = replace(part, found=found).with_(
+        champion=float(old.sum() / total),
+        challenger=float(new.sum() / total),
+        difference=sign * found.value,
+        se=found.se if math.isfinite(found.se) else None,
+        p=found.p_above(bound),
+    )
     if found.bounded:
         ends = (found.low, found.high) if sign > 0 else (-found.high, -found.low)
         rise, fall = interval.detectable(
             sign * (new - old), weights, confidence=policy.confidence, share=SHOWN, seed=seed
         )
-        power = rise if rule.require == "better" else fall
-        entry |= {"interval": list(ends), "power": power}
+        part = part.with_(interval=ends, power=rise if rule.require == "better" else fall)
     if found.n < rule.min_documents:
-        return _Compared(entry | {"note": f"fewer than {rule.min_documents} documents"}, found)
+        return part.with_(note=f"fewer than {rule.min_documents} documents")
     if not found.bounded:
-        entry["note"] = f"too few documents for an interval of {policy.confidence:.4g}"
-    return _Compared(entry | {"verdict": _verdict(rule, found)}, found)
+        note = f"too few documents for an interval of {policy.confidence:.4g}"
+        part = part.with_(note=note)
+    return part.with_(verdict=_verdict(rule, found))
 
 
-def _guard(guard: Guard, measures: Mapping[str, float]) -> dict[str, Any]:
+def _guard(guard: Guard, measures: Mapping[str, float]) -> GuardResult:
     """One guard as in decision.json; `ok` is null where its figure is missing."""
     value = measures.get(guard.name)
-    entry = {"value": value, "low": guard.low, "high": guard.high, "label": guard.label}
+    result = GuardResult(value=value, low=guard.low, high=guard.high, label=guard.label, ok=None)
     if value is None:
-        return entry | {"ok": None, "note": "not measured"}
+        return result.model_copy(update={"note": "not measured"})
     if not math.isfinite(value):
-        return entry | {"value": None, "ok": False, "note": "not finite"}
+        return result.model_copy(update={"value": None, "ok": False, "note": "not finite"})
     inside = (guard.low is None or value >= guard.low) and (
         guard.high is None or value <= guard.high
     )
-    return entry | {"ok": inside}
+    return result.model_copy(update={"ok": inside})
+
+
+def _slice_entries(
+    rules: Mapping[str, Rule], slices: Mapping[str, Mapping[str, _Compared]]
+) -> dict[str, dict[str, Compared]]:
+    """Return the entries of slices, with `p_loss` of those that can reject.
+
+    There are many slices, and one of many looks bad by chance: their p-values are adjusted for all
+    slices of the policy that can reject (Holm).
+    """
+    tested = {
+        (metric, name): part.p_loss(margin)
+        for metric, parts in slices.items()
+        for name, part in parts.items()
+        if (margin := rules[metric].slice_margin) is not None
+        and part.found is not None
+        and part.found.n >= rules[metric].min_documents
+    }
+    adjusted = dict(zip(tested, interval.holm(list(tested.values())), strict=True))
+    return {
+        metric: {
+            name: part.with_(p_loss=adjusted[metric, name]).entry
+            if (metric, name) in adjusted
+            else part.entry
+            for name, part in parts.items()
+        }
+        for metric, parts in slices.items()
+    }
 
 
 def _worse_slices(
-    rules: Mapping[str, Rule], slices: Mapping[str, Mapping[str, _Compared]], policy: Policy
+    rules: Mapping[str, Rule], slices: Mapping[str, Mapping[str, Compared]], policy: Policy
 ) -> list[str]:
-    """The slices that lose more than their rule allows a slice, in words.
-
-    There are many slices, and one of many looks bad by chance: their p-values are adjusted for all
-    slices of the policy that can reject (Holm), and stored as `p_loss`.
-    """
-    tested = [
-        (rules[metric], name, part)
-        for metric, parts in slices.items()
-        for name, part in parts.items()
+    """Return the slices that lose more than their rule allows a slice, in words."""
+    judged = [
+        (f"{rules[metric].label or metric}, {name}", entry)
+        for metric, entries in slices.items()
+        for name, entry in entries.items()
         if rules[metric].slice_margin is not None
-        and part.found is not None
-        and part.found.n >= rules[metric].min_documents
     ]
-    adjusted = interval.holm([part.p_loss(rule.slice_margin or 0.0) for rule, _, part in tested])
-    wrong = []
-    for (rule, name, part), p in zip(tested, adjusted, strict=True):
-        part.entry["p_loss"] = p
-        if p <= (1 - policy.confidence) / 2:
-            wrong.append(f"{rule.label or rule.name}, {name}: worse")
+    level = (1 - policy.confidence) / 2
+    lost = [f"{name}: worse" for name, e in judged if e.p_loss is not None and e.p_loss <= level]
     # Scores that aren't finite have no p-value.
-    return wrong + [
-        f"{rules[metric].label or metric}, {name}: worse ({part.entry['note']})"
-        for metric, parts in slices.items()
-        for name, part in parts.items()
-        if rules[metric].slice_margin is not None
-        and part.found is None
-        and part.entry["verdict"] == "worse"
+    return lost + [
+        f"{name}: worse{_note(entry)}"
+        for name, entry in judged
+        if entry.difference is None and entry.verdict == "worse"
     ]
 
 
-def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) -> dict[str, Any]:
-    """The decision with all its evidence: the content of decision.json.
+def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) -> Decision:
+    """Return the decision with all its evidence: the content of decision.json.
 
-    Keys: `decision` (promote, reject, inconclusive), `policy`, `metrics` {name: {champion,
-    challenger, difference, interval, se, p, margin, verdict, n, power, …}}, `slices` {name:
-    {`lang=zh`: the same}}, `power` {name: number}, `guards`, `reasons` (why, in words), `notes`,
-    `seed`, `data`, `champion` and `challenger` (whose evidence). `difference` is challenger -
-    champion, so for bits per byte negative is better. `power` is the smallest true difference
-    (improvement where the rule wants one, else loss) that the interval of four such evaluations in
-    five would have distinguished from none; null where there is no interval.
+    `difference` is challenger - champion, so for bits per byte negative is better. `power` is the
+    smallest true difference (improvement where the rule wants one, else loss) that the interval of
+    four such evaluations in five would have distinguished from none; None where there is no
+    interval.
 
     Args:
         champion: the model in service, or the best baseline before there is one.
@@ -271,8 +288,8 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
     Raises:
         UsageError: the two were scored on different documents.
     """
-    metrics: dict[str, Any] = {}
-    slices: dict[str, dict[str, _Compared]] = {}
+    metrics: dict[str, Compared] = {}
+    compared: dict[str, dict[str, _Compared]] = {}
     wrong = [f"the challenger: {challenger.fault}"] if challenger.fault else []
     unsure = [f"the champion: {champion.fault}"] if champion.fault else []
     notes = [*champion.notes, *challenger.notes]
@@ -283,54 +300,55 @@ def decide(champion: Evidence, challenger: Evidence, policy: Policy, seed: int) 
             (notes if rule.optional else unsure).append(f"{label}: not measured")
             continue
         parts = _compare(rule, old, new, policy, seed)
-        entry = parts.pop("").entry
-        metrics[rule.name] = entry | {
-            "label": label,
-            "unit": rule.unit,
-            "judge": rule.judge,
-            "against": champion.against.get(rule.name, champion.name),
-        }
+        whole = parts.pop("").with_(
+            label=label,
+            unit=rule.unit,
+            judge=rule.judge,
+            against=champion.against.get(rule.name, champion.name),
+        )
+        metrics[rule.name] = entry = whole.entry
         if parts:
-            slices[rule.name] = parts
-        if entry["verdict"] == "worse":
+            compared[rule.name] = parts
+        if entry.verdict == "worse":
             wrong.append(f"{label}: worse{_note(entry)}")
-        elif entry["verdict"] == "unknown":
+        elif entry.verdict == "unknown":
             unsure.append(_unknown(rule, entry))
-    wrong += _worse_slices({r.name: r for r in policy.metrics}, slices, policy)
+    rules = {rule.name: rule for rule in policy.metrics}
+    slices = _slice_entries(rules, compared)
+    wrong += _worse_slices(rules, slices, policy)
     guards = {g.name: _guard(g, challenger.measures) for g in policy.guards}
     for guard in policy.guards:
-        label, ok = guard.label or guard.name, guards[guard.name]["ok"]
+        label, ok = guard.label or guard.name, guards[guard.name].ok
         if ok is None:
             (notes if guard.optional else unsure).append(f"{label}: not measured")
         elif not ok:
             wrong.append(f"{label}: out of bounds")
-    decision = "reject" if wrong else "inconclusive" if unsure else "promote"
-    return {
-        "decision": decision,
-        "policy": policy.name,
-        "champion": champion.name,
-        "challenger": challenger.name,
-        "metrics": metrics,
-        "slices": {m: {k: v.entry for k, v in parts.items()} for m, parts in slices.items()},
-        "power": {name: entry["power"] for name, entry in metrics.items()},
-        "guards": guards,
-        "reasons": [*wrong, *unsure] or ["every rule and guard holds"],
-        "notes": notes,
-        "confidence": policy.confidence,
-        "resamples": policy.resamples,
-        "seed": seed,
-        "data": dict(challenger.data),
-    }
+    return Decision(
+        decision="reject" if wrong else "inconclusive" if unsure else "promote",
+        policy=policy.name,
+        champion=champion.name,
+        challenger=challenger.name,
+        metrics=metrics,
+        slices=slices,
+        power={name: entry.power for name, entry in metrics.items()},
+        guards=guards,
+        reasons=(*wrong, *unsure) or ("every rule and guard holds",),
+        notes=tuple(notes),
+        confidence=policy.confidence,
+        resamples=policy.resamples,
+        seed=seed,
+        data=dict(challenger.data),
+    )
 
 
-def _note(entry: Mapping[str, Any]) -> str:
-    return f" ({entry['note']})" if "note" in entry else ""
+def _note(entry: Compared) -> str:
+    return f" ({entry.note})" if entry.note else ""
 
 
-def _unknown(rule: Rule, entry: Mapping[str, Any]) -> str:
-    """Why a metric has no verdict, and what this evaluation could have shown."""
+def _unknown(rule: Rule, entry: Compared) -> str:
+    """Return why a metric has no verdict, and what this evaluation could have shown."""
     label = rule.label or rule.name
-    if "note" in entry:
+    if entry.note:
         return f"{label}: can't be told{_note(entry)}"
     asked = (
         f"from an improvement of {rule.margin:g}"
@@ -340,5 +358,5 @@ def _unknown(rule: Rule, entry: Mapping[str, Any]) -> str:
         else f"from a loss of more than {rule.margin:g}"
     )
     unit = f" {rule.unit}" if rule.unit else ""
-    least = f"the smallest difference that could have been shown is {entry['power']:.2g}{unit}"
+    least = f"the smallest difference that could have been shown is {entry.power:.2g}{unit}"
     return f"{label}: can't be told {asked}; {least}"

@@ -150,8 +150,8 @@ def test_losses_of_many_rounds_are_refused_once_they_add_up(versions: Versions) 
             read_policy("default"),
             1,
         )
-        said.append((decision["decision"], decision["metrics"]["anchor.bits_per_byte"]["against"]))
-        assert decision["metrics"]["old.bits_per_byte"]["verdict"] == "not worse"
+        said.append((decision.decision, decision.metrics["anchor.bits_per_byte"].against))
+        assert decision.metrics["old.bits_per_byte"].verdict == "not worse"
         champion = v.add(rate)
     assert said == [("promote", "version 1"), ("promote", "version 1"), ("reject", "version 1")]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import JsonValue
 
 from headrace.spark_jobs.curate import release_report
 from headrace.spark_jobs.settings import CurateSettings
@@ -32,13 +33,11 @@ LINES = [
 ]
 
 
-def gate() -> dict[str, Any]:
+def gate() -> dict[str, JsonValue]:
     ids, sizes = tuple("abcd"), np.full(4, 100.0)
     old = {"old.bits_per_byte": Sample(ids, 2 * sizes, sizes)}
-    made: dict[str, Any] = decide(
-        Evidence("base <i>", old), Evidence("next", old), read_policy("first"), seed=1
-    )
-    return made
+    champion, challenger = Evidence("base <i>", old), Evidence("next", old)
+    return decide(champion, challenger, read_policy("first"), seed=1).as_json()
 
 
 @pytest.fixture

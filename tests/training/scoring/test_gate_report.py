@@ -4,12 +4,13 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
+from headrace.infra.artifacts import Decision
 from headrace.training.scoring.gate import Evidence, Sample, decide
 from headrace.training.scoring.gate_report import drawings, render
 from headrace.training.scoring.policy import read_policy
 
 
-def decision(change: float, name: str = "version 2") -> dict[str, object]:
+def decision(change: float, name: str = "version 2") -> Decision:
     """The default policy's decision where new text changes by `change`, no reward measured."""
     ids = tuple(map(str, range(30)))
     sizes = np.full(30, 100.0)
