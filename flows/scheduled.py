@@ -150,7 +150,7 @@ def monitor(
             place = storage.display(inbox or str(home().inbox))
             watched = monitor_inbox.fn(reference, place, settings)
             findings, waits = list(watched.findings), "; ".join(dict.fromkeys(watched.waits))
-        run_artifacts.show_verdicts([f.as_json() for f in findings])
+        run_artifacts.show_verdicts(findings)
     bad = [f for f in findings if f.drift is None]
     for finding in bad:
         run_states.report(

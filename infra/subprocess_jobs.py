@@ -21,12 +21,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from headrace.infra import console, faults, storage
-from headrace.infra.errors import DeadlineError, HeadraceError, of_json
+from headrace.infra.errors import DeadlineError, Fault, HeadraceError, of_json
+from headrace.infra.json_types import Json
 from headrace.infra.state import private
 from headrace.infra.state.lock import exclusive
 from headrace.infra.state.state_dir import home
@@ -55,7 +56,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> dict[str, Any]:
+def run_job(module: str, job: BaseModel, folder: Path, processes: int = 1) -> dict[str, JsonValue]:
     """Run `python -m module folder/job.json` and return what its `job_main` returned.
 
     More than one of `processes` are ranks: each finds RANK, LOCAL_RANK and WORLD_SIZE in its
@@ -78,7 +79,7 @@ def put_job(job: BaseModel, folder: Path) -> str:
     return str(folder / "job.json")
 
 
-def take_answer(folder: Path, otherwise: str) -> dict[str, Any]:
+def take_answer(folder: Path, otherwise: str) -> dict[str, JsonValue]:
     """Return what `job_main` left.
 
     Raises:
@@ -88,10 +89,10 @@ def take_answer(folder: Path, otherwise: str) -> dict[str, Any]:
     path = folder / _ANSWER
     if not path.exists():
         raise HeadraceError(otherwise, f"see the log {console.log_path()}; run it again to resume")
-    said: dict[str, Any] = json.loads(path.read_text())
-    if "error" in said:
-        raise of_json(said["error"])
-    return said
+    answer = json.loads(path.read_text())
+    if "error" in answer:
+        raise of_json(answer["error"])
+    return cast("dict[str, JsonValue]", answer)
 
 
 def end_of(rc: int) -> str:
@@ -99,7 +100,7 @@ def end_of(rc: int) -> str:
     return f"was ended by signal {-rc}" if rc < 0 else f"ended with code {rc}"
 
 
-def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, Any]:
+def _run(module: str, job: BaseModel, folder: Path, processes: int) -> dict[str, JsonValue]:
     file = put_job(job, folder)
     # Said before the child's imports, which are silent for seconds.
     several = f"{processes} processes" if processes > 1 else "the process"
@@ -210,14 +211,14 @@ class JobResult(BaseModel):
 
 
 def job_main(
-    model: type[J], function: Callable[[J], JobResult] | Callable[[J], dict[str, Any]]
+    model: type[J], function: Callable[[J], JobResult] | Callable[[J], Mapping[str, JsonValue]]
 ) -> None:
     """The `__main__` of a job's module: the counterpart of `run_job`."""
     path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1
     _end_without_launcher()
     console.open_console(home().logs / "jobs.log", silent=rank > 0)
-    answer: Mapping[str, Any]
+    answer: Mapping[str, Json | Fault]
     try:
         result = function(model.model_validate_json(path.read_bytes()))
         answer = result.as_json() if isinstance(result, JobResult) else result

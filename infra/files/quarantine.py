@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, JsonValue, ValidationError
 
 from headrace.infra import storage
 from headrace.infra.state.state_dir import home
@@ -107,7 +107,7 @@ def read_all(paths: Iterable[Path], check: Callable[[Any], T]) -> list[tuple[Pat
     return [(path, value) for path, value in found if value is not None]
 
 
-def as_object(value: object) -> dict[str, Any]:
+def as_object(value: object) -> dict[str, JsonValue]:
     """Return a check that takes any JSON object.
 
     Raises:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from headrace.infra import console
 from headrace.infra.configuration.settings import SparkSettings
@@ -34,7 +34,7 @@ def folder_of(main: str, job: BaseModel) -> Path:
     return home().root / "spark" / "steps" / f"{name}-{digest(job.model_dump(mode='json'))[:12]}"
 
 
-def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
+def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, JsonValue]:
     """Submit the Python file `main`, which calls `submitted`; what its function returned.
 
     Args:
@@ -76,7 +76,7 @@ def run(main: str, job: BaseModel, settings: SparkSettings) -> dict[str, Any]:
     return take_answer(folder, f"spark-submit {end_of(rc)}")
 
 
-def submitted(model: type[J], function: Callable[[J], dict[str, Any]]) -> None:
+def submitted(model: type[J], function: Callable[[J], Mapping[str, JsonValue]]) -> None:
     """Return the `__main__` of a file that is submitted: the counterpart of `run`."""
     die_with_parent()
     # If the parent died already, opening the pipe fails and the job exits.

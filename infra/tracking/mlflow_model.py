@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, JsonValue
 
 from headrace.infra import storage
+from headrace.infra.json_types import Json
 
 MLMODEL = "MLmodel"
 WEIGHTS = ".safetensors"
@@ -30,6 +32,13 @@ NEW_TOKENS = 64
 """Length of an answer where a request names none; `headrace generate` has the same."""
 _EXAMPLE = "The court decided"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+class _Config(BaseModel):
+    """What MLmodel says of an export's config.json."""
+
+    architectures: tuple[str, ...] | None = None
+    dtype: str | None = "float32"
 
 
 def lay_out(export: Path, folder: Path, name: str) -> None:
@@ -73,7 +82,7 @@ def describe(folder: Path, name: str) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import llm
 
-    config = _json(folder / "config.json")
+    config = _Config.model_validate(_json(folder / "config.json"))
     chat = _has_template(folder)
     task = "llm/v1/chat" if chat else "llm/v1/completions"
     signature = (
@@ -90,10 +99,10 @@ def describe(folder: Path, name: str) -> None:
         task="text-generation",
         inference_task=task,
         instance_type="TextGenerationPipeline",
-        pipeline_model_type=(config.get("architectures") or ["AutoModelForCausalLM"])[0],
+        pipeline_model_type=(config.architectures or ("AutoModelForCausalLM",))[0],
         source_model_name=name,
         model_binary=".",
-        torch_dtype=config.get("dtype", "float32"),
+        torch_dtype=config.dtype,
         components=["tokenizer"],
         tokenizer_type="PreTrainedTokenizerFast",
     )
@@ -121,7 +130,7 @@ def describe(folder: Path, name: str) -> None:
     storage.write_bytes(folder / MLMODEL, model.to_yaml().encode())
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, JsonValue]:
     """What a file of an export says, nothing where it is missing."""
     return storage.read_json(path) if path.exists() else {}
 
@@ -133,7 +142,7 @@ def _has_template(folder: Path) -> bool:
 
 def _write_example(folder: Path, chat: bool) -> dict[str, str]:
     """Write an input as a request has it; what MLmodel says of it."""
-    prompt: dict[str, Any] = (
+    prompt: dict[str, Json] = (
         {"messages": [{"role": "user", "content": _EXAMPLE}]} if chat else {"prompt": _EXAMPLE}
     )
     text = json.dumps({**prompt, "max_tokens": NEW_TOKENS}).encode()

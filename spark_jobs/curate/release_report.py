@@ -24,6 +24,8 @@ from headrace.spark_jobs.levels import DRAWN, LEVELS, PLACES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from headrace.spark_jobs.curate import release_writer, scan_counts
+
 _SOURCES = 40
 """Lines of the table of inputs; of more files only the largest are shown."""
 _COMMON = 20
@@ -145,12 +147,12 @@ def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
     return out
 
 
-def _thresholds(config: Mapping[str, Any], score: Score) -> dict[str, float]:
-    """Named thresholds that apply to a score."""
+def _thresholds(manifest: Manifest, score: Score) -> dict[str, float]:
+    """Return the named thresholds that apply to a score."""
     level = next((level for level in LEVELS if score in level.columns), None)
     if level is None or not score.threshold:
         return {}
-    threshold = config[level.name][score.threshold]
+    threshold = manifest["config"][level.name][score.threshold]
     return dict(threshold) if score.per else {score.threshold: threshold}
 
 
@@ -158,8 +160,8 @@ def figures(
     manifest: Manifest,
     lines: Sequence[Line],
     histograms: Mapping[tuple[str, str], Sequence[int]],
-    examples: Mapping[str, Sequence[Mapping[str, Any]]],
-    unreadable: Sequence[Mapping[str, Any]] = (),
+    examples: Mapping[str, Sequence[release_writer.Example]],
+    unreadable: Sequence[scan_counts.UnreadableRecord] = (),
 ) -> ReleaseFigures:
     """Return what the report shows.
 
@@ -200,13 +202,13 @@ def figures(
             for (score, lang), bins in sorted(histograms.items())
             if sum(bins)
         ],
-        thresholds={s.name: _thresholds(manifest["config"], s) for s in DRAWN},
+        thresholds={s.name: _thresholds(manifest, s) for s in DRAWN},
         examples={
-            level: [Example(**{k: e[k] for k in Example.model_fields}) for e in examples[level]]
+            level: [Example.model_validate(e) for e in examples[level]]
             for level in PLACES
             if examples.get(level)
         },
-        unreadable=[UnreadableRecord(**x) for x in unreadable],
+        unreadable=[UnreadableRecord.model_validate(x) for x in unreadable],
     )
 
 

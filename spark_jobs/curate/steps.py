@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from pydantic import JsonValue
+
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.spark import session as spark
 from headrace.infra.spark.submit import submitted
@@ -30,7 +32,7 @@ class Step(Settings):
     """Folder in which its inventory is."""
 
 
-def run(step: Step) -> dict[str, Any]:
+def run(step: Step) -> dict[str, JsonValue]:
     """Do a step in its own session; the answer is empty."""
     session = spark.session(step.job.spark)
     try:

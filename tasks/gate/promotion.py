@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import JsonValue
 
 from headrace.infra import storage
-from headrace.infra.artifacts import Decision, Inputs, Verdict, produce
+from headrace.infra.artifacts import Decision, Inputs, Record, Verdict, produce
 from headrace.infra.errors import NotPromotedError
 from headrace.infra.json_types import Json
 from headrace.infra.lineage import digest
@@ -34,6 +33,24 @@ class Candidate:
     """Folder of the release whose text, with its ancestors', is its corpus."""
     tags: Mapping[str, str]
     """What a later gate has to know of it: the reward model and the prompts."""
+
+
+class _Page(Record):
+    report: str
+
+
+class _Answer(Record):
+    """What `Gated.as_json` says, as far as it is read again."""
+
+    decision: Verdict
+    reasons: tuple[str, ...]
+    run_id: str
+    version: str | None
+    champion: str | None
+    waiting: bool
+    decided_before: bool
+    overtaken: bool
+    gate: _Page
 
 
 @dataclass(frozen=True)
@@ -68,16 +85,21 @@ class Gated:
         return self.verdict == "promote"
 
     @classmethod
-    def of_json(cls, answer: Mapping[str, Any]) -> Gated:
+    def of_json(cls, answer: Mapping[str, JsonValue]) -> Gated:
         """The inverse of `as_json`."""
-        page = Path(answer["gate"]["report"])
+        kept = _Answer.model_validate(answer)
+        page = Path(kept.gate.report)
         record = f"decision{page.stem.removeprefix('gate')}.json"
-        names = ("run_id", "version", "champion", "waiting", "decided_before", "overtaken")
         return cls(
             decision=Decision.load(page.parent, record),
-            verdict=answer["decision"],
-            reasons=tuple(answer["reasons"]),
-            **{name: answer[name] for name in names},
+            verdict=kept.decision,
+            reasons=kept.reasons,
+            run_id=kept.run_id,
+            version=kept.version,
+            champion=kept.champion,
+            waiting=kept.waiting,
+            decided_before=kept.decided_before,
+            overtaken=kept.overtaken,
         )
 
     def as_json(self) -> dict[str, JsonValue]:

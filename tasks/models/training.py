@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -227,11 +227,11 @@ def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> Model
         return model.model_copy(update={"run_id": run})
 
 
-def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, Any]:
+def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, JsonValue]:
     """The answer of `headrace plan`."""
     from headrace.training.plan import plan
 
-    return {**plan(component(settings, PretrainSettings), gpus, gpu)}
+    return cast("dict[str, JsonValue]", plan(component(settings, PretrainSettings), gpus, gpu))
 
 
 def generate_text(

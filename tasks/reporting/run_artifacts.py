@@ -12,7 +12,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,7 @@ from headrace.infra.state.state_dir import home
 from headrace.infra.visible import markdown, markdown_code, visible
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.mlflow_log import tracking
+from headrace.tasks.retraining.verdicts import Finding
 
 _EVERY = 3.0
 logger = logging.getLogger(__name__)
@@ -135,18 +136,19 @@ def show_ledger(release: Release) -> None:
     create_table_artifact(rows, key="ledger", description="What became of every record read")
 
 
-def show_verdicts(verdicts: list[dict[str, Any]]) -> None:
-    """What a monitor found, a row a window."""
+def show_verdicts(findings: Sequence[Finding]) -> None:
+    """Make a table of what a monitor found, a row per window."""
+    drift = {None: "unreadable", True: "yes", False: "no"}
     rows = [
         {
-            "window": visible(v["window"]),
-            "drift": {None: "unreadable"}.get(v["drift"], "yes" if v["drift"] else "no"),
-            "p": v["p_value"],
-            "effect": v["effect"],
-            "what shifted": visible(", ".join(v["drifted"])),
-            "report": v["report"] and visible(v["report"]),
+            "window": visible(finding.window or ""),
+            "drift": drift[finding.drift],
+            "p": finding.p_value,
+            "effect": finding.effect,
+            "what shifted": visible(", ".join(finding.drifted)),
+            "report": finding.report and visible(finding.report),
         }
-        for v in verdicts
+        for finding in findings
     ]
     if rows:
         create_table_artifact(rows, key="windows", description="Each window against the reference")

@@ -10,7 +10,8 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.infra.configuration.settings import NotifySettings
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the owner is to know; as JSON what the webhook receives."""
+
+    flow: str
+    state: str
+    """Failed, Crashed, Cancelled, Refused, Waiting or Paused."""
+    reason: str
+    command: str
+    """What resumes the work, or what decides."""
+    links: Mapping[str, str]
+    """Pages to look at."""
 
 
 def notify(
@@ -48,16 +63,11 @@ def notify(
     """
     kept = kept_settings.notify()
     webhook, blocks = settings.webhook or kept.webhook, settings.blocks or kept.blocks
-    said: dict[str, Any] = {
-        "flow": flow,
-        "state": state,
-        "reason": " ".join(reason.split()),
-        "command": command,
-        "links": {k: v for k, v in links.items() if v},
-    }
-    taken = [_through(name, said) for name in blocks]
+    pages = {name: url for name, url in links.items() if url}
+    notice = Notice(flow, state, " ".join(reason.split()), command, pages)
+    taken = [_through(name, notice) for name in blocks]
     if webhook:
-        taken.append(_post(webhook, said))
+        taken.append(_post(webhook, notice))
     return bool(taken) and all(taken)
 
 
@@ -71,9 +81,9 @@ def check_blocks(names: Iterable[str]) -> None:
         _block(name)
 
 
-def _post(webhook: str, said: dict[str, Any]) -> bool:
+def _post(webhook: str, notice: Notice) -> bool:
     try:
-        answer = http_client.ask(webhook, 10, method="POST", body=said)
+        answer = http_client.ask(webhook, 10, method="POST", body=asdict(notice))
     except NoAnswerError:
         # The address may hold a token, and what the client says of it may quote it.
         logger.warning("the webhook did not take the notice: it does not answer")
@@ -83,12 +93,12 @@ def _post(webhook: str, said: dict[str, Any]) -> bool:
     return answer.ok
 
 
-def _through(name: str, said: dict[str, Any]) -> bool:
+def _through(name: str, notice: Notice) -> bool:
     try:
         block = _block(name)
         with block.raise_on_failure():
             sent: Any = block.notify(
-                _body(said), subject=f"headrace: {said['flow']} {said['state']}"
+                _body(notice), subject=f"headrace: {notice.flow} {notice.state}"
             )
             if inspect.isawaitable(sent):  # a block that is only asynchronous
                 asyncio.run(_done(sent))
@@ -106,9 +116,10 @@ async def _done(sent: Awaitable[Any]) -> None:
     await sent
 
 
-def _body(said: dict[str, Any]) -> str:
-    rows = [said["reason"], f"next: {said['command']}"]
-    return "\n".join(visible(row) for row in rows + [f"{k}: {v}" for k, v in said["links"].items()])
+def _body(notice: Notice) -> str:
+    rows = [notice.reason, f"next: {notice.command}"]
+    rows += [f"{name}: {url}" for name, url in notice.links.items()]
+    return "\n".join(visible(row) for row in rows)
 
 
 def _block(name: str) -> NotificationBlock:

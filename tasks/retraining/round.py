@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from headrace.infra import releases
 from headrace.infra.artifacts import (
@@ -14,6 +15,7 @@ from headrace.infra.artifacts import (
     Inputs,
     Lineage,
     Model,
+    Record,
     Release,
     Retraining,
     produce,
@@ -108,7 +110,7 @@ def _counts(child: Release) -> Answer:
     }
 
 
-def deciding(settings: RunVerb | RetrainVerb) -> dict[str, Any]:
+def deciding(settings: RunVerb | RetrainVerb) -> Answer:
     """The settings that decide what comes out of a chain or a round, not when it runs, or how."""
     return deciding_result(settings, _OPERATION)
 
@@ -158,6 +160,7 @@ def learn_window(
 ) -> Model:
     """Elastic weight consolidation from the champion's export."""
     from headrace.training.incremental.ewc import identity
+    from headrace.training.results import EWCResult
 
     corpus = releases.lineage(child.folder)
     carried = _carried(champion)
@@ -188,9 +191,9 @@ def learn_window(
 
     def make(folder: Path) -> Model:
         answer = run_job("headrace.training.incremental.ewc", job, folder)
-        judged_on = Path(answer["evaluation"]["new"]["before"]).parent.name
+        scores = EWCResult.model_validate(answer).evaluation.new.before
         figures = {k: v for k, v in answer.items() if k not in ("export", "evaluation", "stage")}
-        retraining = Retraining.model_validate({**figures, "judged_on": judged_on})
+        retraining = Retraining.model_validate({**figures, "judged_on": Path(scores).parent.name})
         return Model(stage="ewc", retraining=retraining)
 
     with stage_run(
@@ -256,6 +259,20 @@ def retrained_candidate(champion: Version, child: Release, trained: Model) -> Ca
     return Candidate(trained.export, child.folder, tags)
 
 
+class _NoDrift(Record):
+    champion: str | None
+
+
+class _Trained(Record):
+    """What `Retrained.as_json` says of the retrained model, as far as it is read again."""
+
+    verdict: Finding | None
+    release: str
+    folder: str
+    metrics: dict[str, Change]
+    tokens: int
+
+
 @dataclass(frozen=True)
 class Retrained:
     """What a round of retraining came to."""
@@ -296,17 +313,15 @@ class Retrained:
         return State.PROMOTED if gated.moved else State.DECIDED
 
     @classmethod
-    def of_json(cls, answer: Mapping[str, Any]) -> Retrained:
+    def of_json(cls, answer: Mapping[str, JsonValue]) -> Retrained:
         """The inverse of `as_json`, as far as it goes."""
         if "gate" not in answer:
-            return cls(Finding.model_validate(answer), answer["champion"])
-        figures = {k: answer[k] for k in ("metrics", "tokens")}
-        retraining = Retraining.model_validate({**figures, "steps": 0, "judged_on": ""})
-        model = Model(stage="ewc", folder=answer["folder"], retraining=retraining)
-        child, gated = Release.load(answer["release"]), Gated.of_json(answer)
-        verdict = answer["verdict"]
-        finding = Finding.model_validate(verdict) if verdict else None
-        return cls(finding, gated.champion, child, model, gated)
+            return cls(Finding.model_validate(answer), _NoDrift.model_validate(answer).champion)
+        kept = _Trained.model_validate(answer)
+        figures = Retraining(steps=0, tokens=kept.tokens, metrics=kept.metrics, judged_on="")
+        model = Model(stage="ewc", folder=kept.folder, retraining=figures)
+        child, gated = Release.load(kept.release), Gated.of_json(answer)
+        return cls(kept.verdict, gated.champion, child, model, gated)
 
     def as_json(self) -> Answer:
         """Answer of `headrace retrain`."""

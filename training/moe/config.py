@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from headrace.infra.configuration.settings import Settings
 
@@ -96,7 +96,7 @@ class MoEConfig(Settings):
             }
         )
 
-    def to_hf(self) -> dict[str, Any]:
+    def to_hf(self) -> dict[str, JsonValue]:
         """The content of Hugging Face's config.json, without token ids (`hf_config.read`)."""
         shape = self.model_dump(exclude={"rope_theta"})
         rotary = {

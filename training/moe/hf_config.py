@@ -10,9 +10,10 @@ field that the file leaves out has the default of that class and not ours.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from headrace.infra.errors import InputError
 from headrace.training.moe.config import MoEConfig
@@ -61,7 +62,7 @@ _RESOLVED = {"rope_parameters", "rope_theta", "rope_scaling", "partial_rotary_fa
 _ALIASES = {"num_local_experts"}
 
 
-def read(config: dict[str, Any], where: str) -> MoEConfig:
+def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
     """The shape that a config.json describes.
 
     Args:
@@ -108,7 +109,7 @@ def read(config: dict[str, Any], where: str) -> MoEConfig:
         ) from None
 
 
-def _resolve(config: dict[str, Any], where: str) -> Any:
+def _resolve(config: Mapping[str, JsonValue], where: str) -> Any:
     """transformers' config object of the file's content.
 
     Raises:
@@ -118,7 +119,7 @@ def _resolve(config: dict[str, Any], where: str) -> Any:
     from transformers import Glm4MoeConfig
 
     try:
-        return Glm4MoeConfig.from_dict(copy.deepcopy(config))
+        return Glm4MoeConfig.from_dict(copy.deepcopy(dict(config)))
     except (StrictDataclassError, ValueError, TypeError, KeyError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"{where}: {said}", "correct that field") from None
