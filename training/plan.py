@@ -18,8 +18,8 @@ import torch
 
 from headrace.infra.errors import UsageError
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.moe.presets import count, preset
+from headrace.training.moe.model import MoEForCausalLM, count_parameters
+from headrace.training.moe.presets import preset
 from headrace.training.optimizer import build_optimizer
 from headrace.training.settings import OptimizerSettings, PretrainSettings
 
@@ -118,7 +118,7 @@ def plan(settings: PretrainSettings, gpus: int, gpu: str) -> Plan:
         adamw_lr=settings.adamw_lr or chosen.recipe.adamw_lr,
     )
     sizes = _sizes(config, rates)
-    total, active = count(config)
+    total, active = count_parameters(config)
     spread = math.gcd(config.n_routed_experts, gpus) if config.moe_layers else 1
     twins = gpus // spread  # devices that hold the same experts
     room = GPUS[gpu.lower()] * (1 - RESERVE)

@@ -35,8 +35,8 @@ from headrace.training.engine import prepare
 from headrace.training.identity import deciding_weights
 from headrace.training.moe.config import MoEConfig
 from headrace.training.moe.export import Card, load, save
-from headrace.training.moe.model import MoEForCausalLM
-from headrace.training.moe.presets import Recipe, count, preset
+from headrace.training.moe.model import MoEForCausalLM, count_parameters
+from headrace.training.moe.presets import Recipe, preset
 from headrace.training.next_token import NextToken
 from headrace.training.optimizer import build_optimizer
 from headrace.training.results import PretrainResult
@@ -117,7 +117,7 @@ def pretrain(job: PretrainJob) -> PretrainResult:
     """
     shards, asked, recipe = Shards(job.data), job.settings, recipe_of(job.settings)
     config = shape(asked, shards)
-    total, active = count(config)
+    total, active = count_parameters(config)
     if total > 2_000_000_000:
         raise UsageError(
             f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",

@@ -13,10 +13,7 @@ from pydantic import Field, field_validator
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.settings import Settings
 from headrace.training.identity import Names, TrainingSettings
-
-PRESETS = ("local", "test", "moe-175b")
-"""Names of training/moe/presets.py."""
-
+from headrace.training.moe.presets import PRESETS
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -62,7 +59,7 @@ class PretrainSettings(TrainingSettings):
     FIGURES: ClassVar[Names] = frozenset({"heldout_rows"})
 
     preset: str = "local"
-    """Shape and recipe: local, test, moe-175b."""
+    """Shape and recipe, by its name in docs/model.md."""
     dense: bool = False
     """Train the dense model of the same active parameters instead, to compare with."""
     steps: int | None = Field(default=None, ge=1)

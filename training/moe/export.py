@@ -20,7 +20,7 @@ from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import InputError
 from headrace.training.moe import hf_config
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.moe.model import MoEForCausalLM, count_parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -122,9 +122,7 @@ called with `split_special_tokens=True`.
 
 
 def _card(model: MoEForCausalLM, card: Card, chat: ChatFormat | None) -> str:
-    from headrace.training.moe.presets import count
-
-    total, active = count(model.config)
+    total, active = count_parameters(model.config)
     figures = {"total parameters": f"{total:,}", "active parameters": f"{active:,}", **card.metrics}
     shown = {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in figures.items()}
     rows = "\n".join(f"| {k} | {v} |" for k, v in shown.items())

@@ -144,6 +144,19 @@ class MoEForCausalLM(nn.Module):
         return torch.stack(loads) if loads else torch.zeros(0, self.config.n_routed_experts)
 
 
+def count_parameters(config: MoEConfig) -> tuple[int, int]:
+    """Return (total, active) parameters, counted on the meta device.
+
+    Active are those that one token passes: all but the experts that it is not sent to.
+    """
+    with torch.device("meta"):
+        model = MoEForCausalLM(config)
+    total = sum(p.numel() for p in model.parameters())
+    expert = 3 * config.hidden_size * config.moe_intermediate_size
+    idle = config.n_routed_experts - config.num_experts_per_tok
+    return total, total - config.moe_layers * idle * expert
+
+
 def next_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
     """Mean cross-entropy in nats of tokens 1, 2, … given those before them."""
     # The last position is passed over by its label: slicing it off would copy all logits.

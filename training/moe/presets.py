@@ -1,16 +1,18 @@
-"""Named shapes with the recipe that trains them, and how many parameters they have."""
+"""Named shapes with the recipe that trains them.
+
+A new preset is a function and its entry in `PRESETS`. Settings check the name of a preset here, so
+torch is not imported.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from pydantic import Field
 
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.errors import UsageError
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM
 
 
 class Recipe(Settings):
@@ -94,16 +96,3 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UsageError(f"no preset {name!r}", f"one of {', '.join(PRESETS)}")
     return PRESETS[name]()
-
-
-def count(config: MoEConfig) -> tuple[int, int]:
-    """(total, active) parameters, counted on the meta device.
-
-    Active are those that one token passes: all but the experts that it is not sent to.
-    """
-    with torch.device("meta"):
-        model = MoEForCausalLM(config)
-    total = sum(p.numel() for p in model.parameters())
-    expert = 3 * config.hidden_size * config.moe_intermediate_size
-    idle = config.n_routed_experts - config.num_experts_per_tok
-    return total, total - config.moe_layers * idle * expert

@@ -2,7 +2,7 @@ import torch
 
 from headrace.training.moe.attention import Cache
 from headrace.training.moe.config import MoEConfig
-from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+from headrace.training.moe.model import MoEForCausalLM, count_parameters, next_token_loss
 
 CONFIG = MoEConfig(
     vocab_size=50,
@@ -51,3 +51,10 @@ def test_loss_is_the_mean_over_all_but_the_first_token() -> None:
     said = logits.log_softmax(-1)
     want = [-said[b, t, ids[b, t + 1]] for b in range(2) for t in range(5)]
     torch.testing.assert_close(next_token_loss(logits, ids), torch.stack(want).mean())
+
+
+def test_the_count_is_that_of_the_built_model() -> None:
+    total, active = count_parameters(CONFIG)
+    assert total == sum(p.numel() for p in MoEForCausalLM(CONFIG).parameters())
+    everything = CONFIG.model_copy(update={"num_experts_per_tok": CONFIG.n_routed_experts})
+    assert active < count_parameters(everything)[1] == total
