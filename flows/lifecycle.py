@@ -10,6 +10,7 @@ from headrace.flows.gate import gate
 from headrace.flows.pretrain import pretrain
 from headrace.flows.retrain import RetrainJob, retrain
 from headrace.infra.configuration.settings import Settings
+from headrace.tasks.chain_result import Lifecycle
 from headrace.tasks.configuration.settings import RunVerb
 from headrace.tasks.corpus.given_release import take_release
 from headrace.tasks.corpus.tokens import tokenize_corpus
@@ -17,7 +18,6 @@ from headrace.tasks.gate.contests import first_comparison, measure_quality
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.lifecycle import (
     Chain,
-    Lifecycle,
     chain_of,
     finish,
     round_once,

@@ -23,8 +23,8 @@ from headrace.tasks.models.stage_metrics import measured_by
 from headrace.tasks.models.stage_metrics import verdict as stage_verdict
 
 if TYPE_CHECKING:  # a command's last screen imports nothing heavy
+    from headrace.tasks.chain_result import Lifecycle
     from headrace.tasks.gate.decisions import PersonDecision, Verified
-    from headrace.tasks.lifecycle import Lifecycle
     from headrace.tasks.retraining.round import Retrained
 
 WIDTH = 78

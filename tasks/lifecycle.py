@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from headrace.infra.artifacts import Artifact, Inputs, Model, Release, TokenSet, find, produce
+from headrace.infra.artifacts import Artifact, Inputs, Release, find, produce
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.errors import UsageError
 from headrace.infra.lineage import digest
@@ -17,19 +17,11 @@ from headrace.infra.state.state_dir import home
 from headrace.infra.tracking.runs import milliseconds
 from headrace.spark_jobs.curate.inventory_job import list_inputs, survey_all
 from headrace.spark_jobs.settings import CurateJob, Source
-from headrace.tasks.answers import (
-    Answer,
-    model_answer,
-    release_answer,
-    scores_answer,
-    tokens_answer,
-)
+from headrace.tasks.chain_result import Lifecycle
 from headrace.tasks.configuration.settings import GateSettings, RetrainVerb, RunVerb
 from headrace.tasks.corpus.curation import fetch_corpora, release_of
-from headrace.tasks.gate.contests import Quality
-from headrace.tasks.gate.promotion import Gated, policy_of
-from headrace.tasks.mlflow_log import chain_run, open_chain, record_chain
-from headrace.tasks.models.alignment import Aligned
+from headrace.tasks.gate.promotion import policy_of
+from headrace.tasks.mlflow_log import chain_run, close_chain, open_chain, tracking
 from headrace.tasks.reporting.chain_report import write_report
 from headrace.tasks.retraining.round import Retrained, deciding
 from headrace.tasks.retraining.window import Window, check_there
@@ -136,7 +128,7 @@ class Glance(Artifact):
 
 def finish(chain: Chain, made: Lifecycle) -> Lifecycle:
     """The chain with its report, and its parent run ended."""
-    answer = write_report(made.as_json(), chain.folder)
+    made = write_report(made, chain.folder)
     # Once without the round and once with it: a person may promote the first model in between.
     glance = "glance"
     if made.again and chain.window:
@@ -144,10 +136,32 @@ def finish(chain: Chain, made: Lifecycle) -> Lifecycle:
     inputs = Inputs(chain.folder, f"{glance}-{chain.run}.json")
 
     def make(_: Path) -> Glance:
-        return Glance.model_validate({"figures": record_chain(chain.run, answer)})
+        return Glance.model_validate({"figures": record_chain(chain.run, made)})
 
     produce(Glance, inputs, make)
-    return replace(made, report=str(answer["report"]))
+    return made
+
+
+def record_chain(run: str, made: Lifecycle) -> dict[str, JsonValue]:
+    """Log the figures, decision and page of a chain on its parent run; return the figures."""
+    totals, again = made.release.totals, made.again
+    figures: dict[str, JsonValue] = {
+        "read": totals.read,
+        "kept": totals.kept,
+        "rejected": dict(totals.rejected),
+        "unreadable": totals.unreadable,
+        "total_parameters": made.pretraining.total_parameters,
+        "active_parameters": made.pretraining.active_parameters,
+        "bits_per_byte": {k: e.bits.value for k, e in made.quality.evaluations().items()},
+        "gain": {stage: gain.gain for stage, gain in made.gains.items()},
+    }
+    store = tracking()
+    store.log_values(run, figures)
+    store.log_file(run, Path(made.report))
+    champion = again.champion if again else made.first.champion
+    second = again.gated.verdict if again and again.gated else None
+    close_chain(run, made.first.verdict, champion, round_decision=second)
+    return figures
 
 
 class RoundStart(Artifact):
@@ -201,44 +215,3 @@ def round_settings(settings: RunVerb) -> RetrainVerb:
         gate=settings.gate,
         monitor=settings.monitor,
     )
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """What a chain made."""
-
-    release: Release
-    tokens: TokenSet
-    base: Model
-    aligned: Aligned
-    quality: Quality
-    first: Gated
-    again: Retrained | None
-    """The drift round; None: there was none."""
-    seconds: float
-    """How long its curation took."""
-    report: str = ""
-    """Its page."""
-
-    def as_json(self) -> Answer:
-        """Answer of `headrace run`: all of curate's, and what became of it."""
-        first, pretraining = self.first, self.base.pretraining
-        assert pretraining is not None, "it is a pretrained model"
-        gated = first.as_json()
-        stages = self.aligned.stages
-        scored = self.quality.evaluations()
-        return {
-            **release_answer(self.release, self.seconds),
-            "tokens": tokens_answer(self.tokens),
-            "pretrain": model_answer(self.base),
-            "export": self.aligned.model.export,
-            "total_parameters": pretraining.total_parameters,
-            "active_parameters": pretraining.active_parameters,
-            "alignment": {name: m.gain.as_json() for name, m in stages.items() if m.gain},
-            "stages": {name: model_answer(m) for name, m in stages.items()},
-            **{k: gated[k] for k in ("decision", "reasons", "gate", "champion", "moved")},
-            **{k: gated[k] for k in ("version", "waiting", "overtaken")},
-            "evaluation": {name: scores_answer(e) for name, e in scored.items()},
-            "round": self.again.as_json() if self.again else None,
-            "report": self.report,
-        }

@@ -19,7 +19,6 @@ from headrace.infra.tracking import provenance
 from headrace.infra.tracking.metric_stream import EVERY, MetricStream
 from headrace.infra.tracking.runs import Tags, Tracking, milliseconds
 from headrace.infra.visible import visible
-from headrace.tasks.chain_figures import ChainFigures
 from headrace.tasks.curves import stage_drawings
 
 
@@ -92,28 +91,6 @@ def _close_stage(store: Tracking, stream: MetricStream, error: BaseException) ->
             run = stream.rest()
             if not stream.recorded:
                 _close(store, run, error)
-
-
-def record_chain(run: str, answer: Mapping[str, Json]) -> dict[str, Json]:
-    """Log the figures, decision and page of a chain's answer on its parent run; return them."""
-    chain = ChainFigures.model_validate(answer)
-    figures: dict[str, Json] = {
-        "read": chain.read,
-        "kept": chain.kept,
-        "rejected": chain.rejected,
-        "unreadable": chain.unreadable,
-        "total_parameters": chain.total_parameters,
-        "active_parameters": chain.active_parameters,
-        "bits_per_byte": {k: v.bits_per_byte.value for k, v in chain.evaluation.items()},
-        "gain": {stage: gain.gain for stage, gain in chain.alignment.items()},
-    }
-    store = tracking()
-    store.log_values(run, figures)
-    store.log_file(run, Path(chain.report))
-    again = chain.round
-    champion = again.champion if again else chain.champion
-    close_chain(run, chain.decision, champion, round_decision=again.decision if again else None)
-    return figures
 
 
 def close_chain(

@@ -10,10 +10,8 @@ from typing import Any, Protocol, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from headrace.infra import faults, storage
+from headrace.infra import faults
 from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
-from headrace.infra.files import quarantine
-from headrace.infra.lineage import digest
 from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 
@@ -30,8 +28,6 @@ class Validation(Protocol):
         """A sentence for each that didn't hold."""
 
 
-OF = "of"
-"""Record key: the run folder that is measured; the result is collected with it."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -90,20 +86,6 @@ def refuse_failed(
     if not result.success:
         more = f" (and {len(result.failed) - 1} more)" if len(result.failed) > 1 else ""
         raise ValidationError(f"{what}: {result.failed[0]}{more}", hint)
-
-
-def run_folder(stage: str, identity: Any) -> Path:
-    """Run folder of a stage: the same work has the same folder."""
-    return home().runs / f"{stage}-{digest(identity)[:12]}"
-
-
-def once(folder: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The answer stored as `folder/name`, made where it isn't there yet."""
-    path = folder / name
-    if quarantine.read(path, quarantine.as_object) is None:
-        storage.write_json(path, make())
-    value: dict[str, Any] = storage.read_json(path)
-    return value
 
 
 def relative(path: str | Path) -> str:

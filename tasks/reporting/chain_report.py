@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 from pydantic import ValidationError
@@ -15,14 +15,16 @@ from pydantic import ValidationError
 from headrace.expectations import drift_report
 from headrace.expectations.drift_report import DriftView
 from headrace.infra import html, storage
+from headrace.infra.artifacts import Change, Evaluation
 from headrace.infra.corpora import BASE, WINDOW
 from headrace.infra.html import Cell
 from headrace.infra.plots import color, plot
 from headrace.spark_jobs.curate.release_report import ReleaseFigures, ReleaseView
-from headrace.tasks.chain_figures import ChainFigures, Evaluation
+from headrace.tasks.chain_result import Lifecycle
 from headrace.tasks.curves import StagePlot, stage_plots
 from headrace.tasks.models.samples import PROMPTS, generate_samples
 from headrace.tasks.models.stage_metrics import measured_by, verdict
+from headrace.tasks.retraining.verdicts import Finding
 from headrace.tasks.task import step
 from headrace.training.scoring.gate_report import GateView
 from headrace.training.settings import EvaluateSettings
@@ -39,29 +41,28 @@ _MODELS = {
 
 
 @step("write report")
-def write_report(answer: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Write the page and its figures; return the answer with `report`, the path of the page."""
+def write_report(made: Lifecycle, folder: Path) -> Lifecycle:
+    """Write the page of a chain and its answer; return the chain with `report`."""
     report = folder / "report.html"
-    figures = ChainFigures.model_validate(answer)
-    texts = {stage: generate_samples(export) for stage, export in figures.exports.items()}
-    storage.write_bytes(report, render(figures, texts).encode())
-    answer = {**answer, "report": str(report)}
-    storage.write_json(folder / "answer.json", json.loads(json.dumps(answer, default=str)))
-    return answer
+    texts = {stage: generate_samples(export) for stage, export in made.exports.items()}
+    storage.write_bytes(report, render(made, texts).encode())
+    made = replace(made, report=str(report))
+    storage.write_json(folder / "answer.json", made.as_json())
+    return made
 
 
-def render(figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> str:
+def render(made: Lifecycle, texts: Mapping[str, Sequence[str]]) -> str:
     """Return the page as HTML text.
 
     Args:
-        figures: what the chain came to.
+        made: what the chain made.
         texts: {stage: what its model continues each of `PROMPTS` with}.
     """
     return html.page(
         "chain.html.j2",
         "headrace: the whole chain",
-        f"release {figures.release_id}, {figures.total_parameters / 1e6:.2f} M parameters",
-        chain=ChainView.of(figures, texts),
+        f"release {made.release.id}, {made.pretraining.total_parameters / 1e6:.2f} M parameters",
+        chain=ChainView.of(made, texts),
     )
 
 
@@ -69,7 +70,9 @@ def render(figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> str:
 class ChainView:
     """What the template `chain.html.j2` lays out."""
 
-    figures: ChainFigures
+    made: Lifecycle
+    scores: Mapping[str, Evaluation]
+    """Of the models and the baselines."""
     release: ReleaseView | None
     """None where an earlier version of headrace made it: its own report shows more."""
     first_gate: GateView
@@ -92,34 +95,35 @@ class ChainView:
     sources: list[tuple[Cell, ...]]
 
     @classmethod
-    def of(cls, figures: ChainFigures, texts: Mapping[str, Sequence[str]]) -> ChainView:
+    def of(cls, made: Lifecycle, texts: Mapping[str, Sequence[str]]) -> ChainView:
         """Return the figures in rows, the plots of each stage and the models' samples."""
-        verdicts = {stage: verdict(gain) for stage, gain in figures.alignment.items()}
-        again = figures.round
-        drift = drift_report.stored(again.drift) if again and again.drift else None
+        verdicts = {stage: verdict(gain) for stage, gain in made.gains.items()}
+        scores, again = made.quality.evaluations(), made.again
+        trained, gated = (again.trained, again.gated) if again else (None, None)
         return cls(
-            figures=figures,
-            release=_release(figures.release),
-            first_gate=GateView.of(figures.gate),
-            pretraining=stage_plots("pretrain", Path(figures.pretrain.export).parent),
-            quality=_quality(figures.evaluation),
-            quality_plot=plot(partial(_draw_quality, figures.evaluation), height=2.3),
+            made=made,
+            scores=scores,
+            release=_release(made.release.folder),
+            first_gate=GateView.of(made.first.decision),
+            pretraining=stage_plots("pretrain", made.base.folder),
+            quality=_quality(scores),
+            quality_plot=plot(partial(_draw_quality, scores), height=2.3),
             models=list(_MODELS.values()),
             evaluated_bytes=EvaluateSettings().max_bytes,
             gains=[
                 (stage, measured_by(m.name), m.before, m.after, m.gain, m.low, m.high,
                  verdicts[stage], m.n)
-                for stage, m in figures.alignment.items()
+                for stage, m in made.gains.items()
             ],
             not_better=[(stage, v) for stage, v in verdicts.items() if v != "better"],
             alignment={
-                stage: stage_plots(stage, Path(figures.stages[stage].export).parent)
-                for stage in figures.alignment
+                stage: stage_plots(stage, made.aligned.stages[stage].folder)
+                for stage in made.gains
             },
-            drift=DriftView.of(drift) if drift else None,
-            retraining=_retraining(figures),
-            retraining_plots=stage_plots("ewc", again.folder) if again and again.folder else [],
-            second_gate=GateView.of(again.gate) if again and again.gate else None,
+            drift=_drift(again.finding) if again and again.finding else None,
+            retraining=_retraining(again.changes) if again else [],
+            retraining_plots=stage_plots("ewc", trained.folder) if trained else [],
+            second_gate=GateView.of(gated.decision) if gated else None,
             samples=[
                 (prompt, [(stage, answers[i]) for stage, answers in texts.items()])
                 for i, prompt in enumerate(PROMPTS)
@@ -136,6 +140,13 @@ def _release(folder: str) -> ReleaseView | None:
         return None
 
 
+def _drift(finding: Finding) -> DriftView | None:
+    if not isinstance(finding.sections, str):
+        return None
+    found = drift_report.stored(finding.sections)
+    return DriftView.of(found) if found else None
+
+
 def _quality(evaluation: Mapping[str, Evaluation]) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     for name, aligned in evaluation["aligned"].metrics.items():
@@ -147,22 +158,19 @@ def _quality(evaluation: Mapping[str, Evaluation]) -> list[tuple[Cell, ...]]:
 
 def _draw_quality(evaluation: Mapping[str, Evaluation], axes: Axes) -> None:
     for i, (key, label) in enumerate(_MODELS.items()):
-        metric = evaluation[key].bits_per_byte
-        axes.barh(i, metric.value, color=color("blue" if "MoE" in label else "grey"))
-        end = metric.value
+        metric = evaluation[key].bits
+        value = end = math.nan if metric.value is None else metric.value
+        axes.barh(i, value, color=color("blue" if "MoE" in label else "grey"))
         if metric.low is not None and metric.high is not None:
             end = metric.high
             axes.plot([metric.low, end], [i, i], color=color("ink"), lw=2)
-        axes.text(end + 0.04, i, f"{metric.value:.3f}", va="center", fontsize=9)
+        axes.text(end + 0.04, i, f"{value:.3f}", va="center", fontsize=9)
     axes.set_yticks(range(len(_MODELS)), list(_MODELS.values()), fontsize=9)
     axes.invert_yaxis()
     axes.set_xlabel("bits per byte on held-out documents (lower is better)", fontsize=9)
 
 
-def _retraining(figures: ChainFigures) -> list[tuple[Cell, ...]]:
-    if not figures.round or not figures.round.metrics:
-        return []
-    metrics = figures.round.metrics
+def _retraining(changes: Mapping[str, Change]) -> list[tuple[Cell, ...]]:
     return [
         (
             f"{side} text",
@@ -172,5 +180,5 @@ def _retraining(figures: ChainFigures) -> list[tuple[Cell, ...]]:
             m.plain,
             None if m.plain is None else m.plain - m.before,
         )
-        for side, m in (("new", metrics.new), ("old", metrics.old))
+        for side, m in changes.items()
     ]

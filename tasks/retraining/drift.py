@@ -11,7 +11,6 @@ from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import JsonValue
 
 from headrace.expectations import drift, drift_report
 from headrace.expectations.arrival import CREATED, GROUP
@@ -19,10 +18,10 @@ from headrace.expectations.drift import Reference
 from headrace.expectations.settings import DriftSettings
 from headrace.expectations.verdict import DriftVerdict
 from headrace.infra import releases, storage
+from headrace.infra.artifacts import Artifact, Inputs, produce
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, ValidationError
 from headrace.infra.level_facts import scores
-from headrace.infra.lineage import code_version
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.curate import inventory_job
@@ -39,14 +38,28 @@ from headrace.tasks.model_refs import run_of
 from headrace.tasks.retraining.taught import Taught, history, weights
 from headrace.tasks.retraining.verdicts import Finding, verdict_on
 from headrace.tasks.retraining.window import Window
-from headrace.tasks.task import once, run_folder, step
+from headrace.tasks.task import step
 
+REPORT = "report.html"
+"""The page of a comparison in its folder."""
 _PLACE = ("source", "position")
 _WATCHED = tuple(score for score in scores(LEVELS) if score.watched)
 _COLUMNS = (
     "text", *(score.name for score in _WATCHED), "content_hash", *_PLACE, CREATED, "metadata",
 )  # fmt: skip
 logger = logging.getLogger(__name__)
+
+
+class Comparison(Artifact):
+    """A comparison of a window with a reference."""
+
+    RECORD = "drift.json"
+
+    finding: Finding
+
+    def parts(self) -> tuple[str, ...]:
+        """Return its page."""
+        return (str(Path(self.folder) / REPORT),)
 
 
 @step("compare with the reference")
@@ -66,16 +79,16 @@ def compare_texts(
     audit_records.thresholds_used("drift", settings.model_dump(mode="json"))
     sides = [_side(Window.of(reference), curate, shared), _side(window, curate, shared)]
     known = _known(reference, settings, shared, version)
-    identity = [
+    inputs = Inputs.deciding(
+        "monitor",
         [side.identity for side in sides],
         known.identity if known else None,
         settings.model_dump(),
         shared.seed,
-        [code_version("expectations"), code_version("spark_jobs")],
-    ]
-    folder = run_folder("monitor", identity)
+        code=("expectations", "spark_jobs"),
+    )
 
-    def make() -> dict[str, JsonValue]:
+    def make(folder: Path) -> Comparison:
         if known is None:
             verdict = drift.judge(
                 Reference(sides[0].name, sides[0].table()), sides[1].table(), (), None, settings,
@@ -83,9 +96,9 @@ def compare_texts(
             )  # fmt: skip
         else:
             verdict = _judge(known, sides, settings, shared)
-        return _reported(verdict, sides[1].name, folder).as_json()
+        return Comparison(finding=_reported(verdict, sides[1].name, folder))
 
-    return Finding.model_validate(once(folder, "drift.json", make))
+    return produce(Comparison, inputs, make).finding
 
 
 @dataclass(frozen=True)
@@ -161,7 +174,7 @@ def _judge(
 
 
 def _reported(verdict: DriftVerdict, window: str, folder: Path) -> Finding:
-    report = folder / "report.html"
+    report = folder / REPORT
     storage.write_bytes(report, drift_report.render(verdict, window, _WATCHED).encode())
     sections = drift_report.store(verdict, str(folder / "verdict.json"))
     return Finding.model_validate(

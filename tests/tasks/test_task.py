@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from headrace.infra.errors import HeadraceError, InputError
-from headrace.tasks.task import _is_transient, once, relative, run_folder
+from headrace.infra.state.state_dir import home
+from headrace.tasks.task import _is_transient, relative
 
 
 class State:
@@ -23,23 +24,6 @@ def test_only_what_is_transient_is_tried_again(error: BaseException, again: bool
     assert _is_transient(None, None, State(error)) is again
 
 
-def test_once_is_once(tmp_path: Path) -> None:
-    made: list[int] = []
-
-    def make() -> dict[str, int]:
-        made.append(1)
-        return {"n": len(made)}
-
-    assert once(tmp_path / "f", "a.json", make) == once(tmp_path / "f", "a.json", make) == {"n": 1}
-
-
-def test_nothing_is_stored_of_what_failed(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
-        once(tmp_path, "a.json", lambda: {"n": 1 // 0})
-    assert once(tmp_path, "a.json", lambda: {"n": 2}) == {"n": 2}
-
-
-def test_the_same_work_has_the_same_folder(state: Path) -> None:
-    assert run_folder("sft", {"a": 1}) == run_folder("sft", {"a": 1})
-    assert run_folder("sft", {"a": 1}) != run_folder("sft", {"a": 2})
-    assert relative(run_folder("sft", 1)).startswith("runs/sft-")
+def test_a_path_in_the_state_folder_is_stored_relative_to_it(state: Path) -> None:
+    assert relative(home().runs / "sft-1") == "runs/sft-1"
+    assert relative("/elsewhere/x") == "/elsewhere/x"
