@@ -8,6 +8,7 @@ been started by another launcher, and meet as that one says (torch's `env://`).
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any, Self
@@ -108,3 +109,14 @@ ONE = Ranks()
 def divided(parameter: Tensor) -> bool:
     """Whether each rank holds a part of its own, as DeepSpeed marks parameters of experts."""
     return not getattr(parameter, "allreduce", True)
+
+
+def load_deepspeed() -> Any:
+    """Return DeepSpeed, imported for the CPU; nothing else imports it."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    # The shared-memory collectives would be compiled at first use: a minute, and a compiler.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed

@@ -1,4 +1,4 @@
-"""Training steps through DeepSpeed; with moe/parallel.py the only file that imports it.
+"""Training steps through DeepSpeed.
 
 How a stage uses it:
 
@@ -16,19 +16,17 @@ the sizes that a CPU trains, bf16 is no faster (docs/model.md).
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headrace.infra.errors import HeadraceError
-from headrace.training.distributed import ONE, Ranks, divided
+from headrace.training.distributed import ONE, Ranks, divided, load_deepspeed
 from headrace.training.optimizer import MuonAdamW
 
 MAX_THREADS = 8
@@ -70,17 +68,6 @@ def _a_local_rank() -> Iterator[None]:
         yield
     finally:
         del os.environ["LOCAL_RANK"]
-
-
-def load_deepspeed() -> Any:
-    """DeepSpeed, imported for the CPU."""
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed
-
-    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    # The shared-memory collectives would be compiled at first use: a minute, and a compiler.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
 
 
 class Engine(AbstractContextManager["Engine"]):

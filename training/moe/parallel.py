@@ -20,8 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from headrace.training.distributed import Ranks
-from headrace.training.engine import load_deepspeed
+from headrace.training.distributed import Ranks, load_deepspeed
 from headrace.training.moe.experts import Experts, MoELayer, dispatch, inverse
 from headrace.training.moe.model import MoEForCausalLM
 
