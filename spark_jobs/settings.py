@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, create_model, field_validator
+from pydantic import Field, JsonValue, create_model, field_validator
 
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.setting_tree import values
@@ -129,7 +129,7 @@ class CurateJob(Settings):
     spark: SparkSettings = SparkSettings()
     seed: int = 20260101
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, JsonValue]:
         """What of the settings decides what is kept, as JSON: part of the release's identity."""
         settings = self.settings.model_dump(mode="json")
         del settings["input"]["max_unreadable"]
