@@ -1,14 +1,17 @@
 """What a chain keeps of its drift rounds; the chain itself: tests/e2e/test_chain.py."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_chain import chain, refused_round
 
 from headrace.infra.artifacts import Change, Decision, Model, Release, Retraining, Totals
 from headrace.infra.storage import write_json
 from headrace.spark_jobs.settings import Source
 from headrace.tasks.gate.promotion import Gated
-from headrace.tasks.lifecycle import round_once, window_key
+from headrace.tasks.lifecycle import record_chain, round_once, window_key
+from headrace.tasks.mlflow_log import open_chain, tracking
 from headrace.tasks.retraining.round import Retrained
 from headrace.tasks.retraining.verdicts import Finding
 from headrace.tasks.retraining.window import Window
@@ -94,3 +97,19 @@ def test_a_round_is_found_again_as_it_was(tmp_path: Path) -> None:
     assert found.as_json() == made.as_json()
     assert found.gated and made.gated and found.gated.decision.report == made.gated.decision.report
     assert found.child and found.child.totals == TOTALS and found.changes["new"].after == 1.5
+
+
+def test_a_chains_run_has_its_figures_and_the_decisions(tmp_path: Path) -> None:
+    made = replace(chain(tmp_path), report=str(tmp_path / "report.html"))
+    Path(made.report).write_text("<p>page")
+    for again, champion, second in (
+        (None, "1", None),
+        (refused_round(made.release), "2", "reject"),
+    ):
+        run = open_chain("chain", [champion], {})
+        figures = record_chain(run, replace(made, again=again))
+        assert figures["rejected"] == {"bias": 1} and figures["gain"] == {"sft": 0.2, "ppo": 0.2}
+        data = tracking().client.get_run(run).data
+        assert data.metrics["bits_per_byte.unigram"] == 3.0 and data.metrics["kept"] == 5
+        tags = {k: data.tags.get(k) for k in ("decision", "champion", "round_decision")}
+        assert tags == {"decision": "promote", "champion": champion, "round_decision": second}
