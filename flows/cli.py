@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -267,8 +267,8 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     from headrace.flows.summaries import plan_screen
     from headrace.tasks.models.training import plan_preset
 
-    data = plan_preset(settings, gpus, gpu)
-    return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
+    need = plan_preset(settings, gpus, gpu)
+    return Answer(asdict(need), plan_screen(need, settings.preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -414,20 +414,17 @@ def monitor(
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.summaries import drift_screen
-    from headrace.tasks.retraining.alerts import send_outbox, why_they_wait
+    from headrace.tasks.retraining.alerts import send_outbox, with_reasons
 
     send_outbox()
-    answer = (
-        flows.monitor(against, text, settings)
-        if text
-        else flows.monitor_inbox(against, _uri(str(inbox)), settings)
-    )
-    data: dict[str, Any] = answer.as_json()
-    waiting = [v for v in (data, *data.get("windows", ())) if v.get("outbox")]
-    reasons = why_they_wait() if waiting else {}
-    for verdict in waiting:
-        verdict["alert_waits"] = reasons.get(verdict["outbox"])
-    return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
+    if text:
+        (finding,) = with_reasons([flows.monitor(against, text, settings)])
+        code = 6 if exit_code and finding.drift else 0
+        return Answer(finding.as_json(), drift_screen([finding]), code)
+    watched = flows.monitor_inbox(against, _uri(str(inbox)), settings)
+    watched = replace(watched, findings=with_reasons(watched.findings))
+    code = 6 if exit_code and watched.standing.drift else 0
+    return Answer(watched.as_json(), drift_screen(watched.findings, watched.waits), code)
 
 
 @verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
@@ -508,7 +505,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
         "without_worker": lacking,
         **asdict(ways),
     }
-    return Answer(data, stack_screen(data))
+    return Answer(data, stack_screen(services, ways, lacking, sent))
 
 
 @verb(cli, "env", 'eval "$(headrace env)"', reads=True)
@@ -554,10 +551,10 @@ def deploy(call: Call, reset: bool) -> Answer:
     from headrace.flows.summaries import deployments_screen
     from headrace.infra.registry import kept_registry
 
-    data = register(given, profile, reset)
+    made = register(given, profile, reset)
     if not mlflow.own:
         kept_registry.note(home(), mlflow.url, own=False)
-    return Answer(data, deployments_screen(data))
+    return Answer(made.as_json(), deployments_screen(made))
 
 
 @verb(cli, "alert", "headrace alert --window news-of-may.jsonl")
@@ -624,8 +621,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
         from headrace.tasks.operations.status import status as look
 
         found = look(settings)
-    data = found.as_json()
-    return Answer(data, status_screen(data))
+    return Answer(found.as_json(), status_screen(found))
 
 
 @verb(cli, "decide", 'headrace decide --version 3 --refuse --by "A. Lead" --why "too curt"')
@@ -695,8 +691,8 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     from headrace.flows.summaries import litter_screen
     from headrace.tasks.operations.garbage import collect
 
-    data = asdict(collect(keep, dry_run, settings.retention))
-    return Answer(data, litter_screen(data))
+    made = collect(keep, dry_run, settings.retention)
+    return Answer(asdict(made), litter_screen(made))
 
 
 @verb(cli, "backup", "headrace backup /mnt/backups", reads=True)
@@ -713,8 +709,8 @@ def backup(call: Call, target: Path) -> Answer:
     from headrace.flows.summaries import backup_screen
     from headrace.tasks.operations.backup import make
 
-    data = asdict(make(target.absolute()))
-    return Answer(data, backup_screen(data))
+    made = make(target.absolute())
+    return Answer(asdict(made), backup_screen(made))
 
 
 @verb(cli, "restore", "headrace restore /mnt/backups", reads=True)
@@ -733,8 +729,8 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     from headrace.tasks.operations import restore as work
 
     place = source.absolute()
-    data = asdict(work.check(place) if check else work.restore(place))
-    return Answer(data, restore_screen(data))
+    made = work.check(place) if check else work.restore(place)
+    return Answer(asdict(made), restore_screen(made))
 
 
 @verb(cli, "audit", "headrace audit verify", reads=True)
@@ -778,10 +774,11 @@ def settings_(call: Call, name: str | None) -> Answer:
             base += [kept_settings.BASE_CONFIG, kept.settings]
         return layered(model, [*base, *given])
 
-    data = listed(name, effective)
+    rows = listed(name, effective)
     from headrace.flows.summaries import settings_screen
 
-    return Answer(data, settings_screen(data))
+    data = {"verb": name, "settings": [asdict(row) for row in rows]}
+    return Answer(data, settings_screen(rows, name))
 
 
 @verb(cli, "completion", 'eval "$(headrace completion bash)"', reads=True)

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 
 from headrace.flows import run_states
-from headrace.flows.parameters import kept_parameters
+from headrace.flows.parameters import parameters
 from headrace.flows.run_states import RunState, ended
 from headrace.infra import storage
 from headrace.infra.configuration.setting_tree import laid
@@ -25,6 +25,7 @@ from headrace.infra.configuration.settings import Shared, build
 from headrace.infra.net.ports import HOST
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.settings import (
     CurateSettings,
     CurateVerb,
@@ -64,7 +65,9 @@ def _whole(settings: S, name: str) -> S:
     with get_client(sync_client=True) as client:
         own = client.read_deployment(UUID(deployment.id)).parameters.get("settings") or {}
     model = type(settings)
-    below = laid(kept_parameters()[name]["settings"], own, model)
+    kept = parameters(kept_settings.today()).flows[name]["settings"]
+    assert isinstance(kept, dict), "each flow has settings"
+    below = laid(kept, own, model)
     return build(model, laid(below, given, model), "settings of this run")
 
 

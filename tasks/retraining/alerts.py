@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
@@ -26,6 +26,7 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining import trusted
 from headrace.tasks.retraining.alert import Alert
+from headrace.tasks.retraining.verdicts import Finding
 from headrace.tasks.retraining.window import check_there
 
 
@@ -81,6 +82,12 @@ def emit(
 def why_they_wait() -> dict[str, str]:
     """Why the alerts in the outbox wait, by their files."""
     return {str(a.path): a.reason for a in events.waiting(home(), _api())}
+
+
+def with_reasons(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings, those whose alert waits with the reason for that."""
+    reasons = why_they_wait() if any(f.outbox for f in findings) else {}
+    return tuple(f.of(alert_waits=reasons.get(f.outbox)) if f.outbox else f for f in findings)
 
 
 def raise_alert(alert: Alert, shared: Shared) -> Receipt:

@@ -1,8 +1,10 @@
 """What prefect.yaml declares; registering it with a real server is in tests/e2e/test_doors.py."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +12,7 @@ from prefect.utilities.callables import parameter_schema
 
 from headrace.flows import parameters as parameters_
 from headrace.flows.deployments import check_places
-from headrace.flows.parameters import parameters
+from headrace.flows.parameters import FormValues, parameters
 from headrace.flows.prefect_file import SHIPPED, Entry, flow_of, read_forms
 from headrace.infra.errors import UsageError
 from headrace.infra.stack.endpoints import Cluster
@@ -19,6 +21,7 @@ from headrace.tasks.configuration.settings import DeployVerb
 
 UP = Cluster("spark://127.0.0.1:7099", "/e", {})
 KEPT = parameters(DeployVerb())
+NOTHING = FormValues({}, "headrace", {})
 ENTRIES = [form.entry for form in read_forms(SHIPPED, KEPT)]
 
 
@@ -33,12 +36,19 @@ def test_the_deployments_of_the_contract() -> None:
 def test_each_form_says_what_its_fields_are_for(entry: Entry) -> None:
     flow = flow_of(entry.entrypoint, "here")
     schema = parameter_schema(flow).model_dump_for_openapi()
-    assert set(KEPT[flow.name]) <= set(schema["properties"])
+    assert set(KEPT.flows[flow.name]) <= set(schema["properties"])
     for name, field in schema["properties"].items():
         assert len(field.get("description", "")) > 8, name
     for kind in schema["definitions"].values():
         for name, field in kind.get("properties", {}).items():
             assert field.get("description") or "$ref" in field or "allOf" in field, name
+
+
+def flows_of(settings: DeployVerb) -> dict[str, Any]:
+    """The parameters of the flows as they are registered."""
+    values = parameters(settings).as_json()
+    assert values.pop("model") == settings.model.name and values.pop("pools")
+    return values
 
 
 def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +63,7 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
             "notify": {"webhook": "http://127.0.0.1:1/"},
         }
     )
-    filled = parameters(settings)
+    filled = flows_of(settings)
     assert filled["curate"]["input"] == ["s3://corpus/in"]
     assert filled["curate"]["settings"]["spark"]["master"] == UP.master
     assert filled["curate"]["settings"]["bias"]["threshold"] == 0.2
@@ -61,16 +71,16 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
     assert filled["monitor"]["settings"]["inbox"]["settle_seconds"] == 3
     assert filled["retrain"]["settings"]["cooldown_minutes"] == 5
     assert filled["retrain"]["settings"]["alert_roots"] == ["s3://corpus/new"]
-    for flow in (v for k, v in filled.items() if k not in ("model", "pools")):
+    for flow in filled.values():
         assert flow["settings"]["notify"]["webhook"] is None, "in its page it could be read"
-    relative = parameters(DeployVerb(input=("corpus",), output="out", inbox="in"))
+    relative = flows_of(DeployVerb(input=("corpus",), output="out", inbox="in"))
     assert relative["curate"]["input"] == [str(Path("corpus").absolute())]
     assert relative["curate"]["output"] == str(Path("out").absolute())
     assert relative["monitor"]["inbox"] == str(Path("in").absolute())
 
 
 def test_the_pools_of_the_file_are_those_of_the_settings() -> None:
-    kept = {**KEPT, "pools": {"spark": "cpu", "training": "gpu"}}
+    kept = replace(KEPT, pools={"spark": "cpu", "training": "gpu"})
     assert {form.entry.work_pool.name for form in read_forms(SHIPPED, kept)} == {"cpu", "gpu"}
 
 
@@ -100,15 +110,15 @@ def test_a_file_of_ones_own_is_checked(
 ) -> None:
     path = own(tmp_path / "prefect.yaml", **changed)
     if said is None:
-        assert read_forms(path, {})[0].entry.schedules[0].timezone == "Asia/Shanghai"
+        assert read_forms(path, NOTHING)[0].entry.schedules[0].timezone == "Asia/Shanghai"
     else:
         with pytest.raises(UsageError, match=said):
-            read_forms(path, {})
+            read_forms(path, NOTHING)
 
 
 def test_what_is_no_file_or_no_flow() -> None:
     with pytest.raises(UsageError, match="No such file"):
-        read_forms(Path("/none.yaml"), {})
+        read_forms(Path("/none.yaml"), NOTHING)
     for wrong in ("headrace.flows.scheduled.Alert", "headrace.flows.schedule.curate", "curate", ""):
         with pytest.raises(UsageError, match=r"here: .* isn't a flow") as error:
             flow_of(wrong, "here")
@@ -143,7 +153,7 @@ def test_faults_of_a_deployment_name_line_and_column(
     lines = [f"{k}: {json.dumps(v)}" for k, v in entry.items()]
     path.write_text("deployments:\n  - " + "\n    ".join(lines) + "\n")
     with pytest.raises(UsageError) as error:
-        read_forms(path, {})
+        read_forms(path, NOTHING)
     assert said in error.value.message and hint in error.value.hint
 
 
@@ -152,7 +162,7 @@ def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: 
     given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
     path = own(tmp_path / "prefect.yaml", parameters=given)
     (form,) = read_forms(path, defaults)
-    was, now = defaults["curate"]["settings"], form.parameters["settings"]
+    was, now = dict(defaults.flows["curate"])["settings"], form.parameters["settings"]
     assert now["semantics"]["threshold"] == 0.8 and now["bias"]["threshold"] == 0.2
     assert now["domain"]["targets"] == {"legal": 0.5}, "a mapping that is a value replaces"
     rest = {"semantics", "domain"}
@@ -166,7 +176,7 @@ def test_two_deployments_of_one_name_are_refused(tmp_path: Path) -> None:
     both = yaml.safe_load(path.read_text())["deployments"] * 2
     path.write_text(json.dumps({"deployments": both}))
     with pytest.raises(UsageError, match="two deployments are called curate/x"):
-        read_forms(path, {})
+        read_forms(path, NOTHING)
 
 
 def test_the_gates_policy_is_read_when_it_is_deployed(tmp_path: Path) -> None:
@@ -179,4 +189,4 @@ def test_what_is_no_list_of_deployments_is_refused(tmp_path: Path, whole: object
     path = tmp_path / "prefect.yaml"
     path.write_text(yaml.safe_dump({"deployments": whole}))
     with pytest.raises(UsageError, match="deployments"):
-        read_forms(path, {})
+        read_forms(path, NOTHING)
