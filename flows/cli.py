@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic import JsonValue
 
 from headrace.flows.cli_runtime import (
     MODEL,
@@ -155,8 +156,10 @@ def curate(
     """Five-level cleaning and deduplication of raw text into a release."""
     from headrace.tasks.configuration.settings import CurateVerb
 
-    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    settings, sources = call.settings(CurateVerb, **given), list(map(_there, inputs))
+    share: dict[str, JsonValue] = (
+        {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    )
+    settings, sources = call.settings(CurateVerb, **share), list(map(_there, inputs))
     place = _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
@@ -758,12 +761,13 @@ def settings_(call: Call, name: str | None) -> Answer:
     Effective is what applies with --config, --set and --profile; for `deploy` and `up` also what
     they keep.
     """
+    from headrace.infra.configuration.settings import Shared
     from headrace.tasks.configuration import kept_settings
     from headrace.tasks.configuration.listed_settings import check_verb, listed
 
     check_verb(name, list(cli.commands))
 
-    def effective(verb: str, model: type[Any]) -> Any:
+    def effective(verb: str, model: type[Shared]) -> Shared:
         given = call.given(model) if verb == (name or "run") else []
         base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
         if verb == "up":

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -32,7 +32,7 @@ from headrace.infra.stack.profiles import LOCAL, profile_settings
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import json_line, visible
 
-"""The profile of a command that is given none."""
+S = TypeVar("S", bound=Shared)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"  # nosec B105 # names of settings
@@ -62,7 +62,7 @@ class Call:
     made: Shared | None = None
     """The settings that the verb asked for, once it has."""
 
-    def settings(self, model: type[Shared], **options: Any) -> Any:
+    def settings(self, model: type[S], **options: JsonValue) -> S:
         """Validated settings of a verb; an option that was given wins over --config, not --set.
 
         The webhook is `finish`'s alone: in the parameters of a flow everybody could read its token.
@@ -72,14 +72,15 @@ class Call:
 
     def all_settings(
         self,
-        model: type[Shared],
+        model: type[S],
         base: Mapping[str, JsonValue] | None = None,
         options: Mapping[str, JsonValue] | None = None,
-    ) -> Any:
+    ) -> S:
         """`settings` with the webhook; `base` is weaker than the profile."""
         base = laid(base or {}, profile_settings(self.profile), model)
-        self.made = load(model, self.config, self.sets, base, options)
-        return self.made
+        made = load(model, self.config, self.sets, base, options)
+        self.made = made
+        return made
 
     def given(self, model: type[Shared]) -> list[Config]:
         """What --config and --set give, valid by itself; the strongest last."""
@@ -93,7 +94,9 @@ class Text(click.ParamType[str]):
 
     name = "text"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """The text as it is.
 
         Raises:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
+from uuid import UUID
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
@@ -141,7 +142,7 @@ class Trigger(Settings):
             )
         return self
 
-    def automation(self, deployment: Any) -> AutomationCore:
+    def automation(self, deployment: UUID) -> AutomationCore:
         """The automation that `prefect deploy` makes of it."""
         given = {k: getattr(self, k) for k in self.model_fields_set}
         trigger = DeploymentEventTrigger.model_validate(given)
@@ -333,9 +334,11 @@ def _without(entry: dict[str, JsonValue]) -> dict[str, JsonValue]:
     }
 
 
-def _refuse_unknown(file: Config, path: KeyPath, value: Any) -> None:
-    items: Any = value.items() if isinstance(value, dict) else ()
-    if isinstance(value, list):
+def _refuse_unknown(file: Config, path: KeyPath, value: JsonValue) -> None:
+    items: Iterable[tuple[str | int, JsonValue]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
         items = enumerate(value)
     for key, inner in items:
         _refuse_unknown(file, (*path, key), inner)

@@ -18,8 +18,11 @@ class _Line(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    number: int
     time: str
     action: str
+    model: str | None = None
+    """Registered model that it is on."""
     account: str | None = None
 
 
@@ -88,7 +91,6 @@ class _Removed(_Line):
 class _SetBack(_Line):
     """An alias that was moved in MLflow, and is set back."""
 
-    model: str
     why: str
     to: str | None
 
@@ -110,12 +112,14 @@ def decided(decision: Decision) -> str:
 
 
 def recorded(entry: AuditEntry) -> str:
-    """Return a line of the audit file: a decision, or what else has changed."""
+    """Return a line of the audit file with its number: a decision, or what else has changed."""
     line = _Line.model_validate(entry)
-    account = f" (account {line.account})" if line.account is not None else ""
     if line.action in DECISIONS:
-        return f"{entry['model']}: {decided(Decision.of(entry))}{account}"
-    return f"{_other(line.action, entry)}, {line.time}{account}"
+        text = f"{line.model}: {decided(Decision.of(entry))}"
+    else:
+        text = f"{_other(line.action, entry)}, {line.time}"
+    account = f" (account {line.account})" if line.account is not None else ""
+    return f"{line.number:>4}  {text}{account}"
 
 
 def _other(action: str, entry: AuditEntry) -> str:

@@ -47,10 +47,11 @@ class RunState(StrEnum):
     """The alert waits for a cool-down or a budget."""
 
 
-def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Report a run that failed, crashed or was cancelled."""
     name = state.name or state.type.value
-    report_end(flow.name, str(run.id), run.parameters.get("settings"), name, _reason(state))
+    settings = flow_run.parameters.get("settings")
+    report_end(flow.name, str(flow_run.id), settings, name, _reason(state))
 
 
 def report_end(flow: str, run: str, settings: object, state: str, reason: str) -> None:

@@ -464,7 +464,7 @@ def audit_screen(verified: Verified) -> str:
 
 def decisions_screen(entries: Sequence[AuditEntry]) -> str:
     """The end of `headrace audit show`: a line each, the oldest first."""
-    lines = [visible(f"  {entry['number']:>4}  {recorded(entry)}") for entry in entries]
+    lines = [visible(f"  {recorded(entry)}") for entry in entries]
     return "\n".join([_rule("recorded"), *(lines or ["  nothing yet"])])
 
 
