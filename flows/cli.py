@@ -235,7 +235,7 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 @click.option(
     "--output", required=True, type=PLACE, metavar="URI", help="Run folder; the same one resumes."
 )
-@click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
+@click.option("--resume/--no-resume", default=True, help="Resume from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
     from headrace.tasks.configuration.settings import PretrainVerb
@@ -263,7 +263,7 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 @click.option("--gpus", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
-    """Memory a device, speed and cost of a preset before you rent anything."""
+    """Memory per device, speed and cost of a preset before you rent anything."""
     from headrace.tasks.configuration.settings import PretrainVerb
 
     settings = call.settings(PretrainVerb, preset=preset)
@@ -475,7 +475,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     for given in parse_sets(call.sets):
         database.refuse_password(given.data.get("database"))
     sources, profile = call.given(UpVerb), profile_settings(call.profile)
-    told = {name for source in sources for name in source.data}
+    given_names = {name for source in sources for name in source.data}
     kept = kept_settings.read(without_stack=reset)
     if adopt:
         database.adopt(home())
@@ -491,7 +491,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
 
     if record.running(home()) is None:  # one that runs says by itself what it was started for
         found_servers()
-    services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
+    services = stack.up(home(), settings.model_copy(update={"ports": asked}), given_names, usual)
     kept_settings.keep_up(kept, sources, made)
     found = endpoints(home())
     if not found.mlflow.own:
@@ -526,7 +526,7 @@ def env(call: Call) -> Answer:
 
 @verb(cli, "down", "headrace down", reads=True)
 def down(call: Call) -> Answer:
-    """Stop the local stack; a flow that runs goes on where it was when it is started again."""
+    """Stop the local stack; a flow that runs resumes where it was once the stack is up again."""
     from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
@@ -573,14 +573,14 @@ def alert(call: Call, window: str) -> Answer:
     data = raise_alert(Alert(window=uri), settings)
     from headrace.flows.summaries import waits_in
 
-    said = "sent" if data["sent"] else waits_in(str(data["outbox"]), data["why"])
+    state = "sent" if data["sent"] else waits_in(str(data["outbox"]), data["why"])
     receipt: dict[str, Json] = {
         "window": data["window"],
         "sent": data["sent"],
         "outbox": data["outbox"],
         "why": data["why"],
     }
-    return Answer(receipt, visible(f"alert for {data['window']}: {said}"))
+    return Answer(receipt, visible(f"alert for {data['window']}: {state}"))
 
 
 @verb(cli, "receive", "headrace receive --port 9098")
@@ -674,15 +674,15 @@ def rollback(call: Call, by: str, why: str) -> Answer:
 
 @verb(cli, "gc", "headrace gc --keep 3 --dry-run")
 @click.option("--keep", type=click.IntRange(0), required=True, metavar="N",
-              help="Releases, and likewise runs, that stay though nothing refers to them: the "
-              "newest.")  # fmt: skip
+              help="How many of the newest releases, and of the newest runs, stay though nothing "
+              "refers to them.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     """List, then remove releases, runs and tokens that no model version refers to, and what is old.
 
     What a version was made of stays, and so does all of the chain that led to it. Nothing is
     removed while another command or a flow is at work in the state folder (exit 2); an interrupted
-    chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
+    chain that is to be resumed counts as unreferenced, so keep enough of the newest, or finish it
     first. Nothing outside the state folder is touched; links are not followed.
 
     Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
@@ -872,10 +872,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _leave_nothing(root: Path, made: bool) -> None:
-    """Remove the log of a call that was refused, where nothing else came to be in a state folder.
+    """Remove the log of a refused call if the state folder holds nothing else.
 
-    The folder too, where this command has `made` it; with a trace of an unexpected fault the log
-    stays.
+    Remove the folder too if this command has `made` it. Keep a log with the trace of an unexpected
+    fault.
     """
     log = root / "logs" / "headrace.log"
     with contextlib.suppress(OSError):
@@ -891,11 +891,11 @@ def _refuse_state(error: OSError | UsageError) -> Answer:
     """Raise what keeps the state folder from being used."""
     if isinstance(error, UsageError):
         raise error
-    said = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
+    reason = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
     hint = "set HEADRACE_HOME to a folder that you can write to"
     if (whose := other_owner(home().root)) is not None:
-        raise UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
-    raise UsageError(said, hint)
+        raise UsageError(f"{reason}; it belongs to {whose}", f"run it as {whose}, or {hint}")
+    raise UsageError(reason, hint)
 
 
 def _refuse_call(error: click.ClickException) -> Answer:

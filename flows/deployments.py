@@ -1,8 +1,8 @@
 """`headrace deploy`: kept settings, what changes, and deployments registered with Prefect's server.
 
 Registering the same again changes nothing: deployments, and automations by their names, are updated
-in place, and what was paused in Prefect's pages stays paused. `prefect deploy --all` comes to the
-same deployments, but enables automations that were paused.
+in place, and what was paused in Prefect's pages stays paused. `prefect deploy --all` registers
+the same deployments, but enables automations that were paused.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What `headrace deploy` came to."""
+    """The result of `headrace deploy`."""
 
     deployments: list[Registered]
     without_worker: list[str]
@@ -165,9 +165,9 @@ def _server() -> Iterator[SyncPrefectClient]:
             yield client
     except httpx.HTTPError as error:
         answer = getattr(error, "response", None)
-        said = f"answers {answer.status_code}" if answer is not None else "does not answer"
+        state = f"answers {answer.status_code}" if answer is not None else "does not answer"
         raise HeadraceError(
-            f"Prefect's server {said}: {type(error).__name__}",
+            f"Prefect's server {state}: {type(error).__name__}",
             "`headrace deploy` again finishes what it began; `headrace status` says how the server "
             f"is, and {home().logs / 'stack' / 'prefect.log'} why",
         ) from error
@@ -243,7 +243,7 @@ def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
 def _edited(
     form: Form, there: Mapping[str, JsonValue], before: Mapping[str, JsonValue]
 ) -> list[Edit]:
-    """What was changed elsewhere, and is set back.
+    """Return what was changed elsewhere, and is set back.
 
     Args:
         form: what is registered now.
@@ -340,7 +340,7 @@ def register(client: SyncPrefectClient, form: Form, found: DeploymentResponse | 
         "pull_steps": list(form.pull),
     }
     if found is not None and _is_there(wanted, found):
-        # To write the same again would cancel the runs that are scheduled, and make them anew.
+        # Writing the same again would cancel the scheduled runs and create them again.
         deployment = found.id
     else:
         deployment = client.create_deployment(
@@ -398,8 +398,8 @@ def _active(schedule: Schedule, found: DeploymentResponse | None) -> bool:
 def _automate(client: SyncPrefectClient, form: Form, deployment: UUID) -> dict[str, bool]:
     """Make the automations of a deployment what its triggers say; {name: whether it is enabled}.
 
-    The server doesn't tell which automations a deployment owns and which a person made for it. So,
-    as `prefect deploy` does, what it owns is made anew, unless nothing differs.
+    The server doesn't say which automations a deployment owns and which a person made for it. So,
+    as `prefect deploy` does, replace those that it owns, unless nothing differs.
     """
     resource = f"prefect.deployment.{deployment}"
     wanted = [trigger.automation(deployment) for trigger in form.entry.triggers]

@@ -56,7 +56,7 @@ def kept_parameters() -> dict[str, Json]:
 def parameters(settings: DeployVerb) -> FormValues:
     """Return the parameters of the flows, of settings.
 
-    What stands under `notify` is left out: everybody who reads Prefect could read a token in it.
+    What stands under `notify` is left out: anyone who reads Prefect could read a token in it.
     """
     settings = settings.model_copy(update={"notify": NotifySettings()})
     shared = {k: getattr(settings, k) for k in Shared.model_fields}

@@ -136,7 +136,7 @@ def _cancel(client: SyncPrefectClient, runs: Iterable[FlowRun], name: str) -> No
             )
             try:
                 client.set_flow_run_state(run.id, gone, force=True)
-            except ObjectNotFound:  # somebody has deleted it
+            except ObjectNotFound:  # it was deleted meanwhile
                 continue
 
 

@@ -147,7 +147,7 @@ def plan_screen(plan: Plan, preset: str, devices: str) -> str:
     need, has = plan.bytes_per_device / 2**30, plan.device_bytes / 2**30
     rows = [
         ("parameters", f"{plan.total_parameters:,}, of which {plan.active_parameters:,} active"),
-        ("memory a device", f"{need:.1f} of {has:.1f} GiB: "
+        ("memory per device", f"{need:.1f} of {has:.1f} GiB: "
                             f"{'fits' if plan.fits else 'does not fit'}"),
     ]  # fmt: skip
     if plan.tokens_per_second is None:
