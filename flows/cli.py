@@ -42,7 +42,6 @@ from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import layered
 from headrace.infra.errors import UsageError
-from headrace.infra.json_types import Json
 from headrace.infra.stack import record, stack
 from headrace.infra.stack.profiles import profile_settings
 from headrace.infra.state import private
@@ -570,17 +569,11 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.retraining.alert import Alert
     from headrace.tasks.retraining.alerts import raise_alert
 
-    data = raise_alert(Alert(window=uri), settings)
+    receipt = raise_alert(Alert(window=uri), settings)
     from headrace.flows.summaries import waits_in
 
-    state = "sent" if data["sent"] else waits_in(str(data["outbox"]), data["why"])
-    receipt: dict[str, Json] = {
-        "window": data["window"],
-        "sent": data["sent"],
-        "outbox": data["outbox"],
-        "why": data["why"],
-    }
-    return Answer(receipt, visible(f"alert for {data['window']}: {state}"))
+    state = "sent" if receipt.sent else waits_in(str(receipt.outbox), receipt.why)
+    return Answer(asdict(receipt), visible(f"alert for {receipt.window}: {state}"))
 
 
 @verb(cli, "receive", "headrace receive --port 9098")

@@ -124,8 +124,8 @@ def curate(
         then = ""
         if after_release and release.totals.kept:
             run = start_once(after_release, release)
-            links["after_release"] = run_states.page_of(run["id"])
-            then = f"; {after_release} runs on it: {run['name']}"
+            links["after_release"] = run_states.page_of(run.id)
+            then = f"; {after_release} runs on it: {run.name}"
         run_artifacts.show_links(links)
     name = release.id[:12]
     if run_artifacts.older(release.path, began):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -46,8 +46,9 @@ def _api() -> str | None:
     return found.prefect.url
 
 
-class Receipt(TypedDict):
-    """What became of an alert that was raised, as the commands answer it."""
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an alert that was raised; the answers have these fields."""
 
     window: str | None
     sent: bool
@@ -91,7 +92,7 @@ def with_reasons(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def raise_alert(alert: Alert, shared: Shared) -> Receipt:
-    """The answer of `headrace alert`: another monitor's alert on a window.
+    """Raise another monitor's alert on a window.
 
     Raises:
         InputError: the window isn't there.
@@ -101,7 +102,7 @@ def raise_alert(alert: Alert, shared: Shared) -> Receipt:
     known = alert.model_copy(update={"reference": alert.reference or _corpus(shared)})
     waits = emit(known, shared, owners=True)
     why = why_they_wait().get(waits) if waits else None
-    return {"window": alert.window, "sent": waits is None, "outbox": waits, "why": why}
+    return Receipt(alert.window, waits is None, waits, why)
 
 
 def _corpus(shared: Shared) -> str | None:

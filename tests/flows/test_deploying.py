@@ -301,7 +301,7 @@ def test_a_release_starts_what_follows_it_once(on_server: str) -> None:
     release = Release(id="abc", folder="/r/releases/abc", totals=totals, input_bytes=1)
     first, again = (start_once("lifecycle/on-demand", release) for _ in range(2))
     assert first == again
-    run = request(on_server, "GET", f"/flow_runs/{first['id']}", None)
+    run = request(on_server, "GET", f"/flow_runs/{first.id}", None)
     assert run["parameters"]["release"] == "/r/releases/abc"
     assert start_once("lifecycle/on-demand", release.model_copy(update={"id": "b"})) != first
     with pytest.raises(UsageError, match="no deployment a/b"):

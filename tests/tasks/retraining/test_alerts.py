@@ -18,15 +18,15 @@ def test_an_alert_waits_for_the_server(tmp_path: Path) -> None:
     window = tmp_path / "w.jsonl"
     window.write_text('{"text": "t"}\n')
     said = raise_alert(Alert(window=str(window), p_value=0.01), Shared())
-    assert said["window"] == str(window) and not said["sent"]
-    assert said["outbox"] is not None
-    event = json.loads(Path(said["outbox"]).read_text())
+    assert said.window == str(window) and not said.sent
+    assert said.outbox is not None
+    event = json.loads(Path(said.outbox).read_text())
     assert event["event"] == "headrace.drift.detected"
     assert event["payload"] == {
         "window": str(window), "reference": None, "p_value": 0.01, "effect": None,
         "drifted": None, "report": None,
     }  # fmt: skip
-    assert send_outbox() == 0 and Path(said["outbox"]).exists()
+    assert send_outbox() == 0 and Path(said.outbox).exists()
 
 
 def test_an_alert_on_nothing_is_refused(tmp_path: Path) -> None:
