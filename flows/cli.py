@@ -11,12 +11,13 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic import JsonValue
 
 from headrace.flows.cli_runtime import (
     MODEL,
@@ -41,7 +42,6 @@ from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.setting_tree import laid
 from headrace.infra.configuration.settings import layered
 from headrace.infra.errors import UsageError
-from headrace.infra.json_types import Json
 from headrace.infra.stack import record, stack
 from headrace.infra.stack.profiles import profile_settings
 from headrace.infra.state import private
@@ -155,8 +155,10 @@ def curate(
     """Five-level cleaning and deduplication of raw text into a release."""
     from headrace.tasks.configuration.settings import CurateVerb
 
-    given = {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
-    settings, sources = call.settings(CurateVerb, **given), list(map(_there, inputs))
+    share: dict[str, JsonValue] = (
+        {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
+    )
+    settings, sources = call.settings(CurateVerb, **share), list(map(_there, inputs))
     place = _output(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
@@ -232,7 +234,7 @@ def tokenize(call: Call, release: str, output: str) -> Answer:
 @click.option(
     "--output", required=True, type=PLACE, metavar="URI", help="Run folder; the same one resumes."
 )
-@click.option("--resume/--no-resume", default=True, help="Go on from the last checkpoint.")
+@click.option("--resume/--no-resume", default=True, help="Resume from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
     from headrace.tasks.configuration.settings import PretrainVerb
@@ -260,15 +262,15 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 @click.option("--gpus", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
-    """Memory a device, speed and cost of a preset before you rent anything."""
+    """Memory per device, speed and cost of a preset before you rent anything."""
     from headrace.tasks.configuration.settings import PretrainVerb
 
     settings = call.settings(PretrainVerb, preset=preset)
     from headrace.flows.summaries import plan_screen
     from headrace.tasks.models.training import plan_preset
 
-    data = plan_preset(settings, gpus, gpu)
-    return Answer(data, plan_screen(data, settings.preset, f"{gpus} {gpu}"))
+    need = plan_preset(settings, gpus, gpu)
+    return Answer(asdict(need), plan_screen(need, settings.preset, f"{gpus} {gpu}"))
 
 
 @verb(cli, "align", "headrace align sft --model model/export --data pairs.jsonl --output sft")
@@ -414,20 +416,17 @@ def monitor(
     start_prefect()
     from headrace.flows import monitor as flows
     from headrace.flows.summaries import drift_screen
-    from headrace.tasks.retraining.alerts import send_outbox, why_they_wait
+    from headrace.tasks.retraining.alerts import send_outbox, with_reasons
 
     send_outbox()
-    answer = (
-        flows.monitor(against, text, settings)
-        if text
-        else flows.monitor_inbox(against, _uri(str(inbox)), settings)
-    )
-    data: dict[str, Any] = answer.as_json()
-    waiting = [v for v in (data, *data.get("windows", ())) if v.get("outbox")]
-    reasons = why_they_wait() if waiting else {}
-    for verdict in waiting:
-        verdict["alert_waits"] = reasons.get(verdict["outbox"])
-    return Answer(data, drift_screen(data), 6 if exit_code and data["drift"] else 0)
+    if text:
+        (finding,) = with_reasons([flows.monitor(against, text, settings)])
+        code = 6 if exit_code and finding.drift else 0
+        return Answer(finding.as_json(), drift_screen([finding]), code)
+    watched = flows.monitor_inbox(against, _uri(str(inbox)), settings)
+    watched = replace(watched, findings=with_reasons(watched.findings))
+    code = 6 if exit_code and watched.standing.drift else 0
+    return Answer(watched.as_json(), drift_screen(watched.findings, watched.waits), code)
 
 
 @verb(cli, "retrain", "headrace retrain --window news-of-may.jsonl")
@@ -475,7 +474,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     for given in parse_sets(call.sets):
         database.refuse_password(given.data.get("database"))
     sources, profile = call.given(UpVerb), profile_settings(call.profile)
-    told = {name for source in sources for name in source.data}
+    given_names = {name for source in sources for name in source.data}
     kept = kept_settings.read(without_stack=reset)
     if adopt:
         database.adopt(home())
@@ -491,7 +490,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
 
     if record.running(home()) is None:  # one that runs says by itself what it was started for
         found_servers()
-    services = stack.up(home(), settings.model_copy(update={"ports": asked}), told, usual)
+    services = stack.up(home(), settings.model_copy(update={"ports": asked}), given_names, usual)
     kept_settings.keep_up(kept, sources, made)
     found = endpoints(home())
     if not found.mlflow.own:
@@ -508,7 +507,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
         "without_worker": lacking,
         **asdict(ways),
     }
-    return Answer(data, stack_screen(data))
+    return Answer(data, stack_screen(services, ways, lacking, sent))
 
 
 @verb(cli, "env", 'eval "$(headrace env)"', reads=True)
@@ -526,7 +525,7 @@ def env(call: Call) -> Answer:
 
 @verb(cli, "down", "headrace down", reads=True)
 def down(call: Call) -> Answer:
-    """Stop the local stack; a flow that runs goes on where it was when it is started again."""
+    """Stop the local stack; a flow that runs resumes where it was once the stack is up again."""
     from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
@@ -554,10 +553,10 @@ def deploy(call: Call, reset: bool) -> Answer:
     from headrace.flows.summaries import deployments_screen
     from headrace.infra.registry import kept_registry
 
-    data = register(given, profile, reset)
+    made = register(given, profile, reset)
     if not mlflow.own:
         kept_registry.note(home(), mlflow.url, own=False)
-    return Answer(data, deployments_screen(data))
+    return Answer(made.as_json(), deployments_screen(made))
 
 
 @verb(cli, "alert", "headrace alert --window news-of-may.jsonl")
@@ -570,17 +569,11 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.retraining.alert import Alert
     from headrace.tasks.retraining.alerts import raise_alert
 
-    data = raise_alert(Alert(window=uri), settings)
+    receipt = raise_alert(Alert(window=uri), settings)
     from headrace.flows.summaries import waits_in
 
-    said = "sent" if data["sent"] else waits_in(str(data["outbox"]), data["why"])
-    receipt: dict[str, Json] = {
-        "window": data["window"],
-        "sent": data["sent"],
-        "outbox": data["outbox"],
-        "why": data["why"],
-    }
-    return Answer(receipt, visible(f"alert for {data['window']}: {said}"))
+    state = "sent" if receipt.sent else waits_in(str(receipt.outbox), receipt.why)
+    return Answer(asdict(receipt), visible(f"alert for {receipt.window}: {state}"))
 
 
 @verb(cli, "receive", "headrace receive --port 9098")
@@ -624,8 +617,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
         from headrace.tasks.operations.status import status as look
 
         found = look(settings)
-    data = found.as_json()
-    return Answer(data, status_screen(data))
+    return Answer(found.as_json(), status_screen(found))
 
 
 @verb(cli, "decide", 'headrace decide --version 3 --refuse --by "A. Lead" --why "too curt"')
@@ -675,15 +667,15 @@ def rollback(call: Call, by: str, why: str) -> Answer:
 
 @verb(cli, "gc", "headrace gc --keep 3 --dry-run")
 @click.option("--keep", type=click.IntRange(0), required=True, metavar="N",
-              help="Releases, and likewise runs, that stay though nothing refers to them: the "
-              "newest.")  # fmt: skip
+              help="How many of the newest releases, and of the newest runs, stay though nothing "
+              "refers to them.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only list them.")
 def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     """List, then remove releases, runs and tokens that no model version refers to, and what is old.
 
     What a version was made of stays, and so does all of the chain that led to it. Nothing is
     removed while another command or a flow is at work in the state folder (exit 2); an interrupted
-    chain that shall go on later counts as unreferenced, so keep enough of the newest, or finish it
+    chain that is to be resumed counts as unreferenced, so keep enough of the newest, or finish it
     first. Nothing outside the state folder is touched; links are not followed.
 
     Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
@@ -695,8 +687,8 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     from headrace.flows.summaries import litter_screen
     from headrace.tasks.operations.garbage import collect
 
-    data = asdict(collect(keep, dry_run, settings.retention))
-    return Answer(data, litter_screen(data))
+    made = collect(keep, dry_run, settings.retention)
+    return Answer(asdict(made), litter_screen(made))
 
 
 @verb(cli, "backup", "headrace backup /mnt/backups", reads=True)
@@ -713,8 +705,8 @@ def backup(call: Call, target: Path) -> Answer:
     from headrace.flows.summaries import backup_screen
     from headrace.tasks.operations.backup import make
 
-    data = asdict(make(target.absolute()))
-    return Answer(data, backup_screen(data))
+    made = make(target.absolute())
+    return Answer(asdict(made), backup_screen(made))
 
 
 @verb(cli, "restore", "headrace restore /mnt/backups", reads=True)
@@ -733,8 +725,8 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     from headrace.tasks.operations import restore as work
 
     place = source.absolute()
-    data = asdict(work.check(place) if check else work.restore(place))
-    return Answer(data, restore_screen(data))
+    made = work.check(place) if check else work.restore(place)
+    return Answer(asdict(made), restore_screen(made))
 
 
 @verb(cli, "audit", "headrace audit verify", reads=True)
@@ -762,12 +754,13 @@ def settings_(call: Call, name: str | None) -> Answer:
     Effective is what applies with --config, --set and --profile; for `deploy` and `up` also what
     they keep.
     """
+    from headrace.infra.configuration.settings import Shared
     from headrace.tasks.configuration import kept_settings
     from headrace.tasks.configuration.listed_settings import check_verb, listed
 
     check_verb(name, list(cli.commands))
 
-    def effective(verb: str, model: type[Any]) -> Any:
+    def effective(verb: str, model: type[Shared]) -> Shared:
         given = call.given(model) if verb == (name or "run") else []
         base = [Config("the profile", laid({}, profile_settings(call.profile), model))]
         if verb == "up":
@@ -778,10 +771,11 @@ def settings_(call: Call, name: str | None) -> Answer:
             base += [kept_settings.BASE_CONFIG, kept.settings]
         return layered(model, [*base, *given])
 
-    data = listed(name, effective)
+    rows = listed(name, effective)
     from headrace.flows.summaries import settings_screen
 
-    return Answer(data, settings_screen(data))
+    data = {"verb": name, "settings": [asdict(row) for row in rows]}
+    return Answer(data, settings_screen(rows, name))
 
 
 @verb(cli, "completion", 'eval "$(headrace completion bash)"', reads=True)
@@ -871,10 +865,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _leave_nothing(root: Path, made: bool) -> None:
-    """Remove the log of a call that was refused, where nothing else came to be in a state folder.
+    """Remove the log of a refused call if the state folder holds nothing else.
 
-    The folder too, where this command has `made` it; with a trace of an unexpected fault the log
-    stays.
+    Remove the folder too if this command has `made` it. Keep a log with the trace of an unexpected
+    fault.
     """
     log = root / "logs" / "headrace.log"
     with contextlib.suppress(OSError):
@@ -890,11 +884,11 @@ def _refuse_state(error: OSError | UsageError) -> Answer:
     """Raise what keeps the state folder from being used."""
     if isinstance(error, UsageError):
         raise error
-    said = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
+    reason = f"the state folder {home().root} can't be used: {faults.explained(error).message}"
     hint = "set HEADRACE_HOME to a folder that you can write to"
     if (whose := other_owner(home().root)) is not None:
-        raise UsageError(f"{said}; it belongs to {whose}", f"run it as {whose}, or {hint}")
-    raise UsageError(said, hint)
+        raise UsageError(f"{reason}; it belongs to {whose}", f"run it as {whose}, or {hint}")
+    raise UsageError(reason, hint)
 
 
 def _refuse_call(error: click.ClickException) -> Answer:

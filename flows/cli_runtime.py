@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -32,7 +32,7 @@ from headrace.infra.stack.profiles import LOCAL, profile_settings
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import json_line, visible
 
-"""The profile of a command that is given none."""
+S = TypeVar("S", bound=Shared)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
 SECRET = "notify|webhook|database"  # nosec B105 # names of settings
@@ -45,7 +45,7 @@ class Stopped(KeyboardInterrupt):
 
 @dataclass
 class Answer:
-    """What a verb has to say: the JSON object, the same for a person, and the exit code."""
+    """A verb's result: the JSON object, the same for a person, and the exit code."""
 
     data: Mapping[str, Json]
     text: str = ""
@@ -62,24 +62,25 @@ class Call:
     made: Shared | None = None
     """The settings that the verb asked for, once it has."""
 
-    def settings(self, model: type[Shared], **options: Any) -> Any:
+    def settings(self, model: type[S], **options: JsonValue) -> S:
         """Validated settings of a verb; an option that was given wins over --config, not --set.
 
-        The webhook is `finish`'s alone: in the parameters of a flow everybody could read its token.
+        Only `finish` uses the webhook: anyone could read its token in the parameters of a flow.
         """
         made = self.all_settings(model, options=options)
         return made.model_copy(update={"notify": NotifySettings()})
 
     def all_settings(
         self,
-        model: type[Shared],
+        model: type[S],
         base: Mapping[str, JsonValue] | None = None,
         options: Mapping[str, JsonValue] | None = None,
-    ) -> Any:
+    ) -> S:
         """`settings` with the webhook; `base` is weaker than the profile."""
         base = laid(base or {}, profile_settings(self.profile), model)
-        self.made = load(model, self.config, self.sets, base, options)
-        return self.made
+        made = load(model, self.config, self.sets, base, options)
+        self.made = made
+        return made
 
     def given(self, model: type[Shared]) -> list[Config]:
         """What --config and --set give, valid by itself; the strongest last."""
@@ -93,7 +94,9 @@ class Text(click.ParamType[str]):
 
     name = "text"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """The text as it is.
 
         Raises:
@@ -119,7 +122,7 @@ class Place(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The names that begin so, and what tells the shell to list files."""
+        """Return the names that begin so, and what makes the shell list files."""
         names = [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
         return [*names, CompletionItem(incomplete, type="file")]
 
@@ -189,9 +192,9 @@ def finish(
     body: Callable[[], Answer],
     settings: Callable[[], Shared | None] = lambda: None,
 ) -> None:
-    """Run a verb and end the process with its exit code; whatever happens, say it in one line.
+    """Run a verb and end the process with its exit code; report any fault in one line.
 
-    What fails or is refused is told by webhook too, where the verb's settings name one.
+    What fails or is refused is reported by webhook too, where the verb's settings name one.
     """
     try:
         answer = body()
@@ -200,9 +203,9 @@ def finish(
         elif answer.text:
             console.result(answer.text)
         if answer.data.get("waiting") is True:
-            _tell(settings(), "Waiting", _reasons(answer.data))
+            _notify(settings(), "Waiting", _reasons(answer.data))
         if answer.code == NotPromotedError.code:
-            _tell(settings(), "Refused", _reasons(answer.data) or "see the gate")
+            _notify(settings(), "Refused", _reasons(answer.data) or "see the gate")
         log.info("ends with %d", answer.code)
         sys.exit(answer.code)
     except BrokenPipeError:  # `headrace settings | head`
@@ -214,7 +217,7 @@ def finish(
     except Exception as error:
         log.info("the trace of what follows", exc_info=True)
         fault = faults.explained(error)
-        _tell(settings(), "Failed", fault.message)
+        _notify(settings(), "Failed", fault.message)
         _refuse(as_json, fault.code, fault.message, fault.hint, fault.counts)
 
 
@@ -224,16 +227,16 @@ def _reasons(data: Mapping[str, Json]) -> str:
     return "; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else ""
 
 
-def _tell(settings: Shared | None, state: str, reason: str) -> None:
-    """The notice of a command that somebody may have scheduled: the same command resumes it."""
+def _notify(settings: Shared | None, state: str, reason: str) -> None:
+    """Send the notice of a command that may be scheduled; the same command resumes it."""
     if settings is None:
         return
     from headrace.tasks.reporting.webhooks import notify
 
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     arguments = shlex.join(without_values(sys.argv[1:], SECRET))
-    said = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {arguments}"
-    notify(settings.notify, verb, state, reason, said, {"log": str(console.log_path())})
+    command = f"HEADRACE_HOME={shlex.quote(str(home().root))} headrace {arguments}"
+    notify(settings.notify, verb, state, reason, command, {"log": str(console.log_path())})
 
 
 def without_values(arguments: Sequence[str], holding: str = "") -> list[str]:

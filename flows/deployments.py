@@ -1,8 +1,8 @@
 """`headrace deploy`: kept settings, what changes, and deployments registered with Prefect's server.
 
 Registering the same again changes nothing: deployments, and automations by their names, are updated
-in place, and what was paused in Prefect's pages stays paused. `prefect deploy --all` comes to the
-same deployments, but enables automations that were paused.
+in place, and what was paused in Prefect's pages stays paused. `prefect deploy --all` registers
+the same deployments, but enables automations that were paused.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from headrace.flows.parameters import parameters
 from headrace.flows.prefect_file import SHIPPED, Form, Schedule, read_forms
@@ -28,6 +31,7 @@ from headrace.infra import storage
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.files.walk import expand
+from headrace.infra.json_types import Json
 from headrace.infra.stack import pools, stack
 from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.stack.prefect_api import pages, request
@@ -37,7 +41,7 @@ from headrace.infra.state.lock import exclusive
 from headrace.infra.state.state_dir import home
 from headrace.tasks import audit_records
 from headrace.tasks.configuration import kept_settings
-from headrace.tasks.configuration.kept_settings import Kept
+from headrace.tasks.configuration.kept_settings import Change, Kept
 from headrace.tasks.configuration.settings import DeployVerb
 from headrace.tasks.gate.promotion import policy_of
 from headrace.tasks.reporting import webhooks
@@ -47,8 +51,55 @@ _WHOSE = "headrace_deployments"
 """Variable of a Prefect server of others: which state folder each deployment is of."""
 
 
-def deploy(given: list[Config], profile: str | None = None, reset: bool = False) -> dict[str, Any]:
-    """The answer of `headrace deploy`.
+@dataclass(frozen=True)
+class Registered:
+    """A deployment that is registered."""
+
+    name: str
+    id: str
+    schedules: list[str]
+    automations: list[str]
+    paused: list[str]
+    """What of it was paused in Prefect's pages."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A parameter that was changed in Prefect's pages, and is set back."""
+
+    deployment: str
+    parameter: str
+    before: JsonValue
+    after: JsonValue
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The result of `headrace deploy`."""
+
+    deployments: list[Registered]
+    without_worker: list[str]
+    """Work pools that no worker serves."""
+    changed: list[Change]
+    edited: list[Edit]
+    kept: str
+    """File of the kept settings."""
+    prefect: str
+    """Page of the server."""
+    alerts_sent: int
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the answer of `headrace deploy`."""
+        changed = [{"setting": c.setting, "from": c.before, "to": c.after} for c in self.changed]
+        edited = [
+            {"deployment": e.deployment, "parameter": e.parameter, "from": e.before, "to": e.after}
+            for e in self.edited
+        ]
+        return {**asdict(self), "changed": changed, "edited": edited}
+
+
+def deploy(given: list[Config], profile: str | None = None, reset: bool = False) -> Deployed:
+    """Keep the settings, and register the deployments.
 
     Args:
         given: settings that it was given, the strongest last.
@@ -80,7 +131,8 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
             # Before anything is registered: whatever comes between, the next `deploy` knows it.
             kept_settings.keep(kept, given, profile, new)
             left = kept_settings.left()
-            registered, edited = [], []
+            registered: list[Registered] = []
+            edited: list[Edit] = []
             for form in forms:
                 found = there[form.name]
                 if found is not None and form.name in left:
@@ -90,15 +142,15 @@ def deploy(given: list[Config], profile: str | None = None, reset: bool = False)
                 registered.append(register(client, form, found))
             audit_records.deployed({form.name: form.parameters for form in forms}, new.model.name)
     used = {form.entry.work_pool.name for form in forms}
-    return {
-        "deployments": registered,
-        "without_worker": pools.without_worker(prefect.url, used - stack.served(home())),
-        "changed": kept_settings.difference(old, new),
-        "edited": edited,
-        "kept": str(kept_settings.path()),
-        "prefect": prefect.page or prefect.url,
-        "alerts_sent": send_outbox(),
-    }
+    return Deployed(
+        deployments=registered,
+        without_worker=pools.without_worker(prefect.url, used - stack.served(home())),
+        changed=kept_settings.difference(old, new),
+        edited=edited,
+        kept=str(kept_settings.path()),
+        prefect=prefect.page or prefect.url,
+        alerts_sent=send_outbox(),
+    )
 
 
 @contextmanager
@@ -113,9 +165,9 @@ def _server() -> Iterator[SyncPrefectClient]:
             yield client
     except httpx.HTTPError as error:
         answer = getattr(error, "response", None)
-        said = f"answers {answer.status_code}" if answer is not None else "does not answer"
+        state = f"answers {answer.status_code}" if answer is not None else "does not answer"
         raise HeadraceError(
-            f"Prefect's server {said}: {type(error).__name__}",
+            f"Prefect's server {state}: {type(error).__name__}",
             "`headrace deploy` again finishes what it began; `headrace status` says how the server "
             f"is, and {home().logs / 'stack' / 'prefect.log'} why",
         ) from error
@@ -189,9 +241,9 @@ def _found(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
 
 
 def _edited(
-    form: Form, there: Mapping[str, Any], before: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """[{`deployment`, `parameter`, `from`, `to`}] of what was changed elsewhere, and is set back.
+    form: Form, there: Mapping[str, JsonValue], before: Mapping[str, JsonValue]
+) -> list[Edit]:
+    """Return what was changed elsewhere, and is set back.
 
     Args:
         form: what is registered now.
@@ -200,13 +252,13 @@ def _edited(
     """
     was, now = dict(_leaves(before)), dict(_leaves(form.parameters))
     return [
-        {"deployment": form.name, "parameter": key, "from": value, "to": now.get(key)}
+        Edit(form.name, key, value, now.get(key))
         for key, value in _leaves(there)
         if value != was.get(key) and value != now.get(key)
     ]
 
 
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from _leaves(inner, f"{prefix}{key}.")
@@ -227,7 +279,7 @@ def _claim(api: str, there: list[str], forms: list[Form]) -> None:
     """
     place = owner.place(home())
     found = request(api, "POST", "/variables/filter", {"variables": {"name": {"any_": [_WHOSE]}}})
-    whose: dict[str, Any] = dict(found[0]["value"]) if found else {}
+    whose: dict[str, str] = dict(found[0]["value"]) if found else {}
     for name in there:
         if (other := whose.get(name, place)) != place:
             raise UsageError(
@@ -242,9 +294,26 @@ def _claim(api: str, there: list[str], forms: list[Form]) -> None:
         request(api, "PATCH", f"/variables/name/{_WHOSE}", {"value": new})
 
 
-def register(
-    client: SyncPrefectClient, form: Form, found: DeploymentResponse | None
-) -> dict[str, Any]:
+class _Wanted(TypedDict):
+    """What decides about a deployment, by the names that Prefect's client has."""
+
+    entrypoint: str
+    version: str | None
+    work_pool_name: str
+    work_queue_name: str | None
+    job_variables: dict[str, JsonValue]
+    description: str | None
+    tags: list[str]
+    parameters: dict[str, JsonValue]
+    parameter_openapi_schema: dict[str, JsonValue]
+    enforce_parameter_schema: bool
+    concurrency_limit: int | None
+    concurrency_options: ConcurrencyOptions | None
+    schedules: list[DeploymentScheduleCreate]
+    pull_steps: list[dict[str, JsonValue]]
+
+
+def register(client: SyncPrefectClient, form: Form, found: DeploymentResponse | None) -> Registered:
     """Register one deployment with its schedules and automations.
 
     Args:
@@ -254,7 +323,7 @@ def register(
     """
     entry, flow = form.entry, form.flow
     active = [_active(schedule, found) for schedule in entry.schedules]
-    wanted: dict[str, Any] = {
+    wanted: _Wanted = {
         "entrypoint": entry.entrypoint,
         "version": entry.version or flow.version,
         "work_pool_name": entry.work_pool.name,
@@ -271,7 +340,7 @@ def register(
         "pull_steps": list(form.pull),
     }
     if found is not None and _is_there(wanted, found):
-        # To write the same again would cancel the runs that are scheduled, and make them anew.
+        # Writing the same again would cancel the scheduled runs and create them again.
         deployment = found.id
     else:
         deployment = client.create_deployment(
@@ -284,16 +353,16 @@ def register(
     paused = ["the deployment"] if found is not None and found.paused else []
     paused += [f"the schedule {s}" for s, on in zip(entry.schedules, active, strict=True) if not on]
     paused += [f"the automation {name}" for name, on in enabled.items() if not on]
-    return {
-        "name": form.name,
-        "id": str(deployment),
-        "schedules": list(map(str, entry.schedules)),
-        "automations": list(enabled),
-        "paused": paused,
-    }
+    return Registered(
+        name=form.name,
+        id=str(deployment),
+        schedules=list(map(str, entry.schedules)),
+        automations=list(enabled),
+        paused=paused,
+    )
 
 
-def _is_there(wanted: Mapping[str, Any], found: DeploymentResponse) -> bool:
+def _is_there(wanted: _Wanted, found: DeploymentResponse) -> bool:
     """Whether the server has a deployment as it is wanted."""
     limit = found.global_concurrency_limit
     there = {**dict(found), "concurrency_limit": limit.limit if limit else None}
@@ -302,14 +371,17 @@ def _is_there(wanted: Mapping[str, Any], found: DeploymentResponse) -> bool:
     return all(_plain(value) == _plain(there[name]) for name, value in wanted.items())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> JsonValue:
     """A value as JSON; of schedules what decides when they run, in any order."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list) and value and hasattr(value[0], "schedule"):
-        rows = [(_plain(s.schedule), s.active, s.slug, s.parameters) for s in value]
+        rows: list[JsonValue] = [
+            [_plain(s.schedule), s.active, s.slug, s.parameters] for s in value
+        ]
         return sorted(rows, key=str)
-    return json.loads(json.dumps(value, default=str))
+    plain: JsonValue = json.loads(json.dumps(value, default=str))
+    return plain
 
 
 def _active(schedule: Schedule, found: DeploymentResponse | None) -> bool:
@@ -326,8 +398,8 @@ def _active(schedule: Schedule, found: DeploymentResponse | None) -> bool:
 def _automate(client: SyncPrefectClient, form: Form, deployment: UUID) -> dict[str, bool]:
     """Make the automations of a deployment what its triggers say; {name: whether it is enabled}.
 
-    The server doesn't tell which automations a deployment owns and which a person made for it. So,
-    as `prefect deploy` does, what it owns is made anew, unless nothing differs.
+    The server doesn't say which automations a deployment owns and which a person made for it. So,
+    as `prefect deploy` does, replace those that it owns, unless nothing differs.
     """
     resource = f"prefect.deployment.{deployment}"
     wanted = [trigger.automation(deployment) for trigger in form.entry.triggers]

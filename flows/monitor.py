@@ -21,7 +21,7 @@ from headrace.tasks.retraining.window import Window, check_there
 
 @dataclass(frozen=True)
 class Pass:
-    """What one look at an inbox came to."""
+    """The result of one look at an inbox."""
 
     inbox: str
     findings: tuple[Finding, ...]

@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import NotifySettings, Settings, Shared
+from headrace.infra.json_types import Json
 from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
@@ -24,19 +28,35 @@ from headrace.tasks.configuration.settings import (
 from headrace.tasks.lifecycle import round_settings
 
 
-def kept_parameters() -> dict[str, Any]:
-    """{flow: its parameters}, `model` and `pools`, of the settings that `deploy` keeps.
+@dataclass(frozen=True)
+class FormValues:
+    """What the forms of the deployments are filled with."""
+
+    flows: Mapping[str, Mapping[str, JsonValue]]
+    """Parameters by flow."""
+    model: str
+    """Name of the registered model."""
+    pools: Mapping[str, str]
+    """Name of the work pool by its role."""
+
+    def as_json(self) -> dict[str, Json]:
+        """Return {flow: its parameters}, `model` and `pools`."""
+        return {**self.flows, "model": self.model, "pools": self.pools}
+
+
+def kept_parameters() -> dict[str, Json]:
+    """Return what `{{ headrace.… }}` stands for, of the settings that `deploy` keeps.
 
     Raises:
         UsageError: `deploy.json` is damaged.
     """
-    return parameters(kept_settings.today())
+    return parameters(kept_settings.today()).as_json()
 
 
-def parameters(settings: DeployVerb) -> dict[str, Any]:
-    """{flow: its parameters}, `model` and `pools`, of settings; as JSON.
+def parameters(settings: DeployVerb) -> FormValues:
+    """Return the parameters of the flows, of settings.
 
-    What stands under `notify` is left out: everybody who reads Prefect could read a token in it.
+    What stands under `notify` is left out: anyone who reads Prefect could read a token in it.
     """
     settings = settings.model_copy(update={"notify": NotifySettings()})
     shared = {k: getattr(settings, k) for k in Shared.model_fields}
@@ -57,7 +77,7 @@ def parameters(settings: DeployVerb) -> dict[str, Any]:
         "evaluate": Shared(**shared),
         "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
     }
-    own: dict[str, dict[str, Any]] = {
+    own: dict[str, dict[str, JsonValue]] = {
         "curate": {
             "input": [storage.display(uri) for uri in settings.input] or None,
             "output": storage.display(settings.output) if settings.output else None,
@@ -66,8 +86,8 @@ def parameters(settings: DeployVerb) -> dict[str, Any]:
         "monitor": {"inbox": inbox},
     }
     filled = {k: {**own.get(k, {}), "settings": v.model_dump(mode="json")} for k, v in part.items()}
-    pools = {role: pool.name for role, pool in settings.pools.by_role().items()}
-    return {**filled, "model": settings.model.name, "pools": pools}
+    pools = {str(role): pool.name for role, pool in settings.pools.by_role().items()}
+    return FormValues(filled, settings.model.name, pools)
 
 
 def _trusting(settings: RetrainVerb, inbox: str) -> RetrainVerb:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
+from uuid import UUID
 
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyOptions
@@ -23,6 +25,7 @@ from prefect.flows import Flow
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import Field, JsonValue, ValidationError, create_model, model_validator
 
+from headrace.flows.parameters import FormValues
 from headrace.infra.configuration.config_file import Config, KeyPath, read_config
 from headrace.infra.configuration.setting_faults import SettingError
 from headrace.infra.configuration.setting_tree import laid
@@ -42,7 +45,7 @@ class _Pool(Settings):
     """Work pool of the server; `spark` and `training` stand for those that `pools` names."""
     work_queue_name: str | None = None
     """Queue of the pool; None: its default."""
-    job_variables: dict[str, Any] = Field(default_factory=dict)
+    job_variables: dict[str, JsonValue] = Field(default_factory=dict)
     """What is set of the pool's base job template."""
 
 
@@ -59,7 +62,7 @@ class Schedule(Settings):
     """Whether it runs; what was paused in Prefect's pages stays paused."""
     slug: str | None = None
     """Its name, by which a changed schedule is known again."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """Parameters of its runs that differ from the deployment's."""
 
     @model_validator(mode="after")
@@ -115,7 +118,7 @@ class Trigger(Settings):
     """Whether it fires; what was paused in Prefect's pages stays paused."""
     expect: tuple[str, ...] = Field(min_length=1)
     """Names of the events; without one it would fire on every event, its own runs' included."""
-    match: dict[str, Any] = Field(default_factory=dict)
+    match: dict[str, JsonValue] = Field(default_factory=dict)
     """Labels of the resource of the events."""
     posture: Literal["Reactive"] = "Reactive"
     """It fires when events arrive."""
@@ -124,9 +127,9 @@ class Trigger(Settings):
     within: float = Field(default=0, ge=0)
     """Seconds in which it fires once at most, and in which further events are lost; 0: it fires on
     each."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """Parameters of the run, as templates over `event`."""
-    job_variables: dict[str, Any] | None = None
+    job_variables: dict[str, JsonValue] | None = None
     """What is set of the pool's base job template."""
 
     @model_validator(mode="after")
@@ -139,7 +142,7 @@ class Trigger(Settings):
             )
         return self
 
-    def automation(self, deployment: Any) -> AutomationCore:
+    def automation(self, deployment: UUID) -> AutomationCore:
         """The automation that `prefect deploy` makes of it."""
         given = {k: getattr(self, k) for k in self.model_fields_set}
         trigger = DeploymentEventTrigger.model_validate(given)
@@ -181,13 +184,13 @@ class Entry(Settings):
     """Events that start it."""
     tags: tuple[str, ...] = ()
     """For its page."""
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """What its form is filled with; what is left out comes from the kept settings."""
     enforce_parameter_schema: bool = True
     """Whether the server refuses parameters that the flow doesn't take."""
     concurrency_limit: int | _Limit | None = None
     """Runs at a time."""
-    pull: tuple[dict[str, Any], ...] | None = None
+    pull: tuple[dict[str, JsonValue], ...] | None = None
     """Steps that fetch the code; none: it is installed where the workers run."""
 
     @model_validator(mode="after")
@@ -215,11 +218,11 @@ class Entry(Settings):
 
 class _File(Settings):
     deployments: tuple[Entry, ...] = Field(min_length=1)
-    pull: tuple[dict[str, Any], ...] = ()
+    pull: tuple[dict[str, JsonValue], ...] = ()
     name: str | None = None
-    build: tuple[dict[str, Any], ...] = ()
-    push: tuple[dict[str, Any], ...] = ()
-    definitions: Any = None
+    build: tuple[dict[str, JsonValue], ...] = ()
+    push: tuple[dict[str, JsonValue], ...] = ()
+    definitions: JsonValue = None
 
 
 @dataclass(frozen=True)
@@ -228,8 +231,8 @@ class Form:
 
     entry: Entry
     flow: Flow[..., Any]
-    parameters: dict[str, Any]
-    pull: tuple[dict[str, Any], ...]
+    parameters: dict[str, JsonValue]
+    pull: tuple[dict[str, JsonValue], ...]
 
     @property
     def name(self) -> str:
@@ -241,12 +244,12 @@ class Form:
         return parameter in get_type_hints(self.flow.fn)
 
 
-def read_forms(path: Path, kept: dict[str, Any]) -> list[Form]:
+def read_forms(path: Path, kept: FormValues) -> list[Form]:
     """The deployments of a file, all of them checked before one is registered.
 
     Args:
         path: the file.
-        kept: what `{{ headrace.… }}` stands for (parameters.kept_parameters).
+        kept: what `{{ headrace.… }}` stands for.
 
     Raises:
         UsageError: it isn't there, is no YAML, or a flow, key or value in it is unknown.
@@ -259,10 +262,10 @@ def read_forms(path: Path, kept: dict[str, Any]) -> list[Form]:
     for i, entry in enumerate(whole.deployments):
         flow = flow_of(entry.entrypoint, file.at(("deployments", i, "entrypoint")))
         given = file.section("deployments", i, "parameters")
-        filled = fill(flow, kept.get(flow.name, {}), given)
+        filled = fill(flow, kept.flows.get(flow.name, {}), given)
         pull = whole.pull if entry.pull is None else entry.pull
         pool = entry.work_pool
-        named = {"name": kept.get("pools", {}).get(pool.name, pool.name)}
+        named = {"name": kept.pools.get(pool.name, pool.name)}
         entry = entry.model_copy(update={"work_pool": pool.model_copy(update=named)})
         form = Form(entry=entry, flow=flow, parameters=filled, pull=pull)
         at = file.at(("deployments", i, "triggers"))
@@ -281,7 +284,7 @@ def read_forms(path: Path, kept: dict[str, Any]) -> list[Form]:
     return forms
 
 
-def _filled(file: Config, kept: dict[str, Any]) -> Config:
+def _filled(file: Config, kept: FormValues) -> Config:
     """The file with the values that its placeholders stand for.
 
     A trigger's parameters are templates over the event, which are filled when it fires.
@@ -289,7 +292,7 @@ def _filled(file: Config, kept: dict[str, Any]) -> Config:
     Raises:
         UsageError: a placeholder stands for nothing that is known here.
     """
-    values = {"headrace": kept}
+    values = {"headrace": kept.as_json()}
     data = dict(file.data)
     deployments = data.get("deployments")
     if not isinstance(deployments, list):
@@ -310,14 +313,14 @@ def _filled(file: Config, kept: dict[str, Any]) -> Config:
     return Config(file.name, {**data, "deployments": out}, file.places)
 
 
-def _trigger_parameters(entry: dict[str, Any]) -> list[Any]:
+def _trigger_parameters(entry: dict[str, JsonValue]) -> list[JsonValue]:
     triggers = entry.get("triggers")
     if not isinstance(triggers, list):
         return []
     return [t.get("parameters") if isinstance(t, dict) else None for t in triggers]
 
 
-def _without(entry: dict[str, Any]) -> dict[str, Any]:
+def _without(entry: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """An entry without its triggers' parameters."""
     triggers = entry.get("triggers")
     if not isinstance(triggers, list):
@@ -331,9 +334,11 @@ def _without(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown(file: Config, path: KeyPath, value: Any) -> None:
-    items: Any = value.items() if isinstance(value, dict) else ()
-    if isinstance(value, list):
+def _refuse_unknown(file: Config, path: KeyPath, value: JsonValue) -> None:
+    items: Iterable[tuple[str | int, JsonValue]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
         items = enumerate(value)
     for key, inner in items:
         _refuse_unknown(file, (*path, key), inner)
@@ -364,7 +369,9 @@ def _refuse_steps(file: Config) -> None:
                     )
 
 
-def fill(flow: Flow[..., Any], defaults: dict[str, Any], given: Config) -> dict[str, Any]:
+def fill(
+    flow: Flow[..., Any], defaults: Mapping[str, JsonValue], given: Config
+) -> dict[str, JsonValue]:
     """What a flow's form is filled with, as JSON: what the file gives, laid over the defaults."""
     kinds = get_type_hints(flow.fn)
     fields: dict[str, Any] = {

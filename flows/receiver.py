@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from json import JSONDecodeError
 from pathlib import Path
 from typing import cast
@@ -98,13 +99,13 @@ def application(word: str, shared: Shared) -> Starlette:
         async def take(request: Request) -> Response:
             body = await _body(request)
             window = request.query_params.get("window")
-            data = await run_in_threadpool(receive, sender, body, window, shared)
-            for alert in data["alerts"]:
-                state = "sent" if alert["sent"] else f"waits: {alert['why']}"
+            receipts = await run_in_threadpool(receive, sender, body, window, shared)
+            for alert in receipts:
+                state = "sent" if alert.sent else f"waits: {alert.why}"
                 console.say(
-                    visible(f"{sender}: alert for {alert['window'] or 'the inboxes'}: {state}")
+                    visible(f"{sender}: alert for {alert.window or 'the inboxes'}: {state}")
                 )
-            return JSONResponse(data)
+            return JSONResponse({"alerts": [asdict(alert) for alert in receipts]})
 
         return Route(f"/{sender}", guarded(take), methods=["POST"])
 

@@ -74,7 +74,7 @@ def on_alert(alert: Alert, settings: RetrainVerb) -> State[Any]:
         again = allowance(settings)
         until = again.at if isinstance(again, Deferred) else datetime.now(UTC)
         alerts.defer(asked, until, settings)
-        reason = f"its minutes are used up: it goes on after {until:%F %T} UTC"
+        reason = f"its minutes are used up: it resumes after {until:%F %T} UTC"
         return ended(RunState.DEFERRED, reason)
     if state.name == RunState.OVERTAKEN:
         left = asked
@@ -151,7 +151,7 @@ def _round(
         if len(windows) == 1:
             return _refused(windows[0], error, settings)
         states = [_round([window], force, settings, used) for window in windows]
-        # An overtaken one has to be tried again; else the last that came to a round says most.
+        # An overtaken round has to be retried; else the last window that had a round decides.
         states.sort(key=lambda s: (s.name == RunState.OVERTAKEN, s.name != RunState.REFUSED))
         return states[-1]
 

@@ -12,7 +12,7 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Completed
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from headrace.infra import faults
 from headrace.infra.configuration.settings import NotifySettings, Shared
@@ -47,28 +47,29 @@ class RunState(StrEnum):
     """The alert waits for a cool-down or a budget."""
 
 
-def failed(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Report a run that failed, crashed or was cancelled."""
     name = state.name or state.type.value
-    report_end(flow.name, str(run.id), run.parameters, name, _reason(state))
+    settings = flow_run.parameters.get("settings")
+    report_end(flow.name, str(flow_run.id), settings, name, _reason(state))
 
 
-def report_end(flow: str, run: str, parameters: dict[str, Any], state: str, reason: str) -> None:
+def report_end(flow: str, run: str, settings: object, state: str, reason: str) -> None:
     """Notify the owner of a run, not this one, that has failed, crashed or been cancelled.
 
     Args:
         flow: name of its flow.
         run: its id.
-        parameters: what it was called with.
+        settings: what it was called with: JSON, or as the flow takes them.
         state: name of its state.
         reason: one sentence.
     """
     try:
-        settings = Shared.model_validate(_shared(parameters)).notify
+        notices = _shared(settings).notify
     except ValidationError:  # what is wrong with the run may be its parameters
-        settings = NotifySettings()
+        notices = NotifySettings()
     links = {"run": page_of(run), "log": str(home().logs / "flows.log")}
-    notify(settings, flow, state, reason, again(run), links)
+    notify(notices, flow, state, reason, again(run), links)
 
 
 def ended(state: RunState, message: str) -> State[Any]:
@@ -122,10 +123,11 @@ def again(run: str | None = None) -> str:
     return f"{login}{prefect} flow-run retry {run or flow_run.id}"
 
 
-def _shared(parameters: dict[str, Any]) -> dict[str, Any]:
-    settings = parameters.get("settings") or {}
-    given = settings if isinstance(settings, dict) else settings.model_dump()
-    return {k: v for k, v in given.items() if k in Shared.model_fields}
+def _shared(settings: object) -> Shared:
+    """What all verbs share, of a run's settings; the defaults where there are none."""
+    given = settings.model_dump() if isinstance(settings, BaseModel) else settings
+    fields = given.items() if isinstance(given, dict) else ()
+    return Shared.model_validate({k: v for k, v in fields if k in Shared.model_fields})
 
 
 def _reason(state: State[Any]) -> str:

@@ -55,22 +55,18 @@ def pause_runaways(pool: str) -> list[str]:
     with get_client(sync_client=True) as client:
         # A server of others may have deployments of theirs in the pool.
         own = os.environ.get(servers.PREFECT) in servers.own_addresses(os.environ)
-        tags: dict[str, Any] = {} if own else {"tags": {"all_": ["headrace"]}}
-        tagged = DeploymentFilter.model_validate(tags)
+        tagged = DeploymentFilter.model_validate({} if own else {"tags": {"all_": ["headrace"]}})
         in_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
         found = pages(client.read_deployments, deployment_filter=tagged, work_pool_filter=in_pool)
         deployments = {d.id: d for d in found}
         if not deployments:
             return []
-        waiting = _runs(
-            client, deployments, {"state": {"type": {"any_": ["SCHEDULED", "PENDING"]}}}
-        )
+        scheduled = {"state": {"type": {"any_": ["SCHEDULED", "PENDING"]}}}
+        waiting = _runs(client, deployments, FlowRunFilter.model_validate(scheduled))
         now = datetime.now(UTC)
-        recent = _runs(client, deployments, {
-            "expected_start_time": {
-                "after_": (now - PERIOD).isoformat(), "before_": (now + PERIOD).isoformat(),
-            },
-        })  # fmt: skip
+        period = {"after_": (now - PERIOD).isoformat(), "before_": (now + PERIOD).isoformat()}
+        started = FlowRunFilter.model_validate({"expected_start_time": period})
+        recent = _runs(client, deployments, started)
         for (automation, deployment), most in _fastest([*waiting, *recent]).items():
             if most <= MOST_RUNS:
                 continue
@@ -84,13 +80,13 @@ def pause_runaways(pool: str) -> list[str]:
 
 
 def _runs(
-    client: SyncPrefectClient, deployments: Iterable[UUID], which: dict[str, Any]
+    client: SyncPrefectClient, deployments: Iterable[UUID], which: FlowRunFilter
 ) -> list[FlowRun]:
     """The runs of some deployments that automations started."""
     of = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
     found = pages(
         client.read_flow_runs,
-        flow_run_filter=FlowRunFilter.model_validate(which),
+        flow_run_filter=which,
         deployment_filter=of,
         sort=FlowRunSort.ID_DESC,
     )
@@ -140,7 +136,7 @@ def _cancel(client: SyncPrefectClient, runs: Iterable[FlowRun], name: str) -> No
             )
             try:
                 client.set_flow_run_state(run.id, gone, force=True)
-            except ObjectNotFound:  # somebody has deleted it
+            except ObjectNotFound:  # it was deleted meanwhile
                 continue
 
 

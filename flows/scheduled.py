@@ -8,16 +8,17 @@ come in three layers: what `headrace deploy` keeps, the deployment's parameters,
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.flows import FlowStateHook
 from prefect.runtime import deployment
 
 from headrace.flows import run_states
-from headrace.flows.parameters import kept_parameters
+from headrace.flows.parameters import parameters
 from headrace.flows.run_states import RunState, ended
 from headrace.infra import storage
 from headrace.infra.configuration.setting_tree import laid
@@ -25,6 +26,7 @@ from headrace.infra.configuration.settings import Shared, build
 from headrace.infra.net.ports import HOST
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.settings import (
     CurateSettings,
     CurateVerb,
@@ -37,7 +39,17 @@ from headrace.tasks.retraining.alert import Alert
 
 HOUR = 3600
 S = TypeVar("S", bound=Shared)
-_TOLD: dict[str, Any] = {
+
+
+class _Hooks(TypedDict):
+    """What is called where a run ends badly."""
+
+    on_failure: list[FlowStateHook[..., Any]]
+    on_crashed: list[FlowStateHook[..., Any]]
+    on_cancellation: list[FlowStateHook[..., Any]]
+
+
+_REPORTED: _Hooks = {
     "on_failure": [run_states.failed],
     "on_crashed": [run_states.failed],
     "on_cancellation": [run_states.failed],
@@ -64,7 +76,9 @@ def _whole(settings: S, name: str) -> S:
     with get_client(sync_client=True) as client:
         own = client.read_deployment(UUID(deployment.id)).parameters.get("settings") or {}
     model = type(settings)
-    below = laid(kept_parameters()[name]["settings"], own, model)
+    kept = parameters(kept_settings.today()).flows[name]["settings"]
+    assert isinstance(kept, dict), "each flow has settings"
+    below = laid(kept, own, model)
     return build(model, laid(below, given, model), "settings of this run")
 
 
@@ -77,7 +91,7 @@ def _on_todays_cluster(settings: CurateVerb) -> CurateVerb:
     return settings.model_copy(update={"spark": spark})
 
 
-@flow(name="curate", flow_run_name="curate", timeout_seconds=48 * HOUR, **_TOLD)
+@flow(name="curate", flow_run_name="curate", timeout_seconds=48 * HOUR, **_REPORTED)
 def curate(
     input: list[str] | None = None,
     output: str | None = None,
@@ -110,8 +124,8 @@ def curate(
         then = ""
         if after_release and release.totals.kept:
             run = start_once(after_release, release)
-            links["after_release"] = run_states.page_of(run["id"])
-            then = f"; {after_release} runs on it: {run['name']}"
+            links["after_release"] = run_states.page_of(run.id)
+            then = f"; {after_release} runs on it: {run.name}"
         run_artifacts.show_links(links)
     name = release.id[:12]
     if run_artifacts.older(release.path, began):
@@ -120,7 +134,7 @@ def curate(
     return ended(RunState.COMPLETED, f"release {name}: {kept}{then}")
 
 
-@flow(name="monitor", flow_run_name="monitor", timeout_seconds=2 * HOUR, **_TOLD)
+@flow(name="monitor", flow_run_name="monitor", timeout_seconds=2 * HOUR, **_REPORTED)
 def monitor(
     inbox: str | None = None,
     window: str | None = None,
@@ -169,7 +183,7 @@ def monitor(
     return ended(RunState.NO_DRIFT, f"{len(findings)} windows compared")
 
 
-@flow(name="retrain", flow_run_name="retrain", timeout_seconds=48 * HOUR, **_TOLD)
+@flow(name="retrain", flow_run_name="retrain", timeout_seconds=48 * HOUR, **_REPORTED)
 def retrain(
     window: str | None = None,
     force: bool = False,
@@ -195,7 +209,7 @@ def retrain(
         return retrain_triggers.on_window(window, force, settings)
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{model}", timeout_seconds=12 * HOUR, **_TOLD)
+@flow(name="evaluate", flow_run_name="evaluate-{model}", timeout_seconds=12 * HOUR, **_REPORTED)
 def evaluate(
     model: str = "champion", suite: str | None = None, settings: Shared = SHARED
 ) -> State[Any]:
@@ -220,7 +234,7 @@ def evaluate(
     return ended(RunState.COMPLETED, f"{bits} bits per byte")
 
 
-@flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_TOLD)
+@flow(name="lifecycle", flow_run_name="lifecycle", timeout_seconds=30 * 24 * HOUR, **_REPORTED)
 def lifecycle(
     input: list[str] | None = None,
     release: str | None = None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from headrace.flows.recorded_lines import DECIDED, decided, recorded
 from headrace.infra.artifacts import (
     Compared,
     Decision,
@@ -17,15 +18,28 @@ from headrace.infra.artifacts import (
     Release,
 )
 from headrace.infra.configuration.setting_faults import written
+from headrace.infra.json_types import Json
+from headrace.infra.registry.rules import Decision as RecordedDecision
 from headrace.infra.visible import visible
 from headrace.tasks.configuration.listed_settings import shown
 from headrace.tasks.models.stage_metrics import measured_by
 from headrace.tasks.models.stage_metrics import verdict as stage_verdict
 
 if TYPE_CHECKING:  # a command's last screen imports nothing heavy
+    from headrace.flows.deployments import Deployed
+    from headrace.infra.audit import AuditEntry
+    from headrace.infra.stack.stack import ServiceState
+    from headrace.infra.stack.ways_in import WaysIn
     from headrace.tasks.chain_result import Lifecycle
+    from headrace.tasks.configuration.listed_settings import ListedSetting
     from headrace.tasks.gate.decisions import PersonDecision, Verified
+    from headrace.tasks.operations.backup import Backup
+    from headrace.tasks.operations.garbage import Collected
+    from headrace.tasks.operations.restore import Restored
+    from headrace.tasks.operations.status import Status, Waiting
     from headrace.tasks.retraining.round import Retrained
+    from headrace.tasks.retraining.verdicts import Finding
+    from headrace.training.plan import Plan
 
 WIDTH = 78
 
@@ -128,16 +142,15 @@ _MEASURED = {"bits_per_byte": "bits per byte (lower is better)"}
 _KINDS = {"lang": "language"}
 
 
-def plan_screen(data: dict[str, Any], preset: str, devices: str) -> str:
+def plan_screen(plan: Plan, preset: str, devices: str) -> str:
     """The end of `headrace plan`."""
-    need, has = data["bytes_per_device"] / 2**30, data["device_bytes"] / 2**30
-    total, active = data["total_parameters"], data["active_parameters"]
+    need, has = plan.bytes_per_device / 2**30, plan.device_bytes / 2**30
     rows = [
-        ("parameters", f"{total:,}, of which {active:,} active"),
-        ("memory a device", f"{need:.1f} of {has:.1f} GiB: "
-                            f"{'fits' if data['fits'] else 'does not fit'}"),
+        ("parameters", f"{plan.total_parameters:,}, of which {plan.active_parameters:,} active"),
+        ("memory per device", f"{need:.1f} of {has:.1f} GiB: "
+                            f"{'fits' if plan.fits else 'does not fit'}"),
     ]  # fmt: skip
-    if data["tokens_per_second"] is None:
+    if plan.tokens_per_second is None:
         rows.append(("speed, cost", "not measured"))
     return "\n".join([_rule(f"{preset} on {devices}"), *_rows(rows)])
 
@@ -170,30 +183,32 @@ def gate_screen(decision: Decision) -> str:
     return "\n".join([_rule("gate"), *_rows(rows)])
 
 
-def drift_screen(data: dict[str, Any]) -> str:
-    """The end of `headrace monitor`."""
-    windows = data.get("windows", [data])
-    rows = [row for window in windows for row in _window_rows(window)]
+def drift_screen(findings: Sequence[Finding], waits: Sequence[str] = ()) -> str:
+    """The end of `headrace monitor`.
+
+    Args:
+        findings: on each window.
+        waits: why files of the inbox wait for more text.
+    """
+    rows = [row for finding in findings for row in _window_rows(finding)]
     rows = rows or [("windows", "no new one")]
-    if "waits" in data:
-        rows.append(("waits", data["waits"]))
+    if waits:
+        rows.append(("waits", "; ".join(dict.fromkeys(waits))))
     return "\n".join([_rule("monitor"), *_rows(rows)])
 
 
-def _window_rows(verdict: dict[str, Any]) -> list[tuple[str, str]]:
-    """One window's own verdict."""
-    rows = [("window", verdict["window"])] if "window" in verdict else []
-    if verdict["drift"] is None:
-        return [*rows, ("verdict", f"unreadable: {verdict['why']}")]
-    said = "DRIFT" if verdict["drift"] else "no drift"
-    rows.append(
-        ("verdict", f"{said}  (p {verdict['p_value']:.2g}, effect {verdict['effect']:.2f})")
-    )
-    if verdict["drifted"]:
-        rows.append(("what shifted", ", ".join(verdict["drifted"])))
-    if verdict["drift"]:
-        rows += _alert(verdict)
-    return [*rows, ("report", verdict["report"])]
+def _window_rows(finding: Finding) -> list[tuple[str, str]]:
+    """The finding on one window."""
+    rows = [("window", finding.window)] if finding.window is not None else []
+    if finding.drift is None:
+        return [*rows, ("verdict", f"unreadable: {finding.why}")]
+    verdict = "DRIFT" if finding.drift else "no drift"
+    rows.append(("verdict", f"{verdict}  (p {finding.p_value:.2g}, effect {finding.effect:.2f})"))
+    if finding.drifted:
+        rows.append(("what shifted", ", ".join(finding.drifted)))
+    if finding.drift:
+        rows += _alert(finding)
+    return [*rows, ("report", str(finding.report))]
 
 
 def waits_in(outbox: str, why: str | None) -> str:
@@ -201,10 +216,10 @@ def waits_in(outbox: str, why: str | None) -> str:
     return f"waits in {outbox}" + (f": {why}" if why else "")
 
 
-def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
+def _alert(finding: Finding) -> list[tuple[str, str]]:
     """What became of the alert on a window, and what follows."""
-    if verdict.get("outbox"):
-        return [("alert", f"raised; it {waits_in(verdict['outbox'], verdict['alert_waits'])}")]
+    if finding.outbox:
+        return [("alert", f"raised; it {waits_in(finding.outbox, finding.alert_waits)}")]
     return [
         ("alert", "raised, and sent to Prefect"),
         ("what follows", "retrain/on-drift learns the window, and the gate decides: "
@@ -212,114 +227,98 @@ def _alert(verdict: dict[str, Any]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def stack_screen(data: dict[str, Any]) -> str:
+def stack_screen(
+    services: Sequence[ServiceState],
+    ways: WaysIn,
+    without_worker: Sequence[str],
+    alerts_sent: int,
+) -> str:
     """The end of `headrace up`: what runs and where, how to log in, and how from elsewhere."""
     rows = [f"  {'what':<16}{'address':<32}{'pid':<9}state"]
-    rows += [
-        f"  {s['name']:<16}{s['address']:<32}{s['pid']:<9}{s['state']}" for s in data["services"]
-    ]
-    pages = [(name, url) for name, url in data["pages"].items() if url]
-    login = f"as `{data['user']}`; the passwords: `headrace env`"
-    said = [*pages, ("log in", login)]
-    if data["tunnel"]:
-        said.append(("from a laptop", f"{data['tunnel']}, then the same addresses there"))
-    if data["without_worker"]:
-        said.append(("no worker", _without_worker(data["without_worker"])))
-    if data["alerts_sent"]:
-        said.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
-    return "\n".join([_rule("stack"), *rows, "", *_rows(said)])
+    rows += [f"  {s.name:<16}{s.address:<32}{s.pid:<9}{s.state}" for s in services]
+    about = [(name, url) for name, url in ways.pages.items() if url]
+    about.append(("log in", f"as `{ways.user}`; the passwords: `headrace env`"))
+    if ways.tunnel:
+        about.append(("from a laptop", f"{ways.tunnel}, then the same addresses there"))
+    about += _afterwards(without_worker, alerts_sent)
+    return "\n".join([_rule("stack"), *rows, "", *_rows(about)])
 
 
-def deployments_screen(data: dict[str, Any]) -> str:
+def deployments_screen(made: Deployed) -> str:
     """The end of `headrace deploy`."""
     rows = [
-        (d["name"], (", ".join([*d["schedules"], *d["automations"]]) or
-         "on demand") + (f"; paused: {', '.join(d['paused'])}" if d["paused"] else ""))
-        for d in data["deployments"]
+        (d.name, (", ".join([*d.schedules, *d.automations]) or "on demand")
+         + (f"; paused: {', '.join(d.paused)}" if d.paused else ""))
+        for d in made.deployments
     ]  # fmt: skip
-    rows += [("changed", f"{c['setting']}: {_value(c['from'])} -> {_value(c['to'])}")
-             for c in data["changed"]]  # fmt: skip
+    rows += [("changed", f"{c.setting}: {_value(c.before)} -> {_value(c.after)}")
+             for c in made.changed]  # fmt: skip
     rows += [
-        ("set back", f"{e['deployment']} {e['parameter']}: {_value(e['from'])} -> "
-         f"{_value(e['to'])} (changed in Prefect's pages; --set keeps it)")
-        for e in data["edited"]
+        ("set back", f"{e.deployment} {e.parameter}: {_value(e.before)} -> {_value(e.after)} "
+         "(changed in Prefect's pages; --set keeps it)")
+        for e in made.edited
     ]  # fmt: skip
-    if data["without_worker"]:
-        rows.append(("no worker", _without_worker(data["without_worker"])))
-    if data["alerts_sent"]:
-        rows.append(("alerts", f"{data['alerts_sent']} that waited were sent"))
-    rows += [("kept in", data["kept"]), ("see", data["prefect"])]
+    rows += _afterwards(made.without_worker, made.alerts_sent)
+    rows += [("kept in", made.kept), ("see", made.prefect)]
     return "\n".join([_rule("deployments"), *_rows(rows)])
 
 
-def _without_worker(pools: list[str]) -> str:
+def _afterwards(without_worker: Sequence[str], alerts_sent: int) -> list[tuple[str, str]]:
+    """Pools that no worker serves, and the alerts that were sent."""
+    rows = []
+    if without_worker:
+        rows.append(("no worker", _without_worker(without_worker)))
+    if alerts_sent:
+        rows.append(("alerts", f"{alerts_sent} that waited were sent"))
+    return rows
+
+
+def _without_worker(pools: Sequence[str]) -> str:
     return (
         f"{', '.join(pools)}: runs there wait until a worker serves it "
         "(`headrace down`, then `headrace up`, for a pool of `pools`)"
     )
 
 
-def _value(value: Any) -> str:
+def _value(value: Json) -> str:
     """A setting's value as `--set` takes it."""
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
 
 
-def settings_screen(data: dict[str, Any]) -> str:
-    """The end of `headrace settings`: key and value, what it takes, what it means."""
+def settings_screen(rows: Sequence[ListedSetting], verb: str | None) -> str:
+    """The end of `headrace settings`: key and value, what it takes, what it means.
+
+    Args:
+        rows: the settings.
+        verb: whose they are; None: of every verb.
+    """
     lines, last = [], ""
-    for row in data["settings"]:
-        group = row["key"].rpartition(".")[0]
-        title = group or (f"headrace {row['verb']}" if data["verb"] else "of every verb")
-        if not group and not data["verb"] and row["verb"] != "run":
-            title = f"headrace {row['verb']}"
+    for row in rows:
+        group = row.key.rpartition(".")[0]
+        title = group or (f"headrace {row.verb}" if verb else "of every verb")
+        if not group and not verb and row.verb != "run":
+            title = f"headrace {row.verb}"
         if title != last:
             lines += ["", _rule(title)]
             last = title
-        default = "" if row["value"] == row["default"] else f", default {written(row['default'])}"
-        lines.append(f"  {row['key']} = {shown(row['value'])}   ({row['kind']}{default})")
-        lines += textwrap.wrap(row["meaning"], WIDTH, initial_indent=" " * 6,
+        default = "" if row.value == row.default else f", default {written(row.default)}"
+        lines.append(f"  {row.key} = {shown(row.value)}   ({row.kind}{default})")
+        lines += textwrap.wrap(row.meaning, WIDTH, initial_indent=" " * 6,
                                subsequent_indent=" " * 6)  # fmt: skip
     return "\n".join(visible(line) for line in lines[1:])
-
-
-def _removed(line: Mapping[str, Any]) -> str:
-    """What a recorded removal was of."""
-    history = line.get("prefect", {})
-    return ", ".join(
-        [
-            *line.get("removed", ()),
-            *(f"{one['kind']}: {one['items']}" for one in line.get("expired", ())),
-            *(f"{history[k]} {k} of Prefect" for k in ("runs", "events") if history.get(k)),
-        ]
-    )
-
-
-_DECIDED = {"promote": "promoted", "refuse": "refused", "rollback": "champion again"}
 
 
 def _or(value: str | None) -> str:
     return value if value else "none"
 
 
-def _waiting(versions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _waiting(versions: Sequence[Waiting]) -> list[tuple[str, str]]:
     return [
-        ("waits for a person", f"version {v['version']}, compared with "
-         + (f"version {v['compared_with']}" if v["compared_with"] else "no model")
-         + (f": {v['report']}" if v["report"] else ""))
+        ("waits for a person", f"version {v.version}, compared with "
+         + (f"version {v.compared_with}" if v.compared_with else "no model")
+         + (f": {v.report}" if v.report else ""))
         for v in versions
     ]  # fmt: skip
-
-
-def _decided(line: Mapping[str, Any]) -> str:
-    """A recorded decision in a line: on which version, who, why, when."""
-    said = _DECIDED.get(line["action"], line["action"])
-    before, after = line.get("from"), line["to"]
-    moved = "" if before == after else f" (champion {before or 'none'} -> {after})"
-    stale = ", over a champion that it was not compared with" if line.get("stale") else ""
-    return (
-        f"version {line.get('version') or after} {said}{moved}{stale} by "
-        f"{line.get('who', 'unknown')}, {line['time']}: {line.get('why', 'no reason given')}"
-    )
 
 
 def _parts(sizes: dict[str, int]) -> str:
@@ -329,27 +328,26 @@ def _parts(sizes: dict[str, int]) -> str:
     return ", ".join(shown) + "; `headrace gc --keep 3 --dry-run` says what can go"
 
 
-def status_screen(data: dict[str, Any]) -> str:
+def status_screen(status: Status) -> str:
     """The end of `headrace status`."""
-    c, w, d = data["champion"], data["window"], data["decision"]
+    champion, window, last, disk = status.champion, status.window, status.decision, status.disk
     rows = [
-        ("champion", f"version {c['version']}, release {_or(c['release_id'])}, "
-         f"since {_or(c['since'])}" if c else "none yet: `headrace run`"),
-        *((("it lacks", c["missing"]),) if c and c["missing"] else ()),
-        *(_waiting(data["waiting"]) or [("waits for a person", "none")]),
-        ("last window", f"{w['window']}: {'DRIFT' if w['drift'] else 'no drift'}, {w['judged']}"
-         if w else "none"),
-        ("last decision", _decided(d) if d else "none"),
-        ("runs", _or(", ".join(f"{r['name']} ({r['flow']})" for r in data["running"]))),
-        ("next", _or(", ".join(f"{r['flow']} at {r['at']}" for r in data["next"]))),
-        *(("paused", what) for what in data["paused"]),
-        *(("alert waits", f"{a['window']}: {a['why']}") for a in data["alerts"]),
-        *(("alert's run", f"{_or(r['windows'][0])}: {r['name']}, {r['state']}")
-          for r in data["alert_runs"][:_NAMED]),
-        ("stack", f"{_or(data['stack'])}{data['stack_fault'] or ''}"),
-        ("disk", f"{data['disk']['state_bytes'] / 1e9:.2f} GB here, "
-         f"{data['disk']['free_bytes'] / 1e9:.1f} GB free"),
-        *((("of it", _parts(data["disk"]["parts"])),) if data["disk"]["parts"] else ()),
+        ("champion", f"version {champion.version}, release {_or(champion.release_id)}, "
+         f"since {_or(champion.since)}" if champion else "none yet: `headrace run`"),
+        *((("it lacks", champion.missing),) if champion and champion.missing else ()),
+        *(_waiting(status.waiting) or [("waits for a person", "none")]),
+        ("last window", f"{window.window}: {'DRIFT' if window.drift else 'no drift'}, "
+         f"{window.judged}" if window else "none"),
+        ("last decision", decided(RecordedDecision.of(last)) if last else "none"),
+        ("runs", _or(", ".join(f"{r.name} ({r.flow})" for r in status.running))),
+        ("next", _or(", ".join(f"{r.flow} at {r.at}" for r in status.next))),
+        *(("paused", what) for what in status.paused),
+        *(("alert waits", f"{a.window}: {a.why}") for a in status.alerts),
+        *(("alert's run", f"{_or(r.windows[0])}: {r.name}, {r.state}")
+          for r in status.alert_runs[:_NAMED]),
+        ("stack", f"{_or(status.stack)}{status.stack_fault or ''}"),
+        ("disk", f"{disk.state_bytes / 1e9:.2f} GB here, {disk.free_bytes / 1e9:.1f} GB free"),
+        *((("of it", _parts(disk.parts)),) if disk.parts else ()),
     ]  # fmt: skip
     return "\n".join([_rule("status"), *_rows(rows)])
 
@@ -443,7 +441,7 @@ def run_screen(made: Lifecycle) -> str:
 def decision_screen(made: PersonDecision) -> str:
     """The end of `headrace decide` and `rollback`."""
     rows = [
-        (f"version {made.version}", f"{_DECIDED[made.decision]}, by {made.by}"),
+        (f"version {made.version}", f"{DECIDED[made.decision]}, by {made.by}"),
         ("because", made.why),
         ("champion", f"version {made.champion}" if made.champion else "none"),
     ]
@@ -464,87 +462,54 @@ def audit_screen(verified: Verified) -> str:
     return "\n".join([_rule("audit"), *_rows(rows)])
 
 
-def decisions_screen(lines: Sequence[Mapping[str, Any]]) -> str:
+def decisions_screen(entries: Sequence[AuditEntry]) -> str:
     """The end of `headrace audit show`: a line each, the oldest first."""
-    shown = [visible(f"  {line['number']:>4}  {_recorded(line)}") for line in lines]
-    return "\n".join([_rule("recorded"), *(shown or ["  nothing yet"])])
+    lines = [visible(f"  {recorded(entry)}") for entry in entries]
+    return "\n".join([_rule("recorded"), *(lines or ["  nothing yet"])])
 
 
-def _recorded(line: Mapping[str, Any]) -> str:
-    """A line of the audit file: a decision, or what else has changed."""
-    account = f" (account {line['account']})" if "account" in line else ""
-    if line["action"] in _DECIDED:
-        return f"{line['model']}: {_decided(line)}{account}"
-    match line["action"]:
-        case "release":
-            text = f"release {line['release_id']} published as {line['release']}"
-        case "deploy":
-            text = f"deployed {', '.join(line['deployments'])}; {_changes(line)}"
-        case "thresholds":
-            text = f"thresholds of {line['of']}: {_changes(line)}"
-        case "gc":
-            text = f"removed {_removed(line)}"
-        case "alias set back":
-            text = f"{line['model']}: {line['why']}; set back to version {line['to']}"
-        case other:
-            text = other
-    return f"{text}, {line['time']}{account}"
-
-
-def _changes(line: Mapping[str, Any]) -> str:
-    """What a line says has changed, as `path: old -> new`; where all is new, only how much."""
-    before, after = line["from"], line["to"]
-    if not before:
-        return f"{len(after):,} values, all of them new"
-    paths = sorted({*before, *after})
-    shown = [f"{p}: {before.get(p, 'none')} -> {after.get(p, 'none')}" for p in paths[:5]]
-    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
-    return ", ".join(shown) + more
-
-
-def litter_screen(data: dict[str, Any]) -> str:
+def litter_screen(made: Collected) -> str:
     """The end of `headrace gc`."""
-    said, freed = ("would go", "would free") if data["dry_run"] else ("removed", "freed")
-    rows = [(said, name) for name in data["removed"]]
-    kinds = dict.fromkeys(e["kind"] for e in data["expired"])
-    for kind in kinds:
-        sizes = [e["bytes"] for e in data["expired"] if e["kind"] == kind]
-        rows.append((said, f"{kind}: {len(sizes)}, {sum(sizes) / 1e6:,.1f} MB"))
-    if any(data["prefect"].values()):
-        rows.append((said, "Prefect's: {runs:,} runs, {events:,} events".format(**data["prefect"])))
-    rows.append((freed, f"{data['bytes'] / 1e6:,.1f} MB; {len(data['kept'])} folders stay"))
+    verb, freed = ("would go", "would free") if made.dry_run else ("removed", "freed")
+    rows = [(verb, name) for name in made.removed]
+    for kind in dict.fromkeys(e.kind for e in made.expired):
+        sizes = [e.bytes for e in made.expired if e.kind == kind]
+        rows.append((verb, f"{kind}: {len(sizes)}, {sum(sizes) / 1e6:,.1f} MB"))
+    if any(made.prefect.values()):
+        rows.append((verb, "Prefect's: {runs:,} runs, {events:,} events".format(**made.prefect)))
+    rows.append((freed, f"{made.bytes / 1e6:,.1f} MB; {len(made.kept)} folders stay"))
     return "\n".join([_rule("gc"), *_rows(rows)])
 
 
-def backup_screen(data: dict[str, Any]) -> str:
+def backup_screen(made: Backup) -> str:
     """The end of `headrace backup`."""
     rows = [
-        ("backup", data["backup"]),
-        ("files", f"{data['files']:,}, {data['bytes'] / 1e6:,.1f} MB"),
-        ("copied", f"{data['copied']:,}, {data['copied_bytes'] / 1e6:,.1f} MB; the rest is linked"),
-        *_apart(data),
+        ("backup", made.backup),
+        ("files", f"{made.files:,}, {made.bytes / 1e6:,.1f} MB"),
+        ("copied", f"{made.copied:,}, {made.copied_bytes / 1e6:,.1f} MB; the rest is linked"),
+        *_apart(made),
     ]
-    if data["audit_key"]:
-        rows.append(("copy by hand", f"{data['audit_key']}: the key of the audit file"))
+    if made.audit_key:
+        rows.append(("copy by hand", f"{made.audit_key}: the key of the audit file"))
     return "\n".join([_rule("backup"), *_rows(rows)])
 
 
-def restore_screen(data: dict[str, Any]) -> str:
+def restore_screen(made: Restored) -> str:
     """The end of `headrace restore`."""
     rows = [
-        *([("restored to", data["home"])] if data["home"] else []),
-        ("backup", f"{data['backup']}, of {data['made']}"),
-        ("files", f"{data['files']:,}, {data['bytes'] / 1e6:,.1f} MB, each as it was copied"),
-        *_apart(data),
+        *([("restored to", made.home)] if made.home else []),
+        ("backup", f"{made.backup}, of {made.made}"),
+        ("files", f"{made.files:,}, {made.bytes / 1e6:,.1f} MB, each as it was copied"),
+        *_apart(made),
     ]
-    if data["missing_keys"]:
+    if made.missing_keys:
         rows.append(("audit key", "not here: put it back, then `headrace audit verify`"))
-    if data["home"]:
+    if made.home:
         rows.append(("next", "`headrace audit verify`, `headrace up`"))
     return "\n".join([_rule("restore"), *_rows(rows)])
 
 
-def _apart(data: dict[str, Any]) -> list[tuple[str, str]]:
+def _apart(made: Backup | Restored) -> list[tuple[str, str]]:
     """What a backup does not hold."""
-    rows = [("not in it", ", ".join(data["left_out"]))] if data["left_out"] else []
-    return [*rows, *(("outside, not in it", place) for place in data["outside"])]
+    rows = [("not in it", ", ".join(made.left_out))] if made.left_out else []
+    return [*rows, *(("outside, not in it", place) for place in made.outside)]

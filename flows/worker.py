@@ -35,7 +35,8 @@ def report(run: str, state: str, why: str) -> None:
     except HeadraceError as error:  # what was done to the run is done all the same
         logger.warning("no notice of run %s can be sent: %s", run, error.message)
         return
-    run_states.report_end(flow, run, found.get("parameters") or {}, state.capitalize(), why)
+    settings = (found.get("parameters") or {}).get("settings")
+    run_states.report_end(flow, run, settings, state.capitalize(), why)
 
 
 def main(pool: str, kind: str = "process") -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
 
 import torch
 
@@ -74,7 +73,8 @@ def activation_bytes(config: MoEConfig) -> int:
     return kept + max(layer, logits)
 
 
-class DeviceBytes(TypedDict):
+@dataclass(frozen=True)
+class DeviceBytes:
     """Bytes per device by cause."""
 
     parameters: int
@@ -82,9 +82,15 @@ class DeviceBytes(TypedDict):
     optimizer: int
     activations: int
 
+    @property
+    def total(self) -> int:
+        """Bytes per device."""
+        return self.parameters + self.gradients + self.optimizer + self.activations
 
-class Plan(TypedDict):
-    """The JSON of `headrace plan`, and how its figures come about."""
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer of `headrace plan`, and how its figures come about."""
 
     total_parameters: int
     active_parameters: int
@@ -134,23 +140,18 @@ def plan(settings: PretrainSettings, gpus: int, gpu: str) -> Plan:
             optimizer=math.ceil(state),
             activations=activation_bytes(config),
         )
-        taken = _total(parts)
-        if taken <= room:
+        if parts.total <= room:
             break
-    return {
-        "total_parameters": total,
-        "active_parameters": active,
-        "bytes_per_device": taken,
-        "tokens_per_second": None,
-        "days": None,
-        "cost": None,
-        "bytes": parts,
-        "zero_stage": stage,
-        "expert_parallel": spread,
-        "device_bytes": int(GPUS[gpu.lower()]),
-        "fits": taken <= room,
-    }
-
-
-def _total(parts: DeviceBytes) -> int:
-    return parts["parameters"] + parts["gradients"] + parts["optimizer"] + parts["activations"]
+    return Plan(
+        total_parameters=total,
+        active_parameters=active,
+        bytes_per_device=parts.total,
+        tokens_per_second=None,
+        days=None,
+        cost=None,
+        bytes=parts,
+        zero_stage=stage,
+        expert_parallel=spread,
+        device_bytes=int(GPUS[gpu.lower()]),
+        fits=parts.total <= room,
+    )

@@ -228,14 +228,24 @@ def _names(data: Mapping[str, JsonValue], key: str) -> bool:
     return True
 
 
-def difference(old: DeployVerb, new: DeployVerb) -> list[dict[str, JsonValue]]:
-    """[{`setting`, `from`, `to`}] of every setting that changes; secrets are not shown."""
+@dataclass(frozen=True)
+class Change:
+    """A setting that changes."""
+
+    setting: str
+    """Its dotted key."""
+    before: JsonValue
+    after: JsonValue
+
+
+def difference(old: DeployVerb, new: DeployVerb) -> list[Change]:
+    """Every setting that changes; secrets are not shown."""
     out = []
     for key, field_, _ in leaves(DeployVerb):
         before, after = (_value(s, key) for s in (old, new))
         if before != after:
             shown = (before, after) if field_.repr else (_hidden(before), _hidden(after))
-            out.append({"setting": key, "from": shown[0], "to": shown[1]})
+            out.append(Change(key, *shown))
     return out
 
 

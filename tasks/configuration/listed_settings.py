@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
@@ -51,13 +52,26 @@ def model_of(verb: str) -> type[Shared]:
     return MODELS.get(verb, Shared)
 
 
+@dataclass(frozen=True)
+class ListedSetting:
+    """A setting; the answer of `headrace settings` has these fields."""
+
+    verb: str
+    key: str
+    """Dotted."""
+    value: JsonValue
+    """What applies."""
+    default: JsonValue
+    """What applies where nothing is given."""
+    kind: str
+    """What it takes."""
+    meaning: str
+
+
 def listed(
     verb: str | None, effective: Callable[[str, type[Shared]], Shared]
-) -> dict[str, JsonValue]:
-    """The answer of `headrace settings`.
-
-    {`verb`, `settings`: [{`verb`, `key`, `value`, `default`, `kind`, `meaning`}]}. `value` is what
-    applies, `default` what applies where nothing is given.
+) -> list[ListedSetting]:
+    """The settings of a verb, with what applies.
 
     Args:
         verb: whose settings; None: every setting, each once, under the first verb that has it.
@@ -66,7 +80,7 @@ def listed(
     Raises:
         UsageError: a setting is wrong.
     """
-    rows: list[JsonValue] = []
+    rows: list[ListedSetting] = []
     known: set[str] = set()
     for name in _ALL if verb is None else (verb,):
         model = model_of(name)
@@ -80,16 +94,16 @@ def listed(
                 value = getattr(value, part)
             secret = value is not None and not field.repr
             rows.append(
-                {
-                    "verb": name,
-                    "key": key,
-                    "value": SECRET if secret else _plain(value),
-                    "default": _plain(default),
-                    "kind": takes(field),
-                    "meaning": " ".join((field.description or "").split()),
-                }
+                ListedSetting(
+                    verb=name,
+                    key=key,
+                    value=SECRET if secret else _plain(value),
+                    default=_plain(default),
+                    kind=takes(field),
+                    meaning=" ".join((field.description or "").split()),
+                )
             )
-    return {"verb": verb, "settings": rows}
+    return rows
 
 
 def check_verb(verb: str | None, known: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -42,6 +42,9 @@ from headrace.training.rlhf.jobs import StageJob
 from headrace.training.rlhf.settings import AlignSettings
 from headrace.training.rlhf.stages import STAGES
 from headrace.training.settings import PretrainSettings
+
+if TYPE_CHECKING:
+    from headrace.training.plan import Plan
 
 
 def local_folder(uri: str, option: str) -> Path:
@@ -227,11 +230,11 @@ def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> Model
         return model.model_copy(update={"run_id": run})
 
 
-def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> dict[str, JsonValue]:
-    """The answer of `headrace plan`."""
+def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> Plan:
+    """What the preset of the settings takes on some devices."""
     from headrace.training.plan import plan
 
-    return cast("dict[str, JsonValue]", plan(component(settings, PretrainSettings), gpus, gpu))
+    return plan(component(settings, PretrainSettings), gpus, gpu)
 
 
 def generate_text(

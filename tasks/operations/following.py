@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
@@ -9,8 +11,16 @@ from headrace.infra.artifacts import Release
 from headrace.infra.errors import UsageError
 
 
-def start_once(name: str, release: Release) -> dict[str, str]:
-    """Start a deployment with the parameter `release`; {`id`, `name`} of its run.
+@dataclass(frozen=True)
+class Started:
+    """A flow run that was started."""
+
+    id: str
+    name: str
+
+
+def start_once(name: str, release: Release) -> Started:
+    """Start a deployment with the parameter `release`, and return its run.
 
     The same release gives the same run, so that a retry starts nothing twice, and a run that was
     killed before it came here is made up for by the next.
@@ -31,4 +41,4 @@ def start_once(name: str, release: Release) -> dict[str, str]:
             parameters={"release": release.folder},
             idempotency_key=f"after-release-{name}-{release.id}",
         )
-    return {"id": str(run.id), "name": run.name}
+    return Started(str(run.id), run.name)

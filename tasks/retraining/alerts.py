@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -26,6 +26,7 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining import trusted
 from headrace.tasks.retraining.alert import Alert
+from headrace.tasks.retraining.verdicts import Finding
 from headrace.tasks.retraining.window import check_there
 
 
@@ -45,8 +46,9 @@ def _api() -> str | None:
     return found.prefect.url
 
 
-class Receipt(TypedDict):
-    """What became of an alert that was raised, as the commands answer it."""
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an alert that was raised; the answers have these fields."""
 
     window: str | None
     sent: bool
@@ -83,8 +85,14 @@ def why_they_wait() -> dict[str, str]:
     return {str(a.path): a.reason for a in events.waiting(home(), _api())}
 
 
+def with_reasons(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings, those whose alert waits with the reason for that."""
+    reasons = why_they_wait() if any(f.outbox for f in findings) else {}
+    return tuple(f.of(alert_waits=reasons.get(f.outbox)) if f.outbox else f for f in findings)
+
+
 def raise_alert(alert: Alert, shared: Shared) -> Receipt:
-    """The answer of `headrace alert`: another monitor's alert on a window.
+    """Raise another monitor's alert on a window.
 
     Raises:
         InputError: the window isn't there.
@@ -94,7 +102,7 @@ def raise_alert(alert: Alert, shared: Shared) -> Receipt:
     known = alert.model_copy(update={"reference": alert.reference or _corpus(shared)})
     waits = emit(known, shared, owners=True)
     why = why_they_wait().get(waits) if waits else None
-    return {"window": alert.window, "sent": waits is None, "outbox": waits, "why": why}
+    return Receipt(alert.window, waits is None, waits, why)
 
 
 def _corpus(shared: Shared) -> str | None:

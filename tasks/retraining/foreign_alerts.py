@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -157,13 +157,7 @@ RECEIVED: Mapping[str, Callable[[JsonValue], list[Alert]]] = {
 """How the body of each sender is read."""
 
 
-class Received(TypedDict):
-    """The answer to a webhook."""
-
-    alerts: list[Receipt]
-
-
-def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) -> Received:
+def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) -> list[Receipt]:
     """Emit what a webhook sent; each alert is taken by itself.
 
     One whose window isn't there is not emitted, and its `why` says so.
@@ -189,7 +183,7 @@ def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) ->
     if faults and len(faults) == len(taken):
         raise faults[0]
     reasons = why_they_wait() if any(isinstance(t, Path) and t.exists() for t in taken) else {}
-    return {"alerts": [_receipt(a, t, reasons) for a, t in zip(alerts, taken, strict=True)]}
+    return [_receipt(a, t, reasons) for a, t in zip(alerts, taken, strict=True)]
 
 
 def _placed(alert: Alert, window: str | None) -> Alert:
@@ -218,11 +212,10 @@ def _receipt(
     alert: Alert, taken: Path | UsageError | InputError, reasons: Mapping[str, str]
 ) -> Receipt:
     if not isinstance(taken, Path):
-        why = f"not taken: {taken.message}"
-        return {"window": alert.window, "sent": False, "outbox": None, "why": why}
+        return Receipt(alert.window, sent=False, outbox=None, why=f"not taken: {taken.message}")
     outbox = str(taken) if taken.exists() else None
     why_waits = reasons.get(outbox) if outbox else None
-    return {"window": alert.window, "sent": outbox is None, "outbox": outbox, "why": why_waits}
+    return Receipt(alert.window, outbox is None, outbox, why_waits)
 
 
 def _tested(test: _Test) -> str:

@@ -40,6 +40,8 @@ class Finding(Record):
     """Release that it was compared with; None: other text."""
     outbox: str | None = None
     """File where its alert waits."""
+    alert_waits: str | None = None
+    """Why it waits there."""
     why: str | None = None
 
     @classmethod

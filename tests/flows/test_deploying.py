@@ -18,9 +18,10 @@ import yaml
 
 from headrace.flows import deployments as deployments_
 from headrace.flows import runaway
-from headrace.flows.deployments import deploy
+from headrace.flows.deployments import Edit, deploy
 from headrace.flows.prefect_file import SHIPPED
 from headrace.flows.summaries import deployments_screen
+from headrace.infra.artifacts import Release, Totals
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.settings import NotifySettings
 from headrace.infra.errors import HeadraceError, InputError, UsageError
@@ -29,6 +30,7 @@ from headrace.infra.stack import prefect_api
 from headrace.infra.stack.prefect_api import every, request
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
+from headrace.tasks.configuration.kept_settings import Change
 from headrace.tasks.operations import status as status_module
 from headrace.tasks.operations.following import start_once
 from headrace.tasks.reporting import webhooks
@@ -72,19 +74,20 @@ def test_deploy_keeps_what_it_was_told(on_server: str, tmp_path: Path) -> None:
     text = tmp_path / "a.jsonl"
     text.write_text('{"text": "x"}\n')
     first = deploy(sets(input=[str(text)], notify={"webhook": TOKEN}, settle_seconds=5))
-    assert {c["setting"] for c in first["changed"]} == {"input", "notify.webhook", "settle_seconds"}
+    assert {c.setting for c in first.changed} == {"input", "notify.webhook", "settle_seconds"}
     second = deploy(sets(retrain={"cooldown_minutes": 30}))
-    assert second["changed"] == [{"setting": "retrain.cooldown_minutes", "from": 360.0, "to": 30.0}]
+    assert second.changed == [Change("retrain.cooldown_minutes", before=360.0, after=30.0)]
     there = deployments(on_server)
     assert there["curate/daily"]["parameters"]["input"] == [str(text)]
     assert there["monitor/hourly"]["parameters"]["settings"]["inbox"]["settle_seconds"] == 5
     assert there["retrain/on-drift"]["parameters"]["settings"]["cooldown_minutes"] == 30
     assert kept_settings.notify().webhook == TOKEN
-    assert "t0ken" not in json.dumps([first, second, there]) + deployments_screen(first)
+    answers = json.dumps([first.as_json(), second.as_json(), there])
+    assert "t0ken" not in answers + deployments_screen(first)
     assert kept_settings.path().stat().st_mode & 0o077 == 0
     before = [d["updated"] for d in request(on_server, "POST", "/deployments/filter", {})]
     third = deploy([])
-    assert third["changed"] == [] and third["edited"] == [] and deployments(on_server) == there
+    assert third.changed == [] and third.edited == [] and deployments(on_server) == there
     after = [d["updated"] for d in request(on_server, "POST", "/deployments/filter", {})]
     assert after == before, "what is there is not written again"
 
@@ -94,7 +97,7 @@ def test_only_reset_forgets(on_server: str) -> None:
     deploy(sets(seed=3))
     assert kept_settings.notify().webhook == TOKEN
     forgotten = deploy(sets(seed=3), reset=True)
-    assert {c["setting"] for c in forgotten["changed"]} == {"notify.webhook", "settle_seconds"}
+    assert {c.setting for c in forgotten.changed} == {"notify.webhook", "settle_seconds"}
     assert kept_settings.notify() == NotifySettings()
     settings = deployments(on_server)["monitor/hourly"]["parameters"]["settings"]
     assert settings["inbox"]["settle_seconds"] == 30 and settings["seed"] == 3
@@ -164,11 +167,9 @@ def test_an_edit_in_the_pages_is_reported_and_a_pause_stays(on_server: str) -> N
     request(on_server, "PATCH", f"/deployments/{daily['id']}/schedules/{schedule['id']}",
             {"active": False})  # fmt: skip
     answer = deploy([])
-    assert answer["edited"] == [
-        {"deployment": "curate/daily", "parameter": "output", "from": "/elsewhere", "to": None}
-    ]
-    (said,) = [d for d in answer["deployments"] if d["name"] == "curate/daily"]
-    assert said["paused"] == ["the schedule at 0 2 * * * UTC"]
+    assert answer.edited == [Edit("curate/daily", "output", before="/elsewhere", after=None)]
+    (left,) = [d for d in answer.deployments if d.name == "curate/daily"]
+    assert left.paused == ["the schedule at 0 2 * * * UTC"]
     assert "set back" in deployments_screen(answer)
     (again,) = [d for d in request(on_server, "POST", "/deployments/filter", {})
                 if d["name"] == "daily"]  # fmt: skip
@@ -201,7 +202,7 @@ def test_prefect_deploy_comes_to_the_same(on_server: str, tmp_path: Path) -> Non
 def test_a_runaway_automation_is_paused_and_all_its_waiting_runs_are_cancelled(
     on_server: str, monkeypatch: pytest.MonkeyPatch, json_server: Any
 ) -> None:
-    ids = {d["name"]: d["id"] for d in deploy([])["deployments"]}
+    ids = {d.name: d.id for d in deploy([]).deployments}
     daily = ids["curate/daily"]
 
     def automation(event: str) -> str:
@@ -273,14 +274,14 @@ def test_on_a_busy_server_the_status_shows_what_is_headraces(
     request(on_server, "PATCH", "/work_pools/spark", {"is_paused": True})
     server = Server(on_server, "http://pages", {}, own=False)
     try:
-        said = status_module._said(server, None)
-        assert deploy([])["deployments"], "pools beyond the first page are there"
+        shown = status_module._answer(server, None)
+        assert deploy([]).deployments, "pools beyond the first page are there"
     finally:
         request(on_server, "PATCH", "/work_pools/spark", {"is_paused": False})
-    assert {r["name"] for r in mine} <= {r["name"] for r in said["running"]}
-    assert {r["flow"] for r in said["running"]} == {"curate"}
-    assert "others" not in {r["flow"] for r in said["next"]}
-    assert any("work pool spark" in p for p in said["paused"])
+    assert {r["name"] for r in mine} <= {r.name for r in shown.running}
+    assert {r.flow for r in shown.running} == {"curate"}
+    assert "others" not in {r.flow for r in shown.next}
+    assert any("work pool spark" in p for p in shown.paused)
 
 
 def test_deployments_of_another_state_folder_are_not_overwritten(
@@ -296,12 +297,13 @@ def test_deployments_of_another_state_folder_are_not_overwritten(
 
 def test_a_release_starts_what_follows_it_once(on_server: str) -> None:
     deploy([])
-    release = {"release": "/r/releases/abc", "release_id": "abc"}
+    totals = Totals(read=1, kept=1, rejected={}, unreadable=0)
+    release = Release(id="abc", folder="/r/releases/abc", totals=totals, input_bytes=1)
     first, again = (start_once("lifecycle/on-demand", release) for _ in range(2))
     assert first == again
-    run = request(on_server, "GET", f"/flow_runs/{first['id']}", None)
+    run = request(on_server, "GET", f"/flow_runs/{first.id}", None)
     assert run["parameters"]["release"] == "/r/releases/abc"
-    assert start_once("lifecycle/on-demand", {**release, "release_id": "b"}) != first
+    assert start_once("lifecycle/on-demand", release.model_copy(update={"id": "b"})) != first
     with pytest.raises(UsageError, match="no deployment a/b"):
         start_once("a/b", release)
 
@@ -333,5 +335,5 @@ def test_file_of_ones_own_names_another_pool_and_interval(on_server: str, tmp_pa
              "work_pool": {"name": "gpu"}, "schedules": [{"interval": 600}]}  # fmt: skip
     file.write_text(yaml.safe_dump({"deployments": [entry]}))
     answer = deploy(sets(file=str(file)))
-    assert [d["name"] for d in answer["deployments"]] == ["monitor/often"]
+    assert [d.name for d in answer.deployments] == ["monitor/often"]
     assert deployments(on_server)["monitor/often"]["work_pool_name"] == "gpu"

@@ -84,7 +84,8 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
 
     monkeypatch.setattr(module, "monitor", types.SimpleNamespace(fn=judge))
     monkeypatch.setattr(module, "reference_of", lambda *_: str(inbox))
-    answer = monitor_inbox.fn(None, str(inbox), NOW).as_json()
+    watched = monitor_inbox.fn(None, str(inbox), NOW)
+    answer = watched.as_json()
     left = {w: o for w, o in known.items() if o not in ("few", "gone")}
     assert [v["window"] for v in answer["windows"]] == list(left)
     for verdict in answer["windows"]:
@@ -98,8 +99,8 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
         assert (f"{outcome} of {window}" in answer.get("waits", "")) == (outcome in ("few", "gone"))
     said = {"fine": FINE.report, "drift": DRIFT.report}.get(str(stands))
     assert answer["drift"] == (stands == "drift") and answer["report"] == said
-    shown = [{**v, "alert_waits": "no server"} if "outbox" in v else v for v in answer["windows"]]
-    screen = drift_screen({**answer, "windows": shown})
+    shown = [f.of(alert_waits="no server") if f.outbox else f for f in watched.findings]
+    screen = drift_screen(shown, watched.waits)
     assert screen.count("no server") == outcomes.count("drift")
     assert all(window in screen for window in left) and ("no new one" in screen) == (not left)
 

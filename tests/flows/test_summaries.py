@@ -1,11 +1,13 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from headrace.flows.deployments import Deployed, Edit, Registered
 from headrace.flows.summaries import (
     audit_screen,
+    backup_screen,
     decision_screen,
-    decisions_screen,
     deployments_screen,
     drift_screen,
     gate_screen,
@@ -13,7 +15,10 @@ from headrace.flows.summaries import (
     metrics_screen,
     plan_screen,
     release_screen,
+    restore_screen,
     round_screen,
+    settings_screen,
+    stack_screen,
     status_screen,
 )
 from headrace.infra.artifacts import (
@@ -29,11 +34,21 @@ from headrace.infra.artifacts import (
     Totals,
     Verdict,
 )
+from headrace.infra.stack.stack import ServiceState
+from headrace.infra.stack.ways_in import WaysIn
+from headrace.tasks.configuration.kept_settings import Change as SettingChange
+from headrace.tasks.configuration.listed_settings import ListedSetting
 from headrace.tasks.gate.decisions import PersonDecision, Verified
 from headrace.tasks.gate.promotion import Gated
+from headrace.tasks.operations.backup import Backup
+from headrace.tasks.operations.garbage import Collected, Removed
+from headrace.tasks.operations.restore import Restored
+from headrace.tasks.operations.status import Disk, Status, Waiting, WaitingAlert
 from headrace.tasks.retraining.round import Retrained
 from headrace.tasks.retraining.verdicts import Finding
+from headrace.training.plan import DeviceBytes, Plan
 
+DRIFT = Finding(drift=True, p_value=0.0005, effect=0.4, drifted=("lang",), report="/d")
 TOTALS = Totals(read=100, kept=90, rejected={"format": 2, "bias": 7}, unreadable=1)
 RELEASE = Release(id="abc", folder="/r/abc", totals=TOTALS, input_bytes=2_500_000)
 
@@ -96,9 +111,7 @@ def test_a_gate_names_its_reasons() -> None:
 
 
 def test_drift_names_what_shifted() -> None:
-    said = drift_screen(
-        {"drift": True, "p_value": 0.0005, "effect": 0.4, "drifted": ["lang"], "report": "/d"}
-    )
+    said = drift_screen([DRIFT])
     assert "DRIFT" in said and "lang" in said
 
 
@@ -112,9 +125,13 @@ def test_only_a_moved_champion_is_called_promoted(champion: str, said: str) -> N
 
 
 def test_a_plan_says_whether_it_fits() -> None:
-    data = {"total_parameters": 9, "active_parameters": 4, "tokens_per_second": None,
-            "bytes_per_device": 2**34, "device_bytes": 2**33, "fits": False}  # fmt: skip
-    said = plan_screen(data, "big", "8 h100")
+    parts = DeviceBytes(parameters=2**34, gradients=0, optimizer=0, activations=0)
+    need = Plan(
+        total_parameters=9, active_parameters=4, bytes_per_device=2**34, tokens_per_second=None,
+        days=None, cost=None, bytes=parts, zero_stage=0, expert_parallel=1, device_bytes=2**33,
+        fits=False,
+    )  # fmt: skip
+    said = plan_screen(need, "big", "8 h100")
     assert "16.0 of 8.0 GiB: does not fit" in said and "not measured" in said
 
 
@@ -147,12 +164,11 @@ def test_an_evaluation_is_laid_out_by_language_and_domain() -> None:
 
 
 def test_a_monitored_inbox_says_of_each_window_what_follows() -> None:
-    calm = {"window": "/w1", "drift": False, "p_value": 0.4, "effect": 0.01, "drifted": [],
-            "report": "/r1"}  # fmt: skip
-    sent = {**calm, "window": "/w2", "drift": True, "drifted": ["lang"], "outbox": None}
-    waits = {**sent, "window": "/w3", "outbox": "/o.json", "alert_waits": "no server is up"}
-    odd = {"window": "/w4", "drift": None, "why": "not UTF-8", "report": None}
-    said = drift_screen({**sent, "windows": [calm, sent, waits, odd]})
+    calm = Finding(window="/w1", drift=False, p_value=0.4, effect=0.01, report="/r1")
+    sent = DRIFT.of(window="/w2")
+    waits = sent.of(window="/w3", outbox="/o.json", alert_waits="no server is up")
+    said = drift_screen([calm, sent, waits, Finding.unreadable("/w4", "not UTF-8")], ["few", "few"])
+    assert said.endswith("waits                 few")
     parts = said.split("  window ")[1:]
     assert "alert" not in parts[0] and "no drift" in parts[0]
     assert "raised, and sent to Prefect" in parts[1]
@@ -173,105 +189,88 @@ def test_a_decision_says_who_and_why() -> None:
     assert "passed by             version 7 was refused" in decision_screen(back)
 
 
-LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
-        "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00"}  # fmt: skip
-
-
-def test_a_recorded_decision_says_version_who_and_why() -> None:
-    refused = {**LINE, "number": 4, "action": "refuse", "version": "5", "from": "1"}
-    said = decisions_screen([LINE, {**refused, "who": "gate"}]).splitlines()
-    assert len(said) == 3 and said[1] == (
-        "     3  m: version 1 champion again (champion 2 -> 1) by A. Lead, "
-        "2026-01-02T03:04:05+00:00: slower"
-    )
-    assert "version 5 refused by gate" in said[2], "a refusal moves no champion"
-    by_account = decisions_screen([{**LINE, "account": "deploy"}])
-    assert by_account.endswith(": slower (account deploy)")
-    assert "nothing yet" in decisions_screen([])
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ({"action": "release", "release_id": "ab", "release": "releases/ab"},
-         "release ab published as releases/ab"),
-        ({"action": "deploy", "deployments": ["a/b"], "from": {}, "to": {"x": 1}},
-         "deployed a/b; 1 values, all of them new"),
-        ({"action": "thresholds", "of": "drift", "from": {"alpha": 0.1}, "to": {"alpha": 0.2}},
-         "thresholds of drift: alpha: 0.1 -> 0.2"),
-        ({"action": "thresholds", "of": "drift", "from": {f"p{i}": i for i in range(7)}, "to": {}},
-         "p4: 4 -> none and 2 more"),
-        ({"action": "gc", "removed": ["runs/a", "runs/b"], "bytes": 1}, "removed runs/a, runs/b"),
-        ({"action": "gc", "expired": [{"kind": "damaged files", "items": 2}], "by": "worker"},
-         "removed damaged files: 2"),
-        ({"action": "gc", "prefect": {"runs": 3, "events": 0, "bytes": 9}},
-         "removed 3 runs of Prefect"),
-        ({"action": "alias set back", "model": "m", "from": "2", "to": "1", "why": "was moved"},
-         "m: was moved; set back to version 1"),
-        ({"action": "of a later version"}, "of a later version"),
-    ],
+NOTHING = Status(
+    champion=None, waiting=[], window=None, running=[], next=[], paused=[], alert_runs=[],
+    stack_fault=None, alerts=[], decision=None, stack=None, disk=Disk(1, 1, {}),
 )  # fmt: skip
-def test_what_else_is_recorded_is_shown_with_its_account(line: dict[str, Any], said: str) -> None:
-    more = {"number": 7, "time": "2026-01-02T03:04:05+00:00", "account": "deploy"}
-    shown = decisions_screen([{**line, **more}]).splitlines()[1]
-    assert said in shown and shown.endswith(", 2026-01-02T03:04:05+00:00 (account deploy)")
-
-
-NOTHING = {
-    "champion": None, "window": None, "decision": None, "waiting": [], "running": [], "next": [],
-    "paused": [], "alerts": [], "alert_runs": [], "stack": None, "stack_fault": None,
-    "disk": {"state_bytes": 1, "free_bytes": 1, "parts": {}},
-}  # fmt: skip
 
 
 def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> None:
-    waits = {"version": "3", "run_id": "r", "compared_with": "1", "report": "/x/gate.html"}
-    data = {**NOTHING, "decision": LINE, "waiting": [waits]}
-    said = status_screen(data)
+    waits = Waiting("3", "r", compared_with="1", report="/x/gate.html")
+    line = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
+            "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+    said = status_screen(replace(NOTHING, decision=line, waiting=[waits]))
     assert "version 3, compared with version 1: /x/gate.html" in said
     assert "version 1 champion again" in said and "by A. Lead" in said and ": slower" in said
-    assert "waits for a person    none" in status_screen({**data, "waiting": []})
+    assert "waits for a person    none" in status_screen(NOTHING)
 
 
 def test_the_status_says_what_takes_the_room() -> None:
     parts = {"runs": 9_000_000_000, "logs": 500_000_000, "other": 1000}
-    said = status_screen({**NOTHING, "disk": {"state_bytes": 1, "free_bytes": 1, "parts": parts}})
+    said = status_screen(replace(NOTHING, disk=Disk(1, 1, parts)))
     assert "runs 9.00 GB, logs 0.50 GB;" in said and "other" not in said
 
 
-DEPLOYED = {"deployments": [], "alerts_sent": 0, "prefect": "http://p", "changed": [], "edited": [],
-            "kept": "/h/deploy.json", "without_worker": []}  # fmt: skip
+DEPLOYED = Deployed(
+    deployments=[], without_worker=[], changed=[], edited=[], kept="/h/deploy.json",
+    prefect="http://p", alerts_sent=0,
+)  # fmt: skip
 
 
 def test_deploying_shows_each_change_and_what_it_sets_back() -> None:
-    changed = {"setting": "input", "from": [], "to": ["/a"]}
-    edited = {"deployment": "curate/daily", "parameter": "output", "from": "/x", "to": None}
-    said = deployments_screen({**DEPLOYED, "changed": [changed], "edited": [edited]})
+    changed = SettingChange("input", before=[], after=["/a"])
+    edited = Edit("curate/daily", "output", before="/x", after=None)
+    made = replace(DEPLOYED, changed=[changed], edited=[edited])
+    said = deployments_screen(made)
     assert 'changed               input: [] -> ["/a"]' in said
     assert "set back              curate/daily output: /x -> null" in said
     assert "kept in               /h/deploy.json" in said and "no worker" not in said
-    lacking = deployments_screen({**DEPLOYED, "without_worker": ["gpu"]})
+    answer = made.as_json()
+    assert answer["changed"] == [{"setting": "input", "from": [], "to": ["/a"]}]
+    assert answer["edited"] == [
+        {"deployment": "curate/daily", "parameter": "output", "from": "/x", "to": None}
+    ]
+    lacking = deployments_screen(replace(DEPLOYED, without_worker=["gpu"], alerts_sent=2))
     assert "no worker             gpu: runs there wait" in lacking
+    assert "alerts                2 that waited were sent" in lacking
 
 
 def test_what_is_paused_says_so() -> None:
-    said = status_screen({
-        **NOTHING, "stack": "http://p", "paused": ["automation on drift: alerts wait"],
-        "alerts": [{"window": "/w", "outbox": "/o", "why": "the automation `on drift` is paused"}],
-    })  # fmt: skip
+    said = status_screen(replace(
+        NOTHING, stack="http://p", paused=["automation on drift: alerts wait"],
+        alerts=[WaitingAlert("/w", "/o", "the automation `on drift` is paused")],
+    ))  # fmt: skip
     assert "paused                automation on drift: alerts wait" in said
     assert "alert waits           /w: the automation `on drift` is paused" in said
-    silent = status_screen({**NOTHING, "stack": "http://p", "stack_fault": " does not answer"})
+    silent = status_screen(replace(NOTHING, stack="http://p", stack_fault=" does not answer"))
     assert "stack                 http://p does not answer" in silent
-    deployed = {"name": "curate/daily", "schedules": ["at 0 2 * * * UTC"], "automations": [],
-                "paused": ["the schedule at 0 2 * * * UTC"]}  # fmt: skip
-    shown = deployments_screen({**DEPLOYED, "deployments": [deployed]})
+    paused = Registered("curate/daily", "1", ["at 0 2 * * * UTC"], [],
+                        ["the schedule at 0 2 * * * UTC"])  # fmt: skip
+    shown = deployments_screen(replace(DEPLOYED, deployments=[paused]))
     assert "at 0 2 * * * UTC; paused: the schedule at 0 2 * * * UTC" in shown
-    monitored = {"drift": True, "p_value": 0.1, "effect": 0.1, "drifted": ["lang"], "report": "/d",
-                 "outbox": "/o.json", "alert_waits": "no server is up"}  # fmt: skip
-    assert "it waits in /o.json: no server is up" in drift_screen(monitored)
-    unknown = drift_screen({**monitored, "alert_waits": None})
+    waits = DRIFT.of(outbox="/o.json", alert_waits="no server is up")
+    assert "it waits in /o.json: no server is up" in drift_screen([waits])
+    unknown = drift_screen([waits.of(alert_waits=None)])
     assert "it waits in /o.json" in unknown and "None" not in unknown
+
+
+def test_the_stack_says_what_runs_and_how_to_get_in() -> None:
+    service = ServiceState("mlflow", "http://127.0.0.1:5000", 7, "running")
+    ways = WaysIn({"runs": "http://p/runs", "spark": None}, "headrace", "ssh -L 1:2:3 here")
+    said = stack_screen([service], ways, ["gpu"], 1)
+    assert "mlflow          http://127.0.0.1:5000" in said and "running" in said
+    assert "http://p/runs" in said and "spark" not in said and "as `headrace`" in said
+    assert "ssh -L 1:2:3 here, then the same addresses there" in said
+    assert "gpu: runs there wait" in said and "1 that waited were sent" in said
+
+
+def test_settings_are_grouped_and_show_a_default_that_does_not_apply() -> None:
+    rows = [ListedSetting("run", "seed", 3, 1, "a number", "Seed."),
+            ListedSetting("run", "spark.master", "local", "local", "text", "Where.")]  # fmt: skip
+    said = settings_screen(rows, "run")
+    assert "── headrace run" in said and "seed = 3   (a number, default 1)" in said
+    assert "── spark" in said and "spark.master = local   (text)" in said
+    assert "── of every verb" in settings_screen(rows, None)
 
 
 def test_a_torn_line_is_told_and_explained() -> None:
@@ -283,14 +282,32 @@ def test_a_torn_line_is_told_and_explained() -> None:
 
 
 def test_litter_is_listed_and_a_dry_run_claims_no_removal() -> None:
-    found = {
-        "removed": ["runs/a"], "kept": ["runs/b"], "bytes": 2_000_000, "dry_run": False,
-        "expired": [{"kind": "unfinished curations", "path": ".work/a", "bytes": 3_000_000}] * 2,
-        "prefect": {"runs": 1200, "events": 3},
-    }  # fmt: skip
-    assert "removed               runs/a" in litter_screen(found) and "2.0 MB" in litter_screen(
-        found
-    )
-    assert "unfinished curations: 2, 6.0 MB" in litter_screen(found)
-    assert "1,200 runs, 3 events" in litter_screen(found)
-    assert "removed" not in litter_screen({**found, "dry_run": True})
+    old = Removed("unfinished curations", ".work/a", 3_000_000)
+    made = Collected(
+        removed=["runs/a"], kept=["runs/b"], expired=[old] * 2,
+        prefect={"runs": 1200, "events": 3}, bytes=2_000_000, dry_run=False,
+    )  # fmt: skip
+    said = litter_screen(made)
+    assert "removed               runs/a" in said and "2.0 MB; 1 folders stay" in said
+    assert "unfinished curations: 2, 6.0 MB" in said and "1,200 runs, 3 events" in said
+    assert "removed" not in litter_screen(replace(made, dry_run=True))
+
+
+def test_a_backup_says_what_is_not_in_it_and_a_restore_what_comes_next() -> None:
+    backup = Backup(
+        backup="/b/1", id="1", files=1200, bytes=2_000_000, copied=3, copied_bytes=1_000_000,
+        left_out=["logs"], outside=["/r"], audit_key="/k", audit_lines=1,
+    )  # fmt: skip
+    said = backup_screen(backup)
+    assert "1,200, 2.0 MB" in said and "3, 1.0 MB; the rest is linked" in said
+    assert "not in it             logs" in said and "outside, not in it    /r" in said
+    assert "/k: the key of the audit file" in said
+    restored = Restored(
+        home="/h", backup="/b/1", id="1", made="2026-01-02", files=1, bytes=1, audit_lines=1,
+        missing_keys=["x"], left_out=[], outside=[],
+    )  # fmt: skip
+    said = restore_screen(restored)
+    assert "restored to           /h" in said and "/b/1, of 2026-01-02" in said
+    assert "not here: put it back" in said and "`headrace up`" in said
+    checked = restore_screen(replace(restored, home=None, missing_keys=[]))
+    assert "restored to" not in checked and "next" not in checked and "audit key" not in checked

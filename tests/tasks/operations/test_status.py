@@ -1,6 +1,6 @@
 """Where everything stands, without a stack; with one: tests/e2e/test_doors.py."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -48,7 +48,7 @@ def test_a_champion_of_another_machine_is_shown_with_what_is_missing(state: Path
     said = status(Shared()).champion
     assert said and said.version == version and said.release_id == "r" and said.since
     assert said.missing == f"{state}/releases/r: no such release"
-    assert f"{state}/releases/r: no such release" in status_screen(asdict(status(Shared())))
+    assert f"{state}/releases/r: no such release" in status_screen(status(Shared()))
     with pytest.raises(InputError, match=f"no export there, which version {version} of headrace"):
         resolve_model("champion", Shared())
 
@@ -62,7 +62,7 @@ def test_a_champion_that_headrace_did_not_register_is_shown(state: Path) -> None
     store.client.set_registered_model_alias("headrace", "champion", "1")
     missing = "version 1 of headrace lacks the tag `release`: it was not registered by headrace"
     assert status(Shared()).champion == Champion("1", None, missing, since=None)
-    assert "since none" in status_screen(asdict(status(Shared())))
+    assert "since none" in status_screen(status(Shared()))
     with pytest.raises(UsageError, match="lacks the tag `export`"):
         resolve_model("champion", Shared())
 

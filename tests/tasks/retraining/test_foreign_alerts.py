@@ -158,9 +158,9 @@ def kept() -> list[str | None]:
 
 
 def test_alerts_wait_in_the_outbox(window: str) -> None:
-    data = receive("alertmanager", body("", window), window, Shared())
-    assert [a["window"] for a in data["alerts"]] == [window] * 2
-    assert not data["alerts"][0]["sent"] and "headrace up" in data["alerts"][0]["why"]
+    receipts = receive("alertmanager", body("", window), window, Shared())
+    assert [a.window for a in receipts] == [window] * 2
+    assert not receipts[0].sent and "headrace up" in str(receipts[0].why)
     (file,) = home().outbox.glob("*.json")
     assert json.loads(file.read_text())["payload"]["report"] == "http://prometheus/graph"
 
@@ -170,9 +170,9 @@ def test_one_bad_window_of_a_group_drops_no_other(bad: str, window: str) -> None
     with pytest.raises((InputError, UsageError)):
         receive("alertmanager", body(bad), None, Shared())
     assert kept() == []
-    first, second = receive("alertmanager", body(bad, window), None, Shared())["alerts"]
-    assert not first["sent"] and first["outbox"] is None and "not taken" in first["why"]
-    assert second["outbox"] and kept() == [window]
+    first, second = receive("alertmanager", body(bad, window), None, Shared())
+    assert not first.sent and first.outbox is None and "not taken" in str(first.why)
+    assert second.outbox and kept() == [window]
 
 
 @pytest.mark.parametrize(
@@ -198,5 +198,5 @@ def test_a_relative_window_is_sent_as_it_was_checked(
     window: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (alert,) = receive("alertmanager", body("w.jsonl"), None, Shared())["alerts"]
-    assert alert["window"] == window and kept() == [window]
+    (alert,) = receive("alertmanager", body("w.jsonl"), None, Shared())
+    assert alert.window == window and kept() == [window]
