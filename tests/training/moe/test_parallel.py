@@ -206,7 +206,6 @@ def interrupted(done: Path, copy: Path) -> Path:
     return copy
 
 
-@pytest.mark.slow
 def test_one_process_goes_on_where_two_were(
     one: tuple[Path, Any], two: tuple[Path, Any], shards_folder: Path, tmp_path: Path
 ) -> None:
