@@ -10,8 +10,8 @@ How a stage uses it:
 
 `Engine.step` is `backward` (may be called several times: gradients add up) and `update`. One
 process is one rank; without a launcher it is a group of one. Of several ranks each gives the mean
-loss of its own rows, as many as any other, by one `backward` per step. Weights stay in float32: at
-the sizes that a CPU trains, bf16 is no faster (docs/model.md).
+loss of the rows it has, as many as any other, by one `backward` per step. Weights stay in float32:
+at the sizes that a CPU trains, bf16 is no faster (docs/model.md).
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from another_account import AS_ANOTHER, POSSIBLE
+from as_module import as_module
 
 from headrace.infra.configuration.settings import Settings, SparkSettings
 from headrace.infra.net.servers import Server
@@ -158,10 +159,8 @@ def at_work(locked: Locked, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Ids of all processes of the stack, and of a driver, executors and ranks that use it."""
     folder = tmp_path_factory.mktemp("at work")
     module, master = folder / "at_work.py", locked.services["spark-master"]["address"]
-    module.write_text(Path(__file__).read_text())
     env = {**os.environ, **locked.variables, "HEADRACE_HOME": str(locked.home)}
-    helpers = Path(__file__).parents[1] / "helpers"
-    env |= {"PYTHONPATH": os.pathsep.join(map(str, (folder, helpers))), "LOCKED_MASTER": master}
+    env |= {"PYTHONPATH": as_module(__file__, "at_work", folder), "LOCKED_MASTER": master}
     command = [sys.executable, "-c", RUN]
     with open(folder / "log", "wb") as log:
         runs = [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from as_module import as_module
 
 from headrace.infra import console
 from headrace.infra.configuration.settings import Settings
@@ -50,9 +51,7 @@ MODULE = "job_under_test"
 
 @pytest.fixture(autouse=True)
 def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Path(__file__)
-    (tmp_path / f"{MODULE}.py").write_text(here.read_text())
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", as_module(__file__, MODULE, tmp_path))
 
 
 def test_an_answer_comes_from_another_process(tmp_path: Path) -> None:

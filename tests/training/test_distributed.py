@@ -20,6 +20,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from another_account import AS_ANOTHER, POSSIBLE
+from as_module import as_module
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Settings
@@ -83,9 +84,7 @@ def shared() -> Iterator[Path]:
 def test_ranks_open_no_port_but_on_loopback_and_take_nothing_from_strangers(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    (tmp_path / f"{MODULE}.py").write_text(Path(__file__).read_text())
-    helpers = Path(__file__).parents[1] / "helpers"
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, helpers))))
+    monkeypatch.setenv("PYTHONPATH", as_module(__file__, MODULE, tmp_path))
     # A shell for another kind of run names the machine's other addresses.
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")
     (shared / "f").mkdir()

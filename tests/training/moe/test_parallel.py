@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from as_module import as_module
 from torch import Tensor
 
 from headrace.infra import storage
@@ -115,8 +116,7 @@ def work(_job: Job) -> dict[str, Any]:
 def test_divided_experts_do_as_all_in_one_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"{MODULE}.py").write_text(Path(__file__).read_text())
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", as_module(__file__, MODULE, tmp_path))
     said = run_job(MODULE, Job(), tmp_path / "f", processes=2)
     assert said.pop("parameters") == [[2, 16, 16], [2, 16, 8]]
     assert said.pop("moved") == [True, True, True, False], "the last expert had no token"
