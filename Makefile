@@ -4,7 +4,10 @@ PYTHON ?= python3
 TORCH ?= cpu
 # More options of pytest: make test PYTEST="--durations=30".
 PYTEST ?=
+# Processes that run tests side by side: tests/helpers/in_parallel.py says what shares one.
+JOBS ?= 2
 BIN := .venv/bin
+PARALLEL = -n $(JOBS) --no-loadscope-reorder
 AUDIT := .venv-audit/bin
 PIP := -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation
 LOCKED := $(PIP) --require-hashes
@@ -22,14 +25,14 @@ down: install
 	@$(BIN)/headrace down
 
 test: install-dev
-	$(BIN)/python -m pytest -q $(PYTEST)
+	$(BIN)/python -m pytest -q $(PARALLEL) $(PYTEST)
 
 test-all: install-dev
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -m "not bench" $(PYTEST)
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q $(PARALLEL) -m "not bench" $(PYTEST)
 
 # Which lines the tests run in their own process; what they start as a command isn't counted.
 coverage: install-dev
-	$(BIN)/python -m pytest -q --cov=headrace --cov-report=term:skip-covered --durations=30 $(PYTEST)
+	$(BIN)/python -m pytest -q $(PARALLEL) --cov=headrace --cov-report=term:skip-covered --durations=30 $(PYTEST)
 
 lint: install-dev
 	$(BIN)/ruff format --check .

@@ -23,9 +23,12 @@ import numpy as np
 import psutil
 import pytest
 from hypothesis import settings
+from in_parallel import pytest_configure, pytest_xdist_make_scheduler
 
 from headrace.infra.net.ports import free_port
 from headrace.infra.spark import cluster as standalone
+
+__all__ = ["pytest_configure", "pytest_xdist_make_scheduler"]
 
 # The machine is shared and slow at times: a deadline would fail tests that are right.
 # The same examples each time, so that a run can be repeated; `make test-all` looks for others.
