@@ -1,4 +1,4 @@
-"""Tests in several processes (`make test`): which files share one, and in which order they start."""
+"""Tests in several processes (`make test`): which files share one, and in what order."""
 
 import importlib.util
 import sys

@@ -34,8 +34,9 @@ OF_A_LOCK = {
 NEVER_IMPORTED = {
     "boto3": "mlflow's artifacts on S3",
     "fastapi": "prefect's and mlflow's, for its bound",
-    "jinja2": "transformers' chat templates",
 }
+FOR_TYPES_ONLY = {"_typeshed"}
+"""What type checkers bring themselves."""
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -143,7 +144,8 @@ def imports(paths: list[Path]) -> dict[str, Path]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
             found |= {name.split(".")[0]: path.relative_to(ROOT) for name in names}
-    return {n: p for n, p in found.items() if n not in sys.stdlib_module_names and n != "headrace"}
+    known = sys.stdlib_module_names | FOR_TYPES_ONLY | {"headrace"}
+    return {n: p for n, p in found.items() if n not in known}
 
 
 def distributions(name: str) -> set[str]:

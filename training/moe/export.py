@@ -339,7 +339,7 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
     try:
         tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
             str(folder),
-            local_files_only=True,  # nosec B615
+            local_files_only=True,  # nosec B615 # local files only
         )
         return tokenizer
     except (OSError, ValueError) as error:
