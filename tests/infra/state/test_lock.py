@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from headrace.infra import console
 from headrace.infra.errors import AtWorkError
 from headrace.infra.state import lock
 from headrace.infra.state.lock import exclusive, exclusive_now
@@ -48,15 +47,15 @@ def kill(*processes: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def test_the_user_sees_what_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr(console, "say", shown.append)
+def test_the_user_sees_what_is_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = await_held(start("exclusive", tmp_path / "new" / "lock", 1))
     with exclusive(tmp_path / "new" / "lock", "waiting for the other"):
         assert other.wait(5) == 0
-    assert shown and shown[0].startswith("waiting for the other: done")
+    assert capsys.readouterr().err.startswith("waiting for the other: done")
     with exclusive(tmp_path / "new" / "lock", "waiting for no one"):
-        assert len(shown) == 1
+        assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("way", ["exclusive", "hold"])
