@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,6 @@ def test_another_number_of_threads_is_said(
     assert found is not None
     found.restore(model, optimizer)
     assert not caplog.records
-    found.state["threads"] += 1
-    found.restore(model, optimizer)
+    assert found.threads is not None
+    dataclasses.replace(found, threads=found.threads + 1).restore(model, optimizer)
     assert "OMP_NUM_THREADS" in caplog.text

@@ -25,6 +25,7 @@ from headrace.spark_jobs.curate.release_writer import write_group
 from headrace.spark_jobs.levels import LEVELS
 from headrace.spark_jobs.settings import CurateJob
 from headrace.tasks.retraining.drift import compare_texts
+from headrace.tasks.retraining.window import Window
 
 job = CurateJob.model_validate(json.loads(sys.argv[1]))
 inventory = inventory_job.take(job)
@@ -36,17 +37,16 @@ write_group(0, inventory.work, inventory.release, len(inventory.units))
 draft = release_job.write(None, job, inventory)
 release_job.publish(job, draft)
 valid = expectations.validate(inventory.release, LEVELS)
-window = sys.argv[2]
 drift = compare_texts.fn(
-    sys.argv[3], window, DriftSettings(minimum_documents=20, permutations=199), job.settings,
-    Shared(),
+    sys.argv[3], Window.of(sys.argv[2]), DriftSettings(minimum_documents=20, permutations=199),
+    job.settings, Shared(),
 )
 found = {
     "release": inventory.release,
     "failed": valid.failed,
-    "expected": sorted({held.column for held in valid.held}),
-    "tested": {test["name"]: test["drifted"] for test in drift["tests"]},
-    "drift_report": drift["report"],
+    "expected": sorted({result.column for result in valid.results}),
+    "tested": {test["name"]: test["drifted"] for test in drift.tests},
+    "drift_report": drift.report,
 }
 Path(sys.argv[4]).write_text(json.dumps(found))
 """
