@@ -94,6 +94,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return {
         "home": root / "home",
         "untouched": untouched,
+        "made": {str(p.relative_to(untouched)) for p in untouched.rglob("*")},
         "args": args,
         "code": code,
         "answer": answer,
