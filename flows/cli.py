@@ -124,7 +124,7 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
         raise UsageError("run takes --input or --release", "give one of the two")
     from headrace.tasks.configuration.settings import RunVerb
 
-    settings, sources = call.settings(RunVerb), tuple(map(_there, inputs))
+    settings, sources = call.settings(RunVerb), list(map(_there, inputs))
     drifting = _there(window) if window else None
     from headrace.tasks.input_checks import check_policy, release_to_start_from
 
@@ -132,11 +132,10 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
     if release:
         release_to_start_from(release)
     start_prefect()
-    from headrace.flows.lifecycle import LifecycleJob, lifecycle
+    from headrace.flows.lifecycle import lifecycle
     from headrace.flows.summaries import run_screen
 
-    job = LifecycleJob(inputs=sources, release=release, window=drifting, settings=settings)
-    made = lifecycle(job)
+    made = lifecycle(sources, release, drifting, settings)
     return Answer(made.as_json(), run_screen(made), 0 if made.first.promoted else 5)
 
 
@@ -164,10 +163,9 @@ def curate(
     from headrace.flows.curate import curate as flow
     from headrace.flows.summaries import release_screen
     from headrace.tasks.answers import release_answer
-    from headrace.tasks.corpus.curation import curate_job
 
     began = time.monotonic()
-    release = flow(curate_job(settings, sources, place))
+    release = flow(sources, place, settings=settings)
     data = release_answer(release, time.monotonic() - began)
     return Answer(data, release_screen(release))
 
@@ -414,16 +412,11 @@ def monitor(
         check_inbox(_uri(inbox))
     check_reference(reference, settings)
     start_prefect()
-    from headrace.flows import monitor as flows
+    from headrace.flows.monitor import monitor as flow
     from headrace.flows.summaries import drift_screen
-    from headrace.tasks.retraining.alerts import send_outbox, with_reasons
+    from headrace.tasks.retraining.alerts import with_reasons
 
-    send_outbox()
-    if text:
-        (finding,) = with_reasons([flows.monitor(against, text, settings)])
-        code = 6 if exit_code and finding.drift else 0
-        return Answer(finding.as_json(), drift_screen([finding]), code)
-    watched = flows.monitor_inbox(against, _uri(str(inbox)), settings)
+    watched = flow(inbox, text, against, settings)
     watched = replace(watched, findings=with_reasons(watched.findings))
     code = 6 if exit_code and watched.standing.drift else 0
     return Answer(watched.as_json(), drift_screen(watched.findings, watched.waits), code)
@@ -443,13 +436,12 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     check_policy(settings.gate.policy)
     check_model("champion", settings)
     start_prefect()
-    from headrace.flows.retrain import RetrainJob
-    from headrace.flows.retrain import retrain as flow
+    from headrace.flows.retrain import retrained
+    from headrace.flows.retrain_round import RetrainJob
     from headrace.flows.summaries import round_screen
     from headrace.tasks.retraining.window import Window
 
-    job = RetrainJob(window=Window.of(uri), force=force, settings=settings)
-    made = flow(job)
+    made = retrained(RetrainJob(window=Window.of(uri), force=force, settings=settings))
     promoted = made.gated is None or made.gated.promoted
     return Answer(made.as_json(), round_screen(made), 0 if promoted else 5)
 

@@ -11,7 +11,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from headrace.flows import run_states
-from headrace.flows.retrain import RetrainJob, retrain
+from headrace.flows.retrain_round import RetrainJob, retrain_once
 from headrace.flows.run_states import RunState, ended
 from headrace.infra.errors import (
     DamagedWindowError,
@@ -146,7 +146,7 @@ def _round(
     window = Window.of(*windows)
     try:
         job = RetrainJob(window=window, force=force, closes=True, settings=settings)
-        return _end(retrain.fn(job, report=report))
+        return end_state(retrain_once(job, report=report))
     except (DamagedWindowError, NoTextError) as error:
         if len(windows) == 1:
             return _refused(windows[0], error, settings)
@@ -175,7 +175,7 @@ def _report(made: Retrained, settings: RetrainVerb, used: Usage) -> None:
     run_states.report_gate(settings, "retrain", made.gated)
 
 
-def _end(made: Retrained) -> State[Any]:
+def end_state(made: Retrained) -> State[Any]:
     """The state of a run that has made a round."""
     state = RunState(made.outcome)
     if made.gated is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from headrace.flows import retrain as flow
+from headrace.flows import retrain_round as flow
 from headrace.flows import retrain_triggers as triggers
 from headrace.infra import storage
 from headrace.infra.artifacts import Decision, Model, Release, Retraining, Totals, Verdict
@@ -320,7 +320,9 @@ EVENTS: dict[str, Callable[[World, list[str]], Any]] = {
 
 def command(world: World, window: str) -> Retrained:
     """`headrace retrain --force --window`."""
-    return flow.retrain.fn(flow.RetrainJob(window=Window.of(window), force=True, settings=SETTINGS))
+    return flow.retrain_once(
+        flow.RetrainJob(window=Window.of(window), force=True, settings=SETTINGS)
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(EVENTS, EVENTS)))
