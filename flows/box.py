@@ -12,7 +12,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
@@ -74,6 +74,8 @@ def box(
     """
 
     def wrap(function: Callable[P, Outcome[T]]) -> Flow[P, T]:
+        # Prefect would look for the names in annotations among those of this module.
+        function.__annotations__ = get_type_hints(function, include_extras=True)
         signature = inspect.signature(function)
 
         @functools.wraps(function)

@@ -1,5 +1,7 @@
 """One flow for the command, for other flows and for deployments, on a real Prefect server."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
