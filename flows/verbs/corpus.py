@@ -46,7 +46,7 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
         release_to_start_from(release)
     start_prefect()
     from headrace.flows.lifecycle import lifecycle
-    from headrace.flows.summaries import run_screen
+    from headrace.flows.summaries.chain import run_screen
 
     made = lifecycle(sources, release, drifting, settings)
     return Answer(made.as_json(), run_screen(made), 0 if made.first.promoted else 5)
@@ -74,7 +74,7 @@ def curate(
     place = storage.writable_folder(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
-    from headrace.flows.summaries import release_screen
+    from headrace.flows.summaries.chain import release_screen
     from headrace.tasks.answers import release_answer
 
     began = time.monotonic()

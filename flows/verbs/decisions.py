@@ -33,7 +33,7 @@ def decide(
     from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.summaries import decision_screen
+    from headrace.flows.summaries.records import decision_screen
     from headrace.tasks.gate.decisions import decide_version
 
     made = decide_version(version, promote, by, why, settings, stale)
@@ -48,7 +48,7 @@ def rollback(call: Call, by: str, why: str) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.summaries import decision_screen
+    from headrace.flows.summaries.records import decision_screen
     from headrace.tasks.gate.decisions import roll_back
 
     made = roll_back(by, why, settings)

@@ -38,7 +38,7 @@ def audit(call: Call, action: str) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.summaries import audit_screen, decisions_screen
+    from headrace.flows.summaries.records import audit_screen, decisions_screen
     from headrace.tasks.gate.decisions import recorded_decisions, verify_decisions
 
     if action == "show":
@@ -74,7 +74,7 @@ def settings_(call: Call, name: str | None) -> Answer:
         return layered(model, [*base, *given])
 
     rows = listed(name, effective)
-    from headrace.flows.summaries import settings_screen
+    from headrace.flows.summaries.settings import settings_screen
 
     data = {"verb": name, "settings": [asdict(row) for row in rows]}
     return Answer(data, settings_screen(rows, name))

@@ -48,7 +48,7 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
         check_fresh(folder)
     start_prefect()
     from headrace.flows.pretrain import pretrain as flow
-    from headrace.flows.summaries import model_line
+    from headrace.flows.summaries.chain import model_line
     from headrace.tasks.answers import model_answer
     from headrace.tasks.models.training import pretrain_job
 
@@ -65,7 +65,7 @@ def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     from headrace.tasks.configuration.settings import PretrainVerb
 
     settings = call.settings(PretrainVerb, preset=preset)
-    from headrace.flows.summaries import plan_screen
+    from headrace.flows.summaries.chain import plan_screen
     from headrace.tasks.models.training import plan_preset
 
     need = plan_preset(settings, gpus, gpu)
@@ -109,7 +109,7 @@ def align(
         check_model(export, settings)
     start_prefect()
     from headrace.flows.align import align_stage
-    from headrace.flows.summaries import model_line
+    from headrace.flows.summaries.chain import model_line
     from headrace.tasks.answers import model_answer
     from headrace.tasks.models.training import align_job
 
@@ -153,7 +153,7 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
     check_model(model, settings)
     start_prefect()
     from headrace.flows.evaluate import evaluate as flow
-    from headrace.flows.summaries import metrics_screen
+    from headrace.flows.summaries.chain import metrics_screen
     from headrace.tasks.answers import evaluation_answer
 
     evaluation = flow(model, suite, settings)
@@ -176,7 +176,7 @@ def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answ
         check_model(export, settings)
     start_prefect()
     from headrace.flows.gate import gate as flow
-    from headrace.flows.summaries import gate_screen
+    from headrace.flows.summaries.chain import gate_screen
     from headrace.tasks.answers import gate_answer
     from headrace.tasks.gate.contests import Exports
 

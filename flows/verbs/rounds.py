@@ -44,7 +44,7 @@ def monitor(
     check_reference(reference, settings)
     start_prefect()
     from headrace.flows.monitor import monitor as flow
-    from headrace.flows.summaries import drift_screen
+    from headrace.flows.summaries.drift import drift_screen
     from headrace.tasks.retraining.alerts import with_reasons
 
     watched = flow(inbox, text, against, settings)
@@ -69,7 +69,7 @@ def retrain(call: Call, window: str, force: bool) -> Answer:
     start_prefect()
     from headrace.flows.retrain import retrained
     from headrace.flows.retrain_round import RetrainJob
-    from headrace.flows.summaries import round_screen
+    from headrace.flows.summaries.chain import round_screen
     from headrace.tasks.retraining.window import Window
 
     made = retrained(RetrainJob(window=Window.of(uri), force=force, settings=settings))

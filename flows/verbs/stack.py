@@ -45,7 +45,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     made = kept_settings.of_up(kept, profile, sources)
     settings = component(made, stack.StackSettings)
     asked = layered(UpVerb, sources).ports
-    from headrace.flows.summaries import stack_screen
+    from headrace.flows.summaries.stack import stack_screen
     from headrace.infra.registry import kept_registry
     from headrace.infra.stack.endpoints import endpoints
     from headrace.infra.stack.ways_in import ways_in
@@ -113,7 +113,7 @@ def deploy(call: Call, reset: bool) -> Answer:
     profile = call.profile if source is ParameterSource.COMMANDLINE else None
     mlflow = join_prefect().mlflow
     from headrace.flows.deployments import deploy as register
-    from headrace.flows.summaries import deployments_screen
+    from headrace.flows.summaries.stack import deployments_screen
     from headrace.infra.registry import kept_registry
 
     made = register(given, profile, reset)

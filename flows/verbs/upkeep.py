@@ -31,7 +31,7 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     from headrace.tasks.configuration.settings import GcVerb
 
     settings = call.settings(GcVerb)
-    from headrace.flows.summaries import litter_screen
+    from headrace.flows.summaries.upkeep import litter_screen
     from headrace.tasks.operations.garbage import collect
 
     made = collect(keep, dry_run, settings.retention)
@@ -49,7 +49,7 @@ def backup(call: Call, target: Path) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.summaries import backup_screen
+    from headrace.flows.summaries.upkeep import backup_screen
     from headrace.tasks.operations.backup import make
 
     made = make(target.absolute())
@@ -68,7 +68,7 @@ def restore(call: Call, source: Path, check: bool) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     call.settings(Shared)
-    from headrace.flows.summaries import restore_screen
+    from headrace.flows.summaries.upkeep import restore_screen
     from headrace.tasks.operations import restore as work
 
     place = source.absolute()

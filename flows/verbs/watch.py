@@ -25,7 +25,7 @@ def alert(call: Call, window: str) -> Answer:
     from headrace.tasks.retraining.alerts import raise_alert
 
     receipt = raise_alert(Alert(window=uri), settings)
-    from headrace.flows.summaries import waits_in
+    from headrace.flows.summaries.drift import waits_in
 
     state = "sent" if receipt.sent else waits_in(str(receipt.outbox), receipt.why)
     return Answer(asdict(receipt), visible(f"alert for {receipt.window}: {state}"))
@@ -62,7 +62,7 @@ def status(call: Call, textfile: Path | None) -> Answer:
     from headrace.infra.configuration.settings import Shared
 
     settings = call.settings(Shared)
-    from headrace.flows.summaries import status_screen
+    from headrace.flows.summaries.status import status_screen
 
     if textfile is not None:
         from headrace.tasks.operations.prometheus import write_textfile

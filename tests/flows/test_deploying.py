@@ -20,7 +20,7 @@ from headrace.flows import deployments as deployments_
 from headrace.flows import runaway
 from headrace.flows.deployments import Edit, deploy
 from headrace.flows.prefect_file import SHIPPED
-from headrace.flows.summaries import deployments_screen
+from headrace.flows.summaries.stack import deployments_screen
 from headrace.infra.artifacts import Release, Totals
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.settings import NotifySettings

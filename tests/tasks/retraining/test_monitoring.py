@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.flows.summaries import drift_screen
+from headrace.flows.summaries.drift import drift_screen
 from headrace.infra.errors import InputError, UnreadableError, ValidationError
 from headrace.tasks.configuration.settings import MonitorVerb
 from headrace.tasks.retraining import monitoring
