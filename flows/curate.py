@@ -13,7 +13,7 @@ from headrace.flows.box import Outcome, box, deployed_run
 from headrace.flows.run_settings import on_todays_cluster
 from headrace.flows.run_states import RunState, ended
 from headrace.infra.artifacts import Release
-from headrace.tasks.configuration.settings import CurateSettings, CurateVerb, component
+from headrace.tasks.configuration.settings import CurateConfig, CurateSettings, component
 from headrace.tasks.corpus.curation import (
     CurateJob,
     find_duplicates,
@@ -30,7 +30,7 @@ from headrace.tasks.lifecycle import chain_sources
 from headrace.tasks.operations.following import start_once
 from headrace.tasks.reporting import run_artifacts
 
-_SETTINGS = CurateVerb()
+_SETTINGS = CurateConfig()
 
 
 @box("curate", hours=48)
@@ -38,7 +38,7 @@ def curate(
     input: list[str] | None = None,
     output: str | None = None,
     after_release: str | None = None,
-    settings: CurateVerb = _SETTINGS,
+    settings: CurateConfig = _SETTINGS,
     job: SkipJsonSchema[CurateJob | None] = None,  # another flow's, in place of the others
 ) -> Outcome[Release]:
     """Raw text -> five levels -> duplicates -> release.
@@ -67,7 +67,7 @@ def _curated(job: CurateJob) -> Release:
     return publish_release(job, draft)
 
 
-def _job(input: list[str] | None, output: str | None, settings: CurateVerb) -> CurateJob:
+def _job(input: list[str] | None, output: str | None, settings: CurateConfig) -> CurateJob:
     """The curation that a form, or the command, asks for."""
     sources, _, folder = chain_sources(tuple(input or ()), None)
     shared = on_todays_cluster(settings) if deployed_run() else settings

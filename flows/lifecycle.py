@@ -17,7 +17,7 @@ from headrace.flows.retrain import retrained
 from headrace.flows.retrain_round import RetrainJob
 from headrace.flows.run_states import RunState, ended
 from headrace.tasks.chain_result import Lifecycle
-from headrace.tasks.configuration.settings import RunVerb
+from headrace.tasks.configuration.settings import RunConfig
 from headrace.tasks.corpus.given_release import take_release
 from headrace.tasks.corpus.tokens import tokenize_corpus
 from headrace.tasks.gate.contests import first_comparison, measure_quality
@@ -35,7 +35,7 @@ from headrace.tasks.models.training import pretrain_of
 from headrace.tasks.reporting import run_artifacts
 from headrace.tasks.retraining.round import Retrained
 
-_SETTINGS = RunVerb()
+_SETTINGS = RunConfig()
 
 
 @box("lifecycle", hours=30 * 24)
@@ -43,7 +43,7 @@ def lifecycle(
     input: list[str] | None = None,
     release: str | None = None,
     window: str | None = None,
-    settings: RunVerb = _SETTINGS,
+    settings: RunConfig = _SETTINGS,
 ) -> Outcome[Lifecycle]:
     """All of the chain: text or a release in, a gated model out, and a round through drift.
 
@@ -69,7 +69,7 @@ def lifecycle(
         return _outcome(finish(chain, made), s)
 
 
-def _retrain(chain: Chain, first: Gated, settings: RunVerb) -> Retrained | None:
+def _retrain(chain: Chain, first: Gated, settings: RunConfig) -> Retrained | None:
     """The chain's drift round, None where there is no window or no champion."""
     window = chain.window
     if not window or not first.promoted or not first.champion:
@@ -82,11 +82,11 @@ def _retrain(chain: Chain, first: Gated, settings: RunVerb) -> Retrained | None:
     return round_once(chain.folder, window_key(window), first.champion, make)
 
 
-def _outcome(made: Lifecycle, settings: RunVerb) -> Outcome[Lifecycle]:
+def _outcome(made: Lifecycle, settings: RunConfig) -> Outcome[Lifecycle]:
     return Outcome(made, functools.partial(_page, made, settings))
 
 
-def _page(made: Lifecycle, settings: RunVerb, began: float) -> State[Any]:
+def _page(made: Lifecycle, settings: RunConfig, began: float) -> State[Any]:
     """The ledger, the gate's decision and the report; what a person should know is reported."""
     first = made.first
     run_artifacts.rename(f"lifecycle-{made.release.id[:12]}")

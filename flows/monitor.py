@@ -13,13 +13,13 @@ from headrace.flows.box import Outcome, box
 from headrace.flows.run_states import RunState, ended
 from headrace.infra import storage
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import MonitorVerb
+from headrace.tasks.configuration.settings import MonitorConfig
 from headrace.tasks.reporting import run_artifacts
 from headrace.tasks.retraining.alerts import send_outbox
 from headrace.tasks.retraining.monitoring import Pass, judge_window, watch_inbox
 from headrace.tasks.retraining.verdicts import Finding
 
-_SETTINGS = MonitorVerb()
+_SETTINGS = MonitorConfig()
 
 
 @box("monitor", hours=2)
@@ -27,7 +27,7 @@ def monitor(
     inbox: str | None = None,
     window: str | None = None,
     reference: str | None = None,
-    settings: MonitorVerb = _SETTINGS,
+    settings: MonitorConfig = _SETTINGS,
 ) -> Outcome[Pass]:
     """Inbox or window -> drift verdict -> event.
 
@@ -49,7 +49,7 @@ def monitor(
 
 
 def _page(
-    findings: Sequence[Finding], waits: Sequence[str], settings: MonitorVerb, _began: float
+    findings: Sequence[Finding], waits: Sequence[str], settings: MonitorConfig, _began: float
 ) -> State[Any]:
     """Each window's verdict; windows that no one can read are reported."""
     run_artifacts.show_verdicts(findings)

@@ -7,11 +7,11 @@ from pydantic.json_schema import SkipJsonSchema
 from headrace.flows.box import Outcome, box
 from headrace.flows.retrain_round import RetrainJob, retrain_once
 from headrace.flows.retrain_triggers import end_state, on_alert, on_window
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.round import Retrained
 
-_SETTINGS = RetrainVerb()
+_SETTINGS = RetrainConfig()
 
 
 @box("retrain", hours=48)
@@ -19,7 +19,7 @@ def retrain(
     window: str | None = None,
     force: bool = False,
     alert: Alert | None = None,
-    settings: RetrainVerb = _SETTINGS,
+    settings: RetrainConfig = _SETTINGS,
     job: SkipJsonSchema[RetrainJob | None] = None,  # the command's or another flow's only round
     chain: SkipJsonSchema[str | None] = None,  # parent run in MLflow of the job's round
 ) -> Outcome[Retrained | None]:

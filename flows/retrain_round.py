@@ -9,7 +9,7 @@ from headrace.flows.curate import curate
 from headrace.flows.gate import gate
 from headrace.infra.configuration.settings import Settings
 from headrace.infra.tracking.runs import milliseconds
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.lifecycle import check_beforehand
 from headrace.tasks.mlflow_log import chain_run
 from headrace.tasks.retraining.drift import compare_texts
@@ -40,7 +40,7 @@ class RetrainJob(Settings):
     """Version to start from; None: the champion, or where a round that was killed started."""
     closes: bool = False
     """No further round is begun on its windows unasked."""
-    settings: RetrainVerb = RetrainVerb()
+    settings: RetrainConfig = RetrainConfig()
 
 
 def retrain_once(

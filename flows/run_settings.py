@@ -15,7 +15,7 @@ from headrace.infra.net.ports import HOST
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
-from headrace.tasks.configuration.settings import CurateVerb
+from headrace.tasks.configuration.settings import CurateConfig
 
 S = TypeVar("S", bound=Shared)
 
@@ -42,7 +42,7 @@ def whole(settings: S, name: str, run: FlowRun) -> S:
     return build(model, laid(below, given, model), "settings of this run")
 
 
-def on_todays_cluster(settings: CurateVerb) -> CurateVerb:
+def on_todays_cluster(settings: CurateConfig) -> CurateConfig:
     """The stack's own cluster, which may have moved to another port since `deploy`."""
     up = record.running(home())
     if up is None or not settings.spark.master.startswith(f"spark://{HOST}:"):

@@ -35,9 +35,9 @@ def run(call: Call, inputs: tuple[str, ...], release: str | None, window: str | 
     """
     if inputs and release:
         raise UsageError("run takes --input or --release", "give one of the two")
-    from headrace.tasks.configuration.settings import RunVerb
+    from headrace.tasks.configuration.settings import RunConfig
 
-    settings, sources = call.settings(RunVerb), list(map(there, inputs))
+    settings, sources = call.settings(RunConfig), list(map(there, inputs))
     drifting = there(window) if window else None
     from headrace.tasks.input_checks import check_policy, release_to_start_from
 
@@ -65,12 +65,12 @@ def curate(
     call: Call, inputs: tuple[str, ...], output: str, max_unreadable: float | None
 ) -> Answer:
     """Five-level cleaning and deduplication of raw text into a release."""
-    from headrace.tasks.configuration.settings import CurateVerb
+    from headrace.tasks.configuration.settings import CurateConfig
 
     share: dict[str, JsonValue] = (
         {} if max_unreadable is None else {"input": {"max_unreadable": max_unreadable}}
     )
-    settings, sources = call.settings(CurateVerb, **share), list(map(there, inputs))
+    settings, sources = call.settings(CurateConfig, **share), list(map(there, inputs))
     place = storage.writable_folder(output)
     start_prefect()
     from headrace.flows.curate import curate as flow
@@ -101,9 +101,9 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 )
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
-    from headrace.tasks.configuration.settings import CurateVerb
+    from headrace.tasks.configuration.settings import CurateConfig
 
-    call.settings(CurateVerb)
+    call.settings(CurateConfig)
     folder = release_folder(release)
     from headrace.infra.artifacts import Release
     from headrace.tasks.answers import validation_answer
@@ -125,9 +125,9 @@ def validate(call: Call, release: str) -> Answer:
 @click.option("--output", required=True, type=PLACE, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""
-    from headrace.tasks.configuration.settings import TokenizeVerb
+    from headrace.tasks.configuration.settings import TokenizeConfig
 
-    settings, place = call.settings(TokenizeVerb), storage.writable_folder(output)
+    settings, place = call.settings(TokenizeConfig), storage.writable_folder(output)
     folder = release_folder(release)
     from headrace.tasks.answers import tokens_answer
     from headrace.tasks.corpus.tokens import tokenize_release

@@ -36,9 +36,9 @@ verbs = click.Group()
 @click.option("--resume/--no-resume", default=True, help="Resume from the last checkpoint.")
 def pretrain(call: Call, data: str, preset: str | None, output: str, resume: bool) -> Answer:
     """MoE pretraining through DeepSpeed."""
-    from headrace.tasks.configuration.settings import PretrainVerb
+    from headrace.tasks.configuration.settings import PretrainConfig
 
-    settings = call.settings(PretrainVerb, **({"preset": preset} if preset else {}))
+    settings = call.settings(PretrainConfig, **({"preset": preset} if preset else {}))
     place = storage.writable_folder(output)
     from headrace.infra.artifacts import TokenSet
     from headrace.tasks.input_checks import check_fresh
@@ -62,9 +62,9 @@ def pretrain(call: Call, data: str, preset: str | None, output: str, resume: boo
 @click.option("--gpu", required=True, metavar="NAME", help="h100, h200, a100 ...")
 def plan(call: Call, preset: str, gpus: int, gpu: str) -> Answer:
     """Memory per device, speed and cost of a preset before you rent anything."""
-    from headrace.tasks.configuration.settings import PretrainVerb
+    from headrace.tasks.configuration.settings import PretrainConfig
 
-    settings = call.settings(PretrainVerb, preset=preset)
+    settings = call.settings(PretrainConfig, preset=preset)
     from headrace.flows.summaries.chain import plan_screen
     from headrace.tasks.models.training import plan_preset
 
@@ -99,9 +99,9 @@ def align(
         raise UsageError(
             f"align {stage} lacks --reward", "give the export of `headrace align reward`"
         )
-    from headrace.tasks.configuration.settings import AlignVerb
+    from headrace.tasks.configuration.settings import AlignConfig
 
-    settings, place = call.settings(AlignVerb), storage.writable_folder(str(output))
+    settings, place = call.settings(AlignConfig), storage.writable_folder(str(output))
     there(str(data))
     from headrace.tasks.input_checks import check_model
 
@@ -166,9 +166,9 @@ def evaluate(call: Call, model: str, suite: str | None) -> Answer:
 @click.option("--policy", type=PLACE, metavar="FILE", help="Default: the policy `default`.")
 def gate(call: Call, champion: str, challenger: str, policy: str | None) -> Answer:
     """Hold a challenger against a champion; nothing is moved."""
-    from headrace.tasks.configuration.settings import GateVerb
+    from headrace.tasks.configuration.settings import GateConfig
 
-    settings = call.settings(GateVerb, **({"policy": policy} if policy else {}))
+    settings = call.settings(GateConfig, **({"policy": policy} if policy else {}))
     from headrace.tasks.input_checks import check_model, check_policy
 
     check_policy(settings.policy)

@@ -32,9 +32,9 @@ def monitor(
     """Whether a window of text has drifted; emits the event on an alert."""
     if bool(inbox) == bool(window):
         raise UsageError("monitor takes --window or --inbox", "give one of them")
-    from headrace.tasks.configuration.settings import MonitorVerb
+    from headrace.tasks.configuration.settings import MonitorConfig
 
-    settings, against = call.settings(MonitorVerb), there(reference) if reference else None
+    settings, against = call.settings(MonitorConfig), there(reference) if reference else None
     text = there(window) if window else None
     from headrace.tasks.input_checks import check_reference
     from headrace.tasks.retraining.inbox import check_inbox
@@ -58,9 +58,9 @@ def monitor(
 @click.option("--force", is_flag=True, help="Skip the drift test.")
 def retrain(call: Call, window: str, force: bool) -> Answer:
     """Teach the champion a window: monitor, curate, EWC, gate, promote or refuse."""
-    from headrace.tasks.configuration.settings import RetrainVerb
+    from headrace.tasks.configuration.settings import RetrainConfig
 
-    settings = call.settings(RetrainVerb)
+    settings = call.settings(RetrainConfig)
     uri = there(window)
     from headrace.tasks.input_checks import check_model, check_policy
 

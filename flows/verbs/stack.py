@@ -32,11 +32,11 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     from headrace.infra.configuration.settings import parse_sets
     from headrace.infra.stack import database, pools
     from headrace.tasks.configuration import kept_settings
-    from headrace.tasks.configuration.settings import UpVerb, component
+    from headrace.tasks.configuration.settings import UpConfig, component
 
     for given in parse_sets(call.sets):
         database.refuse_password(given.data.get("database"))
-    sources, profile = call.given(UpVerb), profile_settings(call.profile)
+    sources, profile = call.given(UpConfig), profile_settings(call.profile)
     given_names = {name for source in sources for name in source.data}
     kept = kept_settings.read(without_stack=reset)
     if adopt:
@@ -44,7 +44,7 @@ def up(call: Call, reset: bool, adopt: bool) -> Answer:
     usual = {str(name): port for name, port in kept_settings.of_up(kept, profile).ports.items()}
     made = kept_settings.of_up(kept, profile, sources)
     settings = component(made, stack.StackSettings)
-    asked = layered(UpVerb, sources).ports
+    asked = layered(UpConfig, sources).ports
     from headrace.flows.summaries.stack import stack_screen
     from headrace.infra.registry import kept_registry
     from headrace.infra.stack.endpoints import endpoints
@@ -106,9 +106,9 @@ def deploy(call: Call, reset: bool) -> Answer:
 
     Settings are kept: deploying again changes only what it is given, and shows each change.
     """
-    from headrace.tasks.configuration.settings import DeployVerb
+    from headrace.tasks.configuration.settings import DeployConfig
 
-    given = call.given(DeployVerb)
+    given = call.given(DeployConfig)
     source = click.get_current_context().get_parameter_source("profile")
     profile = call.profile if source is ParameterSource.COMMANDLINE else None
     mlflow = join_prefect().mlflow

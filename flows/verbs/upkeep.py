@@ -28,9 +28,9 @@ def gc(call: Call, keep: int, dry_run: bool) -> Answer:
     Old is what `retention` says (days): checkpoints of finished stages, what failed curations left,
     Spark's event logs, damaged files, Prefect's runs and events.
     """
-    from headrace.tasks.configuration.settings import GcVerb
+    from headrace.tasks.configuration.settings import GcConfig
 
-    settings = call.settings(GcVerb)
+    settings = call.settings(GcConfig)
     from headrace.flows.summaries.upkeep import litter_screen
     from headrace.tasks.operations.garbage import collect
 

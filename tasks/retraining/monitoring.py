@@ -8,7 +8,7 @@ from prefect.runtime import deployment
 from pydantic import JsonValue
 
 from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
-from headrace.tasks.configuration.settings import DriftSettings, MonitorVerb, component
+from headrace.tasks.configuration.settings import DriftSettings, MonitorConfig, component
 from headrace.tasks.input_checks import reference_of
 from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
@@ -53,7 +53,7 @@ class Pass:
         }
 
 
-def judge_window(reference: str | None, window: str, settings: MonitorVerb) -> Finding:
+def judge_window(reference: str | None, window: str, settings: MonitorConfig) -> Finding:
     """Whether a window has drifted from the reference; an alert is emitted as an event."""
     against = reference_of(reference, settings)
     drift = component(settings, DriftSettings)
@@ -67,7 +67,7 @@ def judge_window(reference: str | None, window: str, settings: MonitorVerb) -> F
     return finding
 
 
-def watch_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> Pass:
+def watch_inbox(reference: str | None, inbox: str, settings: MonitorConfig) -> Pass:
     """The finding on each new window of an inbox, and the one that stands for the pass."""
     # What is wrong with the reference is no window's fault.
     check_there(reference_of(reference, settings))
@@ -81,7 +81,7 @@ def watch_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> Pas
     )
 
 
-def _judge(reference: str | None, window: str, settings: MonitorVerb) -> Finding | str:
+def _judge(reference: str | None, window: str, settings: MonitorConfig) -> Finding | str:
     """The finding on a window, or why its files wait for more."""
     try:
         return judge_window(reference, window, settings).of(window=window)

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.flows import monitor as module
 from headrace.flows.monitor import _page, monitor
-from headrace.tasks.configuration.settings import MonitorVerb
+from headrace.tasks.configuration.settings import MonitorConfig
 from headrace.tasks.retraining.monitoring import Pass
 from headrace.tasks.retraining.verdicts import Finding
 
@@ -37,7 +37,7 @@ def test_a_run_ends_in_a_state_that_says_what_the_windows_are(
     monkeypatch.setattr(module.run_artifacts, "show_verdicts", shown.append)
     monkeypatch.setattr(module.run_states, "report", lambda *a: reported.append(a[3]))
     monkeypatch.setattr(module.run_states, "again", lambda: "retry")
-    state = _page(findings, waits, MonitorVerb(), 0.0)
+    state = _page(findings, waits, MonitorConfig(), 0.0)
     assert (state.name, state.message) == (name, message) and state.is_completed()
     assert shown == [findings] and reported == ["it can't be read"] * findings.count(BAD)
 

@@ -13,9 +13,9 @@ from headrace.flows.parameters import FormValues, parameters
 from headrace.flows.prefect_file import FLOWS, SHIPPED, Entry, flow_of, read_forms
 from headrace.infra.errors import UsageError
 from headrace.infra.stack.pools import ROLES
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 
-KEPT = parameters(DeployVerb())
+KEPT = parameters(DeployConfig())
 NOTHING = FormValues({}, "headrace", {})
 ENTRIES = [form.entry for form in read_forms(SHIPPED, KEPT)]
 
@@ -129,7 +129,7 @@ def test_faults_of_a_deployment_name_line_and_column(
 
 
 def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: Path) -> None:
-    defaults = parameters(DeployVerb.model_validate({"curate": {"bias": {"threshold": 0.2}}}))
+    defaults = parameters(DeployConfig.model_validate({"curate": {"bias": {"threshold": 0.2}}}))
     given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
     path = own(tmp_path / "prefect.yaml", parameters=given)
     (form,) = read_forms(path, defaults)

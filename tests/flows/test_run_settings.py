@@ -15,7 +15,7 @@ from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import UsageError
 from headrace.infra.stack import record
 from headrace.infra.state.state_dir import Home
-from headrace.tasks.configuration.settings import CurateVerb, RetrainVerb
+from headrace.tasks.configuration.settings import CurateConfig, RetrainConfig
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_cluster_that_moved_to_another_port_is_found(
     monkeypatch: pytest.MonkeyPatch, deployed: str, runs_on: str
 ) -> None:
     up = SimpleNamespace(spark_master="spark://127.0.0.1:7099")
-    settings = CurateVerb(spark=SparkSettings(master=deployed))
+    settings = CurateConfig(spark=SparkSettings(master=deployed))
     assert on_todays_cluster(settings) is settings, "no stack is up"
 
     def running(home: Home) -> SimpleNamespace:
@@ -55,12 +55,12 @@ def run_of(monkeypatch: pytest.MonkeyPatch, own: dict[str, Any], given: dict[str
 def test_a_run_that_is_given_some_settings_keeps_the_others_of_its_deployment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = RetrainVerb.model_validate(
+    own = RetrainConfig.model_validate(
         {"model": {"name": "m"}, "ewc": {"strength": 7, "course": {"optimizer": {"warmup": 0.3}}}}
     )
     given = {"ewc": {"course": {"optimizer": {"adamw_lr": 5e-4}}}}
     run = run_of(monkeypatch, {"settings": own.model_dump(mode="json")}, {"settings": given})
-    made = whole(RetrainVerb.model_validate(given), "retrain", run)
+    made = whole(RetrainConfig.model_validate(given), "retrain", run)
     assert made.model.name == "m" and made.ewc.strength == 7
     rates = made.ewc.course.optimizer
     assert (rates.adamw_lr, rates.warmup, rates.muon_lr) == (5e-4, 0.3, 0.01)
@@ -69,11 +69,11 @@ def test_a_run_that_is_given_some_settings_keeps_the_others_of_its_deployment(
 def test_a_run_of_a_whole_form_or_of_no_deployment_has_the_settings_it_was_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    form = CurateVerb.model_validate(
+    form = CurateConfig.model_validate(
         {"bias": {"threshold": 0.2}, "domain": {"targets": {"legal": 1}}}
     )
     assert whole(form, "curate", FlowRun(flow_id=uuid4())) is form
-    stored = CurateVerb(seed=5).model_dump(mode="json")
+    stored = CurateConfig(seed=5).model_dump(mode="json")
     run = run_of(monkeypatch, {"settings": stored}, {"settings": form.model_dump(mode="json")})
     assert whole(form, "curate", run) == form
     run = run_of(monkeypatch, {}, {"settings": {"semantics": {"treshold": 1}}})

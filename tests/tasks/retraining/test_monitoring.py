@@ -7,14 +7,14 @@ import pytest
 
 from headrace.flows.summaries.drift import drift_screen
 from headrace.infra.errors import InputError, UnreadableError, ValidationError
-from headrace.tasks.configuration.settings import MonitorVerb
+from headrace.tasks.configuration.settings import MonitorConfig
 from headrace.tasks.retraining import monitoring
 from headrace.tasks.retraining.inbox import next_windows
 from headrace.tasks.retraining.monitoring import watch_inbox
 from headrace.tasks.retraining.records import VERDICT, WINDOW
 from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 
-NOW = MonitorVerb.model_validate({"inbox": {"settle_seconds": 0}})
+NOW = MonitorConfig.model_validate({"inbox": {"settle_seconds": 0}})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
         (inbox / f"{number}.jsonl").write_text('{"text": "one"}\n')
         known[next_windows(str(inbox), NOW.inbox)[-1]] = outcome
 
-    def judge(reference: str | None, window: str, settings: MonitorVerb) -> Finding:
+    def judge(reference: str | None, window: str, settings: MonitorConfig) -> Finding:
         outcome = known[window]
         if outcome in ("few", "gone"):
             raise {"few": ValidationError, "gone": InputError}[outcome](

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import InboxSettings, MonitorVerb
+from headrace.tasks.configuration.settings import InboxSettings, MonitorConfig
 from headrace.tasks.retraining import monitoring, trusted
 from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
@@ -197,5 +197,5 @@ def test_an_alert_of_a_deployed_monitor_is_not_the_owners(
     drift = Finding(drift=True, p_value=0.0, effect=1.0, drifted=("lang",), report=None)
     monkeypatch.setattr(monitoring, "compare_texts", lambda *_: drift)
     monkeypatch.setattr(monitoring, "deployment", types.SimpleNamespace(id=run_by))
-    monitoring.judge_window(window, window, MonitorVerb())
+    monitoring.judge_window(window, window, MonitorConfig())
     assert (trusted.why_not(window, []) is None) == (run_by is None)
