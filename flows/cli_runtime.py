@@ -35,6 +35,8 @@ from headrace.infra.visible import json_line, visible
 S = TypeVar("S", bound=Shared)
 log = logging.getLogger("command")
 """Not below `headrace`, whose lines go to the screen as well."""
+COMPLETE = "_HEADRACE_COMPLETE"
+"""Variable by which a shell asks for completions."""
 SECRET = "notify|webhook|database"  # nosec B105 # names of settings
 """Settings that may hold a token or a password."""
 

@@ -42,7 +42,7 @@ from headrace.infra.state.state_dir import home
 from headrace.tasks import audit_records
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Change, Kept
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 from headrace.tasks.gate.promotion import policy_of
 from headrace.tasks.reporting import webhooks
 from headrace.tasks.retraining.alerts import send_outbox
@@ -183,11 +183,11 @@ def _known(reset: bool) -> Kept:
         raise
 
 
-def _forms(settings: DeployVerb) -> list[Form]:
+def _forms(settings: DeployConfig) -> list[Form]:
     return read_forms(Path(settings.file) if settings.file else SHIPPED, parameters(settings))
 
 
-def check_places(settings: DeployVerb) -> None:
+def check_places(settings: DeployConfig) -> None:
     """Look at what the scheduled runs will need, so that a slip shows now and not at night.
 
     Raises:
@@ -210,7 +210,7 @@ def check_places(settings: DeployVerb) -> None:
         )
 
 
-def _check_after_release(settings: DeployVerb, forms: list[Form]) -> None:
+def _check_after_release(settings: DeployConfig, forms: list[Form]) -> None:
     name = settings.after_release
     if name and not any(f.name == name and f.takes("release") for f in forms):
         fit = ", ".join(f.name for f in forms if f.takes("release")) or "none"

@@ -2,96 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
+from typing import Any
 
-from prefect import flow
-from prefect.runtime import deployment
-from pydantic import JsonValue
+from prefect.client.schemas.objects import State
 
-from headrace.infra.errors import InputError, NoTextError, UnreadableError, ValidationError
-from headrace.tasks.configuration.settings import DriftSettings, MonitorVerb, component
-from headrace.tasks.input_checks import reference_of
-from headrace.tasks.retraining.alert import Alert
-from headrace.tasks.retraining.alerts import emit
-from headrace.tasks.retraining.drift import compare_texts, release_id
-from headrace.tasks.retraining.inbox import dissolve, next_windows, watching
-from headrace.tasks.retraining.verdicts import Finding, keep_verdict
-from headrace.tasks.retraining.window import Window, check_there
+from headrace.flows import run_states
+from headrace.flows.box import Outcome, box
+from headrace.flows.run_states import RunState, ended
+from headrace.infra import storage
+from headrace.infra.state.state_dir import home
+from headrace.tasks.configuration.settings import MonitorConfig
+from headrace.tasks.reporting import run_artifacts
+from headrace.tasks.retraining.alerts import send_outbox
+from headrace.tasks.retraining.monitoring import Pass, judge_window, watch_inbox
+from headrace.tasks.retraining.verdicts import Finding
 
-
-@dataclass(frozen=True)
-class Pass:
-    """The result of one look at an inbox."""
-
-    inbox: str
-    findings: tuple[Finding, ...]
-    """On each window that could be judged, or that no one can read."""
-    waits: tuple[str, ...]
-    """Why files wait for more text, or for a complete copy."""
-
-    @property
-    def standing(self) -> Finding:
-        """The finding that stands for all: the last alert, else the last that was judged at all."""
-        for kind in (True, False, None):
-            for finding in reversed(self.findings):
-                if finding.drift is kind:
-                    return finding
-        return Finding.none()
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """The answer of `headrace monitor --inbox`."""
-        waits = {"waits": "; ".join(dict.fromkeys(self.waits))} if self.waits else {}
-        return {
-            **Finding.none().as_json(),
-            **self.standing.as_json(),
-            "inbox": self.inbox,
-            "windows": [finding.as_json() for finding in self.findings],
-            **waits,
-            "drift": bool(self.standing.drift),
-        }
+_SETTINGS = MonitorConfig()
 
 
-@flow(name="monitor", flow_run_name="monitor-{window}")
-def monitor(reference: str | None, window: str, settings: MonitorVerb) -> Finding:
-    """Whether a window has drifted from the reference; an alert is emitted as an event."""
-    against = reference_of(reference, settings)
-    drift = component(settings, DriftSettings)
-    finding = compare_texts(against, Window.of(window), drift, settings.curate, settings)
-    finding = finding.of(reference=release_id(against))
-    if finding.drift:
-        # A deployed run's window is a parameter that whoever has the API's password may set.
-        owners = deployment.id is None
-        finding = finding.of(outbox=emit(Alert.on(window, finding), settings, owners=owners))
-    keep_verdict(window, finding)
-    return finding
+@box("monitor", hours=2)
+def monitor(
+    inbox: str | None = None,
+    window: str | None = None,
+    reference: str | None = None,
+    settings: MonitorConfig = _SETTINGS,
+) -> Outcome[Pass]:
+    """Inbox or window -> drift verdict -> event.
+
+    Args:
+        inbox: Folder or s3:// prefix whose new files form windows; none: `inbox` in the state
+            folder.
+        window: One window instead of an inbox.
+        reference: Release or raw text to compare with; none: the champion's corpus.
+        settings: As `headrace monitor` takes them by --config and --set.
+    """
+    send_outbox()
+    if window:
+        finding = judge_window(reference, window, settings)
+        watched, findings = Pass(None, (finding,), ()), [finding.of(window=window)]
+    else:
+        watched = watch_inbox(reference, storage.display(inbox or str(home().inbox)), settings)
+        findings = list(watched.findings)
+    return Outcome(watched, functools.partial(_page, findings, watched.waits, settings))
 
 
-@flow(name="monitor-inbox", flow_run_name="monitor-inbox")
-def monitor_inbox(reference: str | None, inbox: str, settings: MonitorVerb) -> Pass:
-    """The finding on each new window of an inbox, and the one that stands for the pass."""
-    # What is wrong with the reference is no window's fault.
-    check_there(reference_of(reference, settings))
-    with watching(inbox):
-        windows = next_windows(inbox, settings.inbox)
-        results = [_judge(reference, window, settings) for window in windows]
-    return Pass(
-        inbox,
-        tuple(r for r in results if isinstance(r, Finding)),
-        tuple(r for r in results if isinstance(r, str)),
-    )
-
-
-def _judge(reference: str | None, window: str, settings: MonitorVerb) -> Finding | str:
-    """The finding on a window, or why its files wait for more."""
-    try:
-        return monitor.fn(reference, window, settings).of(window=window)
-    except (UnreadableError, NoTextError) as error:
-        # It won't become readable, and the windows after it must not wait for it.
-        finding = Finding.unreadable(window, error.message)
-        keep_verdict(window, finding)
-        return finding
-    except (ValidationError, InputError) as error:
-        # Too little text for a test, or a file has gone or changed meanwhile: what is there joins
-        # what comes next.
-        dissolve(window)
-        return error.message
+def _page(
+    findings: Sequence[Finding], waits: Sequence[str], settings: MonitorConfig, _began: float
+) -> State[Any]:
+    """Each window's verdict; windows that no one can read are reported."""
+    run_artifacts.show_verdicts(findings)
+    bad = [f for f in findings if f.drift is None]
+    for finding in bad:
+        run_states.report(
+            settings, "monitor", RunState.UNREADABLE, str(finding.why), run_states.again()
+        )
+    if waits and not findings:
+        return ended(RunState.WAITS, "; ".join(dict.fromkeys(waits)))
+    if not findings:
+        return ended(RunState.CACHED, "no new window: nothing was compared")
+    drifted = [f for f in findings if f.drift]
+    if drifted:
+        shifted = ", ".join(dict.fromkeys(name for f in drifted for name in f.drifted))
+        return ended(RunState.DRIFT, f"{len(drifted)} of {len(findings)} windows: {shifted}")
+    if bad:
+        return ended(RunState.UNREADABLE, str(bad[-1].why))
+    return ended(RunState.NO_DRIFT, f"{len(findings)} windows compared")

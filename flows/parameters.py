@@ -18,12 +18,12 @@ from headrace.infra.stack.endpoints import endpoints
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.settings import (
-    CurateVerb,
-    DeployVerb,
+    CurateConfig,
+    DeployConfig,
     InboxSettings,
-    MonitorVerb,
-    RetrainVerb,
-    RunVerb,
+    MonitorConfig,
+    RetrainConfig,
+    RunConfig,
 )
 from headrace.tasks.lifecycle import round_settings
 
@@ -53,7 +53,7 @@ def kept_parameters() -> dict[str, Json]:
     return parameters(kept_settings.today()).as_json()
 
 
-def parameters(settings: DeployVerb) -> FormValues:
+def parameters(settings: DeployConfig) -> FormValues:
     """Return the parameters of the flows, of settings.
 
     What stands under `notify` is left out: anyone who reads Prefect could read a token in it.
@@ -66,8 +66,8 @@ def parameters(settings: DeployVerb) -> FormValues:
         spark = spark.model_copy(update=update)
     inbox = storage.display(settings.inbox or home().inbox)
     part: dict[str, Settings] = {
-        "curate": CurateVerb(**{**shared, "spark": spark}, **dict(settings.curate)),
-        "monitor": MonitorVerb(
+        "curate": CurateConfig(**{**shared, "spark": spark}, **dict(settings.curate)),
+        "monitor": MonitorConfig(
             **shared,
             **dict(settings.monitor),
             curate=settings.curate,
@@ -75,7 +75,7 @@ def parameters(settings: DeployVerb) -> FormValues:
         ),
         "retrain": _trusting(round_settings(settings), inbox),
         "evaluate": Shared(**shared),
-        "lifecycle": RunVerb(**{k: getattr(settings, k) for k in RunVerb.model_fields}),
+        "lifecycle": RunConfig(**{k: getattr(settings, k) for k in RunConfig.model_fields}),
     }
     own: dict[str, dict[str, JsonValue]] = {
         "curate": {
@@ -90,7 +90,7 @@ def parameters(settings: DeployVerb) -> FormValues:
     return FormValues(filled, settings.model.name, pools)
 
 
-def _trusting(settings: RetrainVerb, inbox: str) -> RetrainVerb:
+def _trusting(settings: RetrainConfig, inbox: str) -> RetrainConfig:
     """The settings of a deployed round, in which an alert may name text of the inbox."""
     roots = dict.fromkeys((*map(storage.display, settings.alert_roots), inbox))
     return settings.model_copy(update={"alert_roots": tuple(roots)})

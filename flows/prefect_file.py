@@ -36,6 +36,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "infra" / "deploy" / "prefect.ya
 SLOW_SECONDS = 10.0
 """Least `within` of a trigger on Prefect's own events, of which each run makes some: it may fire on
 those of the runs that it started, and then it does so without end."""
+FLOWS = ("curate", "monitor", "retrain", "evaluate", "lifecycle")
+"""Flows that have a form, each in its module."""
 BUILD_STEP = "headrace.flows.parameters.kept_parameters"
 """The one build step that `headrace deploy` takes."""
 
@@ -396,11 +398,8 @@ def flow_of(entrypoint: str, where: str) -> Flow[..., Any]:
     except (ImportError, ValueError):
         found = None
     if not isinstance(found, Flow):
-        from headrace.flows import scheduled
-
-        shipped = [n for n, value in vars(scheduled).items() if isinstance(value, Flow)]
         raise UsageError(
             f"{where}: {entrypoint} isn't a flow",
-            f"write {scheduled.__name__}.NAME; its flows: {', '.join(shipped)}",
+            f"write headrace.flows.NAME.NAME; the flows: {', '.join(FLOWS)}",
         )
     return found

@@ -1,96 +1,49 @@
-"""Drift -> curate window -> EWC -> gate -> promote or refuse."""
+"""A round of retraining: on a window, on an alert, by schedule, or within the chain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from pydantic.json_schema import SkipJsonSchema
 
-from prefect import flow
+from headrace.flows.box import Outcome, box
+from headrace.flows.retrain_round import RetrainJob, retrain_once
+from headrace.flows.retrain_triggers import end_state, on_alert, on_window
+from headrace.tasks.configuration.settings import RetrainConfig
+from headrace.tasks.retraining.alert import Alert
+from headrace.tasks.retraining.round import Retrained
 
-from headrace.flows.curate import curate
-from headrace.flows.gate import gate
-from headrace.infra.configuration.settings import Settings
-from headrace.infra.tracking.runs import milliseconds
-from headrace.tasks.configuration.settings import RetrainVerb
-from headrace.tasks.lifecycle import check_beforehand
-from headrace.tasks.mlflow_log import chain_run
-from headrace.tasks.retraining.drift import compare_texts
-from headrace.tasks.retraining.round import (
-    Retrained,
-    begin_round,
-    check_enough,
-    end_round,
-    learn_window,
-    no_drift,
-    retrained_candidate,
-    round_comparison,
-    starting_point,
-    window_job,
-)
-from headrace.tasks.retraining.rounds import one_round
-from headrace.tasks.retraining.window import Window
+_SETTINGS = RetrainConfig()
 
 
-class RetrainJob(Settings):
-    """One round of retraining."""
-
-    window: Window
-    """What it learns."""
-    force: bool = False
-    """Skip the drift test."""
-    champion: str | None = None
-    """Version to start from; None: the champion, or where a round that was killed started."""
-    closes: bool = False
-    """No further round is begun on its windows unasked."""
-    settings: RetrainVerb = RetrainVerb()
-
-
-@flow(name="retrain", flow_run_name="retrain")
+@box("retrain", hours=48)
 def retrain(
-    job: RetrainJob,
-    chain: str | None = None,
-    report: Callable[[Retrained], None] | None = None,
-) -> Retrained:
-    """The champion taught a window it did not know, or refused to be.
+    window: str | None = None,
+    force: bool = False,
+    alert: Alert | None = None,
+    settings: RetrainConfig = _SETTINGS,
+    job: SkipJsonSchema[RetrainJob | None] = None,  # the command's or another flow's only round
+    chain: SkipJsonSchema[str | None] = None,  # parent run in MLflow of the job's round
+) -> Outcome[Retrained | None]:
+    """Drift -> curate window -> EWC -> gate -> promote or refuse.
 
-    `report` is called with the result before the round is recorded as ended, so that a kill in
-    between repeats it.
+    Args:
+        window: Release or raw text; none: what the windows of the inboxes hold that the champion
+            doesn't know yet.
+        force: Skip the drift test.
+        alert: The drift event's payload: the alert is trusted as `force` is.
+        settings: As `headrace retrain` takes them by --config and --set.
     """
-    model = job.settings.model.name
-    with one_round(job.window.parts, model, job.champion, job.closes) as attempt:
-        made = _teach(job, attempt.champion, chain)
-        if report is not None:
-            report(made)
-        attempt.state = made.outcome
+    if job is not None:
+        made = retrain_once(job, chain)
+        return Outcome(made, lambda _: end_state(made))
+    state = on_window(window, force, settings) if alert is None else on_alert(alert, settings)
+    return Outcome(None, lambda _: state)
+
+
+def retrained(job: RetrainJob, chain: str | None = None) -> Retrained:
+    """What a job's round comes to, as a run of the flow.
+
+    `chain`: parent run in MLflow.
+    """
+    made = retrain(job=job, chain=chain)
+    assert made is not None, "a job makes a round"
     return made
-
-
-def _teach(job: RetrainJob, version: str, chain: str | None) -> Retrained:
-    settings, began = job.settings, milliseconds()
-    check_beforehand(job.window.single, settings.gate)
-    champion = starting_point(version, settings)
-    finding = None
-    if not job.force:
-        finding = compare_texts(
-            champion.release,
-            job.window,
-            settings.monitor,
-            settings.curate,
-            settings,
-            champion.number,
-        )
-        if not finding.drift:
-            return no_drift(finding, settings)
-    child = curate(window_job(job.window, champion, settings))
-    check_enough(child, settings)
-    parent = chain or begin_round(champion, child, finding, settings, began)
-    with chain_run(parent):
-        trained = learn_window(champion, child, settings, parent)
-        judged = milliseconds()
-        contest = round_comparison(champion, child, trained, settings, judged)
-        candidate = retrained_candidate(champion, child, trained)
-        gated = gate(contest, settings.gate, candidate, parent)
-        made = Retrained(finding, gated.champion, child, trained, gated)
-        if chain is None:
-            end_round(parent, Path(trained.folder), made.changes, gated)
-        return made

@@ -11,7 +11,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from headrace.flows import run_states
-from headrace.flows.retrain import RetrainJob, retrain
+from headrace.flows.retrain_round import RetrainJob, retrain_once
 from headrace.flows.run_states import RunState, ended
 from headrace.infra.errors import (
     DamagedWindowError,
@@ -23,7 +23,7 @@ from headrace.infra.errors import (
 )
 from headrace.infra.state.state_dir import home
 from headrace.infra.visible import markdown
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.reporting import run_artifacts
 from headrace.tasks.retraining import alerts, rounds, trusted
 from headrace.tasks.retraining.alert import Alert
@@ -36,7 +36,7 @@ from headrace.tasks.retraining.rounds import unfinished_round
 from headrace.tasks.retraining.window import Window
 
 
-def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[Any]:
+def on_window(window: str | None, force: bool, settings: RetrainConfig) -> State[Any]:
     """A round on one window, or on all of the inboxes' that no round has closed."""
     if window is not None:
         return _round([window], force, settings)
@@ -48,7 +48,7 @@ def on_window(window: str | None, force: bool, settings: RetrainVerb) -> State[A
     return state
 
 
-def on_alert(alert: Alert, settings: RetrainVerb) -> State[Any]:
+def on_alert(alert: Alert, settings: RetrainConfig) -> State[Any]:
     """A round that a monitor asked for: all alerts that wait at once, within the budget, once."""
     asked, refused = _trusted(alerts.gather(alert), settings)
     if refused and not asked:
@@ -90,7 +90,7 @@ def _windows(asked: Sequence[Alert]) -> list[str]:
     return list(dict.fromkeys([*filter(None, named), *(open_windows() if None in named else [])]))
 
 
-def _trusted(asked: Sequence[Alert], settings: RetrainVerb) -> tuple[list[Alert], str]:
+def _trusted(asked: Sequence[Alert], settings: RetrainConfig) -> tuple[list[Alert], str]:
     """The alerts that name text which they may name; the others are reported with the reason.
 
     See trusted.py.
@@ -108,7 +108,7 @@ def _trusted(asked: Sequence[Alert], settings: RetrainVerb) -> tuple[list[Alert]
     return kept, "; ".join(reasons)
 
 
-def _new(windows: list[str], settings: RetrainVerb) -> list[str]:
+def _new(windows: list[str], settings: RetrainConfig) -> list[str]:
     """Return the windows with text that the champion hasn't seen.
 
     Unreadable windows are reported; windows that are known or unreadable are closed and never
@@ -136,7 +136,7 @@ def _new(windows: list[str], settings: RetrainVerb) -> list[str]:
 
 
 def _round(
-    windows: Sequence[str], force: bool, settings: RetrainVerb, used: Usage | None = None
+    windows: Sequence[str], force: bool, settings: RetrainConfig, used: Usage | None = None
 ) -> State[Any]:
     """A round on windows at once; where they are damaged together, one on each of them.
 
@@ -146,7 +146,7 @@ def _round(
     window = Window.of(*windows)
     try:
         job = RetrainJob(window=window, force=force, closes=True, settings=settings)
-        return _end(retrain.fn(job, report=report))
+        return end_state(retrain_once(job, report=report))
     except (DamagedWindowError, NoTextError) as error:
         if len(windows) == 1:
             return _refused(windows[0], error, settings)
@@ -156,7 +156,7 @@ def _round(
         return states[-1]
 
 
-def _refused(window: str, error: ValidationError, settings: RetrainVerb) -> State[Any]:
+def _refused(window: str, error: ValidationError, settings: RetrainConfig) -> State[Any]:
     run_states.report(settings, "retrain", RunState.REFUSED, error.message, run_states.again())
     text = f"**Refused**: {markdown(error.message)}\n\n{markdown(error.hint)}"
     run_artifacts.show_text("decision", text, "The window is not fit to learn from")
@@ -164,7 +164,7 @@ def _refused(window: str, error: ValidationError, settings: RetrainVerb) -> Stat
     return ended(RunState.REFUSED, error.message)
 
 
-def _report(made: Retrained, settings: RetrainVerb, used: Usage) -> None:
+def _report(made: Retrained, settings: RetrainConfig, used: Usage) -> None:
     """The page and the notice of a round of retraining, and what it has used."""
     used.tokens += made.tokens
     if made.child is None or made.gated is None:
@@ -175,7 +175,7 @@ def _report(made: Retrained, settings: RetrainVerb, used: Usage) -> None:
     run_states.report_gate(settings, "retrain", made.gated)
 
 
-def _end(made: Retrained) -> State[Any]:
+def end_state(made: Retrained) -> State[Any]:
     """The state of a run that has made a round."""
     state = RunState(made.outcome)
     if made.gated is None:

@@ -48,7 +48,12 @@ class RunState(StrEnum):
 
 
 def failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Report a run that failed, crashed or was cancelled."""
+    """Report a deployed run that failed, crashed or was cancelled.
+
+    A command reports by itself, and a flow within another through that one.
+    """
+    if flow_run.deployment_id is None:
+        return
     name = state.name or state.type.value
     settings = flow_run.parameters.get("settings")
     report_end(flow.name, str(flow_run.id), settings, name, _reason(state))

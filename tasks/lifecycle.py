@@ -18,7 +18,7 @@ from headrace.infra.tracking.runs import milliseconds
 from headrace.spark_jobs.curate.inventory_job import list_inputs, survey_all
 from headrace.spark_jobs.settings import CurateJob, Source
 from headrace.tasks.chain_result import Lifecycle
-from headrace.tasks.configuration.settings import GateSettings, RetrainVerb, RunVerb
+from headrace.tasks.configuration.settings import GateSettings, RetrainConfig, RunConfig
 from headrace.tasks.corpus.curation import fetch_corpora, release_of
 from headrace.tasks.gate.promotion import policy_of
 from headrace.tasks.mlflow_log import chain_run, close_chain, open_chain, tracking
@@ -66,13 +66,13 @@ class Start:
     """None: a finished release."""
     window: Window | None
     """Text of the drift round; None: there is no round."""
-    settings: RunVerb
+    settings: RunConfig
     began: int
     """When the chain did (ms since 1970)."""
 
 
 def start_of(
-    inputs: tuple[str, ...], release: str | None, window: str | None, settings: RunVerb
+    inputs: tuple[str, ...], release: str | None, window: str | None, settings: RunConfig
 ) -> Start:
     """What a chain with these arguments starts from.
 
@@ -203,9 +203,9 @@ def round_once(
     return made
 
 
-def round_settings(settings: RunVerb) -> RetrainVerb:
+def round_settings(settings: RunConfig) -> RetrainConfig:
     """The settings of the drift round within a run."""
-    return RetrainVerb(
+    return RetrainConfig(
         spark=settings.spark,
         seed=settings.seed,
         model=settings.model,

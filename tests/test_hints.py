@@ -39,7 +39,7 @@ OPTIONS = {o for c in COMMANDS for p in c.params if isinstance(p, click.Option) 
 OPTIONS |= {o for c in COMMANDS for p in c.params for o in getattr(p, "secondary_opts", ())}
 OPTIONS |= {"--help"}
 KEYS = {
-    key for n, v in vars(verbs).items() if n.endswith("Verb") for key, _, _ in leaves(v)
+    key for n, v in vars(verbs).items() if n.endswith("Config") for key, _, _ in leaves(v)
 } | {"ports.X"}  # fmt: skip
 
 
@@ -300,7 +300,7 @@ def test_a_damaged_window_names_what_was_lost(
     totals = Totals.model_validate({"unreadable": 0, "rejected": {}, **counts})
     child = Release(id="x", folder="/r", totals=totals, input_bytes=1)
     with pytest.raises(HeadraceError) as error:
-        check_enough(child, verbs.RetrainVerb())
+        check_enough(child, verbs.RetrainConfig())
     assert message in error.value.message and hint in error.value.hint
 
 

@@ -27,7 +27,7 @@ from headrace.infra.errors import HeadraceError, UsageError
 from headrace.infra.stack.profiles import LOCAL, profile_settings
 from headrace.infra.stack.stack import StackSettings
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import DeployVerb, UpVerb
+from headrace.tasks.configuration.settings import DeployConfig, UpConfig
 
 BASE: dict[str, JsonValue] = {"pretrain": {"processes": 2}}
 """Defaults of a deployed chain that differ from a command's: it trains in two processes, half of
@@ -73,7 +73,7 @@ def read(without_stack: bool = False) -> Kept:
         kept = Kept(profile if isinstance(profile, str) else None, file.section("settings"))
         if not without_stack:
             kept = replace(kept, stack=file.section("up"))
-        build(DeployVerb, kept.settings)
+        build(DeployConfig, kept.settings)
         build(StackSettings, kept.stack)
     except UsageError as error:
         hint = "edit the file, or forget all that is kept: `headrace deploy --reset`"
@@ -96,7 +96,7 @@ def _of_earlier_versions() -> Kept:
 
 def effective(
     kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()
-) -> DeployVerb:
+) -> DeployConfig:
     """The settings that deployments get: defaults, the profile, what is kept, what is given now.
 
     Paths are absolute, so that they mean the same to the next `deploy`, called from elsewhere.
@@ -105,10 +105,10 @@ def effective(
         UsageError: an unknown key or a wrong value.
     """
     base = [BASE_CONFIG, Config("the profile", dict(profile))]
-    return absolute(layered(DeployVerb, [*base, kept.settings, *given]))
+    return absolute(layered(DeployConfig, [*base, kept.settings, *given]))
 
 
-def today() -> DeployVerb:
+def today() -> DeployConfig:
     """The settings that the next `deploy` would use, were it given nothing.
 
     Raises:
@@ -118,7 +118,7 @@ def today() -> DeployVerb:
     return effective(kept, profile_settings(kept.profile or LOCAL))
 
 
-def absolute(settings: DeployVerb) -> DeployVerb:
+def absolute(settings: DeployConfig) -> DeployConfig:
     """The settings with absolute local paths; URIs stay as they are."""
     policy = settings.gate.policy
     # What is no file may be the name of a shipped policy.
@@ -137,10 +137,10 @@ def absolute(settings: DeployVerb) -> DeployVerb:
     )
 
 
-def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: DeployVerb) -> None:
+def keep(kept: Kept, given: Iterable[Config], profile: str | None, settings: DeployConfig) -> None:
     """Write what is kept from now on: the values in `settings` of all that was ever given."""
     sources = [kept.settings.data, *(source.data for source in given)]
-    _write(profile, _named(DeployVerb, sources, settings), kept.stack.data)
+    _write(profile, _named(DeployConfig, sources, settings), kept.stack.data)
 
 
 def _write(
@@ -169,7 +169,7 @@ def _named(
     return out
 
 
-def of_up(kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()) -> UpVerb:
+def of_up(kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()) -> UpConfig:
     """The settings that `up` works with: defaults, the profile, what is kept, what is given now.
 
     Raises:
@@ -177,10 +177,10 @@ def of_up(kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] 
     """
     pools = {k: v for k, v in kept.settings.data.items() if k == "pools"}
     base = [Config("the profile", dict(profile)), Config(kept.settings.name, pools)]
-    return layered(UpVerb, [*base, kept.stack, *given])
+    return layered(UpConfig, [*base, kept.stack, *given])
 
 
-def keep_up(kept: Kept, given: Iterable[Config], settings: UpVerb) -> None:
+def keep_up(kept: Kept, given: Iterable[Config], settings: UpConfig) -> None:
     """Write what `up` was given, for its next call and for `deploy`'s.
 
     Args:
@@ -195,8 +195,8 @@ def keep_up(kept: Kept, given: Iterable[Config], settings: UpVerb) -> None:
     rest = [{k: v for k, v in d.items() if k != "pools"} for d in told]
     _write(
         kept.profile,
-        {**kept.settings.data, **_named(UpVerb, pools, settings)},
-        _named(UpVerb, [kept.stack.data, *rest], settings),
+        {**kept.settings.data, **_named(UpConfig, pools, settings)},
+        _named(UpConfig, [kept.stack.data, *rest], settings),
     )
 
 
@@ -238,10 +238,10 @@ class Change:
     after: JsonValue
 
 
-def difference(old: DeployVerb, new: DeployVerb) -> list[Change]:
+def difference(old: DeployConfig, new: DeployConfig) -> list[Change]:
     """Every setting that changes; secrets are not shown."""
     out = []
-    for key, field_, _ in leaves(DeployVerb):
+    for key, field_, _ in leaves(DeployConfig):
         before, after = (_value(s, key) for s in (old, new))
         if before != after:
             shown = (before, after) if field_.repr else (_hidden(before), _hidden(after))
@@ -264,7 +264,7 @@ def notify() -> NotifySettings:
     """Where the deployments' notices go. A file that can't be read is logged, not raised: a notice
     must not fail what it reports."""
     try:
-        return build(DeployVerb, read().settings).notify
+        return build(DeployConfig, read().settings).notify
     except HeadraceError as error:
         logger.warning("no notice can be sent: %s", error.message)
         return NotifySettings()

@@ -68,27 +68,27 @@ class RetrainSettings(Settings):
     """Also train without penalty and replay, so that the report shows what they are worth."""
 
 
-class CurateVerb(Shared, CurateSettings):
+class CurateConfig(Shared, CurateSettings):
     """Settings of `headrace curate` and `validate`."""
 
 
-class TokenizeVerb(Shared, TokenizeSettings):
+class TokenizeConfig(Shared, TokenizeSettings):
     """Settings of `headrace tokenize`."""
 
 
-class PretrainVerb(Shared, PretrainSettings):
+class PretrainConfig(Shared, PretrainSettings):
     """Settings of `headrace pretrain` and `plan`."""
 
 
-class AlignVerb(Shared, AlignSettings):
+class AlignConfig(Shared, AlignSettings):
     """Settings of `headrace align`."""
 
 
-class GateVerb(Shared, GateSettings):
+class GateConfig(Shared, GateSettings):
     """Settings of `headrace gate`."""
 
 
-class MonitorVerb(Shared, DriftSettings):
+class MonitorConfig(Shared, DriftSettings):
     """Settings of `headrace monitor`."""
 
     inbox: InboxSettings = InboxSettings()
@@ -97,7 +97,7 @@ class MonitorVerb(Shared, DriftSettings):
     curate: CurateSettings = CurateSettings()
 
 
-class RetrainVerb(Shared, RetrainSettings):
+class RetrainConfig(Shared, RetrainSettings):
     """Settings of `headrace retrain`."""
 
     curate: CurateSettings = CurateSettings()
@@ -105,7 +105,7 @@ class RetrainVerb(Shared, RetrainSettings):
     monitor: DriftSettings = DriftSettings()
 
 
-class RunVerb(Shared):
+class RunConfig(Shared):
     """Settings of `headrace run`: a verb's settings stand under its name."""
 
     curate: CurateSettings = CurateSettings()
@@ -117,18 +117,18 @@ class RunVerb(Shared):
     retrain: RetrainSettings = RetrainSettings()
 
 
-class UpVerb(Shared, StackSettings):
+class UpConfig(Shared, StackSettings):
     """Settings of `headrace up`."""
 
 
-class GcVerb(Shared):
+class GcConfig(Shared):
     """Settings of `headrace gc`."""
 
     retention: RetentionSettings = RetentionSettings()
     """How long what nothing needs any more is kept."""
 
 
-class DeployVerb(RunVerb):
+class DeployConfig(RunConfig):
     """Settings of `headrace deploy`: those of `run`, as the deployments' defaults, and where."""
 
     file: str | None = None

@@ -22,7 +22,7 @@ from headrace.spark_jobs.settings import CurateJob as CurateJob
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
 from headrace.tasks import audit_records
-from headrace.tasks.configuration.settings import CurateVerb, component
+from headrace.tasks.configuration.settings import CurateConfig, component
 from headrace.tasks.corpus.window_scan import take_over
 from headrace.tasks.task import refuse_failed, step
 
@@ -30,7 +30,7 @@ SEE = "see validation/ there; fix the input or the settings"
 
 
 def curate_job(
-    settings: CurateVerb, inputs: Iterable[str], output: str, parent: str | None = None
+    settings: CurateConfig, inputs: Iterable[str], output: str, parent: str | None = None
 ) -> CurateJob:
     """The job of `headrace curate`."""
     return release_of(

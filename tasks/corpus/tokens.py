@@ -15,11 +15,11 @@ from headrace.infra.state.state_dir import home
 from headrace.spark_jobs.token_settings import TokenizeSettings
 from headrace.spark_jobs.tokens import tokenize_job
 from headrace.spark_jobs.tokens.plan import TokenizeJob
-from headrace.tasks.configuration.settings import TokenizeVerb, component
+from headrace.tasks.configuration.settings import TokenizeConfig, component
 from headrace.tasks.task import step
 
 
-def tokenize_release(release: str, output: str, settings: TokenizeVerb) -> TokenSet:
+def tokenize_release(release: str, output: str, settings: TokenizeConfig) -> TokenSet:
     """Token shards of a release in a folder of the user's."""
     return _tokenize(_job(release, output, component(settings, TokenizeSettings), settings))
 

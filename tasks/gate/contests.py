@@ -14,7 +14,7 @@ from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import UsageError
 from headrace.infra.registry.versions import Registry, Version
 from headrace.infra.tracking.runs import milliseconds
-from headrace.tasks.configuration.settings import GateVerb
+from headrace.tasks.configuration.settings import GateConfig
 from headrace.tasks.gate import anchor
 from headrace.tasks.gate.comparison import NEW, OLD, Comparison, Side
 from headrace.tasks.gate.evaluation import (
@@ -112,7 +112,7 @@ class Exports:
 
     champion: str
     challenger: str
-    settings: GateVerb
+    settings: GateConfig
 
     @property
     def name(self) -> str:

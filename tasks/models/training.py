@@ -28,7 +28,7 @@ from headrace.infra.lineage import code_version, digest
 from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
-from headrace.tasks.configuration.settings import AlignVerb, PretrainVerb, component
+from headrace.tasks.configuration.settings import AlignConfig, PretrainConfig, component
 from headrace.tasks.input_checks import check_fresh
 from headrace.tasks.mlflow_log import stage_run
 from headrace.tasks.model_refs import resolve_model
@@ -59,7 +59,7 @@ def local_folder(uri: str, option: str) -> Path:
     return path
 
 
-def pretrain_job(settings: PretrainVerb, data: str, output: str, resume: bool) -> PretrainJob:
+def pretrain_job(settings: PretrainConfig, data: str, output: str, resume: bool) -> PretrainJob:
     """The job of `headrace pretrain`.
 
     Raises:
@@ -146,7 +146,7 @@ def _recorded(
 
 
 def align_job(
-    stage: str, settings: AlignVerb, model: str, data: str, output: str, reward: str | None
+    stage: str, settings: AlignConfig, model: str, data: str, output: str, reward: str | None
 ) -> StageJob:
     """The job of `headrace align STAGE`."""
     export = resolve_model(model, settings)
@@ -230,7 +230,7 @@ def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> Model
         return model.model_copy(update={"run_id": run})
 
 
-def plan_preset(settings: PretrainVerb, gpus: int, gpu: str) -> Plan:
+def plan_preset(settings: PretrainConfig, gpus: int, gpu: str) -> Plan:
     """What the preset of the settings takes on some devices."""
     from headrace.training.plan import plan
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from headrace.infra.configuration.setting_faults import takes, written
 from headrace.infra.configuration.setting_tree import leaves
 from headrace.infra.configuration.settings import Shared
-from headrace.tasks.configuration.settings import RunVerb, UpVerb
+from headrace.tasks.configuration.settings import RunConfig, UpConfig
 
 _HEAD = """# Settings
 
@@ -43,8 +43,8 @@ def _group(key: str) -> str:
 def page() -> str:
     """The page as Markdown."""
     lines, last = _HEAD.rstrip().splitlines(), ""
-    rows = [(_group(key), key, field, default) for key, field, default in leaves(RunVerb)]
-    of_up = [x for x in leaves(UpVerb) if x[0].split(".")[0] not in Shared.model_fields]
+    rows = [(_group(key), key, field, default) for key, field, default in leaves(RunConfig)]
+    of_up = [x for x in leaves(UpConfig) if x[0].split(".")[0] not in Shared.model_fields]
     rows += [("`up`; `retention` also `gc`", *x) for x in of_up]
     for group, key, field, default in rows:
         if group != last:

@@ -23,7 +23,7 @@ from headrace.infra.files.quarantine import Instant
 from headrace.infra.state import clock
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import DEADLINE
-from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig, RetrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _deferred(seconds: float, why: str) -> Deferred:
     return Deferred(clock.now() + timedelta(seconds=seconds), why)
 
 
-def limited(settings: RetrainVerb, allowed: Allowance) -> RetrainVerb:
+def limited(settings: RetrainConfig, allowed: Allowance) -> RetrainConfig:
     """The settings of a retraining that keeps to what it may use."""
     if allowed.tokens is None or allowed.tokens >= settings.ewc.material.tokens:
         return settings

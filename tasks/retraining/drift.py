@@ -29,7 +29,7 @@ from headrace.spark_jobs.curate.inventory_job import Inventory
 from headrace.spark_jobs.levels import LEVELS
 from headrace.spark_jobs.settings import CurateJob, CurateSettings
 from headrace.tasks import audit_records
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.corpus.curation import release_of
 from headrace.tasks.corpus.window_scan import scan_window
 from headrace.tasks.gate import model_loss
@@ -247,7 +247,7 @@ def release_id(reference: str) -> str | None:
     return str(releases.manifest(reference)["release_id"])
 
 
-def still_drifts(window: str, settings: RetrainVerb) -> bool:
+def still_drifts(window: str, settings: RetrainConfig) -> bool:
     """Whether an alert on a window stands, where the champion has been retrained since.
 
     The champion may have learned the very shift from another window while the alert waited. Another

@@ -30,7 +30,7 @@ from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import run_job
 from headrace.spark_jobs.settings import CurateJob
 from headrace.tasks.answers import Answer
-from headrace.tasks.configuration.settings import RetrainSettings, RetrainVerb, RunVerb
+from headrace.tasks.configuration.settings import RetrainConfig, RetrainSettings, RunConfig
 from headrace.tasks.corpus.curation import release_of
 from headrace.tasks.gate.comparison import NEW, OLD, Comparison, Side
 from headrace.tasks.gate.promotion import Candidate, Gated, policy_of
@@ -63,14 +63,14 @@ def no_drift(finding: Finding, shared: Shared) -> Retrained:
     return Retrained(finding, registry(shared.model.name).champion().number)
 
 
-def window_job(window: Window, champion: Version, settings: RetrainVerb) -> CurateJob:
+def window_job(window: Window, champion: Version, settings: RetrainConfig) -> CurateJob:
     """The curation of the window into a child release of the champion's."""
     # A child lies beside its parent, so that the corpus is found from the child alone.
     output = str(Path(champion.release).parents[1])
     return release_of(window.sources(), output, settings.curate, settings, champion.release)
 
 
-def check_enough(child: Release, settings: RetrainVerb) -> None:
+def check_enough(child: Release, settings: RetrainConfig) -> None:
     """Raise if too few records survived curation.
 
     Raises:
@@ -110,7 +110,7 @@ def _counts(child: Release) -> Answer:
     }
 
 
-def deciding(settings: RunVerb | RetrainVerb) -> Answer:
+def deciding(settings: RunConfig | RetrainConfig) -> Answer:
     """The settings that decide what comes out of a chain or a round, not when it runs, or how."""
     return deciding_result(settings, _OPERATION)
 
@@ -119,7 +119,7 @@ def begin_round(
     champion: Version,
     child: Release,
     finding: Finding | None,
-    settings: RetrainVerb,
+    settings: RetrainConfig,
     began: int | None = None,
 ) -> str:
     """The parent run in MLflow of a round that belongs to no chain.
@@ -156,7 +156,7 @@ def end_round(run: str, folder: Path, changes: Mapping[str, Change], gated: Gate
 
 @step("learn the window")
 def learn_window(
-    champion: Version, child: Release, settings: RetrainVerb, parent: str | None
+    champion: Version, child: Release, settings: RetrainConfig, parent: str | None
 ) -> Model:
     """Elastic weight consolidation from the champion's export."""
     from headrace.training.incremental.ewc import identity
@@ -226,7 +226,7 @@ def round_comparison(
     champion: Version,
     child: Release,
     trained: Model,
-    settings: RetrainVerb,
+    settings: RetrainConfig,
     began: int,
 ) -> Comparison:
     """The retrained model with its champion: new text, old text, the anchor and rewards.

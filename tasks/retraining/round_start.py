@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from headrace.infra import releases
 from headrace.infra.errors import HeadraceError, InputError, ValidationError
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining.drift import content_hashes
 from headrace.tasks.task import step
@@ -29,7 +29,7 @@ class Compared:
 
 
 @step("compare with what the champion knows")
-def compare_windows(windows: Sequence[str], settings: RetrainVerb) -> Compared:
+def compare_windows(windows: Sequence[str], settings: RetrainConfig) -> Compared:
     """Which windows hold text that the champion's corpus doesn't, and which can't be read.
 
     Raises:

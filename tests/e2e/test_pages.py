@@ -125,7 +125,7 @@ def test_every_command_of_a_page_can_be_called_as_it_stands(
         assert verb in cli.commands, f"{page}: no verb {verb}"
         context = cli.commands[verb].make_context(verb, list(rest))
         given = context.params
-        model = getattr(verbs, f"{verb.capitalize()}Verb", None)
+        model = getattr(verbs, f"{verb.capitalize()}Config", None)
         if model is None:
             assert not given["sets"] and given["config"] is None, f"{verb} has no settings"
         else:

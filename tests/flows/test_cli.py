@@ -16,7 +16,7 @@ from headrace.infra import audit
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.registry import kept_registry
 from headrace.infra.state.state_dir import Home
-from headrace.tasks.configuration.settings import PretrainVerb
+from headrace.tasks.configuration.settings import PretrainConfig
 
 BUILT = (
     "run", "curate", "validate", "tokenize", "pretrain", "plan", "align", "generate", "evaluate",
@@ -374,14 +374,14 @@ def test_an_option_wins_over_the_file_and_set_over_both(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("preset: local\nsteps: 7\ncheckpoint: {keep: 5}\nspark: {partitions: 3}\n")
     call = Call(file, ("checkpoint.every=9",), "cluster")
-    made = call.settings(PretrainVerb, preset="test", checkpoint={"keep": 4})
+    made = call.settings(PretrainConfig, preset="test", checkpoint={"keep": 4})
     assert (made.preset, made.steps) == ("test", 7)
     assert (made.checkpoint.keep, made.checkpoint.every) == (4, 9)
     assert (made.spark.partitions, made.spark.master) == (3, "spark://127.0.0.1:7077")
-    assert Call(file, ("preset=test",), "local").settings(PretrainVerb, preset="local").preset == (
-        "test"
-    )
-    assert Call(file, (), "local").settings(PretrainVerb).preset == "local"
+    assert Call(file, ("preset=test",), "local").settings(
+        PretrainConfig, preset="local"
+    ).preset == ("test")
+    assert Call(file, (), "local").settings(PretrainConfig).preset == "local"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from headrace.flows import deployments as deployments_
 from headrace.flows import runaway
 from headrace.flows.deployments import Edit, deploy
 from headrace.flows.prefect_file import SHIPPED
-from headrace.flows.summaries import deployments_screen
+from headrace.flows.summaries.stack import deployments_screen
 from headrace.infra.artifacts import Release, Totals
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.settings import NotifySettings
@@ -115,7 +115,7 @@ def test_a_refused_call_changes_nothing(on_server: str, tmp_path: Path) -> None:
     deploy(sets(seed=1))
     before, kept = deployments(on_server), kept_settings.path().read_bytes()
     other = tmp_path / "own.yaml"
-    entry = {"name": "x", "entrypoint": "headrace.flows.scheduled.monitor",
+    entry = {"name": "x", "entrypoint": "headrace.flows.monitor.monitor",
              "work_pool": {"name": "none-such"}}  # fmt: skip
     other.write_text(yaml.safe_dump({"deployments": [entry]}))
     wrong: list[tuple[dict[str, Any], type[HeadraceError]]] = [
@@ -331,7 +331,7 @@ def test_notices_go_through_prefects_blocks(json_server: Any) -> None:
 def test_file_of_ones_own_names_another_pool_and_interval(on_server: str, tmp_path: Path) -> None:
     request(on_server, "POST", "/work_pools/", {"name": "gpu", "type": "process"}, (409,))
     file = tmp_path / "own.yaml"
-    entry = {"name": "often", "entrypoint": "headrace.flows.scheduled.monitor",
+    entry = {"name": "often", "entrypoint": "headrace.flows.monitor.monitor",
              "work_pool": {"name": "gpu"}, "schedules": [{"interval": 600}]}  # fmt: skip
     file.write_text(yaml.safe_dump({"deployments": [entry]}))
     answer = deploy(sets(file=str(file)))

@@ -19,7 +19,7 @@ from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration import settings as verbs
 from headrace.tasks.configuration.kept_settings import Kept
 from headrace.tasks.configuration.listed_settings import MODELS, model_of
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 
 HEAVY = ("mlflow", "numba", "numpy", "pandas", "prefect", "pyarrow", "pyspark", "scipy", "torch")
 ASKED = """
@@ -129,7 +129,7 @@ def test_looking_in_a_folder_without_state_leaves_nothing(tmp_path: Path) -> Non
 
 
 def test_each_model_of_settings_is_listed_under_its_verb() -> None:
-    made = {v for n, v in vars(verbs).items() if n.endswith("Verb")}
+    made = {v for n, v in vars(verbs).items() if n.endswith("Config")}
     assert set(MODELS.values()) == made and set(MODELS) <= set(cli.commands)
 
 
@@ -153,7 +153,7 @@ def test_settings_shows_what_is_given_and_what_deploy_keeps(tmp_path: Path) -> N
     done = headrace("settings", "curate", "--set", "bias.threshold=0.2", home=tmp_path / "h")
     assert "bias.threshold = 0.2   (a number from 0 to 1, default 0.3)" in done.stdout
     given = [Config("--set", {"seed": 5, "notify": {"webhook": "https://x.org/t0ken"}})]
-    kept_settings.keep(Kept(), given, None, DeployVerb.model_validate(given[0].data))
+    kept_settings.keep(Kept(), given, None, DeployConfig.model_validate(given[0].data))
     own = Path(os.environ["HEADRACE_HOME"])
     done = headrace("settings", "deploy", home=own)
     assert "seed = 5   (" in done.stdout and "pretrain.processes = 2   (" in done.stdout

@@ -9,12 +9,12 @@ import pytest
 from headrace.flows import parameters as parameters_
 from headrace.flows.parameters import kept_parameters, parameters
 from headrace.infra.stack.endpoints import Cluster
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 
 UP = Cluster("spark://127.0.0.1:7099", "/e", {})
 
 
-def flows_of(settings: DeployVerb) -> dict[str, Any]:
+def flows_of(settings: DeployConfig) -> dict[str, Any]:
     """The parameters of the flows as they are registered."""
     values = parameters(settings).as_json()
     assert values.pop("model") == settings.model.name and values.pop("pools")
@@ -23,7 +23,7 @@ def flows_of(settings: DeployVerb) -> dict[str, Any]:
 
 def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameters_, "endpoints", lambda _: SimpleNamespace(spark=UP))
-    settings = DeployVerb.model_validate(
+    settings = DeployConfig.model_validate(
         {
             "input": ["s3://corpus/in"],
             "inbox": "s3://corpus/new/",
@@ -43,7 +43,7 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
     assert filled["retrain"]["settings"]["alert_roots"] == ["s3://corpus/new"]
     for flow in filled.values():
         assert flow["settings"]["notify"]["webhook"] is None, "in its page it could be read"
-    relative = flows_of(DeployVerb(input=("corpus",), output="out", inbox="in"))
+    relative = flows_of(DeployConfig(input=("corpus",), output="out", inbox="in"))
     assert relative["curate"]["input"] == [str(Path("corpus").absolute())]
     assert relative["curate"]["output"] == str(Path("out").absolute())
     assert relative["monitor"]["inbox"] == str(Path("in").absolute())
@@ -51,5 +51,7 @@ def test_what_deploy_is_given_fills_the_forms(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_build_step_of_prefect_yaml_gives_what_deploy_keeps() -> None:
     values = kept_parameters()
-    assert values == parameters(DeployVerb.model_validate({"pretrain": {"processes": 2}})).as_json()
+    assert (
+        values == parameters(DeployConfig.model_validate({"pretrain": {"processes": 2}})).as_json()
+    )
     assert values["pools"] == {"spark": "spark", "training": "training"}

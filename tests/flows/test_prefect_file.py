@@ -1,5 +1,6 @@
 """What prefect.yaml declares; with a real server: tests/flows/test_deploying.py."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ import yaml
 from prefect.utilities.callables import parameter_schema
 
 from headrace.flows.parameters import FormValues, parameters
-from headrace.flows.prefect_file import SHIPPED, Entry, flow_of, read_forms
+from headrace.flows.prefect_file import FLOWS, SHIPPED, Entry, flow_of, read_forms
 from headrace.infra.errors import UsageError
 from headrace.infra.stack.pools import ROLES
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 
-KEPT = parameters(DeployVerb())
+KEPT = parameters(DeployConfig())
 NOTHING = FormValues({}, "headrace", {})
 ENTRIES = [form.entry for form in read_forms(SHIPPED, KEPT)]
 
@@ -43,11 +44,11 @@ def test_the_pools_of_the_file_are_those_of_the_settings() -> None:
     assert {form.entry.work_pool.name for form in read_forms(SHIPPED, kept)} == {"cpu", "gpu"}
 
 
-SCHEDULED = "headrace.flows.scheduled.curate"
+CURATE = "headrace.flows.curate.curate"
 
 
 def own(path: Path, **changed: object) -> Path:
-    entry = {"name": "x", "entrypoint": SCHEDULED,
+    entry = {"name": "x", "entrypoint": CURATE,
              "work_pool": {"name": "spark"}, **changed}  # fmt: skip
     path.write_text(yaml.safe_dump({"name": "ours", "deployments": [entry]}))
     return path
@@ -78,10 +79,21 @@ def test_a_file_of_ones_own_is_checked(
 def test_what_is_no_file_or_no_flow() -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_forms(Path("/none.yaml"), NOTHING)
-    for wrong in ("headrace.flows.scheduled.Alert", "headrace.flows.schedule.curate", "curate", ""):
+    for wrong in ("headrace.flows.retrain.Alert", "headrace.flows.scheduled.curate", "curate", ""):
         with pytest.raises(UsageError, match=r"here: .* isn't a flow") as error:
             flow_of(wrong, "here")
-        assert "headrace.flows.scheduled.NAME; its flows: curate, monitor" in error.value.hint
+        assert "headrace.flows.NAME.NAME; the flows: curate, monitor" in error.value.hint
+
+
+def test_the_hint_names_the_flows_that_are_shipped() -> None:
+    assert {entry.entrypoint for entry in ENTRIES} == {f"headrace.flows.{n}.{n}" for n in FLOWS}
+
+
+def test_what_only_other_flows_give_is_not_on_the_form() -> None:
+    for name, hidden in (("curate", {"job"}), ("retrain", {"job", "chain"})):
+        flow = flow_of(f"headrace.flows.{name}.{name}", "here")
+        fields = set(parameter_schema(flow).model_dump_for_openapi()["properties"])
+        assert set(inspect.signature(flow.fn).parameters) - fields == hidden
 
 
 @pytest.mark.parametrize(
@@ -108,7 +120,7 @@ def test_faults_of_a_deployment_name_line_and_column(
     tmp_path: Path, changed: dict[str, object], said: str, hint: str
 ) -> None:
     path = tmp_path / "prefect.yaml"
-    entry = {"name": "x", "work_pool": {"name": "spark"}, "entrypoint": SCHEDULED, **changed}
+    entry = {"name": "x", "work_pool": {"name": "spark"}, "entrypoint": CURATE, **changed}
     lines = [f"{k}: {json.dumps(v)}" for k, v in entry.items()]
     path.write_text("deployments:\n  - " + "\n    ".join(lines) + "\n")
     with pytest.raises(UsageError) as error:
@@ -117,7 +129,7 @@ def test_faults_of_a_deployment_name_line_and_column(
 
 
 def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: Path) -> None:
-    defaults = parameters(DeployVerb.model_validate({"curate": {"bias": {"threshold": 0.2}}}))
+    defaults = parameters(DeployConfig.model_validate({"curate": {"bias": {"threshold": 0.2}}}))
     given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
     path = own(tmp_path / "prefect.yaml", parameters=given)
     (form,) = read_forms(path, defaults)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.flows.summaries import decisions_screen
+from headrace.flows.summaries.records import decisions_screen
 from headrace.infra.json_types import Json
 
 LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from headrace.flows import retrain as flow
+from headrace.flows import retrain_round as flow
 from headrace.flows import retrain_triggers as triggers
 from headrace.infra import storage
 from headrace.infra.artifacts import Decision, Model, Release, Retraining, Totals, Verdict
@@ -27,7 +27,7 @@ from headrace.infra.errors import (
     UnreadableError,
 )
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import InboxSettings, RetrainVerb
+from headrace.tasks.configuration.settings import InboxSettings, RetrainConfig
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.retraining import inbox as inbox_module
 from headrace.tasks.retraining import round_start, rounds
@@ -39,7 +39,7 @@ from headrace.tasks.retraining.verdicts import Finding, keep_verdict
 from headrace.tasks.retraining.window import Window
 
 DRIFT = Finding(drift=True, p_value=0.001, effect=0.4, drifted=("topic",), report="/d")
-SETTINGS = RetrainVerb.model_validate({"cooldown_minutes": 0, "budget": {"minutes": None}})
+SETTINGS = RetrainConfig.model_validate({"cooldown_minutes": 0, "budget": {"minutes": None}})
 CHILD = Release(
     id="0" * 12,
     folder="/r",
@@ -144,7 +144,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     models = SimpleNamespace(champion=lambda: w.version(w.champion), version=w.version)
     monkeypatch.setattr(rounds, "registry", lambda _: models)
 
-    def compare(windows: list[str], settings: RetrainVerb) -> round_start.Compared:
+    def compare(windows: list[str], settings: RetrainConfig) -> round_start.Compared:
         new: list[str] = []
         known: list[str] = []
         unreadable: dict[str, HeadraceError] = {}
@@ -320,7 +320,9 @@ EVENTS: dict[str, Callable[[World, list[str]], Any]] = {
 
 def command(world: World, window: str) -> Retrained:
     """`headrace retrain --force --window`."""
-    return flow.retrain.fn(flow.RetrainJob(window=Window.of(window), force=True, settings=SETTINGS))
+    return flow.retrain_once(
+        flow.RetrainJob(window=Window.of(window), force=True, settings=SETTINGS)
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(EVENTS, EVENTS)))
@@ -380,7 +382,7 @@ def test_a_round_that_a_kill_cut_short_is_finished_first_and_the_rest_waits(
 
 
 def test_without_a_window_nothing_is_taught_and_the_run_says_so() -> None:
-    state = triggers.on_window(None, False, RetrainVerb())
+    state = triggers.on_window(None, False, RetrainConfig())
     assert state.is_completed() and state.name == "Cached" and "no window" in str(state.message)
 
 

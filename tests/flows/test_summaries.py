@@ -4,23 +4,19 @@ from typing import Any
 import pytest
 
 from headrace.flows.deployments import Deployed, Edit, Registered
-from headrace.flows.summaries import (
-    audit_screen,
-    backup_screen,
-    decision_screen,
-    deployments_screen,
-    drift_screen,
+from headrace.flows.summaries.chain import (
     gate_screen,
-    litter_screen,
     metrics_screen,
     plan_screen,
     release_screen,
-    restore_screen,
     round_screen,
-    settings_screen,
-    stack_screen,
-    status_screen,
 )
+from headrace.flows.summaries.drift import drift_screen
+from headrace.flows.summaries.records import audit_screen, decision_screen
+from headrace.flows.summaries.settings import settings_screen
+from headrace.flows.summaries.stack import deployments_screen, stack_screen
+from headrace.flows.summaries.status import status_screen
+from headrace.flows.summaries.upkeep import backup_screen, litter_screen, restore_screen
 from headrace.infra.artifacts import (
     Change,
     Compared,

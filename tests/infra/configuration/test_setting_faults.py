@@ -13,7 +13,7 @@ from headrace.infra.configuration.setting_faults import SettingError, takes, wri
 from headrace.infra.configuration.setting_tree import leaves
 from headrace.infra.configuration.settings import Settings, build, load
 from headrace.infra.errors import UsageError
-from headrace.tasks.configuration.settings import RunVerb
+from headrace.tasks.configuration.settings import RunConfig
 
 
 class Filter(Settings):
@@ -133,7 +133,7 @@ def test_what_may_be_a_secret_is_not_shown(tmp_path: Path, text: str) -> None:
     assert "s3cret" not in error.value.message + error.value.hint
 
 
-KEYS = [key for key, _, _ in leaves(RunVerb)]
+KEYS = [key for key, _, _ in leaves(RunConfig)]
 NEAR = st.sampled_from(KEYS).flatmap(
     lambda key: st.tuples(
         st.just(key), st.integers(0, len(key) - 1), st.sampled_from(["", "x", "_", ".", " ", "É"])
@@ -149,7 +149,7 @@ def test_did_you_mean_never_names_the_same_key(near: tuple[str, int, str]) -> No
         return
     for data in ({typed: 1}, nested(typed)):
         with pytest.raises(UsageError) as error:
-            build(RunVerb, data)
+            build(RunConfig, data)
         suggested = re.findall(r"did you mean (.*)\?", error.value.hint)
         assert typed not in ([] if not suggested else suggested[0].split(" or "))
 

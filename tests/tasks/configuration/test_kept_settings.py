@@ -10,14 +10,14 @@ from headrace.infra.errors import UsageError
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import effective, keep, keep_up, of_up, read
-from headrace.tasks.configuration.settings import UpVerb
+from headrace.tasks.configuration.settings import UpConfig
 
 
 def given(**settings: Any) -> list[Config]:
     return [Config("--set", settings)]
 
 
-def up(*sources: Config, reset: bool = False) -> UpVerb:
+def up(*sources: Config, reset: bool = False) -> UpConfig:
     """A call of `up` that works."""
     kept = read(without_stack=reset)
     settings = of_up(kept, {}, sources)
@@ -38,9 +38,9 @@ def test_up_keeps_what_it_was_told() -> None:
     now = up()
     assert now.ports == {"prefect": 4300} and now.variables == ("HF_HOME",)
     assert now.retention.spark_days == 3 and now.pools.training.name == "gpu"
-    assert now.retention.runs_days == UpVerb().retention.runs_days
+    assert now.retention.runs_days == UpConfig().retention.runs_days
     again = up(reset=True)
-    assert again.ports == {} and again.retention == UpVerb().retention
+    assert again.ports == {} and again.retention == UpConfig().retention
     assert up().ports == {}, "it stays forgotten"
 
 

@@ -5,14 +5,14 @@ import pytest
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import UsageError
 from headrace.tasks.configuration.listed_settings import check_verb, listed, shown
-from headrace.tasks.configuration.settings import GateVerb
+from headrace.tasks.configuration.settings import GateConfig
 
 
 def test_each_setting_of_a_verb_has_what_applies_and_its_default() -> None:
     rows = listed("gate", lambda _, model: model.model_validate({"promote": "manual"}))
     assert len({row.key for row in rows}) == len(rows) and {row.verb for row in rows} == {"gate"}
     (promote,) = [row for row in rows if row.key == "promote"]
-    assert promote.value == "manual" and promote.default == GateVerb().promote
+    assert promote.value == "manual" and promote.default == GateConfig().promote
     assert all(row.meaning and row.kind for row in rows)
 
 

@@ -17,16 +17,16 @@ from headrace.infra.configuration.settings import Shared, load
 from headrace.infra.errors import UsageError
 from headrace.tasks.configuration import settings as verbs
 from headrace.tasks.configuration.settings import (
+    AlignConfig,
     AlignSettings,
-    AlignVerb,
-    RetrainVerb,
-    RunVerb,
+    RetrainConfig,
+    RunConfig,
     component,
 )
 from headrace.tasks.lifecycle import round_settings
 
-VERBS = [Shared, *(v for n, v in vars(verbs).items() if n.endswith("Verb"))]
-LEAVES = list(leaves(RunVerb))
+VERBS = [Shared, *(v for n, v in vars(verbs).items() if n.endswith("Config"))]
+LEAVES = list(leaves(RunConfig))
 NAMED: dict[str, Any] = {
     "spark.master": "local[3]",
     "spark.driver_memory": "4g",
@@ -120,8 +120,8 @@ def test_setting_one_leaf_changes_that_leaf_only(verb: type[Shared], tmp_path: P
 def test_setting_some_leaves_changes_those_leaves_only(some: list[Any]) -> None:
     wanted = {key: another(key, field.annotation, default) for key, field, default in some}
     sets = [f"{key}={json.dumps(value)}" for key, value in wanted.items()]
-    after = {key: plain(value) for key, value in tree(load(RunVerb, None, sets)).items()}
-    assert after == {**{k: plain(v) for k, v in tree(RunVerb()).items()}, **wanted}
+    after = {key: plain(value) for key, value in tree(load(RunConfig, None, sets)).items()}
+    assert after == {**{k: plain(v) for k, v in tree(RunConfig()).items()}, **wanted}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_setting_some_leaves_changes_those_leaves_only(some: list[Any]) -> None:
 def test_the_siblings_of_a_nested_key_keep_the_default_of_their_place(
     key: str, beside: dict[str, float]
 ) -> None:
-    section: Any = load(RunVerb, None, [f"{key}=7"])
+    section: Any = load(RunConfig, None, [f"{key}=7"])
     for part in key.split(".")[:-1]:
         section = getattr(section, part)
     assert {name: getattr(section, name) for name in beside} == beside
@@ -150,7 +150,7 @@ def test_layers_change_what_they_name_and_the_last_wins(tmp_path: Path) -> None:
         "curate: {domain: {targets: {medical: 0.9, legal: 0.8}}}\n"
     )
     made = load(
-        RunVerb,
+        RunConfig,
         file,
         ["align.ppo.optimizer.warmup=0.2", "curate.domain.targets.legal=0.6"],
         {"align": {"ppo": {"checkpoint": {"keep": 9}}}, "spark": {"partitions": 3}},
@@ -164,9 +164,9 @@ def test_layers_change_what_they_name_and_the_last_wins(tmp_path: Path) -> None:
 
 
 def test_a_mapping_that_is_a_value_is_replaced_and_a_path_into_it_changes_one_key() -> None:
-    replaced = load(RunVerb, None, ["curate.domain.targets={legal: 0.6}"])
+    replaced = load(RunConfig, None, ["curate.domain.targets={legal: 0.6}"])
     assert replaced.curate.domain.targets == {"legal": 0.6}
-    one = load(RunVerb, None, ["curate.domain.targets.legal=0.6"])
+    one = load(RunConfig, None, ["curate.domain.targets.legal=0.6"])
     assert one.curate.domain.targets == {
         "general": 0.5,
         "legal": 0.6,
@@ -178,13 +178,13 @@ def test_a_mapping_that_is_a_value_is_replaced_and_a_path_into_it_changes_one_ke
 def test_verbs_hand_down_what_they_were_given() -> None:
     sets = ["retrain.ewc.course.optimizer.adamw_lr=5e-4", "align.ppo.checkpoint.keep=4",
             "gate.promote=manual", "monitor.alpha=0.01", "seed=3"]  # fmt: skip
-    run = load(RunVerb, None, sets)
+    run = load(RunConfig, None, sets)
     below = round_settings(run)
-    assert below == RetrainVerb(
+    assert below == RetrainConfig(
         seed=3, **dict(run.retrain), curate=run.curate, gate=run.gate, monitor=run.monitor
     )
     assert below.ewc.course.optimizer.muon_lr == 0.01 and below.monitor.alpha == 0.01
-    align = load(AlignVerb, None, ["ppo.checkpoint.keep=4"])
+    align = load(AlignConfig, None, ["ppo.checkpoint.keep=4"])
     assert component(align, AlignSettings) == run.align
 
 
@@ -194,43 +194,45 @@ def test_settings_come_back_from_json_as_they_were(verb: type[Shared]) -> None:
 
 
 def test_a_part_of_the_settings_in_stored_json_is_completed_by_the_defaults_of_its_place() -> None:
-    made = RetrainVerb.model_validate_json('{"ewc": {"course": {"optimizer": {"adamw_lr": 5e-4}}}}')
-    assert made == load(RetrainVerb, None, ["ewc.course.optimizer.adamw_lr=5e-4"])
+    made = RetrainConfig.model_validate_json(
+        '{"ewc": {"course": {"optimizer": {"adamw_lr": 5e-4}}}}'
+    )
+    assert made == load(RetrainConfig, None, ["ewc.course.optimizer.adamw_lr=5e-4"])
     assert made.ewc.course.optimizer.muon_lr == 0.01
 
 
 @pytest.mark.parametrize(
     ("verb", "item", "said"),
     [
-        (verbs.CurateVerb, "input.languages=[]", "every record would be rejected"),
-        (verbs.CurateVerb, "input.languages=[zh-CN, english]", "'zh-CN' or 'english'"),
-        (verbs.CurateVerb, "input.max_unreadable=1.5", "less than or equal to 1"),
-        (verbs.CurateVerb, "semantics.threshold=70", "less than or equal to 1"),
-        (verbs.CurateVerb, "semantics.threshold=.nan", "finite"),
-        (verbs.CurateVerb, "semantics.threshold=true", "true isn't a number"),
-        (verbs.CurateVerb, "bias.threshold=-0.1", "greater than or equal to 0"),
-        (verbs.CurateVerb, "format.max_markup=60", "less than or equal to 1"),
-        (verbs.CurateVerb, "format.min_length=-1", "greater than or equal to 0"),
-        (verbs.CurateVerb, "domain.targets={}", "nothing could be kept"),
-        (verbs.CurateVerb, "domain.targets={sport: 0.5}", "no model for domain 'sport'"),
-        (verbs.CurateVerb, "domain.targets.legal=1.01", "threshold of legal is 1.01"),
-        (verbs.CurateVerb, "domain.targets.legal=.inf", "finite"),
-        (verbs.CurateVerb, "dedup.threshold=0", "greater than 0"),
-        (verbs.CurateVerb, "input.fields={text: ''}", "empty name"),
-        (verbs.CurateVerb, "spark.partitions=0", "greater than or equal to 1"),
-        (verbs.CurateVerb, "spark.master=local[two]", "isn't a Spark master"),
-        (verbs.CurateVerb, "seed=-1", "greater than or equal to 0"),
-        (verbs.CurateVerb, "model.name=a/b", "expected form"),
-        (verbs.MonitorVerb, "alpha=0.0001", "nothing could raise an alert"),
-        (verbs.MonitorVerb, "minimum_effect=1.1", "less than or equal to 1"),
-        (verbs.MonitorVerb, "max_window=19", "nothing could be compared"),
-        (verbs.RetrainVerb, "minimum_kept=10", "less than or equal to 1"),
-        (verbs.RetrainVerb, "minimum_records=-3", "greater than or equal to 1"),
-        (verbs.RetrainVerb, "ewc.material.heldout.documents=0", "greater than or equal to 1"),
-        (verbs.RetrainVerb, "ewc.course.optimizer.betas=[0.9, 1]", "less than 1"),
-        (verbs.AlignVerb, "derive.heldout=15", "no text could give enough"),
-        (verbs.PretrainVerb, "preset=lokal", "no preset 'lokal'"),
-        (verbs.UpVerb, "ports.prefect=70000", "less than or equal to 65535"),
+        (verbs.CurateConfig, "input.languages=[]", "every record would be rejected"),
+        (verbs.CurateConfig, "input.languages=[zh-CN, english]", "'zh-CN' or 'english'"),
+        (verbs.CurateConfig, "input.max_unreadable=1.5", "less than or equal to 1"),
+        (verbs.CurateConfig, "semantics.threshold=70", "less than or equal to 1"),
+        (verbs.CurateConfig, "semantics.threshold=.nan", "finite"),
+        (verbs.CurateConfig, "semantics.threshold=true", "true isn't a number"),
+        (verbs.CurateConfig, "bias.threshold=-0.1", "greater than or equal to 0"),
+        (verbs.CurateConfig, "format.max_markup=60", "less than or equal to 1"),
+        (verbs.CurateConfig, "format.min_length=-1", "greater than or equal to 0"),
+        (verbs.CurateConfig, "domain.targets={}", "nothing could be kept"),
+        (verbs.CurateConfig, "domain.targets={sport: 0.5}", "no model for domain 'sport'"),
+        (verbs.CurateConfig, "domain.targets.legal=1.01", "threshold of legal is 1.01"),
+        (verbs.CurateConfig, "domain.targets.legal=.inf", "finite"),
+        (verbs.CurateConfig, "dedup.threshold=0", "greater than 0"),
+        (verbs.CurateConfig, "input.fields={text: ''}", "empty name"),
+        (verbs.CurateConfig, "spark.partitions=0", "greater than or equal to 1"),
+        (verbs.CurateConfig, "spark.master=local[two]", "isn't a Spark master"),
+        (verbs.CurateConfig, "seed=-1", "greater than or equal to 0"),
+        (verbs.CurateConfig, "model.name=a/b", "expected form"),
+        (verbs.MonitorConfig, "alpha=0.0001", "nothing could raise an alert"),
+        (verbs.MonitorConfig, "minimum_effect=1.1", "less than or equal to 1"),
+        (verbs.MonitorConfig, "max_window=19", "nothing could be compared"),
+        (verbs.RetrainConfig, "minimum_kept=10", "less than or equal to 1"),
+        (verbs.RetrainConfig, "minimum_records=-3", "greater than or equal to 1"),
+        (verbs.RetrainConfig, "ewc.material.heldout.documents=0", "greater than or equal to 1"),
+        (verbs.RetrainConfig, "ewc.course.optimizer.betas=[0.9, 1]", "less than 1"),
+        (verbs.AlignConfig, "derive.heldout=15", "no text could give enough"),
+        (verbs.PretrainConfig, "preset=lokal", "no preset 'lokal'"),
+        (verbs.UpConfig, "ports.prefect=70000", "less than or equal to 65535"),
     ],
 )
 def test_settings_that_can_never_select_anything_are_refused_when_they_are_read(
@@ -246,4 +248,4 @@ def test_the_bounds_leave_every_useful_value() -> None:
                  "input.max_unreadable=0", "dedup.threshold=1", "domain.targets={legal: 0}",
                  "input.languages=[fr]", "input.languages=[und, zh]", "spark.master=local[*]",
                  "spark.master=spark://a:1,b:2", "spark.master=yarn", "seed=0"):  # fmt: skip
-        load(verbs.CurateVerb, None, [item])
+        load(verbs.CurateConfig, None, [item])

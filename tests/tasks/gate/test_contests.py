@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from headrace.infra.artifacts import Evaluation, Lineage
-from headrace.tasks.configuration.settings import GateVerb
+from headrace.tasks.configuration.settings import GateConfig
 from headrace.tasks.gate import contests, order, rewards
 from headrace.tasks.gate.contests import Exports, compare_exports, standing_against
 from headrace.tasks.gate.metrics import gather
@@ -117,7 +117,7 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text_or_has_no_numbers_for_
     monkeypatch.setattr(rewards, "score_rewards", asked_for)
     corpora = {"parent": ["/releases/parent"], "child": ["/releases/parent", "/releases/child"]}
     monkeypatch.setattr(contests.releases, "lineage", lambda r: corpora[Path(r).name])
-    settings = GateVerb()
+    settings = GateConfig()
     contest = compare_exports(Exports("one", "two", settings))
     sides = gather(contest, policy_of(settings, contest.default))
     got = decide.fn(*sides, Path(contest.folder), settings, contest.default, settings.seed)

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.infra.artifacts import TokenSet
 from headrace.infra.configuration.settings import Shared
-from headrace.tasks.configuration.settings import RetrainVerb, RunVerb
+from headrace.tasks.configuration.settings import RetrainConfig, RunConfig
 from headrace.tasks.models.training import align_of, pretrain_of
 from headrace.tasks.retraining.round import deciding
 from headrace.training.rlhf.settings import AlignSettings
@@ -98,14 +98,14 @@ RESULT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changed", OPERATION)
 def test_a_chain_goes_on_under_other_operational_settings(changed: dict[str, Any]) -> None:
-    assert deciding(RunVerb.model_validate(changed)) == deciding(RunVerb())
+    assert deciding(RunConfig.model_validate(changed)) == deciding(RunConfig())
     own = changed.get("retrain", {} if {"pretrain", "align"} & set(changed) else changed)
-    assert deciding(RetrainVerb.model_validate(own)) == deciding(RetrainVerb())
+    assert deciding(RetrainConfig.model_validate(own)) == deciding(RetrainConfig())
 
 
 @pytest.mark.parametrize("changed", RESULT)
 def test_a_chain_of_another_result_is_another_chain(changed: dict[str, Any]) -> None:
-    assert deciding(RunVerb.model_validate(changed)) != deciding(RunVerb())
+    assert deciding(RunConfig.model_validate(changed)) != deciding(RunConfig())
 
 
 def test_each_stage_of_alignment_has_its_module() -> None:

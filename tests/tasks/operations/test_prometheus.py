@@ -16,7 +16,7 @@ from headrace.infra.stack import retention
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Kept
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 from headrace.tasks.operations import prometheus
 from headrace.tasks.operations.prometheus import exposition, write_textfile
 from headrace.tasks.operations.status import (
@@ -59,7 +59,7 @@ def values(text: str) -> dict[str, float]:
 def test_queue_verdict_budget_and_champion_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus, "status", lambda *_, **__: FOUND)
     given = [Config("--set", {"retrain": {"budget": {"tokens": 90000, "minutes": None}}})]
-    kept_settings.keep(Kept(), given, None, DeployVerb.model_validate(given[0].data))
+    kept_settings.keep(Kept(), given, None, DeployConfig.model_validate(given[0].data))
     said = values(exposition(Shared()).decode())
     champion = "{'model': 'headrace', 'release_id': 'ab', 'version': '3'}"
     assert said[f"headrace_champion_info{champion}"] == 1
@@ -156,7 +156,7 @@ def test_the_budget_is_that_of_the_kept_profile(monkeypatch: pytest.MonkeyPatch)
         return {"retrain": {"budget": {"tokens": 70000}}}
 
     monkeypatch.setattr(kept_settings, "profile_settings", profile)
-    kept_settings.keep(Kept(), [], "cluster", DeployVerb())
+    kept_settings.keep(Kept(), [], "cluster", DeployConfig())
     assert values(exposition(Shared()).decode())["headrace_retrain_budget_tokens"] == 70000
     assert asked == ["cluster"]
 

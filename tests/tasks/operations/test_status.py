@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.flows.summaries import status_screen
+from headrace.flows.summaries.status import status_screen
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError, InputError, UsageError
 from headrace.infra.net.servers import Server

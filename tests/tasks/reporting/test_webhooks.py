@@ -12,7 +12,7 @@ from headrace.infra.net.ports import free_port
 from headrace.infra.state.state_dir import home
 from headrace.tasks.configuration import kept_settings
 from headrace.tasks.configuration.kept_settings import Kept
-from headrace.tasks.configuration.settings import DeployVerb
+from headrace.tasks.configuration.settings import DeployConfig
 from headrace.tasks.reporting.webhooks import notify
 
 Hook = tuple[str, list[tuple[str, Any]]]
@@ -20,7 +20,7 @@ Hook = tuple[str, list[tuple[str, Any]]]
 
 def deployed(settings: NotifySettings) -> None:
     given = [Config("here", {"notify": settings.model_dump(mode="json")})]
-    kept_settings.keep(Kept(), given, None, DeployVerb(notify=settings))
+    kept_settings.keep(Kept(), given, None, DeployConfig(notify=settings))
 
 
 @pytest.fixture

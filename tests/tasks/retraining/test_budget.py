@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import DEADLINE
-from headrace.tasks.configuration.settings import BudgetSettings, RetrainSettings, RetrainVerb
+from headrace.tasks.configuration.settings import BudgetSettings, RetrainConfig, RetrainSettings
 from headrace.tasks.retraining.budget import Allowance, Deferred, accounted, allowance, limited
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -141,7 +141,7 @@ def test_a_damaged_line_of_the_history_is_told_and_blocks_nothing(
 
 
 def test_what_is_left_cuts_the_training() -> None:
-    settings = RetrainVerb()
+    settings = RetrainConfig()
     assert limited(settings, Allowance()) is settings
     assert limited(settings, Allowance(tokens=5000)).ewc.material.tokens == 5000
     assert limited(settings, Allowance(tokens=10**9)) is settings

@@ -14,7 +14,7 @@ import pytest
 from headrace.expectations.settings import DriftSettings
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import CurateSettings, RetrainVerb
+from headrace.tasks.configuration.settings import CurateSettings, RetrainConfig
 from headrace.tasks.mlflow_log import registry
 from headrace.tasks.retraining import drift
 from headrace.tasks.retraining.drift import (
@@ -162,7 +162,7 @@ def test_an_alert_ends_where_the_champion_has_learned_the_shift_meanwhile(
 ) -> None:
     monkeypatch.setattr(drift, "compare_texts", compare_texts.fn)  # no server for one step
     window = window_file(tmp_path / "sea.jsonl", texts("sea", 60, 3))
-    settings = RetrainVerb.model_validate({"monitor": FEW.model_dump()})
+    settings = RetrainConfig.model_validate({"monitor": FEW.model_dump()})
     assert still_drifts(window, settings), "raw text has no verdict: its alert stands"
     inbox = home().windows / f"000001{WINDOW}"
     inbox.parent.mkdir(parents=True, exist_ok=True)

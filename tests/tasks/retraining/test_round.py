@@ -8,7 +8,7 @@ from headrace.infra.artifacts import Change, Decision, Release, Totals
 from headrace.infra.errors import ValidationError
 from headrace.infra.registry.versions import Version
 from headrace.infra.state.state_dir import Home
-from headrace.tasks.configuration.settings import RetrainVerb
+from headrace.tasks.configuration.settings import RetrainConfig
 from headrace.tasks.gate.promotion import Gated
 from headrace.tasks.mlflow_log import tracking
 from headrace.tasks.retraining.round import (
@@ -37,26 +37,26 @@ def child(kept: int, read: int, **rejected: int) -> Release:
 
 @pytest.mark.parametrize(("kept", "read"), [(20, 20), (20, 200), (500, 5000)])
 def test_enough_is_enough(kept: int, read: int) -> None:
-    check_enough(child(kept, read), RetrainVerb())
+    check_enough(child(kept, read), RetrainConfig())
 
 
 @pytest.mark.parametrize(("kept", "read"), [(19, 20), (20, 201), (0, 150), (499, 5000)])
 def test_a_damaged_window_is_refused_with_its_counts(kept: int, read: int) -> None:
     with pytest.raises(ValidationError, match=f"keeps {kept} of {read}") as e:
-        check_enough(child(kept, read), RetrainVerb())
+        check_enough(child(kept, read), RetrainConfig())
     assert e.value.code == 4 and e.value.counts["kept"] == kept and "semantics" in e.value.message
 
 
 def test_a_window_that_is_known_is_not_called_damaged() -> None:
     known = child(5, 400, semantics=4, duplicate=391)
     with pytest.raises(ValidationError, match="391 of them the champion's corpus holds") as e:
-        check_enough(known, RetrainVerb())
+        check_enough(known, RetrainConfig())
     assert "doesn't know yet" in e.value.hint
 
 
 def test_a_child_lies_beside_its_parent(tmp_path: Path) -> None:
     champion = version(tmp_path)
-    job = window_job(Window.of("w.jsonl"), champion, RetrainVerb())
+    job = window_job(Window.of("w.jsonl"), champion, RetrainConfig())
     assert job.output == str(tmp_path) and job.parent == champion.release
 
 
@@ -65,7 +65,7 @@ def test_an_edited_policy_makes_another_round(state: Path) -> None:
     policy = state / "policy.yaml"
     state.mkdir()
     text = "name: p\nmetrics:\n  - {{name: old.bits_per_byte, require: not_worse, margin: {}}}\n"
-    settings = RetrainVerb.model_validate({"gate": {"policy": str(policy)}})
+    settings = RetrainConfig.model_validate({"gate": {"policy": str(policy)}})
     runs = []
     for margin in (1, 2, 1):
         policy.write_text(text.format(margin))
@@ -77,7 +77,7 @@ def test_a_round_of_its_own_has_a_parent_run(state: Path) -> None:
     champion = version(state)
     report = state / "runs" / "monitor-1" / "report.html"
     verdict = Finding(drift=True, report=str(report))
-    window, settings = child(30, 30), RetrainVerb()
+    window, settings = child(30, 30), RetrainConfig()
     run = begin_round(champion, window, verdict, settings)
     assert begin_round(champion, window, None, settings) == run, "the same round again"
     assert begin_round(champion, window.model_copy(update={"id": "y"}), verdict, settings) != run

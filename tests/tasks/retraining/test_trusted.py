@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace.flows import monitor as monitor_flow
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.state.state_dir import home
-from headrace.tasks.configuration.settings import InboxSettings, MonitorVerb
-from headrace.tasks.retraining import trusted
+from headrace.tasks.configuration.settings import InboxSettings, MonitorConfig
+from headrace.tasks.retraining import monitoring, trusted
 from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.alerts import emit
 from headrace.tasks.retraining.inbox import next_windows
@@ -196,7 +195,7 @@ def test_an_alert_of_a_deployed_monitor_is_not_the_owners(
 ) -> None:
     window = str(text(tmp_path / "w.jsonl"))
     drift = Finding(drift=True, p_value=0.0, effect=1.0, drifted=("lang",), report=None)
-    monkeypatch.setattr(monitor_flow, "compare_texts", lambda *_: drift)
-    monkeypatch.setattr(monitor_flow, "deployment", types.SimpleNamespace(id=run_by))
-    monitor_flow.monitor.fn(window, window, MonitorVerb())
+    monkeypatch.setattr(monitoring, "compare_texts", lambda *_: drift)
+    monkeypatch.setattr(monitoring, "deployment", types.SimpleNamespace(id=run_by))
+    monitoring.judge_window(window, window, MonitorConfig())
     assert (trusted.why_not(window, []) is None) == (run_by is None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.flows.cli import align
+from headrace.flows.verbs.models import align
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import ValidationError
