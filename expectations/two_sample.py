@@ -76,7 +76,7 @@ def blocks(documents: int, length: float) -> Ints:
 
 
 def units_of(reference: Ints, window: Ints, permutations: int, seed: int) -> Units:
-    """The units of a comparison from the unit numbers (0, 1, …) of either side's documents."""
+    """Build a comparison's units from the unit numbers (0, 1, …) of either side's documents."""
     first = int(reference.max()) + 1
     of = np.concatenate([reference, window + first]).astype(np.int32)
     labels = permuted_labels(first, int(window.max()) + 1, permutations, seed)
