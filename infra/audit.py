@@ -57,7 +57,7 @@ def read(path: Path) -> list[AuditEntry]:
 
 
 def _held(path: Path) -> tuple[list[AuditEntry], AuditEntry | None, bytes]:
-    """The whole lines, the last one where it lacks only its end and was noted, and what follows.
+    """Split a file into its whole lines, an unfinished last one that was noted, and the rest.
 
     Raises:
         ValidationError: see `read`.
@@ -127,7 +127,7 @@ def _signature_holds(entry: AuditEntry, known: dict[str, bytes]) -> bool:
 
 
 def first_hash(path: Path) -> str | None:
-    """The hash of a file's first line, by which copies of it know each other; None without one."""
+    """Return the hash of a file's first line, which identifies its copies; None without one."""
     try:
         with path.open("rb") as lines:
             return str(json.loads(lines.readline())["hash"])
@@ -205,7 +205,7 @@ def _warn_of_torn(path: Path, number: int) -> None:
 
 
 def unfinished(path: Path) -> AuditEntry | None:
-    """The decision of a last line that lacks nothing but its last byte or two; None without one.
+    """Return the decision of a last line that lacks only its last byte or two; None without one.
 
     Whether it was committed shows elsewhere: a committed one has been carried out.
     """
@@ -215,7 +215,7 @@ def unfinished(path: Path) -> AuditEntry | None:
 
 
 def _without_end(entries: list[AuditEntry], tail: bytes) -> AuditEntry | None:
-    """The line that a tail is, but for its last byte or two; None where it is none."""
+    """Return the line that a tail is, but for its last byte or two; None where it is none."""
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
     follows = entries[-1] if entries else {"hash": GENESIS}
     if not whole or whole.get("previous") != follows["hash"]:

@@ -46,7 +46,7 @@ def visible_text(text: str) -> str:
 
 
 def json_line(value: Any) -> str:
-    """A value as JSON on one line: safe on a terminal, and the same value to any parser."""
+    """Return a value as JSON on one line: safe on a terminal, and the same value to any parser."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return _UNSAFE.sub(lambda m: json.dumps(m[0])[1:-1], text)
 

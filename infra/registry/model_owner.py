@@ -38,7 +38,7 @@ def claim(client: Any, name: str, home: Home) -> None:
 
 
 def refuse(name: str, decided_at: str) -> UsageError:
-    """What keeps a state folder from deciding on another's model."""
+    """Return what keeps a state folder from deciding on another's model."""
     return UsageError(
         f"the model {name} is decided on by {decided_at}",
         "decide there, or keep models of your own: --set model.name=NAME; where that folder is no "

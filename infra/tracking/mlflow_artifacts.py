@@ -28,7 +28,7 @@ _MOVED = {
 
 
 def local(uri: str, folder: Path) -> Path | None:
-    """The path below `folder` that a URI of an artifact means; None for one that lies elsewhere."""
+    """Return the path below `folder` that an artifact's URI means; None if it lies elsewhere."""
     if not uri.startswith(ROOT) or urlsplit(uri).netloc:
         return None
     path = folder.joinpath(*unquote(urlsplit(uri).path).split("/")).absolute()
@@ -64,7 +64,7 @@ def adopt(store: str, folder: Path) -> bool:
 
 
 def _absolute(connection: Any) -> list[str]:
-    """The absolute places of artifacts that earlier versions gave headrace's experiments."""
+    """Return the absolute places of artifacts that earlier versions gave headrace's experiments."""
     import sqlalchemy as sa
 
     if not sa.inspect(connection).has_table("experiments"):
