@@ -44,7 +44,7 @@ def _connection() -> Any:
 
 
 def moments(value: Strings, is_text: pa.Array[Any]) -> pa.Array[Any]:
-    """The points in time (TYPE) that N values name, null where they name none.
+    """Return the points in time (TYPE) that N values name, null where they name none.
 
     Args:
         value: strings, null where there is none: dates of many forms, or numbers, which are years

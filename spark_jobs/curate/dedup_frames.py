@@ -34,7 +34,7 @@ def _match(batches: Iterable[pa.RecordBatch], threshold: float) -> Iterator[pa.R
 
 
 def _rank() -> list[Any]:
-    """The order in which the first record of several alike stays."""
+    """Return the order in which the first record of several alike stays."""
     from pyspark.sql import functions as F
 
     return [F.col("doc") >= 0, -F.col("score"), -F.col("length"), F.col("id"), F.col("doc")]
@@ -53,7 +53,7 @@ def components(edges: Any) -> Any:
         return frame.withColumn("m", F.min("v").over(Window.partitionBy("u")))
 
     def cut(frame: Any) -> tuple[Any, tuple[Any, ...]]:
-        """The frame without its history, and what tells it from another one."""
+        """Return the frame without its history, and what tells it from another one."""
         done = frame.localCheckpoint()
         return done, tuple(done.agg(F.count("*"), F.sum(F.xxhash64("u", "v") % 1_000_003)).first())
 

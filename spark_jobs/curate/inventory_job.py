@@ -79,7 +79,7 @@ def _source_of(source: Source, uri: str) -> str:
 def find_inputs(
     inputs: Sequence[Source], output: str | None = None
 ) -> tuple[list[InputFile], list[LeftOut]]:
-    """The files of all inputs, each once, in the order of `source`, and what is left out.
+    """Return the files of all inputs, each once, in the order of `source`, and what is left out.
 
     No file is opened yet.
 
@@ -274,7 +274,7 @@ def announce(files: Sequence[InputFile], left_out: Sequence[LeftOut]) -> None:
 
 
 def take(job: CurateJob) -> Inventory:
-    """The inventory of a curation; locks its release for this process unless that is finished.
+    """Take the inventory of a curation; lock its release for this process unless it is finished.
 
     Raises:
         InputError: an input is missing, or changed while it was read.
@@ -321,7 +321,7 @@ def take(job: CurateJob) -> Inventory:
 
 
 def load(work: str) -> Inventory:
-    """The inventory that `take` wrote into a work folder."""
+    """Load the inventory that `take` wrote into a work folder."""
     value = storage.read_json(storage.join(work, "inventory.json"))
     value["files"] = tuple(InputFile(**f) for f in value["files"])
     value["left_out"] = tuple(LeftOut(**x) for x in value["left_out"])

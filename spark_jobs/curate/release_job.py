@@ -55,7 +55,7 @@ class Draft:
 
     @classmethod
     def load(cls, inventory: Inventory) -> Draft:
-        """The draft that `write` has left in the work folder."""
+        """Load the draft that `write` has left in the work folder."""
         return cls(storage.read_json(_draft_file(inventory)), inventory)
 
     @property
@@ -98,7 +98,7 @@ class Answer(TypedDict):
 
 
 def answer_of(manifest: Manifest, release: str, started: float) -> Answer:
-    """What `curate` answers for a release."""
+    """Return what `curate` answers for a release."""
     totals = manifest["totals"]
     notes: dict[str, list[FileNote]] = release_report.files_of_note(manifest)
     return {
@@ -122,7 +122,7 @@ def _first(notes: list[FileNote]) -> FileNotes:
 
 
 def finished(job: CurateJob, inventory: Inventory) -> Answer | None:
-    """What `publish` answered for this release; None unless it is there, and whole.
+    """Return what `publish` answered for this release; None unless it is there, and whole.
 
     A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
@@ -168,7 +168,7 @@ class _Written:
 
     @classmethod
     def of(cls, inventory: Inventory) -> _Written:
-        """The counts of all groups, added up."""
+        """Return the counts of all groups, added up."""
         files: list[FileEntry] = []
         lines: list[Line] = []
         histograms: dict[tuple[str, str], list[int]] = {}
@@ -229,7 +229,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
 
 
 def _manifest(job: CurateJob, inventory: Inventory, lines: Sequence[Line]) -> Manifest:
-    """The manifest without files."""
+    """Return the manifest without files."""
     duplicates: DuplicateCounts = storage.read_json(storage.join(inventory.work, "duplicates.json"))
     return {
         "release_id": inventory.release_id,

@@ -140,7 +140,7 @@ _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8
 
 
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
-    """Records of ledger lines summed by some of their columns."""
+    """Sum the records of ledger lines by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
     for line in lines:
         out[tuple(line[k] for k in keys)] += line[_RECORDS]

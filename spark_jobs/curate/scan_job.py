@@ -122,7 +122,7 @@ def read_unit(
     job: CurateJob,
     tally: reader.Tally | None = None,
 ) -> Iterator[Window]:
-    """The windows of a unit; those of small files are put together.
+    """Yield the windows of a unit; those of small files are put together.
 
     `tally` is complete once all windows are taken.
     """
@@ -149,7 +149,7 @@ def read_unit(
 
 
 def _next(windows: Iterator[Window], file: InputFile) -> Window | None:
-    """The next window of a file; whatever goes wrong says which file it was."""
+    """Return the next window of a file; whatever goes wrong says which file it was."""
     with during(f"reading {file.source}"), naming(file.uri):
         return next(windows, None)
 
@@ -197,7 +197,7 @@ class _UnitCount:
         self._rejected.update(level for level in table["level"].to_pylist() if level)
 
     def result(self, tally: reader.Tally) -> UnitCounts:
-        """The counts, with the bytes that a reader has tallied."""
+        """Return the counts, with the bytes that a reader has tallied."""
         sums = self._sums
         return {
             "records": sums["records"],
@@ -227,7 +227,7 @@ def _inventory(work: str) -> Inventory:
 
 
 def _decided(window: Window, job: CurateJob) -> pa.Table:
-    """RESULT of the records of a window; whatever goes wrong says on which records."""
+    """Return RESULT of a window's records; an error names the records on which it occurs."""
     records = window.records
     first = records.select(["source", "position"]).slice(0, 1).to_pylist()
     where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
@@ -272,7 +272,7 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> None:
 
 
 def first_unreadable(inventory: Inventory, most: int) -> list[UnreadableRecord]:
-    """The first unreadable records of a finished scan."""
+    """Return the first unreadable records of a finished scan."""
     first: list[UnreadableRecord] = []
     for n in range(len(inventory.units)):
         if len(first) >= most:
@@ -291,14 +291,14 @@ def _named(unreadable: pa.Table) -> list[UnreadableRecord]:
 
 
 def counted(inventory: Inventory) -> ScanCounts:
-    """The counts of all units of a finished scan."""
+    """Return the counts of all units of a finished scan."""
     return ScanCounts.of_units(
         storage.read_json(UnitFiles(inventory.work, n).marker) for n in range(len(inventory.units))
     )
 
 
 def scan_here(job: CurateJob) -> pa.Table:
-    """RESULT of all records of small inputs, read and scored in this process, without Spark.
+    """Return RESULT of all records of small inputs, read and scored in this process, not in Spark.
 
     Raises:
         InputError: an input is missing, or too much is unreadable.

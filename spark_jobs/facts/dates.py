@@ -139,7 +139,7 @@ def _weekday_of(name: str) -> int:
 
 
 def _julian_weekday(year: int, month: int, day: int) -> int:
-    """The weekday of a date of the 19th and 20th century if it is a Julian one."""
+    """Return the weekday of a date of the 19th and 20th century if it is a Julian one."""
     behind = 12 if (year, month) < (1900, 3) else 13
     return (datetime.date(year, month, day).weekday() + behind) % 7
 

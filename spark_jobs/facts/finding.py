@@ -56,7 +56,7 @@ _REACH = 240
 
 
 def sentence(text: str, start: int, end: int) -> str:
-    """The sentence round `text[start:end]`, as far as the window and `_REACH` show it."""
+    """Return the sentence round `text[start:end]`, as far as the window and `_REACH` show it."""
     first, last = max(0, start - _REACH), min(len(text), end + _REACH)
     ends = [m.end() for m in _SENTENCE.finditer(text, first, start)]
     stop = _SENTENCE.search(text, end, last)

@@ -163,7 +163,7 @@ def knowledge() -> Knowledge:
 
 
 def main() -> None:
-    """Writes the file."""
+    """Write the file."""
     text = json.dumps(knowledge(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     OUTPUT.write_text(text + "\n", encoding="utf-8")
 
