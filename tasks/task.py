@@ -43,7 +43,7 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def step(name: str, retries: int = 2) -> Callable[[F], F]:
-    """A Prefect task of this name; its process counts as at work in the state folder.
+    """Return a Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: finished work is found by what decides it
     (artifacts.produce), so a second run is a no-op with or without a server that remembers.
@@ -89,5 +89,5 @@ def refuse_failed(
 
 
 def relative(path: str | Path) -> str:
-    """A path as it is stored: relative to the state folder where it lies inside."""
+    """Return a path as it is stored: relative to the state folder where it lies inside."""
     return home().relative(Path(path))

@@ -48,7 +48,7 @@ SECRET = "…"  # nosec B105 # shown instead of one
 
 
 def model_of(verb: str) -> type[Shared]:
-    """The settings that a verb takes."""
+    """Return the settings that a verb takes."""
     return MODELS.get(verb, Shared)
 
 
@@ -71,7 +71,7 @@ class ListedSetting:
 def listed(
     verb: str | None, effective: Callable[[str, type[Shared]], Shared]
 ) -> list[ListedSetting]:
-    """The settings of a verb, with what applies.
+    """Return the settings of a verb, with what applies.
 
     Args:
         verb: whose settings; None: every setting, each once, under the first verb that has it.
@@ -117,7 +117,7 @@ def check_verb(verb: str | None, known: list[str]) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as `--set` takes it."""
+    """Return a value as `--set` takes it."""
     return value if value == SECRET else written(value)
 
 

@@ -15,7 +15,7 @@ from headrace.tasks.task import step
 
 @step("take the release")
 def take_release(release: str) -> Release:
-    """A finished release, which lies in the state folder from now on.
+    """Take a finished release, which lies in the state folder from now on.
 
     Args and Raises: as of `input_checks.release_to_start_from`.
     """
@@ -23,7 +23,7 @@ def take_release(release: str) -> Release:
 
 
 def _adopted(release: Release) -> str:
-    """The folder of the release in the state folder, where the models made of it look for it.
+    """Return the release's folder in the state folder, where its models look for it.
 
     Local files are linked where the disk allows it, since a release never changes; others are
     copied and held against the manifest's hashes. The manifest comes last.

@@ -122,7 +122,7 @@ def _share(record: Record) -> float | None:
 
 
 def show_ledger(release: Release) -> None:
-    """The ledger of a release as a table."""
+    """Show the ledger of a release as a table."""
     totals = release.totals
     rows = [{"outcome": "kept", "level": "", "records": totals.kept}]
     rows += [
@@ -161,7 +161,7 @@ def show_metrics(evaluation: Evaluation) -> None:
 
 
 def show_gate(gated: Gated, changes: Mapping[str, Change] | None = None) -> None:
-    """The gate's decision, what it stands on, and where to look.
+    """Show the gate's decision, its grounds, and where to look.
 
     Args:
         gated: what came of a challenger.

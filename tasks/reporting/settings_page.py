@@ -41,7 +41,7 @@ def _group(key: str) -> str:
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     lines, last = _HEAD.rstrip().splitlines(), ""
     rows = [(_group(key), key, field, default) for key, field, default in leaves(RunVerb)]
     of_up = [x for x in leaves(UpVerb) if x[0].split(".")[0] not in Shared.model_fields]
