@@ -78,7 +78,7 @@ class Ranks:
         return self.rank == 0
 
     def part(self, whole: Tensor) -> Tensor:
-        """This rank's block of a tensor whose first dimension is a multiple of `size`."""
+        """Return this rank's block of a tensor whose first dimension is a multiple of `size`."""
         return whole if self.size == 1 else whole.chunk(self.size)[self.rank].clone()
 
     def whole(self, part: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Ranks:
         return value
 
     def mean(self, value: float) -> float:
-        """The mean over all ranks."""
+        """Return the mean over all ranks."""
         if self.size == 1:
             return value
         return float(self.total(torch.tensor(value, dtype=torch.float64))) / self.size

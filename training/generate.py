@@ -34,7 +34,7 @@ class Rollout(NamedTuple):
 
 
 def _draw(logits: Tensor, temperature: float, top_p: float, dice: torch.Generator) -> Tensor:
-    """A token for each row of `logits` (B, V), already divided by the temperature."""
+    """Draw a token for each row of `logits` (B, V), already divided by the temperature."""
     if temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = logits.softmax(dim=-1)
@@ -144,7 +144,7 @@ def sample(
     top_p: float = 0.95,
     seed: int = 0,
 ) -> list[str]:
-    """What the model writes after each prompt, as text without special tokens.
+    """Return what the model writes after each prompt, as text without special tokens.
 
     A prompt that spells out a special token is ordinary text. With `chat` the prompt is a user's
     turn and the text is the answer to it; without, the text continues the prompt. Either

@@ -145,12 +145,12 @@ def live(gradient: Tensor) -> Tensor:
 
 
 def _matrices(p: Tensor, parts: int) -> tuple[Tensor, ...]:
-    """Views (n, rows, cols) of a parameter's matrices."""
+    """Return views (n, rows, cols) of a parameter's matrices."""
     return p.view(-1, *p.shape[-2:]).chunk(parts, dim=1)
 
 
 def adamw_group(params: Iterable[Tensor], rate: float) -> Group:
-    """A group that AdamW updates at a peak rate."""
+    """Return a group that AdamW updates at a peak rate."""
     return Group(params=list(params), kind="adamw", peak=rate, lr=rate)
 
 
@@ -159,7 +159,7 @@ def _muon_group(params: list[Tensor], rate: float, parts: int) -> Group:
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
-    """The optimizer of a model: matrices inside layers to Muon, the rest to AdamW.
+    """Build a model's optimizer: matrices inside layers to Muon, the rest to AdamW.
 
     Embedding and head, routers, norms, biases and value or reward heads are AdamW's.
     Parameters without `requires_grad` are left out.

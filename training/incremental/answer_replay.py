@@ -30,7 +30,7 @@ _BATCH = 64
 
 
 def read_prompts(uri: str) -> list[str]:
-    """The prompts of a JSON Lines file.
+    """Read the prompts of a JSON Lines file.
 
     Raises:
         InputError: it isn't there, or a line has no string `prompt`.

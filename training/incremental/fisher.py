@@ -27,7 +27,7 @@ def diagonal(
     seed: int,
     logits: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The Fisher diagonal by parameter name, in squared nats per token and unit of weight.
+    """Return the Fisher diagonal by parameter name, in squared nats per token and unit of weight.
 
     Args:
         model: maps ids (B, T) to logits (B, T, V); its gradients are None afterwards.

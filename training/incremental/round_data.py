@@ -57,7 +57,7 @@ def prepare(
     seed: int,
     answers: Sequence[Sequence[int]] = (),
 ) -> Material:
-    """The material of a round; the same for the same releases, tokenizer, settings and seed.
+    """Prepare the material of a round: the same for equal releases, tokenizer, settings and seed.
 
     Args:
         new: folders of the window's releases.

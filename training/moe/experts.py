@@ -49,7 +49,7 @@ class Dispatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """The sum over each row's k places."""
+        """Return the sum over each row's k places."""
         (back,) = ctx.saved_tensors
         rows = grads[0].index_select(0, back)
         return rows.view(-1, ctx.k, rows.shape[1]).sum(1), None, None, None
@@ -60,7 +60,7 @@ dispatch: Callable[[Tensor, Tensor, Tensor, int], Tensor] = Dispatch.apply
 
 
 def inverse(order: Tensor) -> Tensor:
-    """The permutation that undoes `order`."""
+    """Return the permutation that undoes `order`."""
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     return back
@@ -107,7 +107,7 @@ class MoELayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mixture of `x`."""
+        """Return the mixture of `x`."""
         flat = x.reshape(-1, x.shape[-1])
         routed: Tensor = self.experts(flat, *self.gate(flat))
         shared: Tensor = self.shared_experts(x)

@@ -63,7 +63,7 @@ _ALIASES = {"num_local_experts"}
 
 
 def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
-    """The shape that a config.json describes.
+    """Read the shape that a config.json describes.
 
     Args:
         config: its content.
@@ -110,7 +110,7 @@ def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
 
 
 def _resolve(config: Mapping[str, JsonValue], where: str) -> Any:
-    """transformers' config object of the file's content.
+    """Return the config object that transformers makes of the file's content.
 
     Raises:
         InputError: a field has a value that transformers refuses.

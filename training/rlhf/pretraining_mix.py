@@ -59,7 +59,7 @@ class Replay:
         self._first = int(np.random.default_rng(list(seed)).integers(rows))
 
     def batch(self, step: int, rows: int) -> Batch:
-        """The next `rows` rows of step number `step`, each document apart.
+        """Return the next `rows` rows of step number `step`, each document apart.
 
         Steps follow each other through the shards, whose rows are shuffled, from a row that the
         seed decides; so no file is read twice before all are.

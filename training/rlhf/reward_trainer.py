@@ -47,7 +47,7 @@ SCALE_PAIRS = 256
 
 
 def load_reward(folder: str | Path) -> ScalarModel:
-    """The reward model of an export folder.
+    """Load the reward model of an export folder.
 
     Raises:
         InputError: none is there.
@@ -159,7 +159,7 @@ def reward(job: RewardJob) -> StageResult[RewardMetrics]:
 
 
 def _by_kind(right_order: Floats, kinds: list[str]) -> dict[str, Share]:
-    """The share of pairs in the right order, for each kind of rejected answer."""
+    """Return the share of pairs in the right order, for each kind of rejected answer."""
     kind_of = np.array(kinds)
     return {
         k: Share(value=float(np.mean(right_order[kind_of == k])), n=kinds.count(k))

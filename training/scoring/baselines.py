@@ -62,7 +62,7 @@ class Unigram:
 
     @classmethod
     def fit(cls, rows: Ids, vocabulary: int) -> Unigram:
-        """The model of all tokens of `rows` (R, T)."""
+        """Fit the model of all tokens of `rows` (R, T)."""
         counts = np.bincount(rows.ravel(), minlength=vocabulary) + 1.0
         return cls(np.log(counts / counts.sum()))
 
@@ -96,7 +96,7 @@ class Bigram:
 
     @classmethod
     def fit(cls, rows: Ids, vocabulary: int) -> Bigram:
-        """The model of neighbouring tokens inside each of `rows` (R, T), never across two rows."""
+        """Fit the model of neighboring tokens within each of `rows` (R, T), not across two."""
         codes = (rows[:, :-1] * vocabulary + rows[:, 1:]).ravel()
         pairs, counts = np.unique(codes, return_counts=True)
         first, last = pairs // vocabulary, pairs % vocabulary

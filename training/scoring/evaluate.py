@@ -67,14 +67,14 @@ def sample(table: pa.Table, settings: EvaluateSettings) -> pa.Table:
 
 
 def bits_per_byte(documents: pa.Table) -> float:
-    """The ratio of sums of documents with `nats` and `bytes`; NaN without any bytes."""
+    """Return the ratio of sums of documents with `nats` and `bytes`; NaN without any bytes."""
     total = float(pc.sum(documents["bytes"]).as_py() or 0)
     nats = float(documents["nats"].to_numpy().sum())
     return nats / total / math.log(2) if total else math.nan
 
 
 def score(model: Any, tokenizer: Any, documents: pa.Table) -> pa.Table:
-    """`sample`'s documents with `nats` and `bytes` of their text in place of the text."""
+    """Return `sample`'s documents with `nats` and `bytes` of their text in place of the text."""
     nats, sizes = nll.score(model, tokenizer, strings(documents, "text"))
     bare = documents.drop_columns(["text"])
     bare = bare.append_column("nats", pa.array(nats, pa.float64()))

@@ -24,7 +24,7 @@ BATCH_TOKENS = 4096
 
 
 def cut(text: str, max_bytes: int) -> str:
-    """The longest start of `text` of at most `max_bytes` bytes of UTF-8, never half a character."""
+    """Cut `text` to at most `max_bytes` bytes of UTF-8, never inside a character."""
     raw = text.encode("utf-8", "surrogatepass")
     return raw[:max_bytes].decode("utf-8", "ignore") if len(raw) > max_bytes else text
 
@@ -102,7 +102,7 @@ def score_ids(
 
 
 def context_of(model: Any) -> int:
-    """The number of tokens that a model reads at once, from its config."""
+    """Return the number of tokens that a model reads at once, from its config."""
     return int(model.config.max_position_embeddings)
 
 

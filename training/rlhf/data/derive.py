@@ -39,7 +39,7 @@ Item = dict[str, str]
 
 
 def instruction(lang: str, domain: str, beginning: str) -> str:
-    """The prompt that asks for the continuation of `beginning`, in its language."""
+    """Return the prompt that asks for the continuation of `beginning`, in its language."""
     english, chinese = _NAMES.get(domain, (domain, domain))
     if lang == "zh":
         return f"\u7eed\u5199\u8fd9\u6bb5{chinese}\u6587\u672c\uff1a{beginning}"
@@ -164,7 +164,7 @@ class Written(TypedDict):
 def derive(
     release: str, output: str, settings: DeriveSettings | None = None, seed: int = 0
 ) -> Derived:
-    """The data folders of the stages and their counts; a finished output is returned as it is.
+    """Derive the data folders of the stages; a finished output is returned as it is.
 
     Raises:
         InputError: the release can't be read.

@@ -90,7 +90,7 @@ _BOMB = f"that is more than {EXPANSION} times its size: no text is so repetitive
 
 
 def _allowed(size: int) -> int:
-    """The bytes that a file of this size may unpack to."""
+    """Return the bytes that a file of this size may unpack to."""
     return max(FREE_BYTES, EXPANSION * size)
 
 
@@ -107,7 +107,7 @@ def _json_lines(uri: str) -> Iterator[tuple[str, Any]]:
 
 
 def _parquet(uri: str, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The rows of a Parquet file; equal values are held once, so that a few bytes stay a few."""
+    """Yield a Parquet file's rows; equal values are held once, so that a few bytes stay a few."""
     number = size = 0
     try:
         with storage.open_input(uri) as f:
@@ -190,7 +190,7 @@ def is_heldout(prompt: str, share: float) -> bool:
 
 
 def read(uri: str, columns: Sequence[str], share: float, least: int) -> Examples:
-    """The rows of a file or folder, in order, split into training and held-out ones.
+    """Read the rows of a file or folder, in order, split into training and held-out ones.
 
     Args:
         uri: a file or folder.
