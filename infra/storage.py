@@ -193,7 +193,7 @@ def delete(uri: str | Path) -> None:
     fs.delete_file(path)
 
 
-def read_json(uri: str | Path) -> Any:
+def read_json(uri: str | Path) -> Any:  # noqa: ANN401 # JSON of any shape
     """Return the JSON value of a file."""
     return json.loads(read_bytes(uri))
 

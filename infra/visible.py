@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 _HIDDEN = (
     r"\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
@@ -45,7 +44,7 @@ def visible_text(text: str) -> str:
     return _UNSAFE_IN_TEXT.sub(_escaped, text)
 
 
-def json_line(value: Any) -> str:
+def json_line(value: object) -> str:
     """Return a value as JSON on one line: safe on a terminal, and the same value to any parser."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return _UNSAFE.sub(lambda m: json.dumps(m[0])[1:-1], text)

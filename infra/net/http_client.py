@@ -36,7 +36,7 @@ class Answer:
         """Whether the server has done what was asked."""
         return self.status < 400
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 # JSON of any shape
         """Return the JSON value of the body; None for an empty one.
 
         Raises:
