@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -178,7 +177,7 @@ def survey(file: InputFile, number: int, target: int) -> tuple[InputFile, list[C
         return file, [Chunk(number, 0, 0, 1, 0)]
     sha = hashlib.sha256()
 
-    def blocks(f: Any, head: bytes) -> Iterator[bytes]:
+    def blocks(f: pa.NativeFile, head: bytes) -> Iterator[bytes]:
         for block in chain([head] if head else [], iter(lambda: f.read(_BLOCK), b"")):
             sha.update(block)
             yield block

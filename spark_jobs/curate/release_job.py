@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,6 +37,9 @@ from headrace.spark_jobs.curate.release_writer import (
 )
 from headrace.spark_jobs.curate.scan_counts import ScanCounts
 from headrace.spark_jobs.settings import CurateJob
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 UNREADABLE_SHOWN = 10
@@ -201,7 +204,7 @@ def _parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
+def write(spark: SparkSession, job: CurateJob, inventory: Inventory) -> Draft:
     """Write what is missing of a release, but for `validation/` and the manifest."""
     work = inventory.work
 

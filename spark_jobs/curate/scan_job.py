@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,9 @@ from headrace.spark_jobs.reading.records import LOST, RECORD, Window
 from headrace.spark_jobs.release_columns import SCORED
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.texts import Texts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
 """A record after the scan: all scores, the level that rejects it (null where none does), and how
@@ -245,7 +248,7 @@ def finished_units(work: str) -> set[int]:
     return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
 
 
-def scan(spark: Any, job: CurateJob, inventory: Inventory) -> None:
+def scan(spark: SparkSession, job: CurateJob, inventory: Inventory) -> None:
     """Scan what is not scanned yet.
 
     Raises:
