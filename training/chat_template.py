@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from torch import Tensor
 from headrace.infra.errors import ValidationError
 from headrace.infra.special_tokens import ASSISTANT, END, END_OF_TEXT, SPECIAL, USER
 from headrace.training.moe.export import ChatFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TEMPLATE = f"""\
 {{{{- '{END_OF_TEXT}' -}}}}
@@ -53,7 +56,7 @@ a mark of the format') -}}}}
 class Chat:
     """A tokenizer seen as a chat format: ids of the marks, and texts to ids without any marks."""
 
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     user: int
     assistant: int
     end: int
@@ -63,7 +66,7 @@ class Chat:
     """Most tokens in a row that the model can take."""
 
     @classmethod
-    def of(cls, tokenizer: Any, context: int) -> Chat:
+    def of(cls, tokenizer: PreTrainedTokenizerFast, context: int) -> Chat:
         """Return the chat format of a tokenizer (transformers' fast kind).
 
         Raises:

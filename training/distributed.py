@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Self
 
 import torch
@@ -111,7 +112,7 @@ def divided(parameter: Tensor) -> bool:
     return not getattr(parameter, "allreduce", True)
 
 
-def load_deepspeed() -> Any:
+def load_deepspeed() -> ModuleType:
     """Return DeepSpeed, imported for the CPU; nothing else imports it."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
@@ -119,4 +120,5 @@ def load_deepspeed() -> Any:
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # The shared-memory collectives would be compiled at first use: a minute, and a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
+    module: ModuleType = deepspeed
+    return module

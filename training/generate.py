@@ -8,7 +8,7 @@ Shapes: B sequences, P longest prompt, N new tokens, S longest prompt with its a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from headrace.training.moe.attention import Cache
 from headrace.training.moe.export import ChatFormat
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.scoring import nll
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 class Rollout(NamedTuple):
@@ -135,7 +138,7 @@ def _to_the_left(
 
 def sample(
     model: MoEForCausalLM,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     prompts: list[str],
     *,
     chat: ChatFormat | None = None,
@@ -173,6 +176,6 @@ def sample(
     )
     # A byte-level token may stop in the middle of a character.
     return [
-        tokenizer.decode(ids[mask], skip_special_tokens=True).rstrip("\ufffd")
+        str(tokenizer.decode(ids[mask], skip_special_tokens=True)).rstrip("\ufffd")
         for ids, mask in zip(made.ids, made.mask, strict=True)
     ]

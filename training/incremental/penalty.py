@@ -9,13 +9,12 @@ of the new text's loss.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def penalty(model: Any, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
+def penalty(model: nn.Module, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
     """½ Σ F_i (w_i - w*_i)², a scalar in nats per token with a gradient; λ is the caller's.
 
     Args:

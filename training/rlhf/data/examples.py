@@ -137,7 +137,7 @@ def _parquet(uri: str, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
 _ROWS = 64
 
 
-def _checked(where: str, row: Any, columns: Sequence[str]) -> Row:
+def _checked(where: str, row: object, columns: Sequence[str]) -> Row:
     if not isinstance(row, dict):
         raise InputError(f"{where}: not a JSON object", "write one JSON object a line")
     for column in columns:
