@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -822,7 +821,7 @@ def spread(arguments: Sequence[str], option: str = "--input") -> list[str]:
     return out
 
 
-def _stop(*_: Any) -> None:
+def _stop(*_: object) -> None:
     raise Stopped
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -249,14 +250,12 @@ def difference(old: DeployVerb, new: DeployVerb) -> list[Change]:
     return out
 
 
-def _value(settings: BaseModel, key: str) -> Any:
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part)
+def _value(settings: BaseModel, key: str) -> JsonValue:
+    value: JsonValue | tuple[JsonValue, ...] = attrgetter(key)(settings)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _hidden(value: Any) -> str | None:
+def _hidden(value: object) -> str | None:
     return None if value is None else SECRET
 
 

@@ -116,10 +116,10 @@ def check_verb(verb: str | None, known: list[str]) -> None:
         raise UsageError(f"{verb}: no such verb", f"verbs: {', '.join(known)}")
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as `--set` takes it."""
-    return value if value == SECRET else written(value)
+    return SECRET if value == SECRET else written(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: JsonValue | tuple[JsonValue, ...]) -> JsonValue:
     return list(value) if isinstance(value, tuple) else value

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,7 +100,7 @@ def read_suite(path: str) -> pa.Table:
 _SUITE = pa.schema([(name, pa.string()) for name in ("text", "lang", "domain")])
 
 
-def _wrong_in(row: Any) -> str:
+def _wrong_in(row: object) -> str:
     """Return what keeps a line of a suite from being a document; empty where nothing does."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         return "not a JSON object with a string `text`"

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from logging import Logger, LoggerAdapter
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -60,7 +60,7 @@ def live() -> Iterator[None]:
 class _Page:
     """The log and the progress artifacts of a run."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Logger | LoggerAdapter[Logger]) -> None:
         self.log, self.stages = log, dict[str, Record]()
         # Lines that nothing else can say: they end the page.
         self.done, self.ended = secrets.token_hex(16), secrets.token_hex(16)
@@ -106,7 +106,9 @@ class _Page:
         if share is not None:
             self.bar = self._put(self.bar, None, "progress", share, newest.line)
 
-    def _put(self, known: UUID | None, key: str | None, kind: str, data: Any, about: str) -> UUID:
+    def _put(
+        self, known: UUID | None, key: str | None, kind: str, data: str | float, about: str
+    ) -> UUID:
         if known is not None:
             self.client.update_artifact(known, ArtifactUpdate(data=data, description=about))
             return known
