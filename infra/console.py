@@ -128,7 +128,7 @@ def _roll(log: Path) -> None:
         for number in range(LOGS_BEFORE, 0, -1):
             older = log.with_name(f"{log.name}.{number - 1}") if number > 1 else log
             with suppress(FileNotFoundError):
-                os.replace(older, log.with_name(f"{log.name}.{number}"))
+                older.replace(log.with_name(f"{log.name}.{number}"))
     finally:
         os.close(lock)
 

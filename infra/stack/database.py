@@ -143,7 +143,7 @@ def from_environment() -> str | None:
     if not file:
         return text or None
     try:
-        if os.stat(file).st_mode & 0o044:
+        if Path(file).stat().st_mode & 0o044:
             logger.warning("%s holds a password and others may read it: chmod 600 it", file)
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
