@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -189,7 +188,7 @@ def latest(root: Path, identity: str) -> Checkpoint | None:
             continue
         if found.identity != identity:
             raise UsageError(
-                f"{os.path.dirname(root)} holds a run with other data or settings",
+                f"{root.parent} holds a run with other data or settings",
                 "use another output folder, or remove this one",
             )
         return found

@@ -53,7 +53,7 @@ def _fetch(uri: str, path: Path, sha256: str) -> None:
         except OSError:  # another disk, or one without links
             pass
     partial = path.with_name(f".{path.name}.part")
-    with storage.open_input(uri) as source, open(partial, "wb") as out:
+    with storage.open_input(uri) as source, partial.open("wb") as out:
         while block := source.read(1 << 20):
             out.write(block)
     if lineage.sha256(str(partial)) != sha256:

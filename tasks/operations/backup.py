@@ -294,4 +294,4 @@ def _outside(mlflow: Path, here: Home) -> tuple[str, ...]:
             contextlib.suppress(sqlite3.OperationalError),  # it has no tables yet
         ):
             found = {here.relative(value) for (value,) in store.execute(keys) if value}
-    return tuple(sorted(value for value in found if os.path.isabs(value) or "://" in value))
+    return tuple(sorted(value for value in found if Path(value).is_absolute() or "://" in value))

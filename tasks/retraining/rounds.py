@@ -10,7 +10,6 @@ the model. A window is closed by a round that came to a result: no other is begu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -242,4 +241,4 @@ def archive(rounds: Iterable[Round], listed: Set[str] = frozenset()) -> None:
             ended = _folder() / "ended"
             ended.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # another process was quicker
-                os.rename(_place(round_.id), ended / _place(round_.id).name)
+                _place(round_.id).rename(ended / _place(round_.id).name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,8 +232,8 @@ def publish_folder(temporary: Path, folder: Path) -> None:
     if folder.exists():
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(temporary, folder)
+        folder.replace(old)
+        temporary.replace(folder)
         shutil.rmtree(old, ignore_errors=True)
     else:
         storage.publish(temporary, folder)
