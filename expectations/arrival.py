@@ -109,10 +109,10 @@ def _run(channels: Sequence[Floats], first: int, seed: int) -> float:
 
 
 def _likest(channels: Sequence[Floats], first: int) -> list[Rows]:
-    """Stretches of half of the window and more, each that of its length whose mean is nearest to
-    the reference's; and the halves that start at each quarter.
+    """Return long stretches of the window whose means are nearest to the reference's.
 
-    Several, for the nearest can have a few documents of the new text in it by chance. The
+    Of several lengths, from half of the window, one each; and the halves that start at each
+    quarter. Several, for the nearest can have a few documents of the new text in it by chance. The
     order is taken as a circle, so that what is left out may stand at both ends.
     """
     cut = np.array_split(np.arange(len(channels[0]) - first), PARTS)

@@ -124,6 +124,7 @@ def render(verdict: DriftVerdict, window: str, scores: Sequence[Score] = ()) -> 
     Args:
         verdict: the outcome of `drift.judge`.
         window: what the window is, for a person.
+        scores: the score columns, with their titles.
     """
     title = "Drift found" if verdict.drift else "No drift"
     references = " and ".join(c.reference for c in verdict.comparisons)

@@ -29,10 +29,10 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def visible(text: object, most: int | None = None) -> str:
-    """One line of `str(text)` in which every character is seen, as in `a\\nb` and `\\x1b[2J`.
+    r"""Return `str(text)` on one line with every character visible: `a\nb`, `\x1b[2J`.
 
     Args:
-        text: anything; bytes that a file name could not decode (surrogateescape) show as `\\xd3`.
+        text: anything; bytes that a file name could not decode (surrogateescape) show as `\xd3`.
         most: characters after which the rest is replaced by an ellipsis.
     """
     line = _UNSAFE.sub(_escaped, str(text))

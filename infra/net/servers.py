@@ -83,7 +83,6 @@ class Server:
         Raises:
             UsageError: a file of certificates can't be read.
         """
-
         given = self.variables
         of_prefect = any(name.startswith("PREFECT_") for name in given)
         skip = (

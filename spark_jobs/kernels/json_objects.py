@@ -385,7 +385,8 @@ def scan(
 
     Args:
         data: the buffer; valid UTF-8 in every slice.
-        starts, stops: (N,) the slices.
+        starts: (N,) where the slices start.
+        stops: (N,) where they end.
         names: keys whose values are asked for, all different.
         checked: numbers and repeated keys were looked at already, exactly; here they are taken
             for odd where a short look can't tell.

@@ -88,7 +88,7 @@ def _langdetect() -> tuple[type[_Seeded], _Factory]:
 
 
 def _votes(text: str, seed: int) -> dict[str, float]:
-    """langdetect's languages with their probabilities; the seed fixes its random trials."""
+    """Return langdetect's languages with their probabilities; the seed fixes its random trials."""
     from langdetect.lang_detect_exception import LangDetectException
 
     factory, made = _langdetect()

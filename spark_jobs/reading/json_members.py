@@ -102,7 +102,8 @@ def read(
 
     Args:
         data: the buffer.
-        start, stop: (N,) the slices.
+        start: (N,) where the slices start.
+        stop: (N,) where they end.
         names: keys whose values are asked for, all different.
         typed: see `json_repair.repair`.
         valid: (N,) whether a slice is UTF-8; None: all are.

@@ -260,8 +260,10 @@ def _hidden(value: object) -> str | None:
 
 
 def notify() -> NotifySettings:
-    """Where the deployments' notices go. A file that can't be read is logged, not raised: a notice
-    must not fail what it reports."""
+    """Return where the deployments' notices go.
+
+    A file that can't be read is logged, not raised: a notice must not fail what it reports.
+    """
     try:
         return build(DeployVerb, read().settings).notify
     except HeadraceError as error:

@@ -285,8 +285,7 @@ def broken_weights(folder: Path | str) -> list[str]:
 
 
 def _tied(head: Tensor, embedding: Tensor) -> bool:
-    """Whether the two are one tensor, but for what are no numbers: those are a fault of their own,
-    which `broken_weights` names."""
+    """Whether the two are one tensor, except for NaN and infinity, which `broken_weights` names."""
     if head.shape != embedding.shape:
         return False
     same = (head == embedding) | ~head.isfinite() | ~embedding.isfinite()

@@ -53,7 +53,7 @@ _exchange: Callable[[Tensor, list[int], list[int]], Tensor] = _Exchange.apply
 
 
 class DividedExperts(Experts, _MoE):  # type: ignore[misc] # DeepSpeed has no types
-    """This rank's E/R experts, under the names that all E have in one process."""
+    """The E/R experts of this rank, under the names that all E have in one process."""
 
     def __init__(self, all_experts: Experts, ranks: Ranks) -> None:
         nn.Module.__init__(self)

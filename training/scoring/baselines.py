@@ -67,7 +67,7 @@ class Unigram:
         return cls(np.log(counts / counts.sum()))
 
     def log_probability(self, previous: Ids, token: Ids) -> Floats:
-        """ln p(token), whatever stands before it; shape of `token`."""
+        """Return ln p(token), whatever stands before it; shape of `token`."""
         return self.log_p[token]
 
 
@@ -121,7 +121,7 @@ class Bigram:
         )
 
     def log_probability(self, previous: Ids, token: Ids) -> Floats:
-        """ln p(token | previous); shape of `token`."""
+        """Return ln p(token | previous); shape of `token`."""
         codes = previous * self.vocabulary + token
         at = np.minimum(np.searchsorted(self.pairs, codes), max(len(self.pairs) - 1, 0))
         seen = self.pairs[at] == codes if len(self.pairs) else np.zeros(codes.shape, bool)

@@ -38,8 +38,9 @@ class Examples:
 
 
 def _lines(uri: str) -> Iterator[tuple[int, bytes]]:
-    """Lines of a file and their numbers, compressed or not, one in memory at a time; blank ones may
-    be left out.
+    """Yield the numbers and lines of a file, compressed or not, one in memory at a time.
+
+    Blank lines may be left out.
 
     Raises:
         InputError: a line is too long, the file is damaged, or it is a decompression bomb.
