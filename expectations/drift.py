@@ -2,7 +2,7 @@
 
 Two tests on the text itself (nearest neighbors and leading directions of hashed n-gram vectors)
 and one per column (shares of languages and domains, distributions of scores and lengths), all from
-one set of permutations of documents, or of runs of documents where neighbors tell of each other.
+one set of permutations of documents, or of runs of documents where neighbors depend on each other.
 An alert needs both a small p-value and an effect that matters: docs/drift.md says how both were
 calibrated and what is seen.
 """

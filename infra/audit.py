@@ -2,7 +2,7 @@
 
 A line is the commit of the decision that it records: aliases and tags follow from it. Each line
 holds the hash of the one before, so an edit, a gap or a swap shows. Each is signed by a key outside
-of the state folder (audit_key.py), so that a chain that was written anew shows too: whoever reads
+of the state folder (audit_key.py), so that a chain that was rewritten shows too: whoever reads
 it, to follow a decision or to add one, holds it against what is noted there. Lines of earlier
 versions of headrace have no signature; none follows one that has.
 """
@@ -118,7 +118,7 @@ def _unknown_key(path: Path, entry: AuditEntry) -> ValidationError:
 
 
 def _signature_holds(entry: AuditEntry, known: dict[str, bytes]) -> bool:
-    """Whether a line's signature, by a key that is known here, is right; others can't be told."""
+    """Whether a line's signature, by a key known here, is right; others can't be checked."""
     key = known.get(str(entry.get(_KEY)))
     if key is None:
         return True

@@ -1,4 +1,4 @@
-"""A job in a process of its own: settings in by a JSON file, result or error out by one.
+"""A job in a separate process: settings in by a JSON file, result or error out by one.
 
 The child dies with its parent, writes progress to the user's screen and everything else to the
 log, and can be killed and started again: jobs resume from what they have on disk.

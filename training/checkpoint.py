@@ -9,7 +9,7 @@
 
 A folder is written beside its place and renamed. One whose hashes don't agree is passed over, and
 the one before it is used: hence two are kept. Of several ranks the first one writes all, and each
-restores its part, so that a run can go on with another number of them.
+restores its part, so that a run can resume with another number of them.
 """
 
 from __future__ import annotations

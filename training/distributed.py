@@ -108,7 +108,7 @@ ONE = Ranks()
 
 
 def divided(parameter: Tensor) -> bool:
-    """Whether each rank holds a part of its own, as DeepSpeed marks parameters of experts."""
+    """Whether each rank holds its own part, as DeepSpeed marks parameters of experts."""
     return not getattr(parameter, "allreduce", True)
 
 

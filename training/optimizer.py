@@ -2,7 +2,7 @@
 
 Muon (K. Jordan, https://kellerjordan.github.io/posts/muon): the update of a matrix is its momentum
 with all singular values brought near 1 by a quintic Newton-Schulz iteration. Each expert's gate,
-up and down projection is a matrix of its own; matrices of one shape go through the iteration as
+up and down projection is a separate matrix; matrices of one shape go through the iteration as
 one batched product, which is what makes it cheap for many small experts. AdamW: Loshchilov and
 Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/columns), as Jordan does.
 

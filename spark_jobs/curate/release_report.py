@@ -110,7 +110,7 @@ class ReleaseFigures(_Figures):
     kept: list[tuple[str, int]]
     """(language, records), most first."""
     common: list[str]
-    """Languages that have colors of their own in the plots, the commonest first."""
+    """Languages that have their own colors in the plots, the commonest first."""
     reasons: list[tuple[str, str, str, int]]
     """(level, reason, language, rejected records)."""
     histograms: list[Histogram]

@@ -1,6 +1,6 @@
 """Ways to damage text, for level 2 to learn from: each takes a text and a random source.
 
-How much is damaged is drawn too, from what a reader notices to what nobody could read.
+How much is damaged is drawn too, from what a reader notices to what no one could read.
 """
 
 from __future__ import annotations

@@ -513,7 +513,7 @@ def outside_quotes(data: Bytes, starts: Ints, ends: Ints) -> tuple[Bytes, Ints]:
     """Return what the spans say outside of quotation marks: (bytes, (N + 1,) offsets).
 
     A mark that only opens or only closes also takes what lies between it and the span's end or
-    beginning, because the quotation goes on in a neighbouring span; a single ASCII mark does not.
+    beginning, because the quotation continues in a neighbouring span; a single ASCII mark does not.
     """
     text, offsets = _outside(data, starts, ends)
     return text, offsets

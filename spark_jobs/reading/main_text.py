@@ -55,7 +55,7 @@ class Extract:
 
 
 def extract(page: str) -> Extract:
-    """Extract the main text of an HTML page; where none can be told from the rest, all of it."""
+    """Extract the main text of an HTML page; where none stands out from the rest, all of it."""
     cut = len(page) > MAX_CHARACTERS
     page = page[:MAX_CHARACTERS].replace("\0", "")
     seen = markup.read(page)

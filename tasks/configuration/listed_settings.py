@@ -41,7 +41,7 @@ MODELS: dict[str, type[Shared]] = {
     "retrain": RetrainVerb,
     "gc": GcVerb,
 }
-"""Verbs with settings of their own; all others take those that every verb shares."""
+"""Verbs with their own settings; all others take those that every verb shares."""
 _ALL = ("run", "deploy", "up")
 """Verbs that have every setting between them."""
 SECRET = "…"  # nosec B105 # shown instead of one

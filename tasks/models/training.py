@@ -1,4 +1,4 @@
-"""Training stages: each a process of its own that resumes from its checkpoints."""
+"""Training stages: each a separate process that resumes from its checkpoints."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 loss(w) + λ/2 Σ_i F_i (w_i - w*_i)². With F per token in nats, ½ Σ F_i (w_i - w*_i)² approximates
 how many nats per token the model has moved from the old one on old text (the KL divergence, to
-second order and with the diagonal alone), so λ is what one such nat costs against one nat a token
+second order and with the diagonal alone), so λ is what one such nat costs against one nat per token
 of the new text's loss.
 """
 

@@ -1,7 +1,7 @@
 """Which records of a window are trained on, and which are kept to judge the result.
 
 The contract holds out every record whose content hash is divisible by 50, for good. Of a window of
-150 records that leaves three, from which nothing can be told. So for this round the next records
+150 records that leaves three, which show nothing. So for this round the next records
 in the order of the hash are held out too, up to `TARGET` in all or `SHARE` of the window. They are
 old text like any other in later rounds; only the first kind is never trained on.
 """

@@ -130,7 +130,7 @@ def evaluate_model(
 def evaluate(
     export: str, table: pa.Table, seed: int, settings: EvaluateSettings | None = None
 ) -> Evaluation:
-    """Figures of an exported model on documents, with intervals, and values a document.
+    """Figures of an exported model on documents, with intervals, and values per document.
 
     Args:
         export: folder of the export.

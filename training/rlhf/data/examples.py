@@ -23,7 +23,7 @@ from headrace.infra.files.companions import why_none
 from headrace.infra.files.unpack import BLOCK, DamagedError, codec_of, unpacked
 
 KIND = "kind"
-"""An optional column of preferences: how the rejected answer is worse; accuracy is told by it."""
+"""An optional column of preferences: how the rejected answer is worse; accuracy is given by it."""
 FORMATS = "a .jsonl, .jsonl.gz, .jsonl.zst or .parquet file, or a folder of them"
 
 Row = dict[str, str]

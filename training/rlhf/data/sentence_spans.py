@@ -1,4 +1,4 @@
-"""Places in a document where a prompt can stop and a response go on: whole sentences in a row."""
+"""Places in a document where a prompt can stop and a response continue: whole sentences."""
 
 from __future__ import annotations
 
