@@ -187,7 +187,7 @@ class _Reader:
             at = self.tag(tag) if tag >= 0 else -1
         self.flush()
         for kind, region in self.regions.items():
-            if kind != "main":  # it has no end: what followed is part of it
+            if kind != "main":  # unclosed: where it ends is unknown
                 for block in self.page.blocks[region.since :]:
                     setattr(block, kind, False)
         return self.page
