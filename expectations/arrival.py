@@ -52,7 +52,7 @@ class Order:
 def window_order(
     reference: pa.Table, window: pa.Table, channels: Sequence[Floats], seed: int
 ) -> Order:
-    """The order in which the window's neighbors are most alike, and its runs.
+    """Return the order in which the window's neighbors are most alike, and its runs.
 
     Args:
         reference: text that the champion knows, in the order in which it was read.
@@ -73,7 +73,7 @@ def window_order(
 def reference_order(
     reference: pa.Table, by: str, most: float, channels: Sequence[Floats], seed: int
 ) -> Order:
-    """The same order of a reference, with runs no longer than the window's.
+    """Return the same order of a reference, with runs no longer than the window's.
 
     The reference stands for the mix: a whole source in a row is no reason to take it for one
     document.
@@ -109,10 +109,10 @@ def _run(channels: Sequence[Floats], first: int, seed: int) -> float:
 
 
 def _likest(channels: Sequence[Floats], first: int) -> list[Rows]:
-    """Stretches of half of the window and more, each that of its length whose mean is nearest to
-    the reference's; and the halves that start at each quarter.
+    """Return long stretches of the window whose means are nearest to the reference's.
 
-    Several, for the nearest can have a few documents of the new text in it by chance. The
+    Of several lengths, from half of the window, one each; and the halves that start at each
+    quarter. Several, for the nearest can have a few documents of the new text in it by chance. The
     order is taken as a circle, so that what is left out may stand at both ends.
     """
     cut = np.array_split(np.arange(len(channels[0]) - first), PARTS)
@@ -148,7 +148,7 @@ def _like(channels: Sequence[Floats], first: int, rows: Rows, run: float, seed: 
 
 
 def _orders(table: pa.Table, other: pa.Table | None) -> list[Order]:
-    """The orders that a table's columns give; groups that `other` has too are none."""
+    """Return the orders that a table's columns give; groups that `other` has too are none."""
     out = [Order("position", np.arange(table.num_rows))]
     if GROUP in table.column_names and table[GROUP].null_count < table.num_rows:
         shared = other[GROUP] if other is not None and GROUP in other.column_names else None

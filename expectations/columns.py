@@ -42,7 +42,7 @@ class Columns:
 
     @classmethod
     def of(cls, reference: pa.Table, window: pa.Table) -> Columns:
-        """The columns that both sides have: labels, scores (whatever is a float), text length."""
+        """Return the columns that both sides have: labels, scores (any float), text length."""
         both = set(reference.column_names) & set(window.column_names)
         named = {c: _values(reference, window, c) for c in CATEGORIES if c in both}
         if len(named) == len(CATEGORIES):
@@ -57,7 +57,7 @@ class Columns:
         return cls(named, numbers)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Columns:
-        """The same of some documents."""
+        """Return the columns of some documents."""
         return Columns(
             {k: v[rows] for k, v in self.categories.items()},
             {k: v[rows] for k, v in self.numbers.items()},

@@ -2,7 +2,7 @@
 
 Two tests on the text itself (nearest neighbors and leading directions of hashed n-gram vectors)
 and one per column (shares of languages and domains, distributions of scores and lengths), all from
-one set of permutations of documents, or of runs of documents where neighbors tell of each other.
+one set of permutations of documents, or of runs of documents where neighbors depend on each other.
 An alert needs both a small p-value and an effect that matters: docs/drift.md says how both were
 calibrated and what is seen.
 """
@@ -61,7 +61,7 @@ def judge(
     without_loss: str | None = None,
     original: pa.Table | None = None,
 ) -> DriftVerdict:
-    """The verdict on a window against all that the champion knows.
+    """Judge a window against all that the champion knows.
 
     A lasting shift stays a small share of the corpus however often it is learned. So the window is
     also compared with the windows that the champion was taught last, and, where it differs from
@@ -113,14 +113,14 @@ def judge(
 
 
 def sampled(window: pa.Table, settings: DriftSettings, seed: int) -> pa.Table:
-    """The documents of a window that `judge` compares with a corpus without repeats."""
+    """Sample the documents of a window that `judge` compares with a corpus without repeats."""
     return _sample(_first_of_each(_usable(window)), settings.max_window, seed + 1)
 
 
 def compare(
     reference: pa.Table, window: pa.Table, settings: DriftSettings | None = None, seed: int = 0
 ) -> Comparison:
-    """A window of documents against one reference, by its text and columns.
+    """Compare a window of documents with one reference, by its text and columns.
 
     Exact repeats of a text are removed from the window where the reference has (almost) none, as
     a deduplicated corpus has. Columns that one side lacks are not compared.
@@ -264,7 +264,7 @@ def _loss(
     settings: DriftSettings,
     seed: int,
 ) -> tuple[Outcome, LossRise] | None:
-    """The test of the champion's loss; None where no document of the window has one."""
+    """Test the champion's loss; None where no document of the window has one."""
     if losses is None or pair.heldout is None:
         return None
     at = pc.index_in(losses["row"].combine_chunks(), window[_ROW].combine_chunks())

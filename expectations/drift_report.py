@@ -39,7 +39,7 @@ _IN_ORDER = {
 
 
 def sentence(verdict: DriftVerdict) -> str:
-    """What a person needs to know of a verdict, in a few sentences."""
+    """Return what a person needs to know of a verdict, in a few sentences."""
     if verdict.drift:
         return _drifted(verdict)
     nearest = verdict.nearest
@@ -109,7 +109,7 @@ def _drifted(verdict: DriftVerdict) -> str:
 
 
 def _moved(d: Distribution) -> str:
-    """The category whose share moved most."""
+    """Return the category whose share moved most."""
     gaps = np.array(d.window) - np.array(d.reference)
     at = int(np.argmax(np.abs(gaps)))
     return (
@@ -124,6 +124,7 @@ def render(verdict: DriftVerdict, window: str, scores: Sequence[Score] = ()) -> 
     Args:
         verdict: the outcome of `drift.judge`.
         window: what the window is, for a person.
+        scores: the score columns, with their titles.
     """
     title = "Drift found" if verdict.drift else "No drift"
     references = " and ".join(c.reference for c in verdict.comparisons)

@@ -71,13 +71,13 @@ DRIFT_TESTS = (
 
 
 def outcomes(sides: Sides) -> list[Outcome]:
-    """The outcomes of the tests that apply, in order."""
+    """Return the outcomes of the tests that apply, in order."""
     each = (test.outcome(sides) for test in DRIFT_TESTS)
     return [outcome for outcome in each if outcome is not None]
 
 
 def titles() -> dict[str, str]:
-    """What each test compares, by name."""
+    """Return what each test compares, by name."""
     return {test.name: test.title for test in DRIFT_TESTS}
 
 
@@ -87,6 +87,6 @@ def names(effect_in: Unit) -> set[str]:
 
 
 def least_effect(name: str, settings: DriftSettings) -> float:
-    """The smallest effect of a test, or of a column's test, that raises an alert."""
+    """Return the smallest effect of a test, or of a column's test, that raises an alert."""
     in_bits = name in names("bits per byte")
     return settings.minimum_loss_rise if in_bits else settings.minimum_effect

@@ -24,7 +24,7 @@ _COPIES = 4
 
 @nb.njit(cache=True, inline="always")
 def _mix(h: np.uint64) -> np.uint64:
-    """Finalizer of splitmix64: every bit of the result depends on every bit of `h`."""
+    """Finalize as splitmix64 does: every bit of the result depends on every bit of `h`."""
     h ^= h >> np.uint64(30)
     h *= np.uint64(0xBF58476D1CE4E5B9)
     h ^= h >> np.uint64(27)

@@ -80,7 +80,7 @@ class LossRise:
         return self.window - self.heldout
 
     def to_json(self) -> LossJson:
-        """The losses as JSON values."""
+        """Return the losses as JSON values."""
         return {
             "heldout": self.heldout,
             "window": self.window,
@@ -101,7 +101,7 @@ class LossRise:
 def loss_test(
     losses: Losses, units: Ints, permutations: int, seed: int
 ) -> tuple[Outcome, LossRise]:
-    """A one-sided test of a rise of the loss, and the rise by stratum.
+    """Test one-sidedly for a rise of the loss, and measure the rise by stratum.
 
     The statistic is the difference of bits per byte, the mean over strata with the window's shares.
     A unit counts once in each stratum that it has documents in.

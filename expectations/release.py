@@ -115,7 +115,7 @@ def _ledger_frame(ledger: pa.Table) -> pd.DataFrame:
 
 
 def _pandas(table: pa.Table) -> pd.DataFrame:
-    """The table as a frame in which null is None for text, and nan for numbers."""
+    """Return the table as a frame in which null is None for text, and nan for numbers."""
     return table.to_pandas(
         types_mapper={pa.string(): pd.StringDtype("python"), pa.int32(): pd.Int32Dtype()}.get
     )
@@ -222,7 +222,7 @@ def _partition(table: pa.Table, shard: Shard, *names: str) -> pa.Table:
 def _documents(
     kept: Sequence[Shard], config: CurationConfig, levels: Sequence[LevelFacts]
 ) -> pd.DataFrame:
-    """A sample of the kept documents, with `Score.excess` of scores with several thresholds."""
+    """Sample the kept documents, with `Score.excess` of scores with several thresholds."""
     chosen = shards.sample(kept, MAX_ROWS)
     tables = [
         _partition(table, shard, "lang", "domain")

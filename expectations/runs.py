@@ -1,4 +1,4 @@
-"""How many documents in a row tell of each other, so that a test can count what is independent.
+"""How many documents in a row depend on each other, so that a test can count what is independent.
 
 Documents reach an inbox in runs: consecutive pages of one site, chapters of one book, the news of
 one day. Twenty neighbors of one source are closer to one draw from the mix than to twenty, and a

@@ -35,7 +35,7 @@ class Shard:
 
 @contextmanager
 def readable(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file to read in the block.
+    """Open a Parquet file for the block.
 
     Raises:
         ValidationError: it is none, or it is damaged; names the file.
@@ -66,7 +66,7 @@ def shards(folder: str, part: str) -> list[Shard]:
 
 
 def wrong_columns(schema: pa.Schema, contract: pa.Schema) -> str:
-    """What of a file's columns is not as the contract has it; empty where all is."""
+    """Return what of a file's columns is not as the contract has it; empty where all is."""
     types = {f.name: f.type for f in schema}
     wanted = {f.name: f.type for f in contract}
     faults = [f"{name} is missing" for name in wanted if name not in types]
@@ -165,7 +165,7 @@ def sample(files: Sequence[Shard], most_rows: int) -> list[Shard]:
 
 
 def read(files: Sequence[Shard], columns: Sequence[str] | None = None) -> list[pa.Table]:
-    """The table of each file; columns that a file lacks are left out."""
+    """Read the table of each file; columns that a file lacks are left out."""
     out = []
     for shard in files:
         with readable(shard.uri) as file:

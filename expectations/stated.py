@@ -15,28 +15,28 @@ CurationConfig = Mapping[str, Section]
 
 
 def number(section: Section, name: str) -> float:
-    """A setting that is a number."""
+    """Return a setting that is a number."""
     value = section[name]
     assert isinstance(value, int | float), name
     return value
 
 
 def switch(section: Section, name: str) -> bool:
-    """A setting that is true or false."""
+    """Return a setting that is true or false."""
     value = section[name]
     assert isinstance(value, bool), name
     return value
 
 
 def words(section: Section, name: str) -> list[str]:
-    """A setting that is a list of words."""
+    """Return a setting that is a list of words."""
     value = section[name]
     assert not isinstance(value, bool | int | float | str | dict), name
     return list(value)
 
 
 def numbers(section: Section, name: str) -> dict[str, float]:
-    """A setting that gives each of some words a number."""
+    """Return a setting that gives each of some words a number."""
     value = section[name]
     assert isinstance(value, dict), name
     return value

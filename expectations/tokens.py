@@ -97,7 +97,7 @@ def _counts(manifest: TokensManifest, parts: Mapping[str, Sequence[Shard]]) -> p
 
 
 def _boundary(folder: str) -> int | None:
-    """The id of the token that every document begins with; None without a tokenizer."""
+    """Return the id of the token that every document begins with; None without a tokenizer."""
     uri = storage.join(folder, "tokenizer", "tokenizer.json")
     if not storage.exists(uri):
         return None
@@ -108,7 +108,7 @@ def _boundary(folder: str) -> int | None:
 
 
 def _lists(table: pa.Table) -> dict[str, pa.ListArray[Any]]:
-    """The columns of the contract that a table has."""
+    """Return the columns of the contract that a table has."""
     return {
         name: cast("pa.ListArray[Any]", table[name].combine_chunks())
         for name in COLUMNS.names
@@ -117,13 +117,13 @@ def _lists(table: pa.Table) -> dict[str, pa.ListArray[Any]]:
 
 
 def _bounds(values: pa.Array[Any]) -> tuple[int | None, int | None]:
-    """The least and the largest value; None of no values."""
+    """Return the least and the largest value; None of no values."""
     bounds = pc.min_max(values)
     return bounds["min"].as_py(), bounds["max"].as_py()
 
 
 def _extremes(table: pa.Table, boundary: int | None) -> dict[str, int | None]:
-    """The figures of a file that `suites.token_rows` bounds; none of a column that is missing."""
+    """Return the figures that `suites.token_rows` bounds; none of a column that is missing."""
     lists = _lists(table)
     nulls = sum(column.null_count + column.flatten().null_count for column in lists.values())
     out: dict[str, int | None] = {"nulls": nulls, "starts": 0, "boundaries": 0, "unordered": 0}
@@ -156,7 +156,7 @@ def _documents(
 
 
 def _row_hashes(table: pa.Table, length: int) -> set[int]:
-    """A hash of each row, of those that have the right length."""
+    """Hash each row of those that have the right length."""
     column = _lists(table).get("input_ids")
     if column is None:
         return set()

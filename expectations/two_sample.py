@@ -1,8 +1,8 @@
 """Two-sample tests by permutation: one set of permuted labels serves all tests of a comparison.
 
-What is permuted is the *unit*: a document by itself, or a run of neighbors that tell of each other
-(runs.py). A document weighs one over the size of its unit, so that each unit counts once. Where
-every unit is one document, this is the ordinary permutation test.
+What is permuted is the *unit*: a document by itself, or a run of neighbors that depend on each
+other (runs.py). A document weighs one over the size of its unit, so that each unit counts once.
+Where every unit is one document, this is the ordinary permutation test.
 
 Each test gives a statistic, and a distance between 0 and 1: a lower bound on the share of the
 window that would have to be exchanged to make it look like the reference (total variation).
@@ -76,7 +76,7 @@ def blocks(documents: int, length: float) -> Ints:
 
 
 def units_of(reference: Ints, window: Ints, permutations: int, seed: int) -> Units:
-    """The units of a comparison from the unit numbers (0, 1, …) of either side's documents."""
+    """Build a comparison's units from the unit numbers (0, 1, …) of either side's documents."""
     first = int(reference.max()) + 1
     of = np.concatenate([reference, window + first]).astype(np.int32)
     labels = permuted_labels(first, int(window.max()) + 1, permutations, seed)

@@ -195,7 +195,7 @@ def _result(suite: Suite, result: _Evaluated) -> ExpectationResult:
 
 
 def _observed(suite: Suite, result: _Evaluated) -> str:
-    """What was seen, in a few words."""
+    """Return what was seen, in a few words."""
     raised = result.get("exception_info") or {}
     for info in [raised, *raised.values()]:
         if isinstance(info, dict) and info.get("raised_exception"):
@@ -216,7 +216,7 @@ def _observed(suite: Suite, result: _Evaluated) -> str:
 
 
 def _row(suite: Suite, row: Mapping[str, Value]) -> str:
-    """A row that doesn't hold: what names it first, then the values that were judged."""
+    """Return a row that doesn't hold: its names first, then the values that were judged."""
     names = sorted(row, key=lambda name: (name != suite.key, name))
     return ", ".join(f"{name} {_short(row[name])}" for name in names)
 
@@ -248,7 +248,7 @@ def write(result: ValidationResult, title: str, folder: str) -> None:
 
 
 def docs(result: ValidationResult, title: str) -> str:
-    """The data docs of a validation: one page of HTML."""
+    """Return the data docs of a validation: one page of HTML."""
     suites = {
         suite: [
             (

@@ -68,7 +68,7 @@ class TestResult:
     """Whether both are beyond what the settings allow."""
 
     def to_json(self) -> TestJson:
-        """The result as JSON values."""
+        """Return the result as JSON values."""
         return {
             "name": self.name,
             "statistic": self.statistic,
@@ -130,7 +130,7 @@ class Comparison:
         return bool(self.drifted)
 
     def to_json(self) -> ComparisonJson:
-        """The comparison as JSON values, without texts."""
+        """Return the comparison as JSON values, without texts."""
         return {
             "reference": self.reference,
             "drift": self.drift,
@@ -192,7 +192,7 @@ class DriftVerdict:
         return tuple(n for n in self.nearest.drifted if n in every) or self.nearest.drifted
 
     def to_json(self) -> VerdictJson:
-        """The verdict as JSON values; `tests` are those against the nearest reference."""
+        """Return the verdict as JSON values; `tests` are those against the nearest reference."""
         return {
             "drift": self.drift,
             "p_value": self.p_value,

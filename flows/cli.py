@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -75,7 +74,7 @@ def spread(arguments: Sequence[str], option: str = "--input") -> list[str]:
     return out
 
 
-def _stop(*_: Any) -> None:
+def _stop(*_: object) -> None:
     raise Stopped
 
 

@@ -161,7 +161,11 @@ def verb(group: click.Group, name: str, example: str, reads: bool = False) -> Ca
     def register(function: Callable[..., Answer]) -> click.Command:
         @functools.wraps(function)
         def run(
-            config: Path | None, sets: tuple[str, ...], profile: str, as_json: bool, **options: Any
+            config: Path | None,
+            sets: tuple[str, ...],
+            profile: str,
+            as_json: bool,
+            **options: object,
         ) -> None:
             call = Call(config, sets, profile)
             finish(as_json, lambda: function(call, **options), lambda: call.made)

@@ -33,8 +33,7 @@ class _Published(_Line):
 
 
 class _Changed(_Line):
-    """Values by path, before and after; of each only those that the other lacks or has others
-    of."""
+    """Values by path, before and after: only those that are not the same in both."""
 
     before: dict[str, JsonValue] = Field(alias="from")
     after: dict[str, JsonValue] = Field(alias="to")

@@ -1,5 +1,4 @@
-"""Settings of a deployed run in three layers: what `headrace deploy` keeps, the deployment's, its
-own."""
+"""Settings of a deployed run: what `headrace deploy` keeps, the deployment's and the run's own."""
 
 from __future__ import annotations
 

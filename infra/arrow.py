@@ -17,7 +17,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 
 def numbers(buffer: pa.Buffer | None, kind: type[_Number]) -> npt.NDArray[_Number]:
-    """The numbers in a buffer, which is not copied; one zero where there is none."""
+    """Return the numbers in a buffer, which is not copied; one zero where there is none."""
     if buffer is None or not buffer.size:
         return np.zeros(1, kind)
     return np.frombuffer(cast(memoryview, buffer), kind)
@@ -38,14 +38,14 @@ def join(
 
 
 def fill_null(values: pa.Array[Any], value: str | bytes | int | float) -> pa.Array[Any]:
-    """The values, and `value` where one is null."""
+    """Return the values, and `value` where one is null."""
     kernel: Any = pc.fill_null
     filled: pa.Array[Any] = kernel(values, value)
     return filled
 
 
 def run_end_decode(values: pa.RunEndEncodedArray[Any, Any]) -> pa.Array[Any]:
-    """The values of a run-end encoded array, one per row."""
+    """Return the values of a run-end encoded array, one per row."""
     decoded: pa.Array[Any] = pc.call_function("run_end_decode", [values])
     return decoded
 

@@ -40,7 +40,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The value as JSON: fields that were never given are left out."""
+        """Return the value as JSON: fields that were never given are left out."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -53,7 +53,7 @@ class Ref(Record):
 
 
 def refs(*places: str | Path | None) -> tuple[Ref, ...]:
-    """The folders of the state folder that some files or folders lie in; others aren't named."""
+    """Return the folders of the state folder that some files or folders lie in, and no others."""
     kinds: dict[str, Kind] = {"releases": "release", "tokens": "tokens", "runs": "run"}
     out: dict[Ref, None] = {}
     for place in places:
@@ -86,7 +86,7 @@ class Artifact(Record):
 
     @classmethod
     def load(cls, folder: str | Path, record: str | None = None) -> Self:
-        """The artifact in a folder.
+        """Load the artifact in a folder.
 
         Raises:
             FileNotFoundError: there is none.
@@ -97,7 +97,7 @@ class Artifact(Record):
         return cls.model_validate(value).at(str(folder), name)
 
     def whole(self) -> Self:
-        """The artifact, whose files are all there.
+        """Return the artifact, whose files are all there.
 
         Raises:
             ValueError: one is missing.
@@ -107,7 +107,7 @@ class Artifact(Record):
         return self
 
     def at(self, folder: str, record: str) -> Self:
-        """The same artifact, placed in a folder."""
+        """Return the same artifact, placed in a folder."""
         place = {"folder": folder, "record": record, "id": self.id or Path(folder).name}
         return self.model_copy(update=place)
 
@@ -150,7 +150,7 @@ class Inputs:
         code: Sequence[str] = ("training",),
         record: str | None = None,
     ) -> Inputs:
-        """Inputs of work in its own run folder.
+        """Return inputs of work in its own run folder.
 
         Args:
             stage: what is done; the folder's name begins with it.
@@ -173,7 +173,7 @@ A = TypeVar("A", bound=Artifact)
 
 
 def produce(kind: type[A], inputs: Inputs, make: Callable[[Path], A]) -> A:
-    """The artifact that these inputs decide: loaded where it is finished, else made.
+    """Return the artifact that these inputs decide: loaded where it is finished, else made.
 
     A kill at any moment leaves either no record, so that the work is done again, or all of it. A
     record that can't be read, or whose files are missing, is set aside and made again.
@@ -194,7 +194,7 @@ def produce(kind: type[A], inputs: Inputs, make: Callable[[Path], A]) -> A:
 
 
 def find(kind: type[A], inputs: Inputs) -> A | None:
-    """The finished artifact that these inputs decide, None where it is yet to be made."""
+    """Return the finished artifact that these inputs decide, None where it is yet to be made."""
     folder, record = inputs.folder, inputs.record or kind.RECORD
 
     def check(value: object) -> A:
@@ -242,7 +242,7 @@ class FileNotes(Record):
 
     @classmethod
     def of(cls, notes: Sequence[releases.FileNote]) -> FileNotes:
-        """Notes on files, each with `uri` and `why`."""
+        """Return notes on files, each with `uri` and `why`."""
         first = tuple(FileNote.model_validate(note) for note in notes[: cls.NAMED])
         return cls(count=len(notes), first=first)
 
@@ -285,7 +285,7 @@ class Release(Artifact):
 
     @classmethod
     def load(cls, folder: str | Path, record: str | None = None) -> Self:
-        """The release in a folder.
+        """Load the release in a folder.
 
         Raises:
             InputError: the folder is not a finished release.
@@ -353,7 +353,7 @@ class TokenSet(Artifact):
 
     @classmethod
     def load(cls, folder: str | Path, record: str | None = None) -> Self:
-        """The token shards in a folder.
+        """Load the token shards in a folder.
 
         Raises:
             UsageError: the folder holds none.
@@ -376,7 +376,7 @@ class TokenSet(Artifact):
             )
 
     def parts(self) -> tuple[str, ...]:
-        """The shards.
+        """Return the shards.
 
         Raises:
             ValueError: one is missing, or shorter than it was.
@@ -425,7 +425,7 @@ class Lineage(Record):
         return cls.model_validate(storage.read_json(path)) if path.exists() else cls()
 
     def with_(self, **fields: Json) -> Lineage:
-        """The same lineage with other fields."""
+        """Return the same lineage with other fields."""
         return Lineage.model_validate({**self.as_json(), **fields})
 
 
@@ -510,7 +510,7 @@ class Model(Artifact):
         return Lineage.of(self.export)
 
     def parts(self) -> tuple[str, ...]:
-        """The export's configuration and weights."""
+        """Return the export's configuration and weights."""
         return tuple(str(Path(self.export) / n) for n in ("config.json", "model.safetensors"))
 
 
@@ -544,7 +544,7 @@ class Evaluation(Artifact):
         return str(Path(self.folder) / self.table)
 
     def figures(self) -> dict[str, JsonValue]:
-        """The metrics as JSON."""
+        """Return the metrics as JSON."""
         return {name: figure.as_json() for name, figure in self.metrics.items()}
 
     @property
@@ -553,7 +553,7 @@ class Evaluation(Artifact):
         return self.metrics["bits_per_byte"]
 
     def parts(self) -> tuple[str, ...]:
-        """The scores of each document."""
+        """Return the scores of each document."""
         return (self.documents,) if self.table else ()
 
 
@@ -630,5 +630,5 @@ class Decision(Artifact):
         return str(Path(self.folder) / f"gate{self.variant}.html")
 
     def parts(self) -> tuple[str, ...]:
-        """The page."""
+        """Return the page."""
         return (self.report,)

@@ -2,7 +2,7 @@
 
 A line is the commit of the decision that it records: aliases and tags follow from it. Each line
 holds the hash of the one before, so an edit, a gap or a swap shows. Each is signed by a key outside
-of the state folder (audit_key.py), so that a chain that was written anew shows too: whoever reads
+of the state folder (audit_key.py), so that a chain that was rewritten shows too: whoever reads
 it, to follow a decision or to add one, holds it against what is noted there. Lines of earlier
 versions of headrace have no signature; none follows one that has.
 """
@@ -57,7 +57,7 @@ def read(path: Path) -> list[AuditEntry]:
 
 
 def _held(path: Path) -> tuple[list[AuditEntry], AuditEntry | None, bytes]:
-    """The whole lines, the last one where it lacks only its end and was noted, and what follows.
+    """Split a file into its whole lines, an unfinished last one that was noted, and the rest.
 
     Raises:
         ValidationError: see `read`.
@@ -118,7 +118,7 @@ def _unknown_key(path: Path, entry: AuditEntry) -> ValidationError:
 
 
 def _signature_holds(entry: AuditEntry, known: dict[str, bytes]) -> bool:
-    """Whether a line's signature, by a key that is known here, is right; others can't be told."""
+    """Whether a line's signature, by a key known here, is right; others can't be checked."""
     key = known.get(str(entry.get(_KEY)))
     if key is None:
         return True
@@ -127,7 +127,7 @@ def _signature_holds(entry: AuditEntry, known: dict[str, bytes]) -> bool:
 
 
 def first_hash(path: Path) -> str | None:
-    """The hash of a file's first line, by which copies of it know each other; None without one."""
+    """Return the hash of a file's first line, which identifies its copies; None without one."""
     try:
         with path.open("rb") as lines:
             return str(json.loads(lines.readline())["hash"])
@@ -205,7 +205,7 @@ def _warn_of_torn(path: Path, number: int) -> None:
 
 
 def unfinished(path: Path) -> AuditEntry | None:
-    """The decision of a last line that lacks nothing but its last byte or two; None without one.
+    """Return the decision of a last line that lacks only its last byte or two; None without one.
 
     Whether it was committed shows elsewhere: a committed one has been carried out.
     """
@@ -215,7 +215,7 @@ def unfinished(path: Path) -> AuditEntry | None:
 
 
 def _without_end(entries: list[AuditEntry], tail: bytes) -> AuditEntry | None:
-    """The line that a tail is, but for its last byte or two; None where it is none."""
+    """Return the line that a tail is, but for its last byte or two; None where it is none."""
     whole = next((json.loads(x) for x in (tail, tail + b"}") if _holds(x)), None)
     follows = entries[-1] if entries else {"hash": GENESIS}
     if not whole or whole.get("previous") != follows["hash"]:

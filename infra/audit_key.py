@@ -119,7 +119,7 @@ def record_file(audit: Path) -> Path:
 
 
 def folder(path: Path) -> str:
-    """What tells a folder from every other that its disk has, before and after it, at this path.
+    """Return what tells a folder from every other that its disk has had or will have at this path.
 
     Its number alone would not: the next folder that is made gets that of one that was removed.
     """

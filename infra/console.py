@@ -35,7 +35,7 @@ _stdout: TextIO | None = None
 _log_path: Path | None = None
 HEARTBEAT_SECONDS = 10.0
 LOG_BYTES = 20 << 20
-"""From this size on a log is started anew; the one before it is kept as `NAME.1`, and so on."""
+"""From this size on a new log is started; the one before it is kept as `NAME.1`, and so on."""
 LOGS_BEFORE = 4
 """How many of those are kept."""
 
@@ -128,7 +128,7 @@ def _roll(log: Path) -> None:
         for number in range(LOGS_BEFORE, 0, -1):
             older = log.with_name(f"{log.name}.{number - 1}") if number > 1 else log
             with suppress(FileNotFoundError):
-                os.replace(older, log.with_name(f"{log.name}.{number}"))
+                older.replace(log.with_name(f"{log.name}.{number}"))
     finally:
         os.close(lock)
 
@@ -141,7 +141,7 @@ def _is_large(log: Path) -> bool:
 
 
 def _keep_small() -> None:
-    """Have a long command's log begin anew; what its children write stays in the old one."""
+    """Start a new log for a long command; what its children write stays in the old one."""
     if _log_path is not None and os.fstat(1).st_size >= LOG_BYTES:
         with suppress(OSError):  # a full disk: it is tried again
             _write_to(_log_path)

@@ -98,7 +98,7 @@ def _check_store(server: Server) -> None:
     """
     scheme, _, path = server.url.partition("://")
     if scheme.startswith("sqlite"):
-        if not os.access(os.path.dirname(path[1:]) or ".", os.W_OK):
+        if not os.access(Path(path[1:]).parent, os.W_OK):
             raise UsageError(f"{server.url}: its folder can't be written to", "correct the path")
         return
     from sqlalchemy import create_engine

@@ -72,8 +72,7 @@ class InputError(HeadraceError):
 
 
 class UnansweredError(InputError):
-    """Storage or a disk that doesn't answer: what lies there may well be right, and a later try may
-    read it."""
+    """Storage or a disk doesn't answer: its content may be right, and a later try may read it."""
 
 
 class UnreadableError(InputError):

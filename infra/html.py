@@ -130,8 +130,7 @@ def as_table(rows: Iterable[Sequence[Cell]], columns: int) -> Table:
 
 
 def _column(values: Sequence[Cell]) -> list[str]:
-    """Return a column's values; its fractions have the decimals that four digits of the largest
-    take."""
+    """Format a column's values, with the decimals that four digits of the largest take."""
     largest = max((abs(v) for v in values if isinstance(v, float)), default=0.0)
     decimals = 4 if 0 < largest < 0.1 else max(0, 4 - len(f"{largest:.0f}"))
     return [f"{v:,.{decimals}f}" if isinstance(v, float) else cell(v) for v in values]

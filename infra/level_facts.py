@@ -88,5 +88,5 @@ def places(levels: Iterable[LevelFacts]) -> tuple[str, ...]:
 
 
 def scores(levels: Sequence[LevelFacts]) -> tuple[Score, ...]:
-    """The scores of all levels."""
+    """Return the scores of all levels."""
     return tuple(score for level in levels for score in level.scores)

@@ -93,7 +93,7 @@ class Manifest(TypedDict):
 
 
 def newest(uri: str) -> str:
-    """The newest release of an output folder; what is no output folder is given back.
+    """Return the newest release of an output folder; what is no output folder is given back.
 
     Raises:
         InputError: no release there keeps a document, so none is the latest.
@@ -117,7 +117,7 @@ def is_release(uri: str) -> bool:
 
 
 def manifest(release: str) -> Manifest:
-    """The manifest of a release.
+    """Return the manifest of a release.
 
     Raises:
         InputError: the folder is not a finished release.
@@ -140,7 +140,7 @@ def manifest(release: str) -> Manifest:
 
 
 def damaged(folder: str, files: Iterable[SizedFile]) -> list[str]:
-    """What differs from a manifest's `files` in a folder, one sentence each; nothing is read.
+    """List what differs from a manifest's `files` in a folder, one sentence each; read nothing.
 
     A power cut or a full disk can leave a file short of what was written to it; contents are
     compared by `headrace validate`.
@@ -161,7 +161,7 @@ def damaged(folder: str, files: Iterable[SizedFile]) -> list[str]:
 
 
 def lineage(release: str) -> list[str]:
-    """The release and its ancestors, oldest first: a model's corpus.
+    """Return the release and its ancestors, oldest first: a model's corpus.
 
     A parent lies beside its child, under the same `releases/`.
 
@@ -213,7 +213,7 @@ def read_documents(
 
 
 def unseen(corpus: Sequence[str], hashes: Strings) -> Strings:
-    """The content hashes that no record of any release has, kept or rejected.
+    """Return the content hashes that no record of any release has, kept or rejected.
 
     Reads one column of every file, and holds one file of it at a time.
     """

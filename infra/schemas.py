@@ -30,18 +30,18 @@ _AFTER_LEVELS: tuple[tuple[str, pa.DataType], ...] = (
 
 
 def scored(levels: Sequence[LevelFacts]) -> pa.Schema:
-    """A record with all its scores; null where a score could not be had (no usable text)."""
+    """Return a record with all its scores; null where a score could not be had (no usable text)."""
     filled = [(c.name, _TYPES[c.type]) for level in levels for c in level.columns]
     return pa.schema([*_BEFORE_LEVELS, *filled, *_AFTER_LEVELS])
 
 
 def documents_file(levels: Sequence[LevelFacts]) -> pa.Schema:
-    """A file below documents/lang=…/domain=…/."""
+    """Return a file below documents/lang=…/domain=…/."""
     return _without(scored(levels), "lang", "domain")
 
 
 def rejected_file(levels: Sequence[LevelFacts]) -> pa.Schema:
-    """A file below rejected/level=…/."""
+    """Return a file below rejected/level=…/."""
     return pa.schema([*scored(levels), *_without(VERDICT, "level")])
 
 

@@ -193,7 +193,7 @@ def delete(uri: str | Path) -> None:
     fs.delete_file(path)
 
 
-def read_json(uri: str | Path) -> Any:
+def read_json(uri: str | Path) -> Any:  # noqa: ANN401 # JSON of any shape
     """Return the JSON value of a file."""
     return json.loads(read_bytes(uri))
 
@@ -318,7 +318,7 @@ def write_private(path: Path, value: object) -> None:
 def write_private_text(path: Path, text: str) -> None:
     """Write a local file that only its owner can read, from the beginning."""
     with naming(path), _beside(path) as temporary:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
             f.write(text)
         _rename(temporary, path)
 
@@ -366,7 +366,7 @@ def append_line(path: Path, line: bytes) -> None:
     Where it can't be written whole nothing of it stays: the caller reports that it was not done.
     """
     new = not path.exists()
-    with naming(path), open(path, "ab+", buffering=0) as f:
+    with naming(path), path.open("ab+", buffering=0) as f:
         f.seek(0)
         end = f.read().rfind(b"\n") + 1
         f.truncate(end)
@@ -400,7 +400,7 @@ def publish(temporary: Path, path: Path) -> None:
 
 def _rename(temporary: Path, path: Path) -> None:
     sync(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
     sync_folder(path.parent)
 
 
@@ -431,6 +431,6 @@ def copy_out(local: Path, uri: str | Path) -> None:
         return
     fs, at = filesystem(uri)
     source: BinaryIO
-    with open(local, "rb") as source, fs.open_output_stream(at) as f:
+    with local.open("rb") as source, fs.open_output_stream(at) as f:
         while block := source.read(1 << 20):
             f.write(block)

@@ -1,4 +1,4 @@
-"""A job in a process of its own: settings in by a JSON file, result or error out by one.
+"""A job in a separate process: settings in by a JSON file, result or error out by one.
 
 The child dies with its parent, writes progress to the user's screen and everything else to the
 log, and can be killed and started again: jobs resume from what they have on disk.
@@ -206,14 +206,14 @@ class JobResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The JSON: every field that was set."""
+        """Return every field that was set, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 def job_main(
     model: type[J], function: Callable[[J], JobResult] | Callable[[J], Mapping[str, JsonValue]]
 ) -> None:
-    """The `__main__` of a job's module: the counterpart of `run_job`."""
+    """Run a job module's `__main__`: the counterpart of `run_job`."""
     path, rank = Path(sys.argv[1]), int(os.environ.get("RANK") or 0)
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1
     _end_without_launcher()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 _HIDDEN = (
     r"\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
@@ -30,10 +29,10 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def visible(text: object, most: int | None = None) -> str:
-    """One line of `str(text)` in which every character is seen, as in `a\\nb` and `\\x1b[2J`.
+    r"""Return `str(text)` on one line with every character visible: `a\nb`, `\x1b[2J`.
 
     Args:
-        text: anything; bytes that a file name could not decode (surrogateescape) show as `\\xd3`.
+        text: anything; bytes that a file name could not decode (surrogateescape) show as `\xd3`.
         most: characters after which the rest is replaced by an ellipsis.
     """
     line = _UNSAFE.sub(_escaped, str(text))
@@ -45,8 +44,8 @@ def visible_text(text: str) -> str:
     return _UNSAFE_IN_TEXT.sub(_escaped, text)
 
 
-def json_line(value: Any) -> str:
-    """A value as JSON on one line: safe on a terminal, and the same value to any parser."""
+def json_line(value: object) -> str:
+    """Return a value as JSON on one line: safe on a terminal, and the same value to any parser."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return _UNSAFE.sub(lambda m: json.dumps(m[0])[1:-1], text)
 

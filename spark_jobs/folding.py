@@ -37,7 +37,7 @@ class Table:
 
     @classmethod
     def load(cls, path: Path) -> Table:
-        """The table in a JSON file: {"anywhere"|"in_traditional": [from, to]}, strings."""
+        """Load the table in a JSON file: {"anywhere"|"in_traditional": [from, to]}, strings."""
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls.build(
             dict(zip(*stored["anywhere"], strict=True)),
@@ -46,7 +46,7 @@ class Table:
 
     @classmethod
     def build(cls, anywhere: dict[str, str], in_traditional: dict[str, str]) -> Table:
-        """The table of two maps of single characters.
+        """Build the table from two maps of single characters.
 
         Raises:
             ValueError: a character that is not three bytes long in UTF-8.
@@ -60,7 +60,7 @@ class Table:
         return cls(kinds, targets)
 
     def fold(self, data: Bytes, offsets: Ints, rows: npt.NDArray[np.bool_]) -> Bytes:
-        """`data` with the texts data[offsets[i]:offsets[i + 1]] of the chosen `rows` folded.
+        """Fold the texts data[offsets[i]:offsets[i + 1]] of the chosen `rows` in `data`.
 
         It is `data` itself where nothing changes.
         """

@@ -31,7 +31,7 @@ def _names() -> dict[str, str]:
 
 
 def code_meant(name: str) -> str | None:
-    """The code that a language goes by here, None where nothing tells which it is.
+    """Return the code that a language goes by here, None where nothing tells which it is.
 
     Args:
         name: a locale (`zh_CN`, `en-US`), a code of three letters (`eng`), a name (`Chinese`,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.infra.arrow import Strings
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 TYPE = pa.timestamp("us", tz="UTC")
 _DATES = ("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%Y年%m月%d日", "%d %B %Y", "%B %d, %Y", "%Y-%m", "%Y")
@@ -33,18 +36,19 @@ _QUERY = f"""
 _local = threading.local()
 
 
-def _connection() -> Any:
+def _connection() -> DuckDBPyConnection:
     if not hasattr(_local, "connection"):
         import duckdb
 
         _local.connection = duckdb.connect()
         _local.connection.execute("SET threads = 1")
         _local.connection.execute("SET TimeZone = 'UTC'")
-    return _local.connection
+    connection: DuckDBPyConnection = _local.connection
+    return connection
 
 
 def moments(value: Strings, is_text: pa.Array[Any]) -> pa.Array[Any]:
-    """The points in time (TYPE) that N values name, null where they name none.
+    """Return the points in time (TYPE) that N values name, null where they name none.
 
     Args:
         value: strings, null where there is none: dates of many forms, or numbers, which are years

@@ -109,7 +109,7 @@ class CurateSettings(_Judged):
         return value
 
     def of(self, level: Level[S]) -> S:
-        """What a level is called with: its section, and the languages that are kept."""
+        """Return what a level is called with: its section, and the languages that are kept."""
         section = getattr(self, level.name)
         if isinstance(section, level.settings):
             return section
@@ -130,7 +130,7 @@ class CurateJob(Settings):
     seed: int = 20260101
 
     def config(self) -> dict[str, JsonValue]:
-        """What of the settings decides what is kept, as JSON: part of the release's identity."""
+        """Return the settings that decide what is kept, as JSON: part of the release's identity."""
         settings = self.settings.model_dump(mode="json")
         del settings["input"]["max_unreadable"]
         return {**settings, "seed": self.seed}

@@ -18,7 +18,7 @@ OTHER, ZH, EN = 0, 1, 2
 
 @cache
 def folding() -> Table:
-    """The table of traditional and simplified characters."""
+    """Return the table of traditional and simplified characters."""
     return Table.load(Path(__file__).with_name("levels") / "data" / "folding.json")
 
 

@@ -63,7 +63,7 @@ def evaluation_answer(evaluation: Evaluation) -> Answer:
 
 
 def scores_answer(evaluation: Evaluation) -> Answer:
-    """An evaluation as a part of the answer of `headrace run`."""
+    """Return an evaluation as a part of the answer of `headrace run`."""
     of: Answer = {"of": evaluation.of} if evaluation.of else {}
     return {"metrics": evaluation.figures(), "documents": relative(evaluation.documents), **of}
 

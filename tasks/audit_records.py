@@ -1,5 +1,8 @@
-"""What else changes a state folder, as entries of its audit file: releases, deployments,
-thresholds, removals. They decide nothing; decisions on versions are the registry's."""
+"""What else changes a state folder, as entries of its audit file.
+
+Releases, deployments, thresholds, removals: they decide nothing. Decisions on versions are the
+registry's.
+"""
 
 from __future__ import annotations
 
@@ -91,8 +94,7 @@ def _entries(action: str) -> list[AuditEntry]:
 
 
 def _flat(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:
-    """Yield (dotted path, value) of everything in a JSON value that is no object and no list of
-    such."""
+    """Yield (dotted path, value) of what in a JSON value is no object and no list of objects."""
     inner: Iterable[tuple[str | int, Json]] = ()
     if isinstance(value, Mapping):
         inner = value.items()

@@ -47,7 +47,7 @@ CURVES: dict[str, tuple[Curve, ...]] = {
 
 
 def curves_of(stage: str) -> tuple[Curve, ...]:
-    """The plots of a stage; none of one that isn't trained."""
+    """Return the plots of a stage; none of one that isn't trained."""
     return STAGES[stage].curves if stage in STAGES else CURVES.get(stage, ())
 
 
@@ -66,7 +66,7 @@ def plotted(stage: str) -> set[str]:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """Return the lines of a metrics.jsonl, none where there is no file."""
+    """Read the lines of a metrics.jsonl, none where there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -71,7 +71,7 @@ def check_policy(policy: str | None) -> None:
 
 
 def reference_of(reference: str | None, shared: Shared) -> str:
-    """The reference that is meant: the champion's corpus unless one is given.
+    """Return the reference that is meant: the champion's corpus unless one is given.
 
     Raises:
         UsageError: none is given and there is no champion yet.
@@ -95,7 +95,7 @@ def check_fresh(folder: Path) -> None:
 
 
 def release_to_start_from(release: str) -> Release:
-    """A release that a chain can start from.
+    """Return a release that a chain can start from.
 
     Args:
         release: its folder, an output folder (its newest release is meant), or its id in the state

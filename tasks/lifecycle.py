@@ -34,7 +34,7 @@ _CODE = ("spark_jobs", "training", "expectations")
 def chain_sources(
     inputs: tuple[str, ...], window: str | None
 ) -> tuple[tuple[Source, ...], Window | None, str]:
-    """(inputs, window, output) of a run: the user's own text, or that of pinned packages.
+    """Return (inputs, window, output) of a run: the user's own text, or that of pinned packages.
 
     Own text without an own window has no drift round: the packages' window would tell nothing
     of the user's model.
@@ -74,7 +74,7 @@ class Start:
 def start_of(
     inputs: tuple[str, ...], release: str | None, window: str | None, settings: RunConfig
 ) -> Start:
-    """What a chain with these arguments starts from.
+    """Return what a chain with these arguments starts from.
 
     Raises:
         InputError, UsageError: see `check_beforehand`; or text and a release are given.
@@ -104,7 +104,7 @@ class Chain:
 
 @contextmanager
 def chain_of(release: Release, start: Start) -> Iterator[Chain]:
-    """The chain on a release: its run folder and its parent run, which an error ends."""
+    """Open the chain on a release: its run folder and its parent run, which an error ends."""
     settings = start.settings
     policy = policy_of(settings.gate, "default").model_dump()
     inputs = Inputs.deciding("chain", release.id, deciding(settings), policy, code=_CODE)
@@ -115,7 +115,7 @@ def chain_of(release: Release, start: Start) -> Iterator[Chain]:
 
 
 def window_key(window: Window) -> str:
-    """Identifies a window within a chain: by its content, and where it lies."""
+    """Identify a window within a chain: by its content, and where it lies."""
     files, _ = survey_all(list_inputs(window.sources()))
     return digest([[f.source, f.bytes, f.sha256] for f in files])[:12]
 
@@ -127,7 +127,7 @@ class Glance(Artifact):
 
 
 def finish(chain: Chain, made: Lifecycle) -> Lifecycle:
-    """The chain with its report, and its parent run ended."""
+    """Write the chain's report and end its parent run."""
     made = write_report(made, chain.folder)
     # Once without the round and once with it: a person may promote the first model in between.
     glance = "glance"
@@ -180,7 +180,7 @@ class RoundAnswer(Artifact):
 def round_once(
     folder: Path, key: str, champion: str, make: Callable[[str], Retrained]
 ) -> Retrained:
-    """The chain's round on a window, made once.
+    """Run the chain's round on a window, once.
 
     It starts from the champion of its first try, also when a kill came after the promotion. One
     that another champion overtook is not kept: the next try starts from that one.
@@ -204,7 +204,7 @@ def round_once(
 
 
 def round_settings(settings: RunConfig) -> RetrainConfig:
-    """The settings of the drift round within a run."""
+    """Return the settings of the drift round within a run."""
     return RetrainConfig(
         spark=settings.spark,
         seed=settings.seed,

@@ -23,8 +23,10 @@ from headrace.tasks.curves import stage_drawings
 
 
 def tracking() -> Tracking:
-    """The tracking store: another's server where one is named, the stack's while that is up, else
-    the state folder's own. Asked anew each time: a stack may have come up meanwhile.
+    """Return the tracking store that is used.
+
+    It is another's server where one is named, the stack's while that is up, else the state
+    folder's own. Each call looks again: a stack may have come up meanwhile.
 
     Raises:
         UsageError: it is another than the state folder keeps to.
@@ -112,7 +114,7 @@ def stage_run(
     variant: str | None = None,
     every: float = EVERY,
 ) -> Iterator[Callable[[Mapping[str, Json]], str]]:
-    """The MLflow run of a stage, from its beginning to its end: its figures arrive as it trains.
+    """Open the MLflow run of a stage for the block: its figures arrive as it trains.
 
     Yields a function that records the stage's answer and returns the run's id; call it last. A
     stage that was interrupted continues its run, and one that was recorded keeps it. MLflow is
@@ -191,7 +193,7 @@ def record_stage(
     variant: str | None = None,
     began: int | None = None,
 ) -> str:
-    """The MLflow run of what is measured by now, without curves; recording it again gives the same.
+    """Record a stage's measurements so far in MLflow, without curves; a repeat gives the same run.
 
     `variant`: which of several of the same stage and folder it is. `began`: when the work did (ms
     since 1970), None: now.
@@ -211,7 +213,7 @@ def record_stage(
 
 
 def _steps(settings: Mapping[str, Json]) -> int | None:
-    """Steps of a whole stage by its settings, None where they follow from its data."""
+    """Return the steps of a whole stage by its settings, None where they follow from its data."""
     found = settings.get("steps") or settings.get("iterations")
     return found if isinstance(found, int) else None
 
@@ -231,7 +233,7 @@ class _Span:
             self._keep()
 
     def end(self) -> None:
-        """The work is done, unless it was before."""
+        """Mark the work as done, unless it was before."""
         self.ended = self.ended or milliseconds()
         self._keep()
 

@@ -17,7 +17,7 @@ ALIASES = ("champion", "challenger")
 
 
 def resolve_model(model: str, shared: Shared) -> Path:
-    """The export folder of a path, or of an alias of the registered model.
+    """Return the export folder of a path, or of an alias of the registered model.
 
     Raises:
         UsageError: no model has that alias, or it is nearly one.
@@ -83,7 +83,7 @@ def run_of(export: str | Path) -> str:
 
 
 def run_ref(export: str | Path) -> Ref:
-    """The run folder that an export lies in."""
+    """Return the run folder that an export lies in."""
     return Ref(kind="run", id=run_of(export))
 
 

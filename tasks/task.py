@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +14,10 @@ from headrace.infra import faults
 from headrace.infra.errors import DeadlineError, HeadraceError, ResourceError, ValidationError
 from headrace.infra.state import lock
 from headrace.infra.state.state_dir import home
+
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
 
 
 class Validation(Protocol):
@@ -28,10 +32,11 @@ class Validation(Protocol):
         """A sentence for each that didn't hold."""
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
+def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     try:
         state.result()
     except HeadraceError as error:
@@ -42,16 +47,16 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-def step(name: str, retries: int = 2) -> Callable[[F], F]:
-    """A Prefect task of this name; its process counts as at work in the state folder.
+def step(name: str, retries: int = 2) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: finished work is found by what decides it
     (artifacts.produce), so a second run is a no-op with or without a server that remembers.
     """
 
-    def wrap(function: F) -> F:
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def work(*args: Any, **kwargs: Any) -> Any:
+        def work(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 lock.work_in(home())
                 return function(*args, **kwargs)
@@ -69,7 +74,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
             retry_condition_fn=_is_transient,
             log_prints=False,
         )(work)
-        wrapped: F = made
+        wrapped: Callable[P, R] = made
         return wrapped
 
     return wrap
@@ -89,5 +94,5 @@ def refuse_failed(
 
 
 def relative(path: str | Path) -> str:
-    """A path as it is stored: relative to the state folder where it lies inside."""
+    """Return a path as it is stored: relative to the state folder where it lies inside."""
     return home().relative(Path(path))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from torch import Tensor
 from headrace.infra.errors import ValidationError
 from headrace.infra.special_tokens import ASSISTANT, END, END_OF_TEXT, SPECIAL, USER
 from headrace.training.moe.export import ChatFormat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TEMPLATE = f"""\
 {{{{- '{END_OF_TEXT}' -}}}}
@@ -53,7 +56,7 @@ a mark of the format') -}}}}
 class Chat:
     """A tokenizer seen as a chat format: ids of the marks, and texts to ids without any marks."""
 
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerFast
     user: int
     assistant: int
     end: int
@@ -63,8 +66,8 @@ class Chat:
     """Most tokens in a row that the model can take."""
 
     @classmethod
-    def of(cls, tokenizer: Any, context: int) -> Chat:
-        """The chat format of a tokenizer (transformers' fast kind).
+    def of(cls, tokenizer: PreTrainedTokenizerFast, context: int) -> Chat:
+        """Return the chat format of a tokenizer (transformers' fast kind).
 
         Raises:
             ValidationError: the tokenizer lacks a special token.
@@ -84,14 +87,14 @@ class Chat:
         return ChatFormat(TEMPLATE, (self.begin, self.end))
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts, with no special token among them."""
+        """Return the ids of texts, with no special token among them."""
         if not texts:
             return []
         said = self.tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True)
         return [list(map(int, row)) for row in said["input_ids"]]
 
     def conversation(self, turns: Sequence[str]) -> list[int]:
-        """The ids of the texts of user, assistant, user … up to where the assistant speaks.
+        """Return the ids of the texts of user, assistant, user … up to where the assistant speaks.
 
         Where the last turn is the assistant's, up to its end mark. The same ids as by `TEMPLATE`.
         """
@@ -104,7 +107,7 @@ class Chat:
         return out if len(turns) % 2 == 0 else [*out, self.assistant]
 
     def prompts(self, prompts: Sequence[str], room: int) -> list[list[int]]:
-        """The ids of prompts up to where the assistant speaks, with `room` tokens left for it.
+        """Encode prompts up to where the assistant speaks, with `room` tokens left for it.
 
         Of a prompt that is too long the end is kept: what the response continues.
         """
@@ -123,7 +126,7 @@ class Chat:
         return out
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of response ids, up to the mark that ends it, with spaces as they stand.
+        """Return the text of response ids, up to the mark that ends it, with spaces as they stand.
 
         Any other mark inside stays visible: an answer has no business with it.
         """
@@ -142,7 +145,7 @@ class Dialogue:
 
 
 def batch(dialogues: Sequence[Dialogue], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(inputs, targets, mask), each (B, T - 1), padded at the right to the longest.
+    """Return (inputs, targets, mask), each (B, T - 1), padded at the right to the longest.
 
     `mask` is 1 where the target is a token of the response.
     """

@@ -9,7 +9,7 @@
 
 A folder is written beside its place and renamed. One whose hashes don't agree is passed over, and
 the one before it is used: hence two are kept. Of several ranks the first one writes all, and each
-restores its part, so that a run can go on with another number of them.
+restores its part, so that a run can resume with another number of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,12 +98,12 @@ def _tied(model: nn.Module) -> list[str]:
 
 
 def _part(tensor: Tensor, of: Tensor | None, ranks: Ranks) -> Tensor:
-    """This rank's part of a whole parameter, or of a state as large; other states are no arrays."""
+    """Return this rank's part of a parameter, or of a state as large; others are no arrays."""
     return ranks.part(tensor) if of is not None and divided(of) and tensor.ndim else tensor
 
 
 def _whole(tensor: Tensor, of: Tensor | None, ranks: Ranks) -> Tensor:
-    """The inverse of `_part`, on the first rank."""
+    """Return the inverse of `_part`, on the first rank."""
     whole = ranks.whole(tensor) if of is not None and divided(of) and tensor.ndim else tensor
     return whole.contiguous()
 
@@ -119,7 +118,7 @@ def save(
     keep: int = 2,
     ranks: Ranks = ONE,
 ) -> Path:
-    """The folder of a new checkpoint; older ones beyond `keep` are removed.
+    """Return the folder of a new checkpoint; older ones beyond `keep` are removed.
 
     All ranks must call it; it is on disk when the first one returns.
     """
@@ -177,7 +176,7 @@ def _verified(folder: Path) -> Checkpoint | None:
 
 
 def latest(root: Path, identity: str) -> Checkpoint | None:
-    """The newest whole checkpoint, None without one.
+    """Return the newest whole checkpoint, None without one.
 
     Raises:
         UsageError: it was made from other data or with other settings than `identity` stands for.
@@ -189,7 +188,7 @@ def latest(root: Path, identity: str) -> Checkpoint | None:
             continue
         if found.identity != identity:
             raise UsageError(
-                f"{os.path.dirname(root)} holds a run with other data or settings",
+                f"{root.parent} holds a run with other data or settings",
                 "use another output folder, or remove this one",
             )
         return found

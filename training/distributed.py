@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Self
 
 import torch
@@ -78,7 +79,7 @@ class Ranks:
         return self.rank == 0
 
     def part(self, whole: Tensor) -> Tensor:
-        """This rank's block of a tensor whose first dimension is a multiple of `size`."""
+        """Return this rank's block of a tensor whose first dimension is a multiple of `size`."""
         return whole if self.size == 1 else whole.chunk(self.size)[self.rank].clone()
 
     def whole(self, part: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ class Ranks:
         return value
 
     def mean(self, value: float) -> float:
-        """The mean over all ranks."""
+        """Return the mean over all ranks."""
         if self.size == 1:
             return value
         return float(self.total(torch.tensor(value, dtype=torch.float64))) / self.size
@@ -107,11 +108,11 @@ ONE = Ranks()
 
 
 def divided(parameter: Tensor) -> bool:
-    """Whether each rank holds a part of its own, as DeepSpeed marks parameters of experts."""
+    """Whether each rank holds its own part, as DeepSpeed marks parameters of experts."""
     return not getattr(parameter, "allreduce", True)
 
 
-def load_deepspeed() -> Any:
+def load_deepspeed() -> ModuleType:
     """Return DeepSpeed, imported for the CPU; nothing else imports it."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
@@ -119,4 +120,5 @@ def load_deepspeed() -> Any:
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     # The shared-memory collectives would be compiled at first use: a minute, and a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
+    module: ModuleType = deepspeed
+    return module

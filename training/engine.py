@@ -56,7 +56,7 @@ def prepare(seed: int) -> None:
 
 @contextmanager
 def _a_local_rank() -> Iterator[None]:
-    """What DeepSpeed wants to find in the environment, for as long as it looks at it.
+    """Set what DeepSpeed wants to find in the environment, while it looks at it.
 
     Left behind, a child process would take itself for one that a launcher has started.
     """
@@ -116,7 +116,7 @@ class Engine(AbstractContextManager["Engine"]):
         self._engine.backward(loss)
 
     def update(self) -> float:
-        """The norm of the gradients before clipping; clips, updates, sets gradients to zero.
+        """Clip, update and set gradients to zero; return their norm before clipping.
 
         Raises:
             DivergedError: a gradient is not finite; the parameters are untouched.

@@ -8,7 +8,7 @@ Shapes: B sequences, P longest prompt, N new tokens, S longest prompt with its a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from headrace.training.moe.attention import Cache
 from headrace.training.moe.export import ChatFormat
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.scoring import nll
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 class Rollout(NamedTuple):
@@ -34,7 +37,7 @@ class Rollout(NamedTuple):
 
 
 def _draw(logits: Tensor, temperature: float, top_p: float, dice: torch.Generator) -> Tensor:
-    """A token for each row of `logits` (B, V), already divided by the temperature."""
+    """Draw a token for each row of `logits` (B, V), already divided by the temperature."""
     if temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = logits.softmax(dim=-1)
@@ -135,7 +138,7 @@ def _to_the_left(
 
 def sample(
     model: MoEForCausalLM,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     prompts: list[str],
     *,
     chat: ChatFormat | None = None,
@@ -144,7 +147,7 @@ def sample(
     top_p: float = 0.95,
     seed: int = 0,
 ) -> list[str]:
-    """What the model writes after each prompt, as text without special tokens.
+    """Return what the model writes after each prompt, as text without special tokens.
 
     A prompt that spells out a special token is ordinary text. With `chat` the prompt is a user's
     turn and the text is the answer to it; without, the text continues the prompt. Either
@@ -173,6 +176,6 @@ def sample(
     )
     # A byte-level token may stop in the middle of a character.
     return [
-        tokenizer.decode(ids[mask], skip_special_tokens=True).rstrip("\ufffd")
+        str(tokenizer.decode(ids[mask], skip_special_tokens=True)).rstrip("\ufffd")
         for ids, mask in zip(made.ids, made.mask, strict=True)
     ]

@@ -30,12 +30,12 @@ class TrainingSettings(Settings):
 
 
 def deciding_weights(settings: Settings) -> dict[str, JsonValue]:
-    """The settings, as JSON, that decide the weights of a stage of training."""
+    """Return the settings, as JSON, that decide the weights of a stage of training."""
     return _without(settings, figures=True, more={})
 
 
 def deciding_result(settings: Settings, more: Table | None = None) -> dict[str, JsonValue]:
-    """The settings, as JSON, that decide the weights or the figures of stages of training.
+    """Return the settings, as JSON, that decide the weights or the figures of stages of training.
 
     Args:
         settings: of any verb or stage.
@@ -45,7 +45,7 @@ def deciding_result(settings: Settings, more: Table | None = None) -> dict[str, 
 
 
 def _without(settings: Settings, figures: bool, more: Table) -> dict[str, JsonValue]:
-    """The settings as JSON without those that are declared to decide nothing, at any depth."""
+    """Return the settings as JSON but those that are declared to decide nothing, at any depth."""
     left_out = {name for kind in type(settings).__mro__ for name in more.get(kind, ())}
     if isinstance(settings, TrainingSettings):
         left_out |= settings.OPERATION | (settings.FIGURES if figures else frozenset())

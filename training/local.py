@@ -9,7 +9,7 @@ from headrace.infra.errors import UsageError
 
 
 def local_folder(uri: str, what: str) -> Path:
-    """The path of a local URI.
+    """Return the path of a local URI.
 
     Raises:
         UsageError: it is on S3.

@@ -26,5 +26,5 @@ class Objective:
         raise NotImplementedError
 
     def note(self, figures: dict[str, float]) -> str:
-        """What progress shows of a step's figures."""
+        """Return what progress shows of a step's figures."""
         return f"loss {figures['loss']:.3f}"

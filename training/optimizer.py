@@ -2,7 +2,7 @@
 
 Muon (K. Jordan, https://kellerjordan.github.io/posts/muon): the update of a matrix is its momentum
 with all singular values brought near 1 by a quintic Newton-Schulz iteration. Each expert's gate,
-up and down projection is a matrix of its own; matrices of one shape go through the iteration as
+up and down projection is a separate matrix; matrices of one shape go through the iteration as
 one batched product, which is what makes it cheap for many small experts. AdamW: Loshchilov and
 Hutter 2019 (arXiv:1711.05101). A matrix's step is scaled by √max(1, rows/columns), as Jordan does.
 
@@ -145,12 +145,12 @@ def live(gradient: Tensor) -> Tensor:
 
 
 def _matrices(p: Tensor, parts: int) -> tuple[Tensor, ...]:
-    """Views (n, rows, cols) of a parameter's matrices."""
+    """Return views (n, rows, cols) of a parameter's matrices."""
     return p.view(-1, *p.shape[-2:]).chunk(parts, dim=1)
 
 
 def adamw_group(params: Iterable[Tensor], rate: float) -> Group:
-    """A group that AdamW updates at a peak rate."""
+    """Return a group that AdamW updates at a peak rate."""
     return Group(params=list(params), kind="adamw", peak=rate, lr=rate)
 
 
@@ -159,7 +159,7 @@ def _muon_group(params: list[Tensor], rate: float, parts: int) -> Group:
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> MuonAdamW:
-    """The optimizer of a model: matrices inside layers to Muon, the rest to AdamW.
+    """Build a model's optimizer: matrices inside layers to Muon, the rest to AdamW.
 
     Embedding and head, routers, norms, biases and value or reward heads are AdamW's.
     Parameters without `requires_grad` are left out.

@@ -63,7 +63,7 @@ class PretrainJob(Settings):
 
 
 def shape(settings: PretrainSettings, shards: Shards) -> MoEConfig:
-    """The preset's shape with the vocabulary and context of the token shards."""
+    """Return the preset's shape with the vocabulary and context of the token shards."""
     config = preset(settings.preset).model.model_copy(
         update={"vocab_size": shards.vocabulary, "max_position_embeddings": shards.length}
     )
@@ -71,7 +71,7 @@ def shape(settings: PretrainSettings, shards: Shards) -> MoEConfig:
 
 
 def recipe_of(settings: PretrainSettings) -> Recipe:
-    """The preset's recipe with what the settings say instead.
+    """Return the preset's recipe with what the settings say instead.
 
     Raises:
         UsageError: there is no such preset.
@@ -224,7 +224,7 @@ def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
 def _finished(
     output: Path, own: str, settings: PretrainSettings, shards: Shards, ranks: Ranks
 ) -> PretrainResult | None:
-    """The result of a run that is done, as a further call gives it.
+    """Return the result of a run that is done, as a further call gives it.
 
     Where that call asks for another number of held-out rows, only those are measured again.
 

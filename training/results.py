@@ -74,7 +74,7 @@ class StageMetrics(JobResult):
     """Items measured."""
 
     def shown(self) -> dict[str, JsonValue]:
-        """The figures that a model card shows."""
+        """Return the figures that a model card shows."""
         return self.model_dump(mode="json", include=SHOWN)
 
 

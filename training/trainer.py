@@ -110,7 +110,7 @@ class Trainer:
         return Trained(number, run.done, lines[-1] if lines else {})
 
     def _restored(self) -> Run:
-        """The run, with model, optimizer and random numbers as its newest checkpoint has them."""
+        """Restore the run: model, optimizer and random numbers as of its newest checkpoint."""
         found = checkpoint.latest(self.folder / checkpoint.FOLDER, self.identity)
         model = self.objective.model
         if found:

@@ -7,7 +7,7 @@ from headrace.expectations.validation import Expectation
 
 
 def expectations(stated: bool) -> tuple[Expectation, ...]:
-    """Expectations on `path`, `rows`, `bytes`, `wrong_columns` and what a manifest states of them.
+    """Return expectations on `path`, `rows`, `bytes`, `wrong_columns` and their stated values.
 
     Args:
         stated: whether there is a manifest to compare with.

@@ -12,7 +12,7 @@ MOST_REPEATED = 0.5
 
 
 def expectations(columns: Sequence[str]) -> tuple[Expectation, ...]:
-    """Expectations on text columns, `repeated` (0 or 1), and `alike` where there are two answers.
+    """Return expectations on text columns, `repeated` (0 or 1), and `alike` of two answers.
 
     Args:
         columns: prompt; prompt, response; or prompt, chosen, rejected.

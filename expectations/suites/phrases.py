@@ -38,7 +38,7 @@ def among(column: str, values: Iterable[str], says: str) -> Expectation:
 def between(
     column: str, low: float | None, high: float | None, says: str, mostly: float = 1.0
 ) -> Expectation:
-    """A number within bounds, both included; null passes."""
+    """Expect a number within bounds, both included; null passes."""
     return Expectation(
         "expect_column_values_to_be_between",
         says,

@@ -7,7 +7,7 @@ from headrace.expectations.validation import Expectation
 
 
 def expectations() -> tuple[Expectation, ...]:
-    """Expectations on `uri`, `bytes` and `checksum` (whether there is one, as yes or no)."""
+    """Return expectations on `uri`, `bytes` and `checksum` (whether there is one, as yes or no)."""
     return (
         filled("uri"),
         distinct("uri", "is listed once"),

@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 def expectations(config: CurationConfig, levels: Sequence[LevelFacts]) -> tuple[Expectation, ...]:
-    """Expectations on the columns of a kept document, and on `Score.excess` where there is one.
+    """Return expectations on the columns of a kept document, and on its `Score.excess`, if any.
 
     Args:
         config: the settings of the curation, as the manifest has them.
@@ -45,7 +45,7 @@ def expectations(config: CurationConfig, levels: Sequence[LevelFacts]) -> tuple[
 
 
 def _filled_by(column: Column, settings: Section) -> list[Expectation]:
-    """Expectations on a level's column, by the level's settings."""
+    """Return expectations on a level's column, by the level's settings."""
     match column:
         case Score():
             return [

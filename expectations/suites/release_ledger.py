@@ -11,7 +11,7 @@ from headrace.infra.schemas import LEDGER
 
 
 def expectations(levels: Sequence[LevelFacts]) -> tuple[Expectation, ...]:
-    """Expectations on LEDGER's columns, and `is_rejected` and `has_level` as 0 or 1.
+    """Return expectations on LEDGER's columns, and `is_rejected` and `has_level` as 0 or 1.
 
     Args:
         levels: that the release was made by.

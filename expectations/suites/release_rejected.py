@@ -11,7 +11,7 @@ from headrace.infra.schemas import rejected_file
 
 
 def expectations(levels: Sequence[LevelFacts]) -> tuple[Expectation, ...]:
-    """Expectations on the columns of a file, `level`, and `reason_level`: the reason's part.
+    """Return expectations on the columns of a file, `level`, and `reason_level`: the reason's part.
 
     Args:
         levels: that the release was made by.

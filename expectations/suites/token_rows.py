@@ -7,7 +7,7 @@ from headrace.expectations.validation import Expectation
 
 
 def expectations(sequence_length: int, vocabulary: int) -> tuple[Expectation, ...]:
-    """Expectations on `path`, `nulls` and the least and largest of lengths, ids and starts.
+    """Return expectations on `path`, `nulls` and the least and largest of lengths, ids and starts.
 
     Args:
         sequence_length: tokens of every row.

@@ -7,7 +7,7 @@ from headrace.expectations.validation import Expectation
 
 
 def counts() -> tuple[Expectation, ...]:
-    """Expectations on `what`, `stated`, `found`: one row per count."""
+    """Return expectations on `what`, `stated`, `found`: one row per count."""
     return (
         filled("what"),
         equal("stated", "found", "adds up: the same count wherever it is taken"),
@@ -15,7 +15,7 @@ def counts() -> tuple[Expectation, ...]:
 
 
 def shares() -> tuple[Expectation, ...]:
-    """Expectations on `what`, `share`, `below`, `above`: how far a share is outside its bounds."""
+    """Return expectations on `what`, `share`, `below`, `above`: how far it is out of bounds."""
     return (
         filled("share"),
         between("below", None, 0, "is not smaller than is plausible"),

@@ -44,8 +44,7 @@ def _ledger(release: Release) -> list[tuple[str, str]]:
 
 
 def _files(release: Release) -> list[tuple[str, str]]:
-    """The first files that can't be read, aren't what their names say or are left out; how many
-    more there are of each."""
+    """Return the first files that are unreadable, misnamed or left out, and how many more."""
     out = []
     for title, files in (
         ("can't be read", release.unreadable_files),

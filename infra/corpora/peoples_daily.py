@@ -18,7 +18,7 @@ def _headline(line: str) -> bool:
 
 
 def _records(archive: Path) -> Iterator[Record]:
-    """The file has no mark between articles: a headline after a paragraph begins the next one."""
+    """Yield articles, which have no mark between them: a headline after a paragraph starts one."""
     article: list[str] = []
     for tagged in read_member(archive, CORPUS.member).decode("utf-8").splitlines():
         line = _TAG.sub("", tagged).replace(" ", "").strip()

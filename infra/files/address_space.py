@@ -9,12 +9,13 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def size() -> int:
     """Bytes of address space that this process has, 0 where the system doesn't say."""
     try:
-        with open("/proc/self/statm") as f:
+        with Path("/proc/self/statm").open() as f:
             return int(f.read().split()[0]) * resource.getpagesize()
     except OSError:
         return 0

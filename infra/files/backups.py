@@ -168,7 +168,7 @@ def finish(folder: Path, manifest: Manifest) -> Path:
     text = json.dumps(manifest.model_dump(), indent=1)
     storage.write_private_text(folder / MANIFEST, text + "\n")
     place = folder.with_name(manifest.id)
-    os.rename(folder, place)
+    folder.rename(place)
     storage.sync_folder(place.parent)
     return place
 
@@ -187,12 +187,12 @@ def copy(source: Path, target: Path) -> tuple[int, int, str]:
     """
     digest, done = hashlib.sha256(), 0
     fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
-    with open(fd, "rb") as old:
+    with os.fdopen(fd, "rb") as old:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError(source)
         left = found.st_size
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
             while left and (block := old.read(min(left, _BLOCK))):
                 digest.update(block)
                 new.write(block)
@@ -235,7 +235,7 @@ def measured(path: Path) -> tuple[int, int, str]:
         OSError: it can't be read.
     """
     digest = hashlib.sha256()
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         found = os.fstat(file.fileno())
         while block := file.read(_BLOCK):
             digest.update(block)

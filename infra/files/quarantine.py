@@ -46,7 +46,7 @@ def set_aside(path: Path, why: str) -> None:
     place = _place(path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(path, place)
+        path.rename(place)
     except FileNotFoundError:
         return  # another process was quicker
     except OSError as error:
@@ -81,7 +81,7 @@ def read(path: Path, check: Callable[[Any], T]) -> T | None:
         OSError: the disk fails.
     """
     try:
-        found = os.stat(path)
+        found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{storage.odd(found.st_mode)}, no file")
         if found.st_size > MOST_BYTES:

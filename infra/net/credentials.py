@@ -1,5 +1,4 @@
-"""The secrets of a state folder's stack: made by `headrace up`, or given by the environment or a
-file.
+"""The secrets of a state folder's stack: made by `headrace up`, or given to it.
 
 `stack/secrets.json` holds those that were made; only its owner can read it. They are new each time
 that a stack is started, and stay while it is up: once it is down, whoever listens at its ports may

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 _ENDINGS = ("_FILE", "_DIR", "_HOME", "_PATH", "_BUNDLE")
 _OTHERS = {"TMPDIR"}
@@ -29,4 +30,8 @@ def _value(name: str, value: str) -> str:
 
 
 def _path(text: str) -> str:
-    return os.path.abspath(text) if text and not os.path.isabs(text) and "://" not in text else text
+    return (
+        os.path.abspath(text)
+        if text and not Path(text).is_absolute() and "://" not in text
+        else text
+    )

@@ -36,7 +36,7 @@ class Answer:
         """Whether the server has done what was asked."""
         return self.status < 400
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 # JSON of any shape
         """Return the JSON value of the body; None for an empty one.
 
         Raises:
@@ -88,7 +88,7 @@ def ask(
 
 
 def answers(url: str, seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> bool:
-    """Whether a server answers at a URL without a fault of its own; `tls`: see `ask`."""
+    """Whether a server answers at a URL without a server error; `tls`: see `ask`."""
     try:
         return ask(url, seconds, tls=tls).status < 500
     except NoAnswerError:

@@ -49,7 +49,7 @@ _PATHS = (
     *("PREFECT_API_SSL_CERT_FILE", "MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"),
     *("MLFLOW_TRACKING_CLIENT_CERT_PATH", "CURL_CA_BUNDLE", "GOOGLE_APPLICATION_CREDENTIALS"),
 )
-"""Variables that name a file: absolute, as processes of the stack have folders of their own."""
+"""Variables that name a file: absolute, as processes of the stack have their own folders."""
 _PREFECT_FORM, _MLFLOW_FORM = "http://HOST:PORT/api", "http://HOST:PORT"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 EXPERIMENT = "headrace"
@@ -83,7 +83,6 @@ class Server:
         Raises:
             UsageError: a file of certificates can't be read.
         """
-
         given = self.variables
         of_prefect = any(name.startswith("PREFECT_") for name in given)
         skip = (

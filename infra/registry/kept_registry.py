@@ -101,7 +101,7 @@ def recorded(home: Home) -> tuple[bool, str | None]:
 
 
 def _place(home: Home, url: str, own: bool) -> str | None:
-    """A tracking URI as it is kept: None for the own store, however it is named; no password."""
+    """Return a tracking URI as it is kept: without password, and None for the own store."""
     if own or url == database.stores(home, database.kept(home))[1]:
         return OWN
     up = record.running(home)
@@ -111,7 +111,7 @@ def _place(home: Home, url: str, own: bool) -> str | None:
 
 
 def _plain(url: str) -> str:
-    """A URL without login and final slash, the parts in lower case that may be in any case."""
+    """Strip a URL of login and final slash, and lowercase the parts that may be in any case."""
     parts = urllib.parse.urlsplit(url)
     if not parts.netloc:
         return url

@@ -8,17 +8,20 @@ decides on the model nor sets anything back.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from headrace.infra import audit
 from headrace.infra.errors import UsageError
 from headrace.infra.state.owner import place
 from headrace.infra.state.state_dir import Home
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 DECIDED_BY, DECIDED_AT = "headrace.decided_by", "headrace.decided_at"
 
 
-def other(client: Any, name: str, home: Home) -> str | None:
+def other(client: MlflowClient, name: str, home: Home) -> str | None:
     """Where another state folder decides on a model; None where this one does, or none yet."""
     tags = client.get_registered_model(name).tags
     by = tags.get(DECIDED_BY)
@@ -27,7 +30,7 @@ def other(client: Any, name: str, home: Home) -> str | None:
     return str(tags.get(DECIDED_AT) or "another state folder")
 
 
-def claim(client: Any, name: str, home: Home) -> None:
+def claim(client: MlflowClient, name: str, home: Home) -> None:
     """Note that this state folder decides on a model; nothing before its audit file has a line."""
     if (own := audit.first_hash(home.audit)) is None:
         return
@@ -38,7 +41,7 @@ def claim(client: Any, name: str, home: Home) -> None:
 
 
 def refuse(name: str, decided_at: str) -> UsageError:
-    """What keeps a state folder from deciding on another's model."""
+    """Return what keeps a state folder from deciding on another's model."""
     return UsageError(
         f"the model {name} is decided on by {decided_at}",
         "decide there, or keep models of your own: --set model.name=NAME; where that folder is no "

@@ -122,7 +122,7 @@ class Registry:
         )
 
     def current(self, alias: str = CHAMPION) -> Version | None:
-        """The version that an alias points at, after repairs; None without one."""
+        """Return the version that an alias points at, after repairs; None without one."""
         if alias == CHAMPION:
             self.repair()
         number = self._alias(alias)
@@ -505,7 +505,7 @@ class Registry:
 
 
 def _given(option: str, text: str) -> str:
-    """What a person gave, without space around it.
+    """Return what a person gave, without space around it.
 
     Raises:
         UsageError: nothing, or no text that can be stored.

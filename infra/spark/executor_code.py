@@ -23,11 +23,11 @@ def unpack(archive: Path, folder: Path) -> Path:
     target = folder / archive.stem
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=".unpacking-", dir=folder)
+        scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
         with zipfile.ZipFile(archive) as z:
             z.extractall(scratch)
         try:
-            os.rename(scratch, target)
+            scratch.rename(target)
         except OSError:  # another worker was faster
             shutil.rmtree(scratch)
     return target

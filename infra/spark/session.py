@@ -47,7 +47,7 @@ def is_cluster(settings: SparkSettings) -> bool:
 
 
 def check_master(master: str) -> None:
-    """Knock at a standalone master, which Spark itself would try for two minutes.
+    """Check that a standalone master answers; Spark itself would retry for two minutes.
 
     Raises:
         UsageError: none of the addresses of `spark://host:port,host:port` answers.

@@ -124,7 +124,7 @@ def parse(text: str) -> Address:
             f"database: sslmode={options['sslmode'][:40]}", f"give one of {', '.join(SSL_MODES)}"
         )
     for key in _FILES.keys() & options.keys():
-        # Services have working directories of their own.
+        # Services have their own working directories.
         options[key] = os.path.abspath(os.path.expanduser(options[key]))
         if not os.access(options[key], os.R_OK):
             raise UsageError(f"database: {key} {options[key]} can't be read", "correct the path")
@@ -143,7 +143,7 @@ def from_environment() -> str | None:
     if not file:
         return text or None
     try:
-        if os.stat(file).st_mode & 0o044:
+        if Path(file).stat().st_mode & 0o044:
             logger.warning("%s holds a password and others may read it: chmod 600 it", file)
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 
 from headrace.infra import storage
@@ -17,7 +16,7 @@ def folder_id(home: Home) -> str | None:
     which a copy has not.
     """
     try:
-        return f"{(home.stack / 'id').read_bytes()[:64].hex()}-{os.stat(home.stack).st_ino}"
+        return f"{(home.stack / 'id').read_bytes()[:64].hex()}-{home.stack.stat().st_ino}"
     except OSError:
         return None
 

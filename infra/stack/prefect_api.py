@@ -44,7 +44,7 @@ def _see_log(server: servers.Server) -> str:
 
 def request(
     api: str, method: str, path: str, body: object, allow: tuple[int, ...] = (), tries: int = 20
-) -> Any:
+) -> Any:  # noqa: ANN401 # JSON of any shape
     """Return what the server at `api` (…/api) answers, as JSON; None for a status in `allow`.
 
     It is shown the credentials that this process's environment has for it (servers.join). A server

@@ -9,7 +9,6 @@ its supervisor lives: a copied folder, or one left behind by a crash, is not tak
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -161,7 +160,7 @@ def refuse_moved(home: Home, record: Record) -> None:
         UsageError: it was.
     """
     try:
-        moved = not os.path.samefile(record.home, home.root)
+        moved = not Path(record.home).samefile(home.root)
     except OSError:
         moved = True
     if moved:
@@ -174,7 +173,7 @@ def refuse_moved(home: Home, record: Record) -> None:
 def works_in(process: psutil.Process, home: Home) -> bool:
     """Whether a process's working directory is the state folder, by whatever path."""
     try:
-        return os.path.samestat(os.stat(f"/proc/{process.pid}/cwd"), os.stat(home.root))
+        return Path(f"/proc/{process.pid}/cwd").samefile(home.root)
     except OSError:
         return False
 
@@ -185,7 +184,7 @@ def _is_own(home: Home, record: Record) -> bool:
         return True
     if record.folder is None and record.home == str(home.root):
         return True
-    # Some network disks number their folders anew: there the living supervisor knows better.
+    # Some network disks renumber their folders: there the living supervisor knows better.
     process = _supervisor(record)
     return process is not None and works_in(process, home)
 
@@ -211,6 +210,6 @@ def _has_lost_folder(record: Record) -> bool:
     """Whether a supervisor lives whose folder is no more: it was moved to another disk."""
     process = _supervisor(record)
     try:
-        return process is not None and os.stat(f"/proc/{process.pid}/cwd").st_nlink == 0
+        return process is not None and Path(f"/proc/{process.pid}/cwd").stat().st_nlink == 0
     except OSError:
         return False

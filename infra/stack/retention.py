@@ -214,7 +214,7 @@ def _moved(home: Home, one: Expired) -> bool:
         contextlib.suppress(OSError),  # a process works at it
         lock.exclusive_now(guard) if guard else contextlib.nullcontext(),
     ):
-        os.rename(one.path, home.trash / f"{one.path.name}-{uuid.uuid4().hex}")
+        one.path.rename(home.trash / f"{one.path.name}-{uuid.uuid4().hex}")
         return True
     return False
 
@@ -319,7 +319,7 @@ def sizes(home: Home) -> dict[str, int]:
         for name in names:
             own = part or ("mlflow" if name.startswith("mlflow.db") else "other")
             with contextlib.suppress(OSError):  # it went while we looked
-                found[own] += os.lstat(os.path.join(place, name)).st_size
+                found[own] += Path(place, name).lstat().st_size
     return dict(found.most_common())
 
 

@@ -63,7 +63,7 @@ def _unreported(run: str, state: str, why: str) -> None:
 
 
 def take_up(api: str, pool: str, ended: Ended = _unreported) -> bool:
-    """Have runs of a pool that no process works at begin again; they go on from what is on disk.
+    """Have runs of a pool that no process works at begin again; they resume from what is on disk.
 
     Only while no worker of the pool runs, and where its runs are processes of this machine.
 

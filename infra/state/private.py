@@ -1,5 +1,4 @@
-"""The state folder is its owner's alone; what is published elsewhere has the modes that the user
-wants for files.
+"""The state folder is its owner's alone; published files have the modes that the user wants.
 
 Every process of headrace begins with `begin`: from then on what it makes is its owner's alone.
 `settle` and `make_folder` give what lies outside the state folder the modes that the user's own

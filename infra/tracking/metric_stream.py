@@ -142,7 +142,7 @@ class MetricStream(threading.Thread):
         return not (self.is_alive() or (self._sender is not None and self._sender.is_alive()))
 
     def _open(self) -> str | None:
-        """The run, which is opened if it isn't yet; None where nothing is to be logged."""
+        """Return the run, opened if it isn't yet; None where nothing is to be logged."""
         if self.run_id is None:
             run, self.recorded = self._begin()
             if not self.recorded:
@@ -222,12 +222,12 @@ class _Curves:
         self._left_out: dict[str, Point] = {}
 
     def read(self, path: Path) -> list[Point]:
-        """The points of the whole lines that were appended since the last time."""
+        """Read the points of the whole lines that were appended since the last time."""
         try:
             with path.open("rb") as f:
                 about = os.fstat(f.fileno())
                 if (about.st_dev, about.st_ino) != self._file or about.st_size < self._at:
-                    # A resumed stage writes the file anew, without steps that it does again.
+                    # A resumed stage rewrites the file, without steps that it does again.
                     self._begin_anew()
                     self._file = (about.st_dev, about.st_ino)
                 f.seek(self._at)
@@ -242,7 +242,7 @@ class _Curves:
         return [p for line in block.splitlines() for p in self._points(line, now)]
 
     def last(self) -> list[Point]:
-        """The last point of each curve, where it was left out."""
+        """Return the last point of each curve, where it was left out."""
         return list(self._left_out.values())
 
     def _points(self, line: bytes, now: int) -> Iterator[Point]:

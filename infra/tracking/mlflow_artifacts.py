@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from headrace.infra.tracking import mlflow_model
+
+if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from sqlalchemy import Connection
 
 ROOT = "mlflow-artifacts:/"
 """Artifact location of headrace's experiment on its own store."""
@@ -28,7 +32,7 @@ _MOVED = {
 
 
 def local(uri: str, folder: Path) -> Path | None:
-    """The path below `folder` that a URI of an artifact means; None for one that lies elsewhere."""
+    """Return the path below `folder` that an artifact's URI means; None if it lies elsewhere."""
     if not uri.startswith(ROOT) or urlsplit(uri).netloc:
         return None
     path = folder.joinpath(*unquote(urlsplit(uri).path).split("/")).absolute()
@@ -63,8 +67,8 @@ def adopt(store: str, folder: Path) -> bool:
         engine.dispose()
 
 
-def _absolute(connection: Any) -> list[str]:
-    """The absolute places of artifacts that earlier versions gave headrace's experiments."""
+def _absolute(connection: Connection) -> list[str]:
+    """Return the absolute places of artifacts that earlier versions gave headrace's experiments."""
     import sqlalchemy as sa
 
     if not sa.inspect(connection).has_table("experiments"):
@@ -79,7 +83,7 @@ def _absolute(connection: Any) -> list[str]:
     return [str(place) for place in found.scalars()]
 
 
-def _relocate(connection: Any, place: str) -> None:
+def _relocate(connection: Connection, place: str) -> None:
     """Name artifacts below `place` as the server does."""
     import sqlalchemy as sa
 
@@ -100,7 +104,9 @@ def _relocate(connection: Any, place: str) -> None:
             )
 
 
-def repository(artifact_uri: str, tracking_uri: str | None = None, **more: Any) -> Any:
+def repository(
+    artifact_uri: str, tracking_uri: str | None = None, **more: str | None
+) -> ArtifactRepository:
     """MLflow's artifact repository of the scheme `mlflow-artifacts`, for its clients.
 
     On a SQLite store, where MLflow's own class asks for a server, it is the folder beside the

@@ -131,7 +131,7 @@ def describe(folder: Path, name: str) -> None:
 
 
 def _json(path: Path) -> dict[str, JsonValue]:
-    """What a file of an export says, nothing where it is missing."""
+    """Return what a file of an export says, nothing where it is missing."""
     return storage.read_json(path) if path.exists() else {}
 
 

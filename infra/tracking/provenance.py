@@ -30,7 +30,7 @@ def tags(source: str | None = None) -> dict[str, str]:
 
 
 def command() -> str:
-    """The verb of headrace that runs, without arguments: those may hold secrets."""
+    """Return the verb of headrace that runs, without arguments: those may hold secrets."""
     name, verb = Path(sys.argv[0] or "python").name, sys.argv[1:2]
     if name not in ("headrace", "cli.py"):
         return name
@@ -56,7 +56,7 @@ def commit() -> dict[str, str]:
 
 
 def _git(*words: str) -> str | None:
-    """What git says, None where it fails or isn't there."""
+    """Return what git says, None where it fails or isn't there."""
     try:
         done = subprocess.run(  # nosec B603, B607 # no shell; own words, and git as PATH has it
             ["git", "-C", str(_ROOT), *words],

@@ -75,7 +75,7 @@ class Tracking:
         return self.artifacts is None
 
     def _own_key(self, key: str) -> str:
-        """A lineage key as the store has it: folders that share one do the same work apart."""
+        """Return a lineage key as the store has it: folders that share a store work separately."""
         if not self.shared:
             return key
         return f"{key}-{digest(owner.place(self.home))[:12]}"
@@ -238,7 +238,7 @@ class Tracking:
         self.log_points(run, points)
 
     def log_file(self, run: str, path: Path, folder: str = "") -> None:
-        """A file (or all files of a folder) as artifact."""
+        """Log a file (or all files of a folder) as an artifact."""
         place = self._folder(run)
         if place is None:
             if path.is_dir():
@@ -251,7 +251,7 @@ class Tracking:
             storage.write_bytes(place / folder / path.name, path.read_bytes())
 
     def log_text(self, run: str, text: str, name: str) -> None:
-        """A text as artifact, `name` being its path there."""
+        """Log a text as an artifact, `name` being its path there."""
         place = self._folder(run)
         if place is None:
             self.client.log_text(run, text, name)
@@ -259,7 +259,7 @@ class Tracking:
             storage.write_bytes(place / name, text.encode())
 
     def log_model(self, run: str, export: Path, name: str) -> str:
-        """An export as a model that MLflow loads and serves, in `model/`; its URI.
+        """Log an export as a model that MLflow loads and serves, in `model/`; return its URI.
 
         On a store of our own its weights are no second copy; another server is sent them.
         """
@@ -302,7 +302,7 @@ class Tracking:
         self.client.log_inputs(run, [DatasetInput(made, [context])])
 
     def run_url(self, run: str) -> str | None:
-        """The page of a run on a tracking server; a database has no pages.
+        """Return the page of a run on a tracking server; a database has no pages.
 
         `workflowType` has MLflow show it among trainings, not among traces.
         """
@@ -310,7 +310,7 @@ class Tracking:
         return self._page(f"experiments/{experiment}/runs/{run}?workflowType=machine_learning")
 
     def model_url(self, name: str, version: str) -> str | None:
-        """The page of a version of a registered model on a tracking server."""
+        """Return the page of a version of a registered model on a tracking server."""
         return self._page(f"models/{quote(name, safe='')}/versions/{version}")
 
     def _page(self, place: str) -> str | None:
@@ -337,7 +337,7 @@ class Tracking:
         return self._all(lambda **more: self.client.search_runs([experiment], running, **more))
 
     def _family(self, run: str | None) -> list[Run]:
-        """A run, its parent, and all children of the parent; none where it is gone."""
+        """Return a run, its parent, and all children of the parent; none where it is gone."""
         own = found_or_none(lambda: self.client.get_run(run)) if run else None
         if own is None:
             return []
@@ -351,7 +351,7 @@ class Tracking:
 
     @staticmethod
     def _all(search: Callable[..., PagedList[T]]) -> Iterator[T]:
-        """What a search finds, page by page."""
+        """Yield what a search finds, page by page."""
         page = search()
         yield from page
         while page.token:
@@ -375,7 +375,7 @@ class Point:
 
 
 def metric_name(name: str) -> str:
-    """A name that MLflow takes of a figure: those of slices hold what is in the data."""
+    """Return a name that MLflow takes of a figure: those of slices hold what is in the data."""
     return re.sub(r"[^\w\-. :]", "_", name)[:250]
 
 
@@ -418,7 +418,7 @@ def _alive(process: str) -> bool:
 
 
 def found_or_none(ask: Callable[[], T]) -> T | None:
-    """What MLflow has, None where it says that there is none; any other trouble is raised."""
+    """Return what MLflow has, None where it has none; any other trouble is raised."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -15,6 +15,6 @@ def write(folder: Path, steps: int) -> None:
 
 
 def read(folder: Path) -> int | None:
-    """What was written down, None where nothing was."""
+    """Return what was written down, None where nothing was."""
     path = folder / _NAME
     return int(storage.read_json(path)["steps"]) if path.exists() else None

@@ -15,7 +15,7 @@ from headrace.infra.state import private
 
 @contextmanager
 def written(uri: str, scratch: str) -> Iterator[str]:
-    """A local path to write to; what is there at the end appears at `uri`.
+    """Yield a local path to write to; what is there at the end appears at `uri`.
 
     Args:
         uri: where the file is to be.

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from headrace.spark_jobs.kernels.minhash import Matcher, unpacked
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
 
 KEYS = (
     "doc long, id string, content_hash string, passed boolean, score float, length int, "
@@ -33,14 +36,14 @@ def _match(batches: Iterable[pa.RecordBatch], threshold: float) -> Iterator[pa.R
         yield pa.RecordBatch.from_arrays([pa.array(u), pa.array(v)], ["u", "v"])
 
 
-def _rank() -> list[Any]:
-    """The order in which the first record of several alike stays."""
+def _rank() -> list[Column]:
+    """Return the order in which the first record of several alike stays."""
     from pyspark.sql import functions as F
 
     return [F.col("doc") >= 0, -F.col("score"), -F.col("length"), F.col("id"), F.col("doc")]
 
 
-def components(edges: Any) -> Any:
+def components(edges: DataFrame) -> DataFrame:
     """(doc, root) of every record in an edge: root is the smallest number of its component.
 
     Args:
@@ -49,17 +52,18 @@ def components(edges: Any) -> Any:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    def smallest_of(frame: Any) -> Any:
+    def smallest_of(frame: DataFrame) -> DataFrame:
         return frame.withColumn("m", F.min("v").over(Window.partitionBy("u")))
 
-    def cut(frame: Any) -> tuple[Any, tuple[Any, ...]]:
-        """The frame without its history, and what tells it from another one."""
+    def cut(frame: DataFrame) -> tuple[DataFrame, tuple[int, ...]]:
+        """Return the frame without its history, and what tells it from another one."""
         done = frame.localCheckpoint()
-        return done, tuple(done.agg(F.count("*"), F.sum(F.xxhash64("u", "v") % 1_000_003)).first())
+        sums = done.agg(F.count("*"), F.sum(F.xxhash64("u", "v") % 1_000_003)).first()
+        return done, tuple(sums or ())
 
     ends = edges.select(F.greatest("u", "v").alias("u"), F.least("u", "v").alias("v"))
     stars, after = cut(ends.distinct())
-    before = None
+    before: tuple[int, ...] | None = None
     while after != before:
         before = after
         # Every neighbour above u goes to the smallest of u and its neighbours ...
@@ -75,7 +79,7 @@ def components(edges: Any) -> Any:
     )
 
 
-def _near(unique: Any, threshold: float) -> Any | None:
+def _near(unique: DataFrame, threshold: float) -> DataFrame | None:
     """(doc, kept) of near duplicates among unique texts; None where there are none."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
@@ -106,15 +110,16 @@ def _near(unique: Any, threshold: float) -> Any | None:
     return placed.where("place > 1 AND doc >= 0").select("doc", "kept")
 
 
-def repeated_ids(keys: Any) -> int:
+def repeated_ids(keys: DataFrame) -> int:
     """How many records have the id of another record with another text."""
     from pyspark.sql import functions as F
 
     texts = keys.groupBy("id").agg(F.count_distinct("content_hash").alias("texts"))
-    return int(texts.agg(F.sum(F.col("texts") - 1)).first()[0] or 0)
+    total = texts.agg(F.sum(F.col("texts") - 1)).first()
+    return int(total[0] or 0) if total else 0
 
 
-def find(keys: Any, threshold: float) -> Any:
+def find(keys: DataFrame, threshold: float) -> DataFrame:
     """DataFrame (doc, reason, detail) of the duplicates among records that passed.
 
     Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,9 @@ from headrace.spark_jobs.kernels.minhash import band_lists, packed, signatures
 from headrace.spark_jobs.levels.l2_semantics import SCORE as QUALITY
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.texts import Texts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 IN_MEMORY = 400_000
 """Records (ancestors' included) up to which arrays do the work: about 300 MB of keys."""
@@ -145,7 +148,7 @@ def _ancestor_files(job: CurateJob) -> tuple[list[tuple[str, str]], int]:
     return files, sum(releases.manifest(r)["totals"]["kept"] for r in chain)
 
 
-def deduplicate(spark: Any, job: CurateJob, inventory: Inventory) -> DuplicateCounts:
+def deduplicate(spark: SparkSession, job: CurateJob, inventory: Inventory) -> DuplicateCounts:
     """Write which records are duplicates, unless that is done, and how many there are."""
     done = storage.join(inventory.work, "duplicates.json")
     if storage.exists(done):
@@ -184,9 +187,9 @@ def _in_memory(
 
 
 def _in_spark(
-    spark: Any, job: CurateJob, inventory: Inventory, files: list[tuple[str, str]]
+    spark: SparkSession, job: CurateJob, inventory: Inventory, files: list[tuple[str, str]]
 ) -> DuplicateCounts:
-    def numbers(n: int) -> Any:
+    def numbers(n: int) -> DataFrame:
         cores = spark.sparkContext.defaultParallelism
         return spark.range(0, n, 1, job.spark.partitions or max(1, min(n, cores)))
 

@@ -76,7 +76,7 @@ def _mb(size: int) -> str:
 
 
 def _some(items: Sequence[str]) -> list[str]:
-    """The first of several, the last with how many more there are."""
+    """Return the first of several, the last with how many more there are."""
     shown = list(items[:NAMED])
     if shown:
         shown[-1] += more(len(items))

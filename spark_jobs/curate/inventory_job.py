@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -79,7 +78,7 @@ def _source_of(source: Source, uri: str) -> str:
 def find_inputs(
     inputs: Sequence[Source], output: str | None = None
 ) -> tuple[list[InputFile], list[LeftOut]]:
-    """The files of all inputs, each once, in the order of `source`, and what is left out.
+    """Return the files of all inputs, each once, in the order of `source`, and what is left out.
 
     No file is opened yet.
 
@@ -178,7 +177,7 @@ def survey(file: InputFile, number: int, target: int) -> tuple[InputFile, list[C
         return file, [Chunk(number, 0, 0, 1, 0)]
     sha = hashlib.sha256()
 
-    def blocks(f: Any, head: bytes) -> Iterator[bytes]:
+    def blocks(f: pa.NativeFile, head: bytes) -> Iterator[bytes]:
         for block in chain([head] if head else [], iter(lambda: f.read(_BLOCK), b"")):
             sha.update(block)
             yield block
@@ -274,7 +273,7 @@ def announce(files: Sequence[InputFile], left_out: Sequence[LeftOut]) -> None:
 
 
 def take(job: CurateJob) -> Inventory:
-    """The inventory of a curation; locks its release for this process unless that is finished.
+    """Take the inventory of a curation; lock its release for this process unless it is finished.
 
     Raises:
         InputError: an input is missing, or changed while it was read.
@@ -321,7 +320,7 @@ def take(job: CurateJob) -> Inventory:
 
 
 def load(work: str) -> Inventory:
-    """The inventory that `take` wrote into a work folder."""
+    """Load the inventory that `take` wrote into a work folder."""
     value = storage.read_json(storage.join(work, "inventory.json"))
     value["files"] = tuple(InputFile(**f) for f in value["files"])
     value["left_out"] = tuple(LeftOut(**x) for x in value["left_out"])

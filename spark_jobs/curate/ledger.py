@@ -63,7 +63,7 @@ class Ledger:
 
 
 def table(lines: Sequence[Line]) -> pa.Table:
-    """The lines as the Parquet file has them."""
+    """Return the lines as the Parquet file has them."""
     columns: list[list[str | int]] = [list(column) for column in zip(*lines, strict=True)]
     arrays = []
     for field, values in zip(LEDGER, columns or [[] for _ in LEDGER], strict=True):
@@ -73,7 +73,7 @@ def table(lines: Sequence[Line]) -> pa.Table:
 
 
 def totals(lines: Iterable[Line]) -> Totals:
-    """The totals of a release.
+    """Return the totals of a release.
 
     Raises:
         ValueError: a record was rejected where none can be: a level isn't one of `LEVELS`.

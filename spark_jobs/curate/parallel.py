@@ -6,13 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from headrace.infra import console, faults
 from headrace.infra.errors import HeadraceError, InputError, of_json
 from headrace.infra.files import address_space
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _POLL_SECONDS = 1.0
 MOST_PARTITIONS = 4096
@@ -62,7 +65,7 @@ def _each(
 
 
 def run(
-    spark: Any,
+    spark: SparkSession,
     name: str,
     numbers: Sequence[int],
     work: Callable[[int], None],

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +38,9 @@ from headrace.spark_jobs.curate.release_writer import (
 from headrace.spark_jobs.curate.scan_counts import ScanCounts
 from headrace.spark_jobs.settings import CurateJob
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 log = logging.getLogger(__name__)
 UNREADABLE_SHOWN = 10
 """Unreadable records that the report shows."""
@@ -55,7 +58,7 @@ class Draft:
 
     @classmethod
     def load(cls, inventory: Inventory) -> Draft:
-        """The draft that `write` has left in the work folder."""
+        """Load the draft that `write` has left in the work folder."""
         return cls(storage.read_json(_draft_file(inventory)), inventory)
 
     @property
@@ -98,7 +101,7 @@ class Answer(TypedDict):
 
 
 def answer_of(manifest: Manifest, release: str, started: float) -> Answer:
-    """What `curate` answers for a release."""
+    """Return what `curate` answers for a release."""
     totals = manifest["totals"]
     notes: dict[str, list[FileNote]] = release_report.files_of_note(manifest)
     return {
@@ -122,7 +125,7 @@ def _first(notes: list[FileNote]) -> FileNotes:
 
 
 def finished(job: CurateJob, inventory: Inventory) -> Answer | None:
-    """What `publish` answered for this release; None unless it is there, and whole.
+    """Return what `publish` answered for this release; None unless it is there, and whole.
 
     A damaged one is no release: its manifest goes, and the same work writes the same bytes again.
 
@@ -168,7 +171,7 @@ class _Written:
 
     @classmethod
     def of(cls, inventory: Inventory) -> _Written:
-        """The counts of all groups, added up."""
+        """Return the counts of all groups, added up."""
         files: list[FileEntry] = []
         lines: list[Line] = []
         histograms: dict[tuple[str, str], list[int]] = {}
@@ -201,7 +204,7 @@ def _parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
+def write(spark: SparkSession, job: CurateJob, inventory: Inventory) -> Draft:
     """Write what is missing of a release, but for `validation/` and the manifest."""
     work = inventory.work
 
@@ -229,7 +232,7 @@ def write(spark: Any, job: CurateJob, inventory: Inventory) -> Draft:
 
 
 def _manifest(job: CurateJob, inventory: Inventory, lines: Sequence[Line]) -> Manifest:
-    """The manifest without files."""
+    """Return the manifest without files."""
     duplicates: DuplicateCounts = storage.read_json(storage.join(inventory.work, "duplicates.json"))
     return {
         "release_id": inventory.release_id,

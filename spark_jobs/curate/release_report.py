@@ -110,7 +110,7 @@ class ReleaseFigures(_Figures):
     kept: list[tuple[str, int]]
     """(language, records), most first."""
     common: list[str]
-    """Languages that have colors of their own in the plots, the commonest first."""
+    """Languages that have their own colors in the plots, the commonest first."""
     reasons: list[tuple[str, str, str, int]]
     """(level, reason, language, rejected records)."""
     histograms: list[Histogram]
@@ -140,7 +140,7 @@ _SOURCE, _OUTCOME, _LEVEL, _REASON, _LANG, _RECORDS, _BYTES, _REPAIRED = range(8
 
 
 def _by(lines: Sequence[Line], *keys: int) -> Counter[tuple[Any, ...]]:
-    """Records of ledger lines summed by some of their columns."""
+    """Sum the records of ledger lines by some of their columns."""
     out: Counter[tuple[Any, ...]] = Counter()
     for line in lines:
         out[tuple(line[k] for k in keys)] += line[_RECORDS]

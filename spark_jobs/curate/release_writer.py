@@ -113,7 +113,7 @@ class GroupCounts(TypedDict):
 
 
 def read_counts(work: str, group: int) -> GroupCounts:
-    """The counts of a written group."""
+    """Read the counts of a written group."""
     counts: GroupCounts = storage.read_json(group_file(work, group))
     counts["ledger"] = [Line(*line) for line in counts["ledger"]]
     counts["histograms"] = [Histogram(*histogram) for histogram in counts["histograms"]]
@@ -193,7 +193,7 @@ def _examples(table: pa.Table) -> list[Example]:
 
 
 def smallest(examples: list[Example]) -> list[Example]:
-    """The first of several examples by content hash, source and position."""
+    """Return the first of several examples by content hash, source and position."""
     ordered = sorted(examples, key=lambda e: (e["content_hash"], e["source"], e["position"]))
     return ordered[:EXAMPLES]
 
@@ -207,7 +207,7 @@ class Duplicates(NamedTuple):
 
 
 def _duplicates(work: str, group: int) -> dict[int, Duplicates]:
-    """The duplicates of a group by unit."""
+    """Return the duplicates of a group by unit."""
     uri = verdict_file(work, group)
     if not storage.exists(uri):
         return {}
@@ -226,7 +226,7 @@ def _duplicates(work: str, group: int) -> dict[int, Duplicates]:
 
 
 def _records(work: str, unit: int, duplicates: Duplicates | None) -> Iterator[pa.Table]:
-    """The scanned records of a unit with their final verdict."""
+    """Yield the scanned records of a unit with their final verdict."""
     first = 0
     with storage.open_input(UnitFiles(work, unit).records) as f, pa.ipc.open_stream(f) as stream:
         for batch in stream:

@@ -47,7 +47,7 @@ class ScanCounts:
 
     @classmethod
     def of_units(cls, units: Iterable[UnitCounts]) -> ScanCounts:
-        """The sums of the counts of some units."""
+        """Return the sums of the counts of some units."""
         sums: Counter[str] = Counter()
         rejected: Counter[str] = Counter()
         for unit in units:
@@ -66,7 +66,7 @@ class ScanCounts:
 
     @classmethod
     def of_release(cls, totals: Totals, sizes: Sizes | None) -> ScanCounts:
-        """The counts of a manifest; one from before bytes were counted has no sizes."""
+        """Return the counts of a manifest; one from before bytes were counted has no sizes."""
         return cls(
             totals["read"],
             totals["kept"],

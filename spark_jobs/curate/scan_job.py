@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,9 @@ from headrace.spark_jobs.reading.records import LOST, RECORD, Window
 from headrace.spark_jobs.release_columns import SCORED
 from headrace.spark_jobs.settings import CurateJob
 from headrace.spark_jobs.texts import Texts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RESULT = pa.schema([*SCORED, *VERDICT, RECORD.field("repairs")])
 """A record after the scan: all scores, the level that rejects it (null where none does), and how
@@ -122,7 +125,7 @@ def read_unit(
     job: CurateJob,
     tally: reader.Tally | None = None,
 ) -> Iterator[Window]:
-    """The windows of a unit; those of small files are put together.
+    """Yield the windows of a unit; those of small files are put together.
 
     `tally` is complete once all windows are taken.
     """
@@ -149,7 +152,7 @@ def read_unit(
 
 
 def _next(windows: Iterator[Window], file: InputFile) -> Window | None:
-    """The next window of a file; whatever goes wrong says which file it was."""
+    """Return the next window of a file; whatever goes wrong says which file it was."""
     with during(f"reading {file.source}"), naming(file.uri):
         return next(windows, None)
 
@@ -197,7 +200,7 @@ class _UnitCount:
         self._rejected.update(level for level in table["level"].to_pylist() if level)
 
     def result(self, tally: reader.Tally) -> UnitCounts:
-        """The counts, with the bytes that a reader has tallied."""
+        """Return the counts, with the bytes that a reader has tallied."""
         sums = self._sums
         return {
             "records": sums["records"],
@@ -227,7 +230,7 @@ def _inventory(work: str) -> Inventory:
 
 
 def _decided(window: Window, job: CurateJob) -> pa.Table:
-    """RESULT of the records of a window; whatever goes wrong says on which records."""
+    """Return RESULT of a window's records; an error names the records on which it occurs."""
     records = window.records
     first = records.select(["source", "position"]).slice(0, 1).to_pylist()
     where = f"{first[0]['source']}:{first[0]['position']}" if first else "no records"
@@ -245,7 +248,7 @@ def finished_units(work: str) -> set[int]:
     return {int(n.removesuffix(".json")) for n in names if n.endswith(".json")}
 
 
-def scan(spark: Any, job: CurateJob, inventory: Inventory) -> None:
+def scan(spark: SparkSession, job: CurateJob, inventory: Inventory) -> None:
     """Scan what is not scanned yet.
 
     Raises:
@@ -272,7 +275,7 @@ def scan(spark: Any, job: CurateJob, inventory: Inventory) -> None:
 
 
 def first_unreadable(inventory: Inventory, most: int) -> list[UnreadableRecord]:
-    """The first unreadable records of a finished scan."""
+    """Return the first unreadable records of a finished scan."""
     first: list[UnreadableRecord] = []
     for n in range(len(inventory.units)):
         if len(first) >= most:
@@ -291,14 +294,14 @@ def _named(unreadable: pa.Table) -> list[UnreadableRecord]:
 
 
 def counted(inventory: Inventory) -> ScanCounts:
-    """The counts of all units of a finished scan."""
+    """Return the counts of all units of a finished scan."""
     return ScanCounts.of_units(
         storage.read_json(UnitFiles(inventory.work, n).marker) for n in range(len(inventory.units))
     )
 
 
 def scan_here(job: CurateJob) -> pa.Table:
-    """RESULT of all records of small inputs, read and scored in this process, without Spark.
+    """Return RESULT of all records of small inputs, read and scored in this process, not in Spark.
 
     Raises:
         InputError: an input is missing, or too much is unreadable.

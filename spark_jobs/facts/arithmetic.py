@@ -36,7 +36,7 @@ SLACK = 0.6
 
 
 def _value(left: str) -> float:
-    """The value of a chain of numbers; products bind closer than sums."""
+    """Return the value of a chain of numbers; products bind closer than sums."""
     total, product, sign = 0.0, 1.0, 1.0
     for position, (operation, number) in enumerate(_TERM.findall(left)):
         value = float(number.replace(",", ""))
@@ -67,7 +67,7 @@ def equation(text: str) -> Iterator[Finding]:
 
 
 def proportion(text: str) -> Iterator[Finding]:
-    """A part, its whole and the share of it in per cent."""
+    """Check a part, its whole and the share of it in per cent."""
     for pattern in _PROPORTION:
         for match in pattern.finditer(text):
             part, whole = (float(match[k].replace(",", "")) for k in ("part", "whole"))

@@ -1,4 +1,4 @@
-"""Order of years: nobody dies before birth, and lives and ages add up."""
+"""Order of years: no one dies before birth, and lives and ages add up."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def claimed(text: str, start: int, stop: int, rule: str) -> bool:
 
 
 def _paragraph(text: str, start: int, stop: int) -> tuple[str, str]:
-    """What stands before and after a statement in its paragraph."""
+    """Return what stands before and after a statement in its paragraph."""
     return text[text.rfind("\n", 0, start) + 1 : start], text[stop:].split("\n", 1)[0]
 
 

@@ -23,7 +23,7 @@ _LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LEAP_IN_JULIAN = {(1800, 2, 29), (1900, 2, 29)}
 """Days of the Julian calendar, which Russia and Greece wrote until 1918 and 1923."""
 FIRST_YEAR = 1800
-"""Dates before it may be Julian (Russia's and China's went on longer: see `_WEEKDAY_FROM`)."""
+"""Dates before it may be Julian (Russia's and China's lasted longer: see `_WEEKDAY_FROM`)."""
 _WEEKDAY_FROM = 1912
 """China took the Gregorian calendar in 1912; English texts are checked from FIRST_YEAR on."""
 
@@ -139,7 +139,7 @@ def _weekday_of(name: str) -> int:
 
 
 def _julian_weekday(year: int, month: int, day: int) -> int:
-    """The weekday of a date of the 19th and 20th century if it is a Julian one."""
+    """Return the weekday of a date of the 19th and 20th century if it is a Julian one."""
     behind = 12 if (year, month) < (1900, 3) else 13
     return (datetime.date(year, month, day).weekday() + behind) % 7
 

@@ -56,7 +56,7 @@ _REACH = 240
 
 
 def sentence(text: str, start: int, end: int) -> str:
-    """The sentence round `text[start:end]`, as far as the window and `_REACH` show it."""
+    """Return the sentence round `text[start:end]`, as far as the window and `_REACH` show it."""
     first, last = max(0, start - _REACH), min(len(text), end + _REACH)
     ends = [m.end() for m in _SENTENCE.finditer(text, first, start)]
     stop = _SENTENCE.search(text, end, last)
@@ -64,8 +64,10 @@ def sentence(text: str, start: int, end: int) -> str:
 
 
 def stated(text: str, start: int, end: int) -> bool:
-    """Whether the sentence round `text[start:end]` states it: no condition, question, negation,
-    error report, example, or lunar calendar."""
+    """Whether the sentence around `text[start:end]` states it.
+
+    A condition, question, negation, error report, example, or lunar calendar does not.
+    """
     stop = _SENTENCE.search(text, end, min(len(text), end + _REACH))
     asked = stop is not None and stop[0] in "?？"
     return not asked and not _NOT_STATED.search(sentence(text, start, end))

@@ -94,7 +94,7 @@ def _year(number: str, scale: str | None) -> bool:
 
 
 def _amounts(groups: dict[str, str | None]) -> tuple[Quantity, Quantity] | None:
-    """The amount before and after; None where they are not of one kind, or may be years."""
+    """Return the amount before and after; None where they are not of one kind, or may be years."""
     before, after = groups["a"] or "", groups["b"] or ""
     scale_a, scale_b = groups["as"], groups["bs"]
     if _year(before, scale_a) or _year(after, scale_b):
@@ -114,7 +114,7 @@ def _amounts(groups: dict[str, str | None]) -> tuple[Quantity, Quantity] | None:
 
 
 def _interval(before: Quantity, after: Quantity) -> tuple[float, float]:
-    """What the change may be in per cent."""
+    """Return what the change may be in per cent."""
     return (after.low / before.high - 1) * 100, (after.high / before.low - 1) * 100
 
 

@@ -32,7 +32,7 @@ class Quantity:
 
 
 def quantity(number: str, scale: str = "") -> Quantity:
-    """`number`, a match of NUMBER, times its scale, give or take half its last digit."""
+    """Return `number`, a match of NUMBER, times its scale, give or take half its last digit."""
     digits = number.replace(",", "")
     decimals = len(digits.partition(".")[2])
     factor = SCALES.get(scale.lower(), 1.0)
@@ -46,7 +46,7 @@ _TENS = re.compile(r"([一二三四五六七八九])?十([一二三四五六七�
 
 
 def whole(text: str) -> int | None:
-    """A number below 100 or a year, in digits or Chinese numerals; None where it is neither."""
+    """Read a number below 100 or a year, in digits or Chinese numerals; None if it is neither."""
     if text.isascii() and text.isdigit():
         return int(text)
     tens = _TENS.fullmatch(text)

@@ -58,7 +58,7 @@ _CLOCK = (
 
 
 def clock(text: str) -> Iterator[Finding]:
-    """Times of day that no clock shows."""
+    """Find times of day that no clock shows."""
     for pattern in _CLOCK:
         for match in pattern.finditer(text):
             hour, minute = int(match["h"]), int(match["m"])

@@ -75,7 +75,7 @@ class Knowledge:
     elements: list[Element]
 
     def country(self, name: str) -> Country | None:
-        """The country of a name."""
+        """Return the country of a name."""
         return self.by_name.get(plain(name)) or self.by_name.get(name)
 
 
@@ -129,7 +129,7 @@ def _capital_patterns() -> tuple[tuple[re.Pattern[str], bool], ...]:
 
 
 def _city(run: str, known: frozenset[str], capital: list[str], first: bool) -> str:
-    """The city at the beginning (or the end) of a run of words or Han characters; "" if none."""
+    """Find the city at the beginning (or end) of a run of words or Han characters; "" if none."""
     if not re.match(r"[\u4e00-\u9fff]", run):
         return plain(run.rstrip("."))
     parts = range(min(8, len(run)), 1, -1)
@@ -171,7 +171,7 @@ def capital(text: str) -> Iterator[Finding]:
 
 
 def _shown(country: Country, name: str) -> str:
-    """A capital's name in the script of its country's `name`."""
+    """Return a capital's name in the script of its country's `name`."""
     shown = country["shown"]
     return shown["en"] if name.isascii() else shown["zh"] or shown["en"]
 

@@ -26,7 +26,7 @@ _UNITS = re.compile(rf"{NUMBER}(\w)")
 
 
 def total(text: str) -> Iterator[Finding]:
-    """Sums of two or more counted parts in one clause."""
+    """Check sums of two or more counted parts in one clause."""
     for pattern in (_ENGLISH, _CHINESE):
         for match in pattern.finditer(text):
             numbers = re.findall(NUMBER, match["parts"])

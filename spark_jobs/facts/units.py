@@ -59,7 +59,7 @@ TOLERANCE_DEGREES, TOLERANCE_OVEN = 3.0, 0.03
 
 
 def _rounded(number: str, scale: str | None) -> Quantity:
-    """A quantity; of a number that ends in three zeros or more, none of them need be exact."""
+    """Return a quantity; one that ends in three zeros or more need not be exact in any of them."""
     exact = quantity(number, scale or "")
     digits = number.replace(",", "")
     zeros = len(digits) - len(digits.rstrip("0")) if "." not in digits else 0
@@ -68,7 +68,7 @@ def _rounded(number: str, scale: str | None) -> Quantity:
 
 
 def conversion(text: str) -> Iterator[Finding]:
-    """A length, mass, area or speed with its conversion in brackets."""
+    """Check a length, mass, area or speed with its conversion in brackets."""
     for match in _PAIR.finditer(text):
         (kind, factor), (kind_b, factor_b) = _KIND[match["au"]], _KIND[match["bu"]]
         before = text[max(0, match.start() - 14) : match.start()]

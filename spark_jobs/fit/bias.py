@@ -181,7 +181,7 @@ def normal(text: str) -> str:
 
 
 def comments(data: Path, exclude: frozenset[str]) -> list[Comment]:
-    """The labelled comments, without those that a release would hold out or `exclude` names."""
+    """Return the labelled comments but those that a release would hold out or `exclude` names."""
     out = []
     for source in LABELLED:
         for r in pq.read_table(data / f"{source}.parquet").to_pylist():
@@ -263,7 +263,7 @@ def framed(found: list[Comment], seed: int) -> list[Example]:
 
 
 def group_lists() -> list[str]:
-    """Groups and nothing else."""
+    """Write lists of groups with nothing else in them."""
     p = PLACEHOLDER
     lists = (
         p,
@@ -308,7 +308,7 @@ def features(texts: list[str]) -> csr_matrix:
 
 
 def fit(x: csr_matrix, labels: npt.NDArray[np.int8], weight: npt.NDArray[np.float64]) -> Output:
-    """An NB-scaled logistic model of the rows with a weight."""
+    """Fit an NB-scaled logistic model to the rows with a weight."""
     from scipy.sparse import diags
     from sklearn.linear_model import LogisticRegression
 
@@ -355,7 +355,7 @@ class Material:
     def train(
         self, wanted: Callable[[Comment], bool], without: frozenset[str] = frozenset()
     ) -> LinearModel:
-        """The model of the wanted comments and of the clean sources but those of `without`."""
+        """Fit the model of the wanted comments and of the clean sources but those of `without`."""
         use = np.array([wanted(c) for c in self.comments])
         label = np.array([c.label for c in self.comments])
         of = np.array([c.source for c in self.comments])
@@ -385,7 +385,7 @@ class Material:
         labels = np.concatenate([label, np.zeros(len(keep))]).astype(np.int8)
 
         def fitted(hard: npt.NDArray[np.bool_]) -> dict[str, Output]:
-            """The outputs, with the examples that are `hard` weighing more."""
+            """Return the outputs, with the examples that are `hard` weighing more."""
             out = {}
             for name in ("zh", "en"):
                 mine = np.where(lang == name, comment, 0.0)
@@ -423,7 +423,7 @@ def add(weight: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_], total: flo
 
 
 def quantised(fitted: dict[str, Output]) -> LinearModel:
-    """The outputs together, with 8-bit weights."""
+    """Return the outputs together, with 8-bit weights."""
     w = np.stack([f[0] for f in fitted.values()], 1)
     scale = np.abs(w).max(0) / 127  # the largest weights are what tells: none is cut
     return LinearModel(

@@ -59,7 +59,7 @@ Reader = Callable[[Path], Iterator[tuple[str, str, str]]]
 
 
 def content_key(text: str) -> str:
-    """A text's `content_hash` in a release, by which held-out documents are known."""
+    """Return a text's `content_hash` in a release, by which held-out documents are known."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -252,7 +252,7 @@ def _wikitext(archive: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _examples(archive: Path) -> Iterator[tuple[str, str, str]]:
-    """The sentences with which a dictionary shows how words are used."""
+    """Yield the sentences with which a dictionary shows how words are used."""
     for _, data in _members(archive, r"wordnet/data\.(noun|verb|adj|adv)$"):
         for line in data.decode("latin-1").splitlines():
             for example in re.findall(r'"([^"]+)"', line.partition("| ")[2]):
@@ -262,7 +262,7 @@ def _examples(archive: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _graded(archive: Path) -> Iterator[tuple[str, str, str]]:
-    """The sentences of a Chinese course, and what they mean."""
+    """Yield the sentences of a Chinese course, and what they mean."""
     for _, data in _members(archive, r"data/sentences\.json$"):
         for row in json.loads(data):
             yield row["chinese"], "zh", "general"
@@ -353,7 +353,7 @@ def _archives(folder: Path, name: str) -> list[Path]:
 
 
 def arguments(description: str | None, output: Path) -> argparse.Namespace:
-    """What a fit over `passages` is called with; `output` is where the model goes by default."""
+    """Parse the arguments of a fit over `passages`; `output` is where the model goes by default."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--data", type=Path)

@@ -1,6 +1,6 @@
 """Ways to damage text, for level 2 to learn from: each takes a text and a random source.
 
-How much is damaged is drawn too, from what a reader notices to what nobody could read.
+How much is damaged is drawn too, from what a reader notices to what no one could read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Damage = Callable[[str, random.Random], str]
 
 
 def _units(text: str) -> tuple[list[str], str]:
-    """The words of a text with blanks, or its characters, and what joins them again."""
+    """Return the words of a text with blanks, or its characters, and what joins them again."""
     if len(_HAN.findall(text)) > len(text) / 4:
         return list(text), ""
     return text.split(), " "
@@ -40,7 +40,7 @@ def near_salad(text: str, rng: random.Random) -> str:
 
 
 def half_salad(text: str, rng: random.Random) -> str:
-    """A drawn half of the words (Chinese: characters) changes places."""
+    """Shuffle a drawn half of the words (Chinese: characters)."""
     units, glue = _units(text)
     places = rng.sample(range(len(units)), int(len(units) * rng.uniform(0.4, 0.8)))
     moved = [units[i] for i in places]
@@ -111,7 +111,7 @@ ALL: tuple[Damage, ...] = (*ORDER, salad, *LOSS, dropped, *NOISE)
 
 
 def repeated(text: str, rng: random.Random) -> str:
-    """The beginning of the text, over and over."""
+    """Repeat the beginning of the text, over and over."""
     piece = text[: max(40, len(text) // rng.randint(4, 16))]
     return piece * rng.randint(4, 16)
 

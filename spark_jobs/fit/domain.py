@@ -65,7 +65,7 @@ def seeds_in(text: str, lang: str, domain: str) -> float:
 
 
 def chunk(text: str, rng: random.Random, lang: str) -> str:
-    """A piece of 20 to 3,000 characters, from the beginning half of the time."""
+    """Return a piece of 20 to 3,000 characters, from the beginning half of the time."""
     size = int(np.exp(rng.uniform(np.log(20), np.log(1500)))) * (2 if lang == "en" else 1)
     if len(text) <= size:
         return text

@@ -22,7 +22,7 @@ OUTPUT = Path(base.__file__).with_name("data") / "l3_facts.json"
 _LARGE = 200_000
 """Inhabitants from which a city that is no capital is known."""
 _NO_CAPITAL = frozenset("ZA BO NL LK BJ CI MY TZ CL SZ BI IL PS KZ MM GQ ME EH KI PW ID".split())
-"""Several capitals, a seat of government elsewhere, a disputed one, or one that moved of late."""
+"""Several capitals, a seat of government elsewhere, a disputed one, or one that moved recently."""
 _AMBIGUOUS = frozenset("GE CG CD AQ".split())
 """Countries whose English name is another place's too, or half of one."""
 _TWO_CONTINENTS = frozenset("RU TR EG KZ GE AZ AM CY ID PG TL".split())
@@ -163,7 +163,7 @@ def knowledge() -> Knowledge:
 
 
 def main() -> None:
-    """Writes the file."""
+    """Write the file."""
     text = json.dumps(knowledge(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     OUTPUT.write_text(text + "\n", encoding="utf-8")
 

@@ -37,7 +37,7 @@ def dictionary(archive: zipfile.ZipFile, name: str) -> dict[str, list[str]]:
 def tables(
     simplified: dict[str, list[str]], variants: dict[str, list[str]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Maps of characters that fold anywhere, and of those that fold in traditional text.
+    """Return maps of characters that fold anywhere, and of those that fold in traditional text.
 
     Args:
         simplified: traditional character -> simplified forms, the usual one first.

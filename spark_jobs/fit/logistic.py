@@ -100,7 +100,7 @@ def fit(
     l2: float = 1e-3,
     seed: int = 0,
 ) -> LinearModel:
-    """A model fitted to `targets` (N, K) in [0, 1]; `sample` (N, K) weighs each text and output.
+    """Fit a model to `targets` (N, K) in [0, 1]; `sample` (N, K) weighs each text and output.
 
     A weight of 0 leaves an output of a text out. Margins are as the loss made them: calibrate on
     sources that were not fitted, with `calibrated`.
@@ -118,7 +118,7 @@ def fit(
 def quantised(
     w: Floats, b: Floats, outputs: tuple[str, ...], ngrams: NGrams, power: float
 ) -> LinearModel:
-    """A model with 8-bit weights; the largest 0.01 % of an output's weights are cut to fit."""
+    """Quantize a model to 8-bit weights; the largest 0.01 % of an output's are cut to fit."""
     seen = np.abs(w)
     top = np.array([np.quantile(s[s > 0], 0.9999) if (s > 0).any() else 1.0 for s in seen.T])
     scale = np.maximum(top / 127, 1e-12).astype(np.float32)
@@ -127,7 +127,7 @@ def quantised(
 
 
 def calibrated(model: LinearModel, gain: Floats, offset: Floats) -> LinearModel:
-    """The model with margins gain * margin + offset, each (K,)."""
+    """Return the model with margins gain * margin + offset, each (K,)."""
     return LinearModel(
         model.ngrams,
         model.outputs,
@@ -139,7 +139,7 @@ def calibrated(model: LinearModel, gain: Floats, offset: Floats) -> LinearModel:
 
 
 def quantile(value: npt.NDArray[np.floating], weight: npt.NDArray[np.float64], q: float) -> float:
-    """The value below which a share `q` of the weight lies."""
+    """Return the value below which a share `q` of the weight lies."""
     order = np.argsort(value)
     at = np.searchsorted(np.cumsum(weight[order]), q * weight.sum())
     return float(value[order[min(at, len(order) - 1)]])

@@ -78,7 +78,7 @@ class Pieces:
 
 
 def piece(found: list[Passage], rng: random.Random) -> str:
-    """A piece of 100 to 4,000 characters; short texts are joined most of the time."""
+    """Return a piece of 100 to 4,000 characters; short texts are joined most of the time."""
     passage = rng.choice(found)
     size = int(np.exp(rng.uniform(np.log(100), np.log(3000))))
     size *= 2 if passage.lang == "en" else 1

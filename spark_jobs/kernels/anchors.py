@@ -96,7 +96,7 @@ def _close(
     found: npt.NDArray[np.int64],
     n: int,
 ) -> int:
-    """Counts a window that has its digits, and notes it where there is room."""
+    """Count a window that has its digits, and note it where there is room."""
     digits = 0
     for at in range(start, stop):
         if 48 <= data[at] <= 57:
@@ -124,7 +124,7 @@ def _find(
     need: npt.NDArray[np.int64],
     found: npt.NDArray[np.int64],
 ) -> int:
-    """Number of windows; as many of them as there is room are in `found`."""
+    """Count the windows; as many of them as there is room are in `found`."""
     n = 0
     searches = before.size
     start = np.full(searches, -1, np.int64)

@@ -24,7 +24,7 @@ REPLACED = 4
 CONTROL = 5
 """C0 and C1 controls but tab, line feed, vertical tab, form feed, carriage return, next line."""
 PRIVATE = 6
-"""Private use and noncharacters: nobody but the sender knows what they mean."""
+"""Private use and noncharacters: only the sender knows what they mean."""
 MOJIBAKE = 7
 """Characters of UTF-8 sequences read as Latin-1 or Windows-1252, and of the GBK of U+FFFD."""
 ENCODED = 8

@@ -77,7 +77,7 @@ def _cut(
 
 
 def elements(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The elements of an array, one per line; what follows the array passes unchanged.
+    """Yield the elements of an array, one per line; what follows the array passes unchanged.
 
     Args:
         blocks: the array; white space and a byte order mark may precede it.

@@ -61,7 +61,7 @@ class Lexicon:
 
     @classmethod
     def load(cls, path: Path) -> Lexicon:
-        """The lexicon of a JSON file."""
+        """Load the lexicon of a JSON file."""
         return cls.build(cls.terms(path))
 
     @staticmethod
@@ -85,7 +85,7 @@ class Lexicon:
 
     @classmethod
     def build(cls, terms: dict[str, int]) -> Lexicon:
-        """The lexicon of {term: class}; a term is lower-case words or Chinese characters.
+        """Build the lexicon from {term: class}; a term is lower-case words or Chinese characters.
 
         Raises:
             ValueError: a term has another form.
@@ -441,7 +441,7 @@ def _mask(
 
 
 def sentences(data: Bytes, offsets: Ints, lexicon: Lexicon) -> Sentences:
-    """The masked sentences of the texts data[offsets[i]:offsets[i + 1]].
+    """Return the masked sentences of the texts data[offsets[i]:offsets[i + 1]].
 
     A line break always ends a sentence; a full stop, question or exclamation mark ends one that
     has at least 144 bytes, so that short ones stay with what follows: a comment of two or three
@@ -510,10 +510,10 @@ def _outside(
 
 
 def outside_quotes(data: Bytes, starts: Ints, ends: Ints) -> tuple[Bytes, Ints]:
-    """What the spans say outside of quotation marks: (bytes, (N + 1,) offsets).
+    """Return what the spans say outside of quotation marks: (bytes, (N + 1,) offsets).
 
     A mark that only opens or only closes also takes what lies between it and the span's end or
-    beginning, because the quotation goes on in a neighbouring span; a single ASCII mark does not.
+    beginning, because the quotation continues in a neighbouring span; a single ASCII mark does not.
     """
     text, offsets = _outside(data, starts, ends)
     return text, offsets

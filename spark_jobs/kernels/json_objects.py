@@ -54,7 +54,7 @@ class Objects:
 
 @numba.njit(cache=True, nogil=True)
 def _hex(data: Bytes, at: int, stop: int) -> int:
-    """The code unit of four hexadecimal digits at `at`, -1 where there are none."""
+    """Return the code unit of four hexadecimal digits at `at`, -1 where there are none."""
     if at + 4 > stop:
         return _ODD
     unit = 0
@@ -381,11 +381,12 @@ def _objects(
 def scan(
     data: Bytes, starts: Index, stops: Index, names: Sequence[str] = (), checked: bool = False
 ) -> Objects:
-    """What N slices of `data` hold, which should be JSON objects.
+    """Return what N slices of `data` hold, which should be JSON objects.
 
     Args:
         data: the buffer; valid UTF-8 in every slice.
-        starts, stops: (N,) the slices.
+        starts: (N,) where the slices start.
+        stops: (N,) where they end.
         names: keys whose values are asked for, all different.
         checked: numbers and repeated keys were looked at already, exactly; here they are taken
             for odd where a short look can't tell.

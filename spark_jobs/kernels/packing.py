@@ -31,7 +31,7 @@ def pack(
     length: int,
     byte_lengths: npt.NDArray[np.int64],
 ) -> Packed:
-    """The documents one after another in rows of `length` tokens; a document may span rows.
+    """Return the documents one after another in rows of `length` tokens; a document may span rows.
 
     Args:
         documents: token ids of each, its leading separator included; none is empty.

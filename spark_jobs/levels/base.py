@@ -50,7 +50,7 @@ class Level(LevelFacts, Generic[S]):
 
 
 def passed(n: int) -> Verdict:
-    """A verdict that lets all `n` records pass."""
+    """Return a verdict that lets all `n` records pass."""
     import pyarrow as pa
 
     nothing = pa.nulls(n, pa.string())

@@ -53,7 +53,7 @@ def lexicon() -> Lexicon:
 
 @cache
 def shipped() -> LinearModel:
-    """The model that comes with headrace.
+    """Return the model that comes with headrace.
 
     Three outputs: `foul`, is it unlike clean text; `zh` and `en`, is it hostile as comments go.
     """
@@ -61,7 +61,7 @@ def shipped() -> LinearModel:
 
 
 def weight(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What a probability counts: 3p^2 - 2p^3, so that the small ones of a long text don't add up.
+    """Weigh a probability as 3p^2 - 2p^3, so that small ones of a long text don't add up.
 
     It keeps their order.
     """

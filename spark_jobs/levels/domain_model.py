@@ -45,7 +45,7 @@ class DomainModel:
 
     @classmethod
     def load(cls, path: Path) -> DomainModel:
-        """The model in an .npz file that `save` wrote."""
+        """Load the model from an .npz file that `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(LinearModel.load(path), file["lift"])
 
@@ -65,7 +65,7 @@ def _model() -> DomainModel:
 
 
 def score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array[Any]]:
-    """The best of the target domains, and its score."""
+    """Return the best of the target domains, and its score."""
     names = [d for d in DOMAINS if d in settings.targets]
     every = _model().scores(texts.folded, texts.offsets[:-1], texts.offsets[1:])
     scores = every[:, [DOMAINS.index(d) for d in names]]

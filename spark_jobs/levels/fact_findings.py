@@ -55,7 +55,7 @@ def _anchors() -> Anchors:
 
 
 def findings(texts: Texts) -> Iterator[tuple[int, int, str, Finding]]:
-    """What every check that applied found: text, index of its rule, window, finding.
+    """Yield what every check that applied found: text, index of its rule, window, finding.
 
     What a rule refutes but the text doesn't claim itself is left out.
     """

@@ -62,7 +62,7 @@ class Rule:
         return seen < bound if self.setting.startswith("min_") else seen > bound
 
     def says(self, seen: float, settings: FormatSettings) -> str:
-        """What was seen, and the bound, for a person to read."""
+        """Return what was seen, and the bound, for a person to read."""
         bound = getattr(settings, self.setting)
         side = "at least" if self.setting.startswith("min_") else "at most"
         if isinstance(bound, int):
@@ -91,7 +91,7 @@ _PRIVATE = "_format_"
 
 
 def score(texts: Texts, settings: FormatSettings) -> dict[str, pa.Array[Any]]:
-    """The measure of each rule, private columns `_format_<rule>` (pa.float64())."""
+    """Return the measure of each rule, private columns `_format_<rule>` (pa.float64())."""
     del settings  # measures don't depend on the bounds
     counts = c.count(texts.data, texts.offsets).astype(np.float64)
     return {_PRIVATE + rule.name: pa.array(rule.measure(counts)) for rule in RULES}

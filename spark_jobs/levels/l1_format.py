@@ -51,7 +51,7 @@ class FormatSettings(FormatLimits):
 
 
 def score(texts: Texts, settings: FormatSettings) -> dict[str, pa.Array[Any]]:
-    """The measure of each rule, in private columns."""
+    """Return the measure of each rule, in private columns."""
     from headrace.spark_jobs.levels import format_rules
 
     return format_rules.score(texts, settings)

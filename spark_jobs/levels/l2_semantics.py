@@ -47,7 +47,7 @@ SCORE = Score(
 
 
 def score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array[Any]]:
-    """The semantic score, and which share of the text is repeated where that decides it."""
+    """Return the semantic score, and which share of the text is repeated where that decides it."""
     from headrace.spark_jobs.levels import semantics_model
 
     return semantics_model.score(texts, settings)

@@ -33,7 +33,7 @@ class FactsSettings(Settings):
 
 
 def score(texts: Texts, settings: FactsSettings) -> dict[str, pa.Array[Any]]:
-    """The verdict, how many checks applied, and what was refuted."""
+    """Return the verdict, how many checks applied, and what was refuted."""
     from headrace.spark_jobs.levels import fact_findings
 
     return fact_findings.score(texts, settings)

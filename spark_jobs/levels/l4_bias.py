@@ -35,7 +35,7 @@ class BiasSettings(Settings):
 
 
 def score(texts: Texts, settings: BiasSettings) -> dict[str, pa.Array[Any]]:
-    """The bias score, and the worst sentence of what will be rejected."""
+    """Return the bias score, and the worst sentence of what will be rejected."""
     from headrace.spark_jobs.levels import bias_density
 
     return bias_density.score(texts, settings)

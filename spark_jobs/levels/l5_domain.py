@@ -61,7 +61,7 @@ class DomainSettings(Settings):
 
 
 def score(texts: Texts, settings: DomainSettings) -> dict[str, pa.Array[Any]]:
-    """The best of the target domains, and its score."""
+    """Return the best of the target domains, and its score."""
     from headrace.spark_jobs.levels import domain_model
 
     return domain_model.score(texts, settings)

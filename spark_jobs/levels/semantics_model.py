@@ -27,7 +27,7 @@ REPEATED = "_semantics_repeated"
 
 
 def features(sums: Ints, found: Ints, scale: Floats, bias: Floats) -> tuple[Floats, Floats]:
-    """What fluency is computed from: (N, 6) means weighted by script, and (N,) sizes.
+    """Return what fluency is computed from: (N, 6) means weighted by script, and (N,) sizes.
 
     Columns: n-grams and single characters of Chinese times its share h, h, words and letters of
     Latin script times 1 - h, and 1. The size is in Chinese characters; four letter n-grams count
@@ -65,7 +65,7 @@ class Fluency:
 
     @classmethod
     def load(cls, path: Path) -> Fluency:
-        """The model in an .npz file that `save` wrote."""
+        """Load the model from an .npz file that `save` wrote."""
         with np.load(path, allow_pickle=False) as f:
             return cls(
                 np.ascontiguousarray(f["weights"]),
@@ -101,7 +101,7 @@ def _model() -> Fluency:
 
 
 def score(texts: Texts, settings: SemanticsSettings) -> dict[str, pa.Array[Any]]:
-    """The semantic score, and the share of repeated stretches where they decide it."""
+    """Return the semantic score, and the share of repeated stretches where they decide it."""
     fluent, once, repeated = _model().parts(texts.folded, texts.offsets[:-1], texts.offsets[1:])
     margin = np.clip(np.minimum(fluent, once), -30, 30)
     return {

@@ -74,7 +74,7 @@ class ArchiveStream:
         self._part: Iterator[Piece | Boundary] = iter(())
 
     def next(self) -> Piece | Boundary | None:
-        """The next piece, None at the end of the file."""
+        """Return the next piece, None at the end of the file."""
         while (piece := next(self._part, None)) is None and self._fill(1):
             if self._plain:
                 return Piece(self._take(len(self._raw)), True)
@@ -234,7 +234,7 @@ class _DamagedError(Exception):
 
 
 def _rescued(member: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
-    """What can be unpacked before the damage."""
+    """Yield what can be unpacked before the damage."""
     for byte in packed:
         try:
             yield member.decompress(bytes([byte]))

@@ -51,7 +51,7 @@ _DEEPEST = 100
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """The names, of which one that was there before gets `_2`, `_3` and so on."""
+    """Return the names, of which one that was there before gets `_2`, `_3` and so on."""
     names = list(names)
     taken, out = set(names), list[str]()
     seen: set[str] = set()
@@ -209,7 +209,7 @@ def _whole(values: pa.Array[Any]) -> Strings:
 
 
 def _used(values: pa.DictionaryArray[Any, Any]) -> tuple[pa.Array[Any], Integers]:
-    """(the values of a dictionary array that it uses, where each row's is among them).
+    """Return (the values of a dictionary array that it uses, where each row's is among them).
 
     The others may be many, or longer than any record may be.
     """

@@ -84,7 +84,7 @@ def named(name: str) -> tuple[Kind, str]:
 
 
 def examine(name: str, head: bytes, whole: bool) -> Content:
-    """The verdict on a file.
+    """Return the verdict on a file.
 
     Args:
         name: of the file, without folders.
@@ -107,7 +107,7 @@ def examine(name: str, head: bytes, whole: bool) -> Content:
 
 
 def _unpacked(head: bytes, codec: str) -> tuple[bytes, bool]:
-    """(The first bytes of what is packed, whether they are all)."""
+    """Return (the first bytes of what is packed, whether they are all)."""
     seen = bytearray()
     try:
         for block in unpacked(io.BytesIO(head), codec):
@@ -134,7 +134,7 @@ def _differences(kind: Kind, codec: str, found: Content) -> Iterator[str]:
 
 
 def _inside(kind: Kind, packed: str, seen: bytes, whole: bool) -> Content:
-    """The verdict on content, once it is unpacked."""
+    """Return the verdict on content, once it is unpacked."""
     within = f" (inside {packed})" if packed else ""
     if seen.startswith(b"PAR1"):
         return Content("parquet", error=f"Parquet inside {packed}: unpack it" if packed else "")
@@ -177,7 +177,7 @@ def _wide(kind: Kind, seen: bytes) -> str:
 
 
 def _text(kind: Kind, seen: bytes, whole: bool) -> Content:
-    """The verdict on what has no signature of a binary format."""
+    """Return the verdict on what has no signature of a binary format."""
     start = seen.lstrip()
     if start.startswith(b"WARC/"):
         return Content("warc")
@@ -215,7 +215,7 @@ def _is_binary(seen: bytes) -> bool:
 
 
 def _complete(seen: bytes, whole: bool, ending: str = "\n") -> list[bytes]:
-    """The lines that are not blank; the last one only where the content ends with it."""
+    """Return the lines that are not blank; the last one only where the content ends with it."""
     lines = seen.split(ending.encode())
     return [line for line in (lines if whole else lines[:-1]) if line.strip()]
 
@@ -249,7 +249,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def encoding_of(data: bytes) -> str:
-    """What the encoding of text that isn't UTF-8 seems to be, as a remark; "" where none fits."""
+    """Guess the encoding of text that isn't UTF-8, as a remark; "" where none fits."""
     data = data[:_SEEN]
     if len(data) - len(data.translate(None, _NOT_ASCII)) < _TELLING:
         return ""
@@ -260,7 +260,7 @@ def encoding_of(data: bytes) -> str:
 
 
 def _json(kind: Kind, seen: bytes, whole: bool) -> Content | None:
-    """The verdict on what begins like JSON; None where it may be text all the same."""
+    """Return the verdict on what begins like JSON; None where it may be text all the same."""
     ending = "\r" if b"\n" not in seen and b"\r" in seen.strip() else "\n"
     lines = _complete(seen, whole, ending)
     text = seen.decode("utf-8", "replace").lstrip()
@@ -284,7 +284,7 @@ def _json(kind: Kind, seen: bytes, whole: bool) -> Content | None:
 
 
 def _value(text: str) -> tuple[object, int]:
-    """(The JSON value that a text begins with, where it ends), or (None, 0)."""
+    """Return (the JSON value that a text begins with, where it ends), or (None, 0)."""
     try:
         return json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
@@ -292,7 +292,7 @@ def _value(text: str) -> tuple[object, int]:
 
 
 def _array(kind: Kind, text: str, has_objects: bool) -> Content | None:
-    """The verdict on what begins with a bracket; None where it isn't one array.
+    """Return the verdict on what begins with a bracket; None where it isn't one array.
 
     `has_objects`: whether lines of it are objects by themselves.
     """

@@ -49,7 +49,7 @@ def fields_of(files: Sequence[InputFile]) -> list[Field]:
 
 
 def suggestion(fields: Sequence[Field]) -> str:
-    """The field with the most text, as YAML; a placeholder where none has any."""
+    """Return the field with the most text, as YAML; a placeholder where none has any."""
     best = max(fields, key=lambda f: f.characters, default=None)
     if best is None or not best.characters:
         return "NAME"

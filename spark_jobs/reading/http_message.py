@@ -28,12 +28,12 @@ class Message:
     """Why the payload can't be had."""
 
     def get(self, name: str) -> str:
-        """The values of a header as one list, as HTTP joins them."""
+        """Return the values of a header as one list, as HTTP joins them."""
         return ", ".join(self.headers.get(name, ()))
 
 
 def parse(block: bytes, limit: int) -> Message:
-    """A response from the content of its record.
+    """Parse a response from the content of its record.
 
     Its first line may be missing or odd, and so may the blank line after the headers: what looks
     like no header begins the payload.
@@ -166,7 +166,7 @@ class _CutError(Exception):
 
 
 def _inflated(payload: bytes, window: int) -> Iterator[bytes]:
-    """The content of zlib's formats, in parts of at most `_STEP` bytes; of gzip all members."""
+    """Unpack zlib's formats in parts of at most `_STEP` bytes; of gzip all members."""
     at = 0
     while not at or (window == 31 and payload.startswith(b"\x1f\x8b", at)):
         member = zlib.decompressobj(window)

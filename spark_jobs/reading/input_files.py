@@ -50,7 +50,7 @@ def gather(
 
 
 def _place(entry: Entry) -> str:
-    """What is the same for two names of one file."""
+    """Return what is the same for two names of one file."""
     path = storage.local_path(entry.uri)
     return entry.uri if path is None or entry.error else os.path.realpath(path)
 
@@ -61,7 +61,7 @@ def _real(uri: str) -> str:
 
 
 def _rule(output: str | None) -> Rule:
-    """What of a folder is no input."""
+    """Return what of a folder is no input."""
     own = {str(home().root.resolve()): "the state folder of headrace"}
     if output is not None:
         own[_real(output)] = "the output folder"

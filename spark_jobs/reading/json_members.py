@@ -57,7 +57,7 @@ class Objects:
     """Why a text can't be read as an object; it has no members here."""
 
     def filter(self, good: Mask) -> Objects:
-        """The objects where `good`."""
+        """Return the objects where `good`."""
         place = np.cumsum(good) - 1
         return Objects(
             self.data,
@@ -74,13 +74,13 @@ class Objects:
         return np.isin(self.kind[:, name], kinds)
 
     def strings(self, name: int) -> Strings:
-        """The strings under a key, null where it has none."""
+        """Return the strings under a key, null where it has none."""
         have = self.has(name, kernel.STRING, kernel.ESCAPED)
         escaped = self.has(name, kernel.ESCAPED)
         return self._copies(self.start[:, name] + 1, self.stop[:, name] - 1, have, escaped)
 
     def raw(self, name: int, have: Mask) -> Strings:
-        """The values under a key as they were written, null where not `have`."""
+        """Return the values under a key as they were written, null where not `have`."""
         return self._copies(
             self.start[:, name], self.stop[:, name], have, np.zeros(have.size, np.bool_)
         )
@@ -98,11 +98,12 @@ def read(
     typed: Collection[str] = (),
     valid: Mask | None = None,
 ) -> Objects:
-    """The objects that stand in N slices of a buffer.
+    """Read the objects that stand in N slices of a buffer.
 
     Args:
         data: the buffer.
-        start, stop: (N,) the slices.
+        start: (N,) where the slices start.
+        stop: (N,) where they end.
         names: keys whose values are asked for, all different.
         typed: see `json_repair.repair`.
         valid: (N,) whether a slice is UTF-8; None: all are.

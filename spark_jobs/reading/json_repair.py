@@ -89,7 +89,7 @@ def _together(pair: str) -> str:
 
 
 def named(repairs: Counter[str]) -> list[str]:
-    """The names of repairs as they stand in a record's metadata."""
+    """Return the names of repairs as they stand in a record's metadata."""
     return sorted(repairs)[:MOST_NAMED]
 
 
@@ -288,7 +288,7 @@ class _Writer:
 
 
 def repair(raw: bytes, typed: Collection[str] = ()) -> Repaired:
-    """A JSON object as strict JSON.
+    """Return a JSON object as strict JSON.
 
     Args:
         raw: the object's bytes.

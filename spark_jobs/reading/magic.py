@@ -118,7 +118,7 @@ _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 
 
 def binary(head: bytes) -> Format | None:
-    """The format that a file's first bytes show, None where they show none of these.
+    """Return the format that a file's first bytes show, None where they show none of these.
 
     What headrace reads (gzip, zstd, Parquet, WARC) is not here.
     """

@@ -55,7 +55,7 @@ class Extract:
 
 
 def extract(page: str) -> Extract:
-    """The main text of an HTML page; where none can be told from the rest, all of it."""
+    """Extract the main text of an HTML page; where none stands out from the rest, all of it."""
     cut = len(page) > MAX_CHARACTERS
     page = page[:MAX_CHARACTERS].replace("\0", "")
     seen = markup.read(page)
@@ -100,7 +100,7 @@ def _is_bounded(page: str, seen: markup.Page) -> bool:
 
 
 def _library_text(page: str, seen: markup.Page) -> str:
-    """What the library takes for the main text, with preformatted text as it stands."""
+    """Return what the library takes for the main text, with preformatted text as it stands."""
     standins = _standins(page)
     found = _library(_prepared(page, seen, standins))
     found = found.translate({ord(letter): space for space, letter in standins.items()})
@@ -117,7 +117,7 @@ _TAG_OR_SPACE = re.compile(r"</?([a-zA-Z][^\s/>]*)[^>]*>|\r\n?|[ \t\n]")
 
 
 def _prepared(page: str, seen: markup.Page, standins: dict[str, str]) -> str:
-    """A page without what says that it stands around the text.
+    """Return a page without what says that it stands around the text.
 
     The library can't collapse the spaces and line ends of its preformatted text.
     """
@@ -147,7 +147,7 @@ def _prepared(page: str, seen: markup.Page, standins: dict[str, str]) -> str:
 
 
 def _library(page: str) -> str:
-    """What trafilatura takes for the main text; empty where it can't tell, or fails."""
+    """Return what trafilatura takes for the main text; empty where it can't tell, or fails."""
     import trafilatura
     from lxml import etree, html
     from trafilatura.metadata import Document
@@ -170,7 +170,7 @@ _BLOCKS = frozenset(("p", "head", "list", "item", "quote", "table", "row", "div"
 
 
 def _rendered(body: _Element) -> str:
-    """The text of trafilatura's tree: a line per block, the cells of a row apart."""
+    """Return the text of trafilatura's tree: a line per block, the cells of a row apart."""
     from lxml import etree
 
     lines: list[str] = []

@@ -97,12 +97,12 @@ class Page:
 
 
 def solid(text: str) -> int:
-    """Number of characters that are no space."""
+    """Count the characters that are no space."""
     return sum(map(len, text.split()))
 
 
 def _attributes(given: str) -> dict[str, str]:
-    """The attributes of a tag by name, the first of a name as the standard says."""
+    """Return the attributes of a tag by name, the first of a name as the standard says."""
     found: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(given):
         found.setdefault(match[1].lower(), match[2] or match[3] or match[4] or "")
@@ -141,7 +141,7 @@ def _is_prose(blocks: list[Block]) -> bool:
 
 
 def _words(attributes: dict[str, str]) -> set[str]:
-    """The words of class and id: `siteFooter wp-nav_bar` has site, footer, wp, nav and bar."""
+    """Split class and id into words: `siteFooter wp-nav_bar` has site, footer, wp, nav and bar."""
     given = f"{attributes.get('id', '')} {attributes.get('class', '')}"[:1000]
     return {word.lower() for word in _WORD.findall(given)}
 
@@ -187,7 +187,7 @@ class _Reader:
             at = self.tag(tag) if tag >= 0 else -1
         self.flush()
         for kind, region in self.regions.items():
-            if kind != "main":  # it has no end, so that what came after it can't be told from it
+            if kind != "main":  # unclosed: where it ends is unknown
                 for block in self.page.blocks[region.since :]:
                     setattr(block, kind, False)
         return self.page
@@ -328,7 +328,7 @@ def _end_tag(markup: str, name: str, at: int) -> int:
 
 
 def read(markup: str) -> Page:
-    """The blocks of an HTML page and what its markup is like."""
+    """Read the blocks of an HTML page and what its markup is like."""
     return _Reader(markup).read()
 
 

@@ -34,7 +34,7 @@ class _Reader:
         self.data, self.at = data, 0
 
     def varint(self) -> int:
-        """The unsigned number that begins here."""
+        """Return the unsigned number that begins here."""
         value = shift = 0
         while True:
             byte = self.data[self.at]
@@ -45,7 +45,7 @@ class _Reader:
             shift += 7
 
     def number(self) -> int:
-        """The signed number that begins here (zigzag)."""
+        """Return the signed number that begins here (zigzag)."""
         value = self.varint()
         return value >> 1 ^ -(value & 1)
 
@@ -59,7 +59,7 @@ class _Reader:
         return (last + (byte >> 4) if byte >> 4 else self.number()), kind
 
     def items(self) -> tuple[int, int]:
-        """(number, type) of the list whose header begins here."""
+        """Return (number, type) of the list whose header begins here."""
         byte = self.data[self.at]
         self.at += 1
         number = byte >> 4
@@ -106,7 +106,7 @@ class _Reader:
             self.skip(kind, level + 1)
 
     def children(self) -> int:
-        """Number of children of the schema node that begins here."""
+        """Return the number of children of the schema node that begins here."""
         children = last = 0
         while (found := self.field(last))[1] != _STOP:
             last, kind = found
@@ -148,7 +148,7 @@ def levels(footer: bytes) -> int:
 
 
 def metadata(file: BinaryIO) -> pq.FileMetaData:
-    """The metadata of an open Parquet file.
+    """Return the metadata of an open Parquet file.
 
     Raises:
         OSError, pa.ArrowException: it is no Parquet file, or not one that may be read.

@@ -113,7 +113,7 @@ class _Decoder:
         return [(small, rows), (not small, rows), (False, min(rows, _FEW_ROWS))]
 
     def batches(self, g: int, dictionaries: bool, rows: int) -> Iterator[pa.RecordBatch]:
-        """The record batches of a row group."""
+        """Return the record batches of a row group."""
         open_file: Any = pq.ParquetFile  # its stub lacks the last argument, and columns by number
         parquet: pq.ParquetFile = open_file(
             self.file,
@@ -126,7 +126,7 @@ class _Decoder:
 
 
 def read(file: InputFile, chunk: Chunk, settings: InputSettings) -> Iterator[Window]:
-    """The records of a chunk of row groups in order, and what could not be read."""
+    """Yield the records of a chunk of row groups in order, and what could not be read."""
     memory = DECODER_BYTES + min(DECODER_MOST, 8 * file.bytes) + 8 * settings.max_record_bytes
     at = _Chunk(file, settings, chunk.first, FREE_BYTES, memory)
     groups = range(chunk.start, chunk.stop)
@@ -171,7 +171,7 @@ def _unread(at: _Chunk, rows: int, reason: str) -> Iterator[Window]:
 
 
 def _decoded(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[pa.RecordBatch]:
-    """The record batches of a row group; where one way fails, the next one continues after it.
+    """Yield the record batches of a row group; where one way fails, the next one takes over.
 
     Raises:
         _FAULTS: it can't be decoded.
@@ -199,7 +199,7 @@ def _decoded(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[pa.RecordBatch]:
 
 
 def _row_group(decoder: _Decoder, g: int, at: _Chunk) -> Iterator[Window]:
-    """The records of a row group.
+    """Yield the records of a row group.
 
     Raises:
         _RefusedError: it stands for too much.
@@ -269,7 +269,7 @@ def cuts(sizes: Sizes) -> Iterator[tuple[int, int]]:
 
 
 def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
-    """The records of some rows; `sizes` are their bytes."""
+    """Return the records of some rows; `sizes` are their bytes."""
     limit, n = at.settings.max_record_bytes, batch.num_rows
     names, columns = arrow_json.unique(batch.schema.names), list(batch.columns)
     text: pa.Array[Any] = pa.nulls(n, pa.binary())
@@ -321,7 +321,7 @@ def _from_batch(batch: pa.RecordBatch, sizes: Sizes, at: _Chunk) -> Window:
 
 
 def _heads(text: pa.Array[Any]) -> list[bytes]:
-    """The first bytes of texts, which are not expanded for it."""
+    """Return the first bytes of texts, which are not expanded for it."""
     place = np.arange(len(text))
     if isinstance(text, pa.DictionaryArray):
         place = arrow.integers(text.indices, null=-1)

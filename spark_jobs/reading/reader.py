@@ -50,7 +50,7 @@ class Tally:
 def read(
     file: InputFile, chunk: Chunk, settings: InputSettings, tally: Tally | None = None
 ) -> Iterator[Window]:
-    """The records of a chunk in order, and between them what could not be read.
+    """Yield the records of a chunk in order, and between them what could not be read.
 
     Args:
         file: of the inventory.
@@ -86,7 +86,7 @@ def read(
 
 
 def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> Iterator[Window]:
-    """The windows up to where a worker's memory ends, and then what could not be read for it."""
+    """Yield the windows up to where a worker's memory ends, then what is unreadable for it."""
     position = chunk.first
     try:
         for window in windows:
@@ -99,7 +99,7 @@ def _within_memory(windows: Iterator[Window], file: InputFile, chunk: Chunk) -> 
 
 
 def _head(file: InputFile) -> bytes:
-    """The first bytes of a file that can't be read, as far as there are any."""
+    """Return the first bytes of a file that can't be read, as far as there are any."""
     try:
         with storage.open_binary(file.uri) as f:
             return bytes(f.read(HEAD_BYTES))
@@ -118,7 +118,7 @@ class _Stream:
         """About how many bytes lie behind the damage."""
 
     def blocks(self) -> Iterator[bytes]:
-        """The content piece by piece.
+        """Yield the content piece by piece.
 
         Raises:
             DamagedError: after all of it that can be read.
@@ -144,7 +144,7 @@ class _Stream:
 
 
 def content_of(file: InputFile, chunk: Chunk) -> Iterator[bytes]:
-    """The content of a file or of a part of one, as `read` takes its records from.
+    """Return the content of a file or of a part of one, as `read` takes its records from.
 
     Raises:
         DamagedError: after all of it that can be read.
@@ -183,7 +183,7 @@ def _lines(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
 
 
 def _document(stream: _Stream, settings: InputSettings) -> tuple[bytes, str]:
-    """(A whole file as one document, why it can't be read)."""
+    """Return (a whole file as one document, why it can't be read)."""
     parts: list[bytes] = []
     try:
         for block in stream.blocks():
@@ -202,13 +202,13 @@ def _table(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
 
 
 def _unreadable(stream: _Stream, data: bytes, error: str) -> Window:
-    """A whole file that is lost; what lies behind a damage is counted where that is."""
+    """Return a whole file that is lost; what lies behind a damage is counted where that is."""
     size = stream.size - stream.unread
     return Window(_NONE, lost(stream.file.source, [(1, data[:HEAD_BYTES], error, size)]))
 
 
 def _text(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
-    """A whole file as one document."""
+    """Yield a whole file as one document."""
     data, error = _document(stream, settings)
     if not error and b"\0" in data:
         error = "a binary file, not text"
@@ -226,7 +226,7 @@ def _text(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
 
 
 def _html(stream: _Stream, settings: InputSettings) -> Iterator[Window]:
-    """The main text of a page, as of the pages of web archives."""
+    """Yield the main text of a page, as of the pages of web archives."""
     from headrace.spark_jobs.reading import web_archive
 
     data, error = _document(stream, settings)

@@ -118,7 +118,7 @@ def _own_metadata(
 
 
 def _merged(given: str, record: str, inner: str) -> str:
-    """The members of a record's metadata, each key once; see the head of this module."""
+    """Return the members of a record's metadata, each key once; see the head of this module."""
     groups = [json_repair.members(f"{{{group}}}") for group in (given, record, inner)]
     names = {key for group in groups for key, _ in group}
     taken: set[str] = set()
@@ -198,7 +198,7 @@ def _records(
     at, absent = known.at, (kernel.ABSENT, kernel.NULL)
 
     def given(field: Field_, where: Mask | None = None) -> Strings:
-        """What stands under a field of headrace's own, but where it is used."""
+        """Return what stands under a field of headrace's own, but where it is used."""
         have = ~objects.has(at[field], *absent)
         return _member(
             f"given_{field}", objects.raw(at[field], have if where is None else have & where)
@@ -264,7 +264,7 @@ def _window(
     source: str,
     settings: InputSettings,
 ) -> Window:
-    """Records of the JSON objects in N slices of a buffer; blank slices are none."""
+    """Read the JSON objects in N slices of a buffer; blank slices are none."""
     known = _Known(settings)
     valid = valid_slices(data, start, stop)
     size = stop - start
@@ -300,14 +300,14 @@ def _window(
 def from_json(
     json_texts: Strings | Binaries, position: Integers, source: str, settings: InputSettings
 ) -> Window:
-    """Records of N strings or binaries that should be JSON objects with a `text`."""
+    """Read N strings or binaries that should be JSON objects with a `text`."""
     return _window(*json_members.slices(json_texts), position, source, settings)
 
 
 def from_lines(
     block: line_kernel.Block, source: str, settings: InputSettings, skip: int = 0
 ) -> Window:
-    """Records of a block of JSON lines; blank lines are none. `skip` bytes are passed over."""
+    """Read a block of JSON lines; blank lines are no records. `skip` bytes are passed over."""
     starts = line_kernel.line_starts(block.data)
     start, stop = starts[:-1].copy(), starts[1:]
     start[:1] += skip
@@ -324,7 +324,7 @@ def from_columns(
     repairs: pa.Int32Array | None = None,
     named: Mapping[int, Counter[str]] | None = None,
 ) -> pa.Table:
-    """Records of N texts and their other fields.
+    """Return records of N texts and their other fields.
 
     Args:
         text: the texts, null where there is none.

@@ -34,7 +34,7 @@ _SHOWN = 12
 
 
 def header(head: bytes, separator: str) -> list[str]:
-    """The fields of the first row; none where it is longer than the bytes given."""
+    """Return the fields of the first row; none where it is longer than the bytes given."""
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     lines = io.StringIO(text, newline="")
     if separator == "\t":
@@ -46,14 +46,14 @@ def header(head: bytes, separator: str) -> list[str]:
 
 
 def separator_of(name: str) -> str:
-    """What stands between the fields of a file of this name."""
+    """Return what stands between the fields of a file of this name."""
     return "\t" if ".tsv" in name.lower() else ","
 
 
 def read(
     blocks: Iterable[bytes], name: str, source: str, settings: InputSettings
 ) -> Iterator[Window]:
-    """The records of a table, and what could not be read; the row of names is no record.
+    """Yield the records of a table, and what could not be read; the row of names is no record.
 
     Args:
         blocks: the content.
@@ -97,7 +97,7 @@ class _Table:
         """What stands between the last whole line and the damage."""
 
     def lines(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The blocks as UTF-8, up to the last line that a damage leaves whole."""
+        """Yield the blocks as UTF-8, up to the last line that a damage leaves whole."""
         try:
             for block in _marked(blocks):
                 self.quotes += block.count(b'"')
@@ -218,5 +218,5 @@ def _with_marks(text: str) -> bytes:
 
 
 def _unmarked(data: bytes) -> bytes:
-    """The bytes that were there before."""
+    """Return the bytes that were there before."""
     return _MARKED.sub(lambda m: bytes([ord(m[1].decode())]), data)

@@ -64,7 +64,7 @@ codecs.register_error("headrace.replace", _replace)
 
 
 def find(label: str) -> str | None:
-    """The encoding of a label by the WHATWG table, None where it names none that can be read."""
+    """Look up a label's encoding in the WHATWG table, None where it has none that can be read."""
     import webencodings
 
     found = webencodings.lookup(label)
@@ -81,7 +81,7 @@ def _codec(encoding: str) -> codecs.CodecInfo:
 
 
 def decode_as(data: bytes, encoding: str) -> Decoded:
-    """The text of bytes in a named encoding; what it doesn't know is replaced and counted."""
+    """Decode bytes in a named encoding; what it doesn't know is replaced and counted."""
     if encoding == "utf-8":  # Python's own handler is some 50 times faster than one in Python
         text = data.decode("utf-8", "replace")
         return Decoded(text, encoding, text.count("\ufffd") - data.count("\ufffd".encode()))
@@ -91,7 +91,7 @@ def decode_as(data: bytes, encoding: str) -> Decoded:
 
 
 def _sample(data: bytes) -> bytes:
-    """The beginning of a text, not cut inside a character."""
+    """Return the beginning of a text, not cut inside a character."""
     if len(data) <= SAMPLE_BYTES:
         return data
     return data[: max(data.rfind(b"\n", 0, SAMPLE_BYTES) + 1, SAMPLE_BYTES - 4) & ~1]
@@ -134,7 +134,7 @@ def _wide(data: bytes) -> str | None:
 
 
 def detect(data: bytes) -> str:
-    """What the encoding of text seems to be that is neither UTF-8 nor UTF-16."""
+    """Return what the encoding of text seems to be that is neither UTF-8 nor UTF-16."""
     import chardetng_py
 
     detector = chardetng_py.EncodingDetector()
@@ -143,7 +143,7 @@ def detect(data: bytes) -> str:
 
 
 def decode(data: bytes, labels: Iterable[str] = (), markup: bool = False) -> Decoded:
-    """The text of bytes.
+    """Return the text of bytes.
 
     Args:
         data: the bytes.
@@ -180,7 +180,7 @@ _OPAQUE = (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"nofr
 
 
 def prescan(head: bytes) -> str | None:
-    """The encoding that the beginning of an HTML or XHTML page declares.
+    """Return the encoding that the beginning of an HTML or XHTML page declares.
 
     Only a `meta` element and an XML declaration count: not visible text, nor what stands in a
     comment, a script or a title.
@@ -229,7 +229,7 @@ def _of_meta(given: dict[bytes, bytes]) -> str | None:
 
 
 def _in_markup(encoding: str) -> str:
-    """What a declaration means that could be read as ASCII before it was known."""
+    """Return what a declaration means that could be read as ASCII before it was known."""
     if encoding.startswith("utf-16"):
         return "utf-8"
     return "windows-1252" if encoding == "x-user-defined" else encoding

@@ -204,13 +204,13 @@ class _Framer:
     # Records
 
     def no_record(self) -> Record:
-        """What stands where a record should begin."""
+        """Return what stands where a record should begin."""
         head = bytes(self.buffer[self.at : self.at + HEAD_BYTES])
         size = self.find_next()
         return self.lost(self.damage() or "not a WARC record", head, size)
 
     def record(self) -> Record:
-        """The record that begins here."""
+        """Return the record that begins here."""
         while (end := _HEADERS_END.search(self.buffer, self.at, self.at + MAX_HEADERS)) is None:
             if self.left() >= MAX_HEADERS or not self.more():
                 return self.no_headers()
@@ -230,7 +230,7 @@ class _Framer:
         return self.wrong_length(headers, length)
 
     def no_headers(self) -> Record:
-        """A record whose headers have no end, so that none can have that begins among them."""
+        """Return a record whose headers have no end, so that any that start among them are lost."""
         head = bytes(self.buffer[self.at : self.at + HEAD_BYTES])
         size = self.left() if self.left() < MAX_HEADERS else MAX_HEADERS - HEAD_BYTES
         self.at += size
@@ -250,7 +250,7 @@ class _Framer:
         return rest.startswith(_VERSION) or _VERSION.startswith(rest) or is_packed(rest)
 
     def wrong_length(self, headers: dict[str, str], length: int | None) -> Record:
-        """A record that lasts until the next one's first line."""
+        """Return a record that lasts until the next one's first line."""
         searched = 0
         while (found := _NEXT.search(self.buffer, self.at + searched)) is None:
             if self.left() > self.limit + MAX_HEADERS:
@@ -272,7 +272,7 @@ class _Framer:
         return Record(self.position, headers, content, len(content), repaired=True)
 
     def too_long(self, headers: dict[str, str], length: int | None) -> Record:
-        """A record that isn't read: its beginning, to see what it is."""
+        """Return a record that isn't read: its beginning, to see what it is."""
         while self.left() < MAX_HEADERS and self.more():
             pass
         head = bytes(self.buffer[self.at : self.at + MAX_HEADERS])

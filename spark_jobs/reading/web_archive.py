@@ -72,7 +72,7 @@ def media_type(value: str) -> tuple[str, list[str]]:
 
 
 def _sniffed(payload: bytes) -> str:
-    """The type of a page that says none, from its beginning; empty where it's no text."""
+    """Return the type of a page that says none, from its beginning; empty where it's no text."""
     if _MARKUP.match(payload[:1024]):
         return "text/html"
     wide = payload.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -80,7 +80,7 @@ def _sniffed(payload: bytes) -> str:
 
 
 def _message(record: Record, limit: int) -> Message:
-    """The payload of a record, with the headers that are about it."""
+    """Return the payload of a record, with the headers that are about it."""
     stated = record.headers.get("content-type", "")
     if record.headers["warc-type"].lower() != "response" or not (
         "http" in stated.lower() or record.content.startswith(b"HTTP/")
@@ -90,7 +90,7 @@ def _message(record: Record, limit: int) -> Message:
 
 
 def _document(record: Record, limit: int) -> Document | None:
-    """The document of a record, None where it holds none."""
+    """Return the document of a record, None where it holds none."""
     if record.headers.get("warc-type", "").lower() not in _PAGES:
         return None
     message = _message(record, limit)
@@ -116,7 +116,7 @@ def _document(record: Record, limit: int) -> Document | None:
 
 
 def read_page(payload: bytes, labels: Iterable[str] = (), markup: bool = True) -> Document:
-    """The document that a page is, by itself: decoded, and of markup the main text.
+    """Read the document that a page is, by itself: decoded, and of markup the main text.
 
     Args:
         payload: its bytes.
@@ -134,7 +134,7 @@ def read_page(payload: bytes, labels: Iterable[str] = (), markup: bool = True) -
 
 
 def fault(error: Exception) -> str:
-    """What is said of a page that a library failed on."""
+    """Return what is said of a page that a library failed on."""
     return f"can't be read: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
@@ -145,7 +145,7 @@ def _lines(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def documents(file: BinaryIO, limit: int) -> Iterator[Document]:
-    """The text documents of a WARC or WET file; other records (requests, images) are none.
+    """Yield the text documents of a WARC or WET file; other records (requests, images) are none.
 
     Args:
         file: a binary file, packed or not.

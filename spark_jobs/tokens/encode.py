@@ -33,7 +33,7 @@ _ENCODED = pa.schema(_COLUMNS)
 def encoder(
     folder: str, seed: int, shards: Shards, left: list[int]
 ) -> Callable[[Batches], Batches]:
-    """The mapInArrow function from slices of files to encoded documents.
+    """Return the mapInArrow function from slices of files to encoded documents.
 
     Args:
         folder: of the tokenizer.

@@ -53,7 +53,7 @@ class Work:
 
 
 def work_of(job: TokenizeJob, corpus: list[str]) -> Work:
-    """The work of a job on the releases of its corpus."""
+    """Return the work of a job on the releases of its corpus."""
     ids = [str(releases.manifest(release)["release_id"]) for release in corpus]
     return Work(
         release_id=ids[-1],
@@ -122,7 +122,7 @@ class RowGroup:
 
 
 def row_groups(corpus: list[str]) -> list[RowGroup]:
-    """The row groups of all documents of the corpus."""
+    """Return the row groups of all documents of the corpus."""
     groups = []
     for release in corpus:
         for uri, _, _ in releases.document_files(release):
@@ -156,7 +156,7 @@ class Shards:
         return [f"{part}/{i:05d}.parquet" for part, count in counts for i in range(count)]
 
     def place(self, key: int, heldout: bool) -> int:
-        """The number of the shard that gets a document, by its 64-bit key."""
+        """Return the number of the shard that gets a document, by its 64-bit key."""
         return self.train + (key * self.heldout >> 64) if heldout else key * self.train >> 64
 
 

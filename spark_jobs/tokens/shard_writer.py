@@ -35,7 +35,7 @@ class ShardNote:
 
 
 def read_note(metadata: pq.FileMetaData) -> ShardNote:
-    """The note of a shard."""
+    """Read the note of a shard."""
     return ShardNote(**json.loads((metadata.metadata or {})[_NOTE]))
 
 
@@ -47,7 +47,7 @@ def row_order(seed: int, shard: int, rows: int) -> npt.NDArray[np.int64]:
 def packer(
     output: str, names: Sequence[str], length: int, seed: int
 ) -> Callable[[Batches], Batches]:
-    """The mapInArrow function from documents, sorted by shard and key, to shards written.
+    """Return the mapInArrow function from documents, sorted by shard and key, to shards.
 
     Args:
         output: folder of the tokenizer and the shards.
@@ -88,7 +88,7 @@ def _shard(
     lengths: npt.NDArray[np.int64],
     seed: int,
 ) -> bytes:
-    """The Parquet file of a shard."""
+    """Return the Parquet file of a shard."""
     packed = pack(documents, length, lengths)
     note = ShardNote(
         documents=len(documents),

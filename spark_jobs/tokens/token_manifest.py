@@ -112,7 +112,7 @@ def publish(job: TokenizeJob, work: Work, names: list[str], tokenizer: Tokenizer
 
 
 def answer(output: str, reused: bool) -> Tokenized:
-    """What the manifest of finished shards states."""
+    """Return what the manifest of finished shards states."""
     manifest = storage.read_json(storage.join(output, "manifest.json"))
     return Tokenized(
         output=storage.display(output),

@@ -28,7 +28,7 @@ _PIECE = 1_000_000
 
 
 def train(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """A tokenizer of at most `vocabulary` tokens, the same for the same texts.
+    """Train a tokenizer of at most `vocabulary` tokens, the same for the same texts.
 
     It has fewer tokens where the texts don't hold enough different pairs.
     """
@@ -77,7 +77,7 @@ def copy(folder: str, target: str) -> None:
 
 
 def load(folder: str) -> Tokenizer:
-    """The tokenizer of a folder, set to read special tokens in a text as plain text.
+    """Load the tokenizer of a folder, set to read special tokens in a text as plain text.
 
     Raises:
         InputError: there is none, it can't be read, or it lacks the special tokens.

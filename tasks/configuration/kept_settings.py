@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,12 @@ class Kept:
 
 
 def path() -> Path:
-    """The file."""
+    """Return the path of the file."""
     return home().root / "deploy.json"
 
 
 def read(without_stack: bool = False) -> Kept:
-    """What is kept; nothing before the first `deploy`.
+    """Return what is kept; nothing before the first `deploy`.
 
     Args:
         without_stack: leave out what `up` was given.
@@ -82,7 +83,7 @@ def read(without_stack: bool = False) -> Kept:
 
 
 def _of_earlier_versions() -> Kept:
-    """The webhook, which was all that versions before `deploy.json` kept, in `notify.json`."""
+    """Return the webhook that versions before `deploy.json` kept in `notify.json`."""
     old = home().root / "notify.json"
     if not old.exists():
         return Kept()
@@ -97,7 +98,7 @@ def _of_earlier_versions() -> Kept:
 def effective(
     kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()
 ) -> DeployConfig:
-    """The settings that deployments get: defaults, the profile, what is kept, what is given now.
+    """Merge the settings that deployments get: defaults, profile, what is kept, what is given.
 
     Paths are absolute, so that they mean the same to the next `deploy`, called from elsewhere.
 
@@ -109,7 +110,7 @@ def effective(
 
 
 def today() -> DeployConfig:
-    """The settings that the next `deploy` would use, were it given nothing.
+    """Return the settings that the next `deploy` would use, were it given nothing.
 
     Raises:
         UsageError: see `read`.
@@ -119,7 +120,7 @@ def today() -> DeployConfig:
 
 
 def absolute(settings: DeployConfig) -> DeployConfig:
-    """The settings with absolute local paths; URIs stay as they are."""
+    """Return the settings with absolute local paths; URIs stay as they are."""
     policy = settings.gate.policy
     # What is no file may be the name of a shipped policy.
     if policy and Path(policy).is_file():
@@ -154,7 +155,7 @@ def _write(
 def _named(
     model: type[BaseModel], sources: Sequence[Mapping[str, JsonValue]], settings: BaseModel
 ) -> dict[str, JsonValue]:
-    """The values in `settings` of what any source gives a value for, nested."""
+    """Return the values in `settings` of what any source gives a value for, nested."""
     named = [key for key, _, _ in leaves(model) if any(_names(s, key) for s in sources)]
     values = settings.model_dump(mode="json")
     out: dict[str, JsonValue] = {}
@@ -170,7 +171,7 @@ def _named(
 
 
 def of_up(kept: Kept, profile: Mapping[str, JsonValue], given: Iterable[Config] = ()) -> UpConfig:
-    """The settings that `up` works with: defaults, the profile, what is kept, what is given now.
+    """Merge the settings that `up` works with: defaults, profile, what is kept, what is given.
 
     Raises:
         UsageError: an unknown key or a wrong value.
@@ -249,20 +250,20 @@ def difference(old: DeployConfig, new: DeployConfig) -> list[Change]:
     return out
 
 
-def _value(settings: BaseModel, key: str) -> Any:
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part)
+def _value(settings: BaseModel, key: str) -> JsonValue:
+    value: JsonValue | tuple[JsonValue, ...] = attrgetter(key)(settings)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _hidden(value: Any) -> str | None:
+def _hidden(value: object) -> str | None:
     return None if value is None else SECRET
 
 
 def notify() -> NotifySettings:
-    """Where the deployments' notices go. A file that can't be read is logged, not raised: a notice
-    must not fail what it reports."""
+    """Return where the deployments' notices go.
+
+    A file that can't be read is logged, not raised: a notice must not fail what it reports.
+    """
     try:
         return build(DeployConfig, read().settings).notify
     except HeadraceError as error:

@@ -41,14 +41,14 @@ MODELS: dict[str, type[Shared]] = {
     "retrain": RetrainConfig,
     "gc": GcConfig,
 }
-"""Verbs with settings of their own; all others take those that every verb shares."""
+"""Verbs with their own settings; all others take those that every verb shares."""
 _ALL = ("run", "deploy", "up")
 """Verbs that have every setting between them."""
 SECRET = "…"  # nosec B105 # shown instead of one
 
 
 def model_of(verb: str) -> type[Shared]:
-    """The settings that a verb takes."""
+    """Return the settings that a verb takes."""
     return MODELS.get(verb, Shared)
 
 
@@ -71,7 +71,7 @@ class ListedSetting:
 def listed(
     verb: str | None, effective: Callable[[str, type[Shared]], Shared]
 ) -> list[ListedSetting]:
-    """The settings of a verb, with what applies.
+    """Return the settings of a verb, with what applies.
 
     Args:
         verb: whose settings; None: every setting, each once, under the first verb that has it.
@@ -116,10 +116,10 @@ def check_verb(verb: str | None, known: list[str]) -> None:
         raise UsageError(f"{verb}: no such verb", f"verbs: {', '.join(known)}")
 
 
-def shown(value: Any) -> str:
-    """A value as `--set` takes it."""
-    return value if value == SECRET else written(value)
+def shown(value: object) -> str:
+    """Return a value as `--set` takes it."""
+    return SECRET if value == SECRET else written(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: JsonValue | tuple[JsonValue, ...]) -> JsonValue:
     return list(value) if isinstance(value, tuple) else value

@@ -149,5 +149,5 @@ class DeployConfig(RunConfig):
 
 
 def component(verb: Shared, model: type[C]) -> C:
-    """The component's own settings out of a verb's, without what all verbs share."""
+    """Return the component's own settings out of a verb's, without what all verbs share."""
     return model.model_validate({k: getattr(verb, k) for k in model.model_fields})

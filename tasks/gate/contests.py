@@ -62,7 +62,7 @@ def measure_quality(
 def first_comparison(
     aligned: Model, release: Release, quality: Quality, shared: Shared
 ) -> Comparison:
-    """A chain's model with what it has to beat, and with the model that alignment started from.
+    """Return a chain's model with what it has to beat, and the model that alignment started from.
 
     That is a version on the same held-out records, or the best baseline where there is none.
     """
@@ -94,7 +94,7 @@ def first_comparison(
 
 
 def standing_against(export: str, models: Registry) -> Version | None:
-    """The version that an export has to beat: the champion, None where there is none.
+    """Return the version that an export has to beat: the champion, None where there is none.
 
     For a model that has been champion itself it is what it was compared with then: that verdict was
     carried out. One that wasn't is no answer to who is champion now.
@@ -121,7 +121,7 @@ class Exports:
 
 
 def compare_exports(asked: Exports) -> Comparison:
-    """The comparison of two exports.
+    """Compare the comparison of two exports.
 
     Old text is the held-out records of the champion's corpus, new text those of the releases that
     only the challenger has seen, what a round of retraining held out of its window included; with

@@ -47,7 +47,7 @@ class PersonDecision(BaseModel):
 def decide_version(
     version: str, promote: bool, who: str, why: str, shared: Shared, stale: bool = False
 ) -> PersonDecision:
-    """A person's decision on a version, recorded and carried out.
+    """Record a person's decision on a version, and carry it out.
 
     `stale` promotes what waits although its rival is the champion no longer.
 
@@ -84,7 +84,7 @@ class Recorded:
 
 
 def recorded_decisions() -> Recorded:
-    """The lines of the audit file.
+    """Return the lines of the audit file.
 
     Raises:
         ValidationError: a line was edited, is missing or stands elsewhere.
@@ -106,7 +106,7 @@ class Verified(BaseModel, frozen=True):
 
 
 def verify_decisions() -> Verified:
-    """The audit file, checked.
+    """Check the audit file.
 
     Raises:
         ValidationError: a line was edited, is missing, stands elsewhere or was forged.

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,7 +37,7 @@ _TEXT = ("text", "content_hash")
 
 
 def heldout_documents(corpus: list[str], window: str | None = None) -> pa.Table:
-    """The held-out documents of releases: `text`, `content_hash`, `lang`, `domain`.
+    """Return the held-out documents of releases: `text`, `content_hash`, `lang`, `domain`.
 
     `window` is the one of them, if any, that a round of retraining learned last: what that round
     held out besides counts as well, since a small window has next to nothing otherwise.
@@ -53,7 +52,7 @@ def heldout_documents(corpus: list[str], window: str | None = None) -> pa.Table:
 
 
 def release_folder(release_id: str | None) -> str:
-    """The folder of a release of this state folder.
+    """Return the folder of a release of this state folder.
 
     Raises:
         UsageError: it isn't there, or a model doesn't say which one it was made of.
@@ -74,7 +73,7 @@ def release_folder(release_id: str | None) -> str:
 
 
 def read_suite(path: str) -> pa.Table:
-    """The documents of a JSONL file with `text`, and `lang` and `domain` where given.
+    """Read the documents of a JSONL file with `text`, and `lang` and `domain` where given.
 
     Raises:
         InputError: no such file, or a line that is not a JSON object with a text, or whose `lang`
@@ -101,8 +100,8 @@ def read_suite(path: str) -> pa.Table:
 _SUITE = pa.schema([(name, pa.string()) for name in ("text", "lang", "domain")])
 
 
-def _wrong_in(row: Any) -> str:
-    """What keeps a line of a suite from being a document; empty where nothing does."""
+def _wrong_in(row: object) -> str:
+    """Return what keeps a line of a suite from being a document; empty where nothing does."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         return "not a JSON object with a string `text`"
     for name in _SUITE.names:
@@ -166,7 +165,7 @@ def _figures(result: scoring.Evaluation) -> dict[str, Figure]:
 def score_heldout(
     export: str, corpus: list[str], shared: Shared, window: str | None = None
 ) -> Evaluation:
-    """A model's scores of `heldout_documents`."""
+    """Score `heldout_documents` by a model."""
     return scores_of(export, corpus, shared, window)
 
 
@@ -204,18 +203,18 @@ class Baselines(Artifact):
         }
 
     def best(self) -> str:
-        """The baseline with the fewest bits per byte."""
+        """Return the baseline with the fewest bits per byte."""
         scored = self.evaluations()
         return min(scored, key=lambda name: scored[name].bits.value or math.inf)
 
     def parts(self) -> tuple[str, ...]:
-        """The scores of each document."""
+        """Return the scores of each document."""
         return tuple(evaluation.documents for evaluation in self.evaluations().values())
 
 
 @step("score baselines")
 def score_baselines(tokens: TokenSet, corpus: list[str], seen: int, shared: Shared) -> Baselines:
-    """The n-gram models on the same held-out records; they learn from the first `seen` tokens."""
+    """Score n-gram models of the first `seen` tokens on the same held-out records."""
     from headrace.training.moe.export import load_tokenizer
 
     names = [Path(r).name for r in corpus]

@@ -46,7 +46,7 @@ METRICS: tuple[Metric, ...] = (
 
 
 def gather(comparison: Comparison, policy: Policy) -> tuple[Evidence, Evidence]:
-    """The evidence on champion and challenger that a policy asks for."""
+    """Gather the evidence on champion and challenger that a policy asks for."""
     pairs: dict[str, Pair] = {}
     # JSON has no NaN: a figure that isn't finite is null there.
     measures = {n: math.nan if v is None else v for n, v in comparison.measures.items()}

@@ -36,17 +36,17 @@ class Losses(Artifact):
         return str(Path(self.folder) / "documents.parquet")
 
     def parts(self) -> tuple[str, ...]:
-        """The loss on each document."""
+        """Return the loss on each document."""
         return (self.documents,)
 
 
 def corpus_losses(export: str, corpus: list[str], shared: Shared) -> pa.Table:
-    """The loss on the held-out records of a champion's corpus; scored once."""
+    """Return the loss on the held-out records of a champion's corpus; scored once."""
     return _in_bits(pq.read_table(scores_of(export, corpus, shared).documents))
 
 
 def taught_losses(export: str, release: str) -> pa.Table:
-    """The loss on what the round on a window kept back; scored once.
+    """Return the loss on what the round on a window kept back; scored once.
 
     A window of 200 documents has four records that are held out permanently, so the others that its
     round did not train on count too.
@@ -67,7 +67,7 @@ def taught_losses(export: str, release: str) -> pa.Table:
 
 
 def window_losses(export: str, window: pa.Table, most: int) -> pa.Table | None:
-    """The loss on documents of a window that curation would keep, with their `row`; None: too few.
+    """Return the loss on a window's documents to keep, with their `row`; None: too few.
 
     Rejected records are left out, for held-out text has none. Of many documents every so-manieth
     is taken, so that runs of neighbors are thinned out.

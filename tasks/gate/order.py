@@ -27,7 +27,7 @@ class OrderGain(Artifact):
 
 @step("shuffle new text")
 def score_order(export: str, corpus: list[str], window: str | None, shared: Shared) -> OrderGain:
-    """The gain of a model on `heldout_documents`."""
+    """Measure the order gain of a model on `heldout_documents`."""
     names = [Path(r).name for r in (*corpus, *([window] if window else ()))]
     inputs = Inputs.deciding("order", weights_of(export), names, shared.seed, of=run_ref(export))
 

@@ -86,7 +86,7 @@ class Gated:
 
     @classmethod
     def of_json(cls, answer: Mapping[str, JsonValue]) -> Gated:
-        """The inverse of `as_json`."""
+        """Return the inverse of `as_json`."""
         kept = _Answer.model_validate(answer)
         page = Path(kept.gate.report)
         record = f"decision{page.stem.removeprefix('gate')}.json"
@@ -103,7 +103,7 @@ class Gated:
         )
 
     def as_json(self) -> dict[str, JsonValue]:
-        """What the verbs that gate a model say of it."""
+        """Return what the verbs that gate a model say of it."""
         return {
             "version": self.version,
             "champion": self.champion,
@@ -119,12 +119,12 @@ class Gated:
 
 
 def decision_answer(decision: Decision) -> dict[str, JsonValue]:
-    """A decision with the path of its page."""
+    """Return a decision with the path of its page."""
     return {**decision.as_json(), "report": decision.report}
 
 
 def policy_of(settings: GateSettings, default: str) -> Policy:
-    """The policy that the settings name, or a shipped one.
+    """Return the policy that the settings name, or a shipped one.
 
     Raises:
         UsageError: there is no such policy, or it breaks its schema.
@@ -142,7 +142,7 @@ def decide(
     seed: int,
     compared_with: str | None = None,
 ) -> Decision:
-    """The policy's decision, stored in the challenger's run folder.
+    """Decide by the policy, and store the decision in the challenger's run folder.
 
     A custom policy's decisions are keyed by its content, so editing it produces a new decision and
     the old one stays; the same holds for another rival.
@@ -183,7 +183,7 @@ def _record(folder: Path, key: str, compared_with: str | None) -> str:
 
 @step("record the comparison")
 def record_comparison(comparison: Comparison, decision: Decision) -> Gated:
-    """A comparison that moves nothing: its run in MLflow."""
+    """Record a comparison that moves nothing as its run in MLflow."""
     tags: dict[str, str | None] = {"gate_decision": decision.decision}
     run = _recorded(decision, tags, None, comparison.began)
     return Gated(decision, decision.decision, decision.reasons, run)
@@ -198,7 +198,7 @@ def promote(
     parent: str | None = None,
     began: int | None = None,
 ) -> Gated:
-    """The challenger as a version of the model; the alias moves where the gate says promote.
+    """Register the challenger; the alias moves where the gate says promote.
 
     Args:
         candidate: the challenger.
@@ -248,7 +248,7 @@ def promote(
 def _recorded(
     decision: Decision, tags: Mapping[str, str | None], parent: str | None, began: int | None
 ) -> str:
-    """The decision's run in MLflow: figures, the decision itself, its page and its plots."""
+    """Record the decision in MLflow: figures, the decision itself, its page and its plots."""
     run = record_stage(
         GATE,
         decision.folder,

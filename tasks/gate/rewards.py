@@ -28,13 +28,13 @@ class Rewards(Artifact):
     """A row per prompt, a value per answer."""
 
     def sample(self) -> Sample:
-        """The values as the gate pairs them."""
+        """Return the values as the gate pairs them."""
         return Sample.of_scores(self.prompts, self.scores)
 
 
 @step("score rewards")
 def score_rewards(export: str, judge: Lineage, seed: int) -> Rewards | None:
-    """The rewards of a model's answers, None where the judge's lineage names no reward model."""
+    """Score a model's answers; None where the judge's lineage names no reward model."""
     reward, prompts = judge.reward, judge.prompts
     if not reward or not prompts:
         return None

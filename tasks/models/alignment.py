@@ -40,7 +40,7 @@ class AlignmentData(Artifact):
         return str(Path(self.examples("ppo")) / "heldout.jsonl")
 
     def parts(self) -> tuple[str, ...]:
-        """The examples."""
+        """Return the examples."""
         folders = [Path(self.examples(stage)) for stage in self.counts]
         return tuple(str(f / n) for f in folders for n in ("train.jsonl", "heldout.jsonl"))
 
@@ -58,7 +58,7 @@ class Aligned:
         return self.stages["ppo"]
 
     def candidate(self, release: Release) -> Candidate:
-        """The model as the gate promotes it.
+        """Return the model as the gate promotes it.
 
         The tags go with the version, so that a later gate finds the reward model and the prompts.
         """
@@ -72,7 +72,7 @@ class Aligned:
 
 @step("derive alignment data")
 def derive_data(release: Release, settings: AlignSettings, shared: Shared) -> AlignmentData:
-    """The examples of the three stages."""
+    """Derive the examples of the three stages."""
     decides = (release.id, settings.derive.model_dump(), shared.seed)
 
     def make(folder: Path) -> AlignmentData:

@@ -28,7 +28,7 @@ class Samples(Artifact):
 
 
 def generate_samples(export: str) -> tuple[str, ...]:
-    """What a model says after each prompt: 48 tokens at temperature 0.7, sampled once."""
+    """Return what a model says after each prompt: 48 tokens at temperature 0.7, sampled once."""
 
     def make(_: Path) -> Samples:
         from headrace.training.generate import sample

@@ -10,13 +10,13 @@ from headrace.training.rlhf.stages import STAGES
 
 
 def measured_by(name: str) -> str:
-    """What a stage is judged by, in words; the name itself of a metric of no known stage."""
+    """Return what a stage is judged by, in words; the name itself of a metric of no known stage."""
     words = {stage.measure: stage.measured_by for stage in STAGES.values()}
     return words.get(name, name)
 
 
 def verdict(gain: Gain) -> str:
-    """What the interval of a stage's gain says: better, worse, or not shown."""
+    """Return what the interval of a stage's gain says: better, worse, or not shown."""
     if gain.low is None or gain.high is None:
         return "too few to tell"
     if gain.low > 0:

@@ -1,4 +1,4 @@
-"""Training stages: each a process of its own that resumes from its checkpoints."""
+"""Training stages: each a separate process that resumes from its checkpoints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def local_folder(uri: str, option: str) -> Path:
-    """The path of a folder that a trainer writes.
+    """Return the path of a folder that a trainer writes.
 
     Raises:
         UsageError: not a local path.
@@ -60,7 +60,7 @@ def local_folder(uri: str, option: str) -> Path:
 
 
 def pretrain_job(settings: PretrainConfig, data: str, output: str, resume: bool) -> PretrainJob:
-    """The job of `headrace pretrain`.
+    """Return the job of `headrace pretrain`.
 
     Raises:
         UsageError: no fresh start is possible in a folder that holds a run.
@@ -96,12 +96,12 @@ def _pretraining(
 
 
 def _folder_of(stage: str, identity: Json) -> str:
-    """The run folder of what decides a stage's weights."""
+    """Return the run folder of what decides a stage's weights."""
     return str(Inputs.deciding(stage, identity).folder)
 
 
 def _inputs(job: PretrainJob | StageJob, identity: Json) -> Inputs:
-    """What decides a stage's figures in its run folder, which what decides its weights names."""
+    """Return the inputs of a stage's figures, in the run folder that its weights decide."""
     variant = digest([identity, deciding_result(job.settings)])[:8]
     made_of = [job.data]
     if not isinstance(job, PretrainJob):
@@ -137,7 +137,7 @@ def pretrain_model(job: PretrainJob, parent: str | None = None) -> Model:
 def _recorded(
     stage: str, job: PretrainJob | StageJob, parent: str | None
 ) -> AbstractContextManager[Callable[[dict[str, JsonValue]], str]]:
-    """The stage's run in MLflow (see `stage_run`)."""
+    """Open the stage's run in MLflow (see `stage_run`)."""
     variant = digest(deciding_result(job.settings))
     settings = job.settings.model_dump()
     if isinstance(job, PretrainJob):  # the preset's recipe where they leave it open
@@ -148,7 +148,7 @@ def _recorded(
 def align_job(
     stage: str, settings: AlignConfig, model: str, data: str, output: str, reward: str | None
 ) -> StageJob:
-    """The job of `headrace align STAGE`."""
+    """Return the job of `headrace align STAGE`."""
     export = resolve_model(model, settings)
     folder = str(local_folder(output, "--output"))
     chosen = component(settings, AlignSettings)
@@ -165,7 +165,7 @@ def align_of(
     reward: str | None = None,
     replay: str | None = None,
 ) -> StageJob:
-    """A stage of alignment in a run folder that its identity names."""
+    """Return a stage of alignment in a run folder that its identity names."""
     job = _align(stage, settings, shared, Path(export), data, "", reward, replay)
     return job.model_copy(update={"output": _folder_of(stage, identity(stage, job))})
 
@@ -231,7 +231,7 @@ def run_alignment(stage: str, job: StageJob, parent: str | None = None) -> Model
 
 
 def plan_preset(settings: PretrainConfig, gpus: int, gpu: str) -> Plan:
-    """What the preset of the settings takes on some devices."""
+    """Return what the preset of the settings takes on some devices."""
     from headrace.training.plan import plan
 
     return plan(component(settings, PretrainSettings), gpus, gpu)
@@ -240,7 +240,7 @@ def plan_preset(settings: PretrainConfig, gpus: int, gpu: str) -> Plan:
 def generate_text(
     model: str, prompt: str, max_tokens: int, temperature: float, shared: Shared
 ) -> str:
-    """What a model says: an aligned one answers the prompt, any other continues it."""
+    """Return what a model says: an aligned one answers the prompt, any other continues it."""
     from headrace.training.generate import sample
     from headrace.training.moe.export import chat_format, load, load_tokenizer
 

@@ -175,7 +175,7 @@ def _make(here: Home, target: Path) -> Backup:
 
 
 def _known(before: Path | None) -> dict[str, Copied]:
-    """What the backup before has, by path."""
+    """Return what the backup before has, by path."""
     try:
         return {file.path: file for file in backups.of(before).files} if before else {}
     except InputError as error:
@@ -184,7 +184,7 @@ def _known(before: Path | None) -> dict[str, Copied]:
 
 
 def _free(target: Path, name: str) -> str:
-    """A name that no backup has: two may begin within a second."""
+    """Return a name that no backup has: two may begin within a second."""
     number = 1
     while (target / (found := name if number == 1 else f"{name}-{number}")).exists():
         number += 1
@@ -208,7 +208,7 @@ def _databases(here: Home, work: _Work) -> tuple[list[AuditEntry], database.Serv
 
 
 def _recorded(here: Home) -> list[AuditEntry]:
-    """The lines of the audit file; none where it is damaged, which is no reason to copy nothing."""
+    """Return the audit file's lines; none where it is damaged, since the rest is still copied."""
     try:
         return audit.read(here.audit)
     except HeadraceError as error:
@@ -251,7 +251,7 @@ class _Tree:
                 yield from self._below(path)
 
     def _own(self, folder: Path) -> Iterator[tuple[Path, str]]:
-        """The files of a folder itself."""
+        """Yield the files of a folder itself."""
         for path in _listed(folder):
             name = path.relative_to(self.root).as_posix()
             # In the inbox a file may have any name.
@@ -285,7 +285,7 @@ def _needed(here: Home, known: Mapping[str, Copied]) -> int:
 
 
 def _outside(mlflow: Path, here: Home) -> tuple[str, ...]:
-    """What model versions refer to outside the state folder, by a copy of a SQLite store."""
+    """Return what model versions refer to outside the state folder, by a copy of a SQLite store."""
     keys = "select distinct value from model_version_tags where key in ('export', 'release')"
     found: set[str] = set()
     if mlflow.exists():
@@ -294,4 +294,4 @@ def _outside(mlflow: Path, here: Home) -> tuple[str, ...]:
             contextlib.suppress(sqlite3.OperationalError),  # it has no tables yet
         ):
             found = {here.relative(value) for (value,) in store.execute(keys) if value}
-    return tuple(sorted(value for value in found if os.path.isabs(value) or "://" in value))
+    return tuple(sorted(value for value in found if Path(value).is_absolute() or "://" in value))

@@ -22,7 +22,7 @@ from headrace.infra.state.state_dir import Home
 
 
 def expired(home: Home, settings: RetentionSettings) -> dict[str, int]:
-    """{`runs`, `events`}: how many are older than they are kept; zeros without a database.
+    """Return {`runs`, `events`}: how many are older than they are kept; zeros without a database.
 
     Raises:
         HeadraceError: the database can't be read.

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def exposition(shared: Shared) -> bytes:
-    """The metrics of a model in Prometheus' text format; `headrace_fault` for what isn't known."""
+    """Format a model's metrics for Prometheus; `headrace_fault` stands for what isn't known."""
     try:
         found: Status | None = status(shared, recent=True)
     except (HeadraceError, OSError) as error:
@@ -52,7 +52,7 @@ def write_textfile(path: Path, shared: Shared) -> Status:
 
 
 def _exposition(found: Status | None, shared: Shared) -> bytes:
-    """The metrics of a status, None where it can't be known."""
+    """Return the metrics of a status, None where it can't be known."""
     registry = CollectorRegistry()
     known: dict[str, Gauge] = {}
 

@@ -94,7 +94,7 @@ def restore(source: Path) -> Restored:
                 database_copy.restore(Home(staged), dumps, manifest.postgresql, manifest.schemas)
                 database.rename(Home(staged), here)
             storage.sync_folder(staged)
-            os.rename(staged, here.root)  # also onto an empty folder
+            staged.rename(here.root)  # also onto an empty folder
             storage.sync_folder(here.root.parent)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from logging import Logger, LoggerAdapter
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -60,7 +60,7 @@ def live() -> Iterator[None]:
 class _Page:
     """The log and the progress artifacts of a run."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Logger | LoggerAdapter[Logger]) -> None:
         self.log, self.stages = log, dict[str, Record]()
         # Lines that nothing else can say: they end the page.
         self.done, self.ended = secrets.token_hex(16), secrets.token_hex(16)
@@ -106,7 +106,9 @@ class _Page:
         if share is not None:
             self.bar = self._put(self.bar, None, "progress", share, newest.line)
 
-    def _put(self, known: UUID | None, key: str | None, kind: str, data: Any, about: str) -> UUID:
+    def _put(
+        self, known: UUID | None, key: str | None, kind: str, data: str | float, about: str
+    ) -> UUID:
         if known is not None:
             self.client.update_artifact(known, ArtifactUpdate(data=data, description=about))
             return known
@@ -122,7 +124,7 @@ def _share(record: Record) -> float | None:
 
 
 def show_ledger(release: Release) -> None:
-    """The ledger of a release as a table."""
+    """Show the ledger of a release as a table."""
     totals = release.totals
     rows = [{"outcome": "kept", "level": "", "records": totals.kept}]
     rows += [
@@ -161,7 +163,7 @@ def show_metrics(evaluation: Evaluation) -> None:
 
 
 def show_gate(gated: Gated, changes: Mapping[str, Change] | None = None) -> None:
-    """The gate's decision, what it stands on, and where to look.
+    """Show the gate's decision, its grounds, and where to look.
 
     Args:
         gated: what came of a challenger.

@@ -41,7 +41,7 @@ def _group(key: str) -> str:
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     lines, last = _HEAD.rstrip().splitlines(), ""
     rows = [(_group(key), key, field, default) for key, field, default in leaves(RunConfig)]
     of_up = [x for x in leaves(UpConfig) if x[0].split(".")[0] not in Shared.model_fields]

@@ -123,7 +123,7 @@ def _body(notice: Notice) -> str:
 
 
 def _block(name: str) -> NotificationBlock:
-    """A notification block of the server that this process uses, by `TYPE/NAME`."""
+    """Return a notification block of the server that this process uses, by `TYPE/NAME`."""
     if not os.environ.get("PREFECT_API_URL"):
         raise UsageError(
             f"notify.blocks: {name} lies on a Prefect server, and none is up",

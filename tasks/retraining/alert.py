@@ -34,7 +34,7 @@ class Alert(Settings):
 
     @classmethod
     def on(cls, window: str, finding: Finding) -> Alert:
-        """The alert on a window that has drifted."""
+        """Return the alert on a window that has drifted."""
         return cls(
             window=window,
             reference=finding.reference,
@@ -50,6 +50,6 @@ class Alert(Settings):
         return (self.window, *self.more)
 
     def payload(self) -> Payload:
-        """What the event says."""
+        """Return what the event says."""
         fields = self.model_dump(exclude={"more", "event", "occurred"})
         return Payload.model_validate(fields)

@@ -119,7 +119,7 @@ def _corpus(shared: Shared) -> str | None:
 
 
 def gather(alert: Alert) -> list[Alert]:
-    """This run's alert and all that wait for a run of the same deployment, one per window.
+    """Return this run's alert and all that wait for a run of its deployment, one per window.
 
     While one retraining runs, every alert makes a run that waits. The first to begin takes the
     others over: their windows into its own parameters, so that a retry knows them too, then their
@@ -152,7 +152,7 @@ def gather(alert: Alert) -> list[Alert]:
 
 
 def _windows_of(parameter: JsonValue) -> Alert:
-    """The windows that another run's alert names."""
+    """Return the windows that another run's alert names."""
     given = parameter if isinstance(parameter, dict) else {}
     return Alert.model_validate({"window": given.get("window"), "more": given.get("more") or ()})
 

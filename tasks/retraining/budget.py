@@ -94,7 +94,7 @@ def _history() -> list[tuple[float, _Ended]]:
 
 
 def allowance(settings: RetrainSettings) -> Allowance | Deferred:
-    """What an alert-driven retraining may use now, or when to ask again."""
+    """Return what an alert-driven retraining may use now, or when to ask again."""
     past, budget = _history(), settings.budget
     if past:
         wait = settings.cooldown_minutes * 60 - past[-1][0]
@@ -121,7 +121,7 @@ def _deferred(seconds: float, why: str) -> Deferred:
 
 
 def limited(settings: RetrainConfig, allowed: Allowance) -> RetrainConfig:
-    """The settings of a retraining that keeps to what it may use."""
+    """Return the settings of a retraining that keeps to what it may use."""
     if allowed.tokens is None or allowed.tokens >= settings.ewc.material.tokens:
         return settings
     material = settings.ewc.material.model_copy(update={"tokens": allowed.tokens})
@@ -131,7 +131,7 @@ def limited(settings: RetrainConfig, allowed: Allowance) -> RetrainConfig:
 
 @contextmanager
 def accounted(allowed: Allowance) -> Iterator[Usage]:
-    """A retraining on an alert: ended when its minutes are over, and recorded when it ends."""
+    """Hold a retraining on an alert to its minutes, and record it when it ends."""
     began, used = time.monotonic(), Usage()
     if allowed.seconds is not None:
         os.environ[DEADLINE] = str(began + allowed.seconds)

@@ -120,7 +120,7 @@ class _Known:
 def _known(
     reference: str, settings: DriftSettings, shared: Shared, version: str | None
 ) -> _Known | None:
-    """The model whose corpus a reference is; None where it is other text."""
+    """Return the model whose corpus a reference is; None where it is other text."""
     if not releases.is_release(reference):
         return None
     models = registry(shared.model.name)
@@ -183,7 +183,7 @@ def _reported(verdict: DriftVerdict, window: str, folder: Path) -> Finding:
 
 
 def content_hashes(text: str, curate: CurateSettings, shared: Shared) -> pa.StringArray:
-    """The distinct content hashes of a release with its ancestors, or of raw text."""
+    """Return the distinct content hashes of a release with its ancestors, or of raw text."""
     hashes = _side(Window.of(text), curate, shared).table()["content_hash"]
     return cast("pa.StringArray", pc.unique(hashes.combine_chunks()))
 
@@ -212,7 +212,7 @@ def _side(text: Window, curate: CurateSettings, shared: Shared) -> _Side:
 
 
 def _scanned(job: CurateJob, inventory: Inventory) -> pa.Table:
-    """The records of raw text, with the columns that a release gives."""
+    """Return the records of raw text, with the columns that a release gives."""
     return _grouped(scan_window(job, inventory).select([*_COLUMNS, "lang", "domain", "level"]))
 
 
@@ -226,7 +226,7 @@ def _of_release(release: str) -> pa.Table:
 
 
 def _of_releases(corpus: list[str], read: Callable[[str], pa.Table] = _of_release) -> pa.Table:
-    """The records of releases, one after the other; `read` gives those of one."""
+    """Return the records of releases, one after the other; `read` gives those of one."""
     table = pa.concat_tables([read(release) for release in corpus])
     if table.num_rows == 0:
         raise ValidationError("the reference holds no records", "give another --reference")
@@ -241,7 +241,7 @@ def _grouped(table: pa.Table) -> pa.Table:
 
 
 def release_id(reference: str) -> str | None:
-    """The id of a release; raw text has none."""
+    """Return the id of a release; raw text has none."""
     if not releases.is_release(reference):
         return None
     return str(releases.manifest(reference)["release_id"])

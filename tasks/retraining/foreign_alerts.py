@@ -78,14 +78,14 @@ class _Evidently(_Form):
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
 
     def beside(self, name: str) -> str | None:
-        """A text that stands beside the report, or in its metadata."""
+        """Return a text that stands beside the report, or in its metadata."""
         value = {"window": self.window, "reference": self.reference, "report": self.report}[name]
         found = value or self.metadata.get(name)
         return found if isinstance(found, str) else None
 
 
 def of_alertmanager(body: JsonValue) -> list[Alert]:
-    """The alerts that fire in what Alertmanager or Grafana sends.
+    """Return the alerts that fire in what Alertmanager or Grafana sends.
 
     Raises:
         UsageError: it has another form.
@@ -110,7 +110,7 @@ def of_alertmanager(body: JsonValue) -> list[Alert]:
 
 
 def of_evidently(body: JsonValue) -> list[Alert]:
-    """The alert in a report or test suite of Evidently; none where it has found nothing.
+    """Return the alert in a report or test suite of Evidently; none where it has found nothing.
 
     Raises:
         UsageError: it has another form, or holds neither tests nor a verdict on drift.
@@ -187,7 +187,7 @@ def receive(sender: str, body: JsonValue, window: str | None, shared: Shared) ->
 
 
 def _placed(alert: Alert, window: str | None) -> Alert:
-    """The alert on its own window, or on the one that is given for those that name none."""
+    """Return the alert on its own window, or on the one that is given for those that name none."""
     named = alert.window or window
     with suppress(UsageError, InputError):  # `_take` says what is wrong with it
         # A round has another working directory than the receiver.
@@ -196,7 +196,7 @@ def _placed(alert: Alert, window: str | None) -> Alert:
 
 
 def _take(alert: Alert, shared: Shared) -> Path | UsageError | InputError:
-    """The file of the alert in the outbox, or why it isn't taken."""
+    """Return the file of the alert in the outbox, or why it isn't taken."""
     try:
         if alert.window is not None:
             check_there(alert.window)
@@ -219,13 +219,13 @@ def _receipt(
 
 
 def _tested(test: _Test) -> str:
-    """What a failed test is about: its column where it names one."""
+    """Return what a failed test is about: its column where it names one."""
     column = test.parameters.get("column_name") or test.parameters.get("column")
     return str(column) if isinstance(column, str) else re.sub(r"\s+", " ", test.name)
 
 
 def _number(name: str, value: str | None) -> float | None:
-    """A figure that is shown with the alert; None, with a warning, where it is none."""
+    """Return a figure that is shown with the alert; None, with a warning, where it is none."""
     if not value:
         return None
     with suppress(ValueError):

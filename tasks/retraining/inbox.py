@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_windows() -> list[str]:
-    """The judged windows of all inboxes that no round has closed, in the order of their making."""
+    """Return the judged windows of all inboxes that no round has closed, oldest first."""
     windows = sorted((w.made, str(path)) for path, w in _made(home().windows.glob("*")))
     closed = closed_windows()
     return [w for _, w in windows if verdict_on(w) and not is_closed(w, closed)]
@@ -67,7 +67,7 @@ def check_inbox(inbox: str) -> None:
 
 
 def next_windows(inbox: str, settings: InboxSettings) -> list[str]:
-    """The windows of an inbox that have no verdict yet, a new one of what has arrived included.
+    """Return an inbox's windows without a verdict, including a new one of what has arrived.
 
     Call it, and judge what it gives, inside `watching`. Files that still grow, or have a name that
     programs give while they write, wait.
@@ -99,7 +99,7 @@ def _name(number: int) -> str:
 
 
 def _free_number(folder: Path, settled: Mapping[int, _Line]) -> int:
-    """A number that no window has had: what is kept of one that was dissolved stays its own."""
+    """Return a number that no window has had, not even one that was dissolved."""
     names = [p.name for p in folder.glob("*.json")]
     names += [Path(w).name for r in stored() for w in r.places if Path(w).parent == folder]
     numbers = [int(n) for n in (name.split(".")[0] for name in names)
@@ -115,7 +115,7 @@ class _Line(Record):
 
 
 def _settled(folder: Path) -> dict[int, _Line]:
-    """{number: its line} of the settled windows of an inbox; a damaged line is passed over."""
+    """Return {number: its line} of an inbox's settled windows; a damaged line is passed over."""
     try:
         lines = (folder / SETTLED).read_bytes().splitlines()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -186,7 +186,7 @@ def _folder(inbox: str) -> Path:
 def _arrived(
     inbox: str, taken: Mapping[str, WindowFile], settings: InboxSettings
 ) -> tuple[list[WindowFile], set[str]]:
-    """(The files that no window has and that no program writes any more, all that is there).
+    """Return (the files that no window has and that no program writes any more, all that is there).
 
     The files are in the order of names.
 
@@ -237,7 +237,7 @@ def dissolve(window: str) -> None:
 
 
 def _made(folders: Iterable[Path]) -> list[tuple[Path, InboxWindow]]:
-    """The windows of some inboxes that aren't listed as settled, in the order of their numbers.
+    """Return some inboxes' windows that aren't listed as settled, in the order of their numbers.
 
     A window under another number than its own, as a copy has, would take its files twice.
     """

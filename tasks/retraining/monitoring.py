@@ -39,7 +39,7 @@ class Pass:
         return Finding.none()
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The answer of `headrace monitor`."""
+        """Return the answer of `headrace monitor`."""
         if self.inbox is None:
             return self.standing.as_json()
         waits = {"waits": "; ".join(dict.fromkeys(self.waits))} if self.waits else {}
@@ -68,7 +68,7 @@ def judge_window(reference: str | None, window: str, settings: MonitorConfig) ->
 
 
 def watch_inbox(reference: str | None, inbox: str, settings: MonitorConfig) -> Pass:
-    """The finding on each new window of an inbox, and the one that stands for the pass."""
+    """Return the findings on the new windows of an inbox, and which one stands for the pass."""
     # What is wrong with the reference is no window's fault.
     check_there(reference_of(reference, settings))
     with watching(inbox):
@@ -82,7 +82,7 @@ def watch_inbox(reference: str | None, inbox: str, settings: MonitorConfig) -> P
 
 
 def _judge(reference: str | None, window: str, settings: MonitorConfig) -> Finding | str:
-    """The finding on a window, or why its files wait for more."""
+    """Return the finding on a window, or why its files wait for more."""
     try:
         return judge_window(reference, window, settings).of(window=window)
     except (UnreadableError, NoTextError) as error:

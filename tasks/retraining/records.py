@@ -42,7 +42,7 @@ def is_of_inbox(window: str) -> bool:
 
 
 def beside(window: str, ending: str) -> Path:
-    """The record with another ending on a window of an inbox."""
+    """Return the path of a window's record with another ending."""
     return Path(window.removesuffix(WINDOW) + ending)
 
 
@@ -53,12 +53,12 @@ def has_old_round(window: str) -> bool:
 
 
 def relative(uri: str) -> str:
-    """The name by which a record refers to a file or folder."""
+    """Return the name by which a record refers to a file or folder."""
     return home().relative(uri) if _is_path(uri) else uri
 
 
 def absolute(name: str) -> str:
-    """The inverse of `relative`."""
+    """Return the inverse of `relative`."""
     return str(home().resolve(name)) if _is_path(name) else name
 
 

@@ -54,17 +54,17 @@ CARRIED = ("reward", "prompts")
 
 @step("load the champion")
 def starting_point(version: str, shared: Shared) -> Version:
-    """The version that a round starts from."""
+    """Return the version that a round starts from."""
     return registry(shared.model.name).version(version)
 
 
 def no_drift(finding: Finding, shared: Shared) -> Retrained:
-    """A round that had nothing to learn."""
+    """Return a round that had nothing to learn."""
     return Retrained(finding, registry(shared.model.name).champion().number)
 
 
 def window_job(window: Window, champion: Version, settings: RetrainConfig) -> CurateJob:
-    """The curation of the window into a child release of the champion's."""
+    """Return the curation of the window into a child release of the champion's."""
     # A child lies beside its parent, so that the corpus is found from the child alone.
     output = str(Path(champion.release).parents[1])
     return release_of(window.sources(), output, settings.curate, settings, champion.release)
@@ -100,7 +100,7 @@ def check_enough(child: Release, settings: RetrainConfig) -> None:
 
 
 def _counts(child: Release) -> Answer:
-    """What became of the records of a window."""
+    """Return what became of the records of a window."""
     totals = child.totals
     return {
         "read": totals.read,
@@ -111,7 +111,7 @@ def _counts(child: Release) -> Answer:
 
 
 def deciding(settings: RunConfig | RetrainConfig) -> Answer:
-    """The settings that decide what comes out of a chain or a round, not when it runs, or how."""
+    """Return the settings that decide the result of a chain or a round, not when or how it runs."""
     return deciding_result(settings, _OPERATION)
 
 
@@ -122,7 +122,7 @@ def begin_round(
     settings: RetrainConfig,
     began: int | None = None,
 ) -> str:
-    """The parent run in MLflow of a round that belongs to no chain.
+    """Return the parent run in MLflow of a round that belongs to no chain.
 
     `began`: when its drift test did (ms since 1970), None: now.
     """
@@ -142,7 +142,7 @@ def begin_round(
 
 
 def end_round(run: str, folder: Path, changes: Mapping[str, Change], gated: Gated) -> None:
-    """What a round came to, on its parent run: once, so that it ends when it was done."""
+    """Record a round's outcome on its parent run: once, so that it ends when it was done."""
 
     def end(_: Path) -> Artifact:
         store = tracking()
@@ -215,7 +215,7 @@ def _carried(champion: Version) -> dict[str, str]:
 
 
 def _training_prompts(heldout: str | None) -> str | None:
-    """The prompts beside those that judge: the champion's answers to them are replayed."""
+    """Return the prompts beside those that judge: the champion's answers to them are replayed."""
     if heldout is None:
         return None
     path = home().resolve(heldout).with_name("train.jsonl")
@@ -229,7 +229,7 @@ def round_comparison(
     settings: RetrainConfig,
     began: int,
 ) -> Comparison:
-    """The retrained model with its champion: new text, old text, the anchor and rewards.
+    """Return the retrained model with its champion: new text, old text, the anchor and rewards.
 
     `began`: when the scoring for the gate did (ms since 1970).
     """
@@ -254,7 +254,7 @@ def round_comparison(
 
 
 def retrained_candidate(champion: Version, child: Release, trained: Model) -> Candidate:
-    """The retrained model as the gate promotes it."""
+    """Return the retrained model as the gate promotes it."""
     tags = {**_carried(champion), "release_id": child.id}
     return Candidate(trained.export, child.folder, tags)
 
@@ -314,7 +314,7 @@ class Retrained:
 
     @classmethod
     def of_json(cls, answer: Mapping[str, JsonValue]) -> Retrained:
-        """The inverse of `as_json`, as far as it goes."""
+        """Return the inverse of `as_json`, as far as it goes."""
         if "gate" not in answer:
             return cls(Finding.model_validate(answer), _NoDrift.model_validate(answer).champion)
         kept = _Trained.model_validate(answer)

@@ -10,7 +10,6 @@ the model. A window is closed by a round that came to a result: no other is begu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -137,18 +136,18 @@ def _new(state: State, model: str, windows: Sequence[str], champion: str | None,
 
 
 def stored() -> list[Round]:
-    """The rounds that are under way or have closed windows; a damaged file is set aside."""
+    """Return the rounds that are under way or have closed windows; a damaged file is set aside."""
     files = quarantine.read_all(sorted(_folder().glob("*.json")), Round.model_validate)
     return [round_.model_copy(update={"id": path.stem}) for path, round_ in files]
 
 
 def under_way(model: str) -> list[Round]:
-    """The rounds on a model that can be resumed."""
+    """Return the rounds on a model that can be resumed."""
     return [r for r in stored() if r.model == model and r.is_under_way]
 
 
 def closed_windows() -> set[str]:
-    """The windows that rounds have closed, apart from those that settled.jsonl lists."""
+    """Return the windows that rounds have closed, apart from those that settled.jsonl lists."""
     return {window for r in stored() for window in r.closed}
 
 
@@ -220,7 +219,7 @@ def _parent(version: Version) -> str | None:
 
 
 def unfinished_round(windows: Sequence[str], model: str) -> list[str]:
-    """The windows of a round that was killed, where all of them are among `windows`; or none.
+    """Return the windows of a round that was killed, if all of them are among `windows`; or none.
 
     One that can't be resumed is abandoned: a window of it is closed, or can't be read any more.
     """
@@ -242,4 +241,4 @@ def archive(rounds: Iterable[Round], listed: Set[str] = frozenset()) -> None:
             ended = _folder() / "ended"
             ended.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # another process was quicker
-                os.rename(_place(round_.id), ended / _place(round_.id).name)
+                _place(round_.id).rename(ended / _place(round_.id).name)

@@ -40,7 +40,7 @@ def history(
 
 
 def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
-    """The release of each round that led to a champion, and the tokens that it trained on."""
+    """Return each round's release that led to a champion, and the tokens that it trained on."""
     tokens: dict[str, int | None] = {}
     version: Version | None = champion
     while version is not None:
@@ -54,8 +54,9 @@ def _rounds(champion: Version, models: Registry) -> dict[str, int | None]:
 
 
 def weights(taught: tuple[Taught, ...], documents: list[int]) -> list[float]:
-    """The share of each window in what was taught: by tokens, or by documents where not all have
-    a number of tokens.
+    """Return each window's share of what was taught.
+
+    By tokens, or by documents where not all have a number of tokens.
     """
     known = [t.tokens for t in taught if t.tokens]
     return [float(n) for n in (known if len(known) == len(taught) else documents)]

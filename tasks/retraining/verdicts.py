@@ -46,20 +46,20 @@ class Finding(Record):
 
     @classmethod
     def unreadable(cls, window: str, why: str) -> Finding:
-        """The finding on a window that no one can read."""
+        """Return the finding on a window that no one can read."""
         return cls.none().of(window=window, why=why)
 
     @classmethod
     def none(cls) -> Finding:
-        """The finding of a pass without a window."""
+        """Return the finding of a pass without a window."""
         return cls(drift=None, p_value=None, effect=None, drifted=(), report=None)
 
     def of(self, **fields: str | None) -> Finding:
-        """The same finding with further fields."""
+        """Return the same finding with further fields."""
         return self.model_copy(update=fields)
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The fields that were given, as JSON."""
+        """Return the fields that were given, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -91,12 +91,12 @@ def keep_verdict(window: str, finding: Finding) -> None:
 
 
 def verdict_on(window: str) -> Verdict | None:
-    """The verdict on a window of an inbox; None where there is none, or it is damaged."""
+    """Return the verdict on a window of an inbox; None where there is none, or it is damaged."""
     if not is_of_inbox(window):
         return None
     return quarantine.read(beside(window, VERDICT), Verdict.model_validate)
 
 
 def last_verdict() -> Verdict | None:
-    """The newest verdict on any window, None before there is one."""
+    """Return the newest verdict on any window, None before there is one."""
     return quarantine.read(home().windows / "last.json", Verdict.model_validate)

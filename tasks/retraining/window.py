@@ -63,7 +63,7 @@ class Window(Settings):
 
     @classmethod
     def of(cls, *names: str) -> Window:
-        """The window that these names stand for."""
+        """Return the window that these names stand for."""
         return cls(names=names)
 
     @property
@@ -82,7 +82,7 @@ class Window(Settings):
         return self.single if self.single and releases.is_release(self.single) else None
 
     def sources(self) -> tuple[Source, ...]:
-        """What is read for it: files of an inbox, or the documents of a release.
+        """Return what is read for it: files of an inbox, or the documents of a release.
 
         Raises:
             InputError: the record of an inbox's window isn't there or is none, or the inbox
@@ -111,7 +111,7 @@ def _sources(name: str) -> tuple[Source, ...]:
 
 
 def _read(name: str) -> InboxWindow:
-    """The record of an inbox's window.
+    """Read the record of an inbox's window.
 
     Only this state folder's own records are read: a file of that name elsewhere could list any
     text.
@@ -131,7 +131,7 @@ def _read(name: str) -> InboxWindow:
 
 
 def local(uri: str) -> Path:
-    """The local path of a URI.
+    """Return the local path of a URI.
 
     Raises:
         ValueError: it has none.
@@ -143,7 +143,7 @@ def local(uri: str) -> Path:
 
 
 def files_read(text: str) -> list[str]:
-    """The files that are read for a window or a release, as far as links can lead elsewhere.
+    """Return the files that are read for a window or a release, as far as links can lead elsewhere.
 
     Empty for text on S3, which has no links.
 
@@ -195,5 +195,5 @@ def is_there(text: str) -> bool:
 
 
 def file_of(uri: str, state: tuple[int, int]) -> WindowFile:
-    """A file as it is now: its size and time of change, and the hash of its content."""
+    """Return a file as it is now: its size and time of change, and the hash of its content."""
     return WindowFile(uri=relative(uri), bytes=state[0], changed=state[1], sha256=sha256(uri))

@@ -18,7 +18,7 @@ Line = dict[str, float]
 
 
 def read(path: Path) -> list[Line]:
-    """The whole lines of a metrics file; half a line at its end is left out."""
+    """Read the whole lines of a metrics file; half a line at its end is left out."""
     if not path.exists():
         return []
     lines: list[Line] = []

@@ -24,7 +24,7 @@ class Batch:
 
 
 def same_document(begins: Tensor) -> Tensor:
-    """True where key and query are of one document and the key isn't later, (B, 1, T, T).
+    """Return (B, 1, T, T): True where key and query share a document and the key isn't later.
 
     `begins` (B, T) is true where a document begins.
     """

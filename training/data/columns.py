@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def strings(table: pa.Table, column: str) -> list[str]:
-    """The values of a text column without nulls."""
+    """Return the values of a text column without nulls."""
     return cast(list[str], table[column].to_pylist())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,13 +24,16 @@ from headrace.training.chat_template import Chat
 from headrace.training.moe.model import MoEForCausalLM
 from headrace.training.rlhf import rollout
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 ANSWER_TOKENS = 48
 """Most tokens of an answer."""
 _BATCH = 64
 
 
 def read_prompts(uri: str) -> list[str]:
-    """The prompts of a JSON Lines file.
+    """Read the prompts of a JSON Lines file.
 
     Raises:
         InputError: it isn't there, or a line has no string `prompt`.
@@ -50,7 +53,12 @@ def read_prompts(uri: str) -> list[str]:
 
 
 def sample(
-    model: MoEForCausalLM, tokenizer: Any, prompts: list[str], count: int, seed: int, cache: Path
+    model: MoEForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[str],
+    count: int,
+    seed: int,
+    cache: Path,
 ) -> list[list[int]]:
     """Ids of prompts with the model's answers, `<|endoftext|>` first; the same for the same seed.
 

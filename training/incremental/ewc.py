@@ -86,7 +86,7 @@ class RoundRecord(JobResult):
     seconds: float
 
     def result(self, folder: Path, resumed_from: int) -> EWCResult:
-        """The result of the job in `folder`."""
+        """Return the result of the job in `folder`."""
         scores = folder / EVALUATION / self.judged_on
         return EWCResult(
             export=str(folder / "export"),
@@ -113,12 +113,12 @@ def _files(folder: Path, kind: str, sides: Sides) -> SideFiles:
 
 
 def _scores(folder: Path, kind: str, when: str) -> Path:
-    """The file of the values per document."""
+    """Return the file of the values per document."""
     return folder / f"{kind}_{when}.parquet"
 
 
 def identity(job: EWCJob) -> str:
-    """What decides the weights: champion, releases, prompts, settings and seed.
+    """Return what decides the weights: champion, releases, prompts, settings and seed.
 
     Raises:
         InputError: the champion or a release isn't there.
@@ -276,7 +276,7 @@ class _Round:
         )
 
     def _plain(self, steps: int) -> MoEForCausalLM:
-        """The champion after plain fine-tuning on the same new rows in as many steps."""
+        """Return the champion after plain fine-tuning on the same new rows in as many steps."""
         model = export.load(self.job.model)
         batches = self.material.batches[:steps, : self.material.new_rows]
         objective = EWC(model, self.tokenizer.eos_token_id, batches)
@@ -301,7 +301,7 @@ class _Round:
         )
 
     def _fisher(self) -> dict[str, Tensor]:
-        """The Fisher diagonal of old text, from the file where an earlier call left it."""
+        """Return the Fisher diagonal of old text, from the file where an earlier call left it."""
         path, eos = self.folder / "fisher.safetensors", self.tokenizer.eos_token_id
 
         def logits(ids: Tensor) -> Tensor:

@@ -13,21 +13,20 @@ weight, and more, smaller batches make it less noisy at the same number of token
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headrace.infra import console
 
 
 def diagonal(
-    model: Any,
+    model: nn.Module,
     batches: Sequence[Tensor],
     seed: int,
     logits: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """The Fisher diagonal by parameter name, in squared nats per token and unit of weight.
+    """Return the Fisher diagonal by parameter name, in squared nats per token and unit of weight.
 
     Args:
         model: maps ids (B, T) to logits (B, T, V); its gradients are None afterwards.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import torch
 from headrace.training.data.batches import same_document
 from headrace.training.data.columns import strings
 from headrace.training.scoring import nll
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TokenRows = npt.NDArray[np.int64]
 """Token ids, a row of the model's context each; in batches one dimension more."""
@@ -29,7 +32,7 @@ def choose(table: pa.Table, count: int, seed: int) -> pa.Table:
     return table.take(pa.array([order[i] for i in drawn], pa.int64()))
 
 
-def encode(tokenizer: Any, texts: Sequence[str], most: int) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], most: int) -> list[list[int]]:
     """Ids of each text with `<|endoftext|>` in front, cut after `most` ids."""
     return [ids[:most] for ids in nll.encode(tokenizer, texts)]
 

@@ -2,20 +2,19 @@
 
 loss(w) + λ/2 Σ_i F_i (w_i - w*_i)². With F per token in nats, ½ Σ F_i (w_i - w*_i)² approximates
 how many nats per token the model has moved from the old one on old text (the KL divergence, to
-second order and with the diagonal alone), so λ is what one such nat costs against one nat a token
+second order and with the diagonal alone), so λ is what one such nat costs against one nat per token
 of the new text's loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def penalty(model: Any, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
+def penalty(model: nn.Module, anchor: Mapping[str, Tensor], fisher: Mapping[str, Tensor]) -> Tensor:
     """½ Σ F_i (w_i - w*_i)², a scalar in nats per token with a gradient; λ is the caller's.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from headrace.training.incremental import old_text
 from headrace.training.incremental.settings import MaterialSettings
 from headrace.training.incremental.split import split_validation, split_window
 from headrace.training.scoring import evaluate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 COLUMNS = ("text", "content_hash")
 FEWEST_DOCUMENTS = 8
@@ -51,13 +54,13 @@ def _read(folders: Sequence[str], heldout: bool | None) -> pa.Table:
 def prepare(
     new: Sequence[str],
     old: Sequence[str],
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     length: int,
     settings: MaterialSettings,
     seed: int,
     answers: Sequence[Sequence[int]] = (),
 ) -> Material:
-    """The material of a round; the same for the same releases, tokenizer, settings and seed.
+    """Prepare the material of a round: the same for equal releases, tokenizer, settings and seed.
 
     Args:
         new: folders of the window's releases.

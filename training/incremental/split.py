@@ -1,7 +1,7 @@
 """Which records of a window are trained on, and which are kept to judge the result.
 
 The contract holds out every record whose content hash is divisible by 50, for good. Of a window of
-150 records that leaves three, from which nothing can be told. So for this round the next records
+150 records that leaves three, which show nothing. So for this round the next records
 in the order of the hash are held out too, up to `TARGET` in all or `SHARE` of the window. They are
 old text like any other in later rounds; only the first kind is never trained on.
 """
@@ -35,7 +35,7 @@ def _take(table: pa.Table, rows: list[int]) -> pa.Table:
 
 
 def split_window(table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """(records to train on, records held out of this round), each in the order of content hash.
+    """Return (records to train on, records held out of this round), each by content hash.
 
     Args:
         table: the window's kept documents, with `content_hash`; the order of rows doesn't matter.
@@ -51,7 +51,7 @@ def split_window(table: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def split_validation(table: pa.Table, share: float, most: int) -> tuple[pa.Table, pa.Table]:
-    """(records to train on, records that decide when training stops), from those of `split_window`.
+    """Split `split_window`'s records into (to train on, to decide when training stops).
 
     Args:
         table: training records.

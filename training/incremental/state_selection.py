@@ -64,12 +64,12 @@ def should_stop(checks: Checks, patience: int) -> bool:
 def interpolate(
     old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """The weights at `share` of the way from old to new; whole numbers stay as they are in new."""
+    """Return the weights at `share` of the way from old to new; whole numbers stay as in new."""
     return {n: torch.lerp(old[n], t, share) if t.is_floating_point() else t for n, t in new.items()}
 
 
 def copy_weights(model: MoEForCausalLM) -> dict[str, Tensor]:
-    """A copy of the weights; tied ones once."""
+    """Return a copy of the weights; tied ones once."""
     names = dict(model.named_parameters()) | dict(model.named_buffers())
     return {n: names[n].detach().clone() for n in model.state_dict() if n in names}
 

@@ -87,7 +87,7 @@ class MoEConfig(Settings):
         return max(0, self.num_hidden_layers - self.first_k_dense_replace)
 
     def dense(self) -> MoEConfig:
-        """The shape without routed experts that has the same active parameters a layer."""
+        """Return the shape without routed experts that has the same active parameters per layer."""
         passed = self.num_experts_per_tok + self.n_shared_experts
         return self.model_copy(
             update={
@@ -97,7 +97,7 @@ class MoEConfig(Settings):
         )
 
     def to_hf(self) -> dict[str, JsonValue]:
-        """The content of Hugging Face's config.json, without token ids (`hf_config.read`)."""
+        """Return Hugging Face's config.json as JSON, without token ids (`hf_config.read`)."""
         shape = self.model_dump(exclude={"rope_theta"})
         rotary = {
             "rope_theta": self.rope_theta,

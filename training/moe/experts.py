@@ -8,7 +8,7 @@ Shapes: N tokens, D width, E experts, M expert width, k experts a token.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,13 @@ class SwiGLU(nn.Module):
         return out
 
 
+class _Context(Protocol):
+    saved_tensors: tuple[Tensor, ...]
+    k: int
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
 class Dispatch(torch.autograd.Function):
     """Copies each token's row to the k places where its experts look for it.
 
@@ -41,15 +48,15 @@ class Dispatch(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor, k: int) -> Tensor:
+    def forward(ctx: _Context, x: Tensor, order: Tensor, back: Tensor, k: int) -> Tensor:
         """Row order[i] // k of `x` (N, D) at place i of (N·k, D); `back` undoes `order`."""
         ctx.save_for_backward(back)
         ctx.k = k
         return x.index_select(0, order // k)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """The sum over each row's k places."""
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        """Return the sum over each row's k places."""
         (back,) = ctx.saved_tensors
         rows = grads[0].index_select(0, back)
         return rows.view(-1, ctx.k, rows.shape[1]).sum(1), None, None, None
@@ -60,7 +67,7 @@ dispatch: Callable[[Tensor, Tensor, Tensor, int], Tensor] = Dispatch.apply
 
 
 def inverse(order: Tensor) -> Tensor:
-    """The permutation that undoes `order`."""
+    """Return the permutation that undoes `order`."""
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     return back
@@ -107,7 +114,7 @@ class MoELayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mixture of `x`."""
+        """Return the mixture of `x`."""
         flat = x.reshape(-1, x.shape[-1])
         routed: Tensor = self.experts(flat, *self.gate(flat))
         shared: Tensor = self.shared_experts(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ class ChatFormat:
 
 
 def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
-    """The weights under the names of the published format: an expert's matrices one by one."""
+    """Rename the weights to those of the published format: an expert's matrices one by one."""
     out: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
@@ -73,7 +72,7 @@ def to_hf_tensors(model: MoEForCausalLM) -> dict[str, Tensor]:
 
 
 def from_hf_tensors(config: MoEConfig, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of `MoEForCausalLM` from the published names (the inverse of the above).
+    """Return a state dict of `MoEForCausalLM` from the published names (the inverse of the above).
 
     Layers behind the last one, which guess further tokens ahead, are left out.
     """
@@ -210,7 +209,7 @@ def copy_tokenizer(tokenizer_dir: Path, folder: Path, chat: ChatFormat | None = 
 def chat_format(
     folder: Path | str, tokenizer: PreTrainedTokenizerFast | None = None
 ) -> ChatFormat | None:
-    """The chat format of an export; None where it only continues text.
+    """Return the chat format of an export; None where it only continues text.
 
     Args:
         folder: the export.
@@ -233,15 +232,15 @@ def publish_folder(temporary: Path, folder: Path) -> None:
     if folder.exists():
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(temporary, folder)
+        folder.replace(old)
+        temporary.replace(folder)
         shutil.rmtree(old, ignore_errors=True)
     else:
         storage.publish(temporary, folder)
 
 
 def load_config(folder: Path | str) -> MoEConfig:
-    """The shape of an exported model.
+    """Load the shape of an exported model.
 
     Raises:
         InputError: no export is there, it is of another class, or it has a field that isn't
@@ -261,7 +260,7 @@ def load_config(folder: Path | str) -> MoEConfig:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Read the tensors of a safetensors file.
 
     Raises:
         InputError: the file is missing or broken.
@@ -286,8 +285,7 @@ def broken_weights(folder: Path | str) -> list[str]:
 
 
 def _tied(head: Tensor, embedding: Tensor) -> bool:
-    """Whether the two are one tensor, but for what are no numbers: those are a fault of their own,
-    which `broken_weights` names."""
+    """Whether the two are one tensor, except for NaN and infinity, which `broken_weights` names."""
     if head.shape != embedding.shape:
         return False
     same = (head == embedding) | ~head.isfinite() | ~embedding.isfinite()
@@ -295,7 +293,7 @@ def _tied(head: Tensor, embedding: Tensor) -> bool:
 
 
 def load(folder: Path | str) -> MoEForCausalLM:
-    """The exported model, float32, in evaluation mode.
+    """Load the exported model, float32, in evaluation mode.
 
     Raises:
         InputError: no export is there, it is of another class, or tensors are missing.
@@ -329,7 +327,7 @@ def load(folder: Path | str) -> MoEForCausalLM:
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
-    """The tokenizer of an export or of a token folder's `tokenizer/`.
+    """Load the tokenizer of an export or of a token folder's `tokenizer/`.
 
     Raises:
         InputError: none is there.

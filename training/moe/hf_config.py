@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue, ValidationError
 
 from headrace.infra.errors import InputError
 from headrace.training.moe.config import MoEConfig
+
+if TYPE_CHECKING:
+    from transformers import Glm4MoeConfig
 
 ARCHITECTURE = "Glm4MoeForCausalLM"
 MODEL_TYPE = "glm4_moe"
@@ -63,7 +66,7 @@ _ALIASES = {"num_local_experts"}
 
 
 def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
-    """The shape that a config.json describes.
+    """Read the shape that a config.json describes.
 
     Args:
         config: its content.
@@ -86,7 +89,7 @@ def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
         if not known and value is not None:
             _refuse(where, name, value)
     full = _resolve(config, where)
-    rotary = dict(full.rope_parameters)
+    rotary = dict(full.rope_parameters or {})
     field = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
     if rotary["rope_type"] != "default":
         _refuse(where, f"{field}.rope_type", rotary["rope_type"], "'default'")
@@ -109,8 +112,8 @@ def read(config: Mapping[str, JsonValue], where: str) -> MoEConfig:
         ) from None
 
 
-def _resolve(config: Mapping[str, JsonValue], where: str) -> Any:
-    """transformers' config object of the file's content.
+def _resolve(config: Mapping[str, JsonValue], where: str) -> Glm4MoeConfig:
+    """Return the config object that transformers makes of the file's content.
 
     Raises:
         InputError: a field has a value that transformers refuses.
@@ -125,7 +128,7 @@ def _resolve(config: Mapping[str, JsonValue], where: str) -> Any:
         raise InputError(f"{where}: {said}", "correct that field") from None
 
 
-def _refuse(where: str, name: str, value: Any, instead: str = "") -> None:
+def _refuse(where: str, name: str, value: object, instead: str = "") -> None:
     """Raise InputError: a field is not implemented, or not with this value."""
     only = f"; only {instead} is" if instead else ""
     raise InputError(

@@ -65,7 +65,7 @@ class MoEForCausalLM(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """Normal weights; those that write to the residual stream scaled by 1/√(2L) (GPT-2).
+        """Draw normal weights; scale those that write to the residual stream by 1/√(2L) (GPT-2).
 
         Where the head is the embedding, the last norm begins so small that the first logits have
         a standard deviation of 1/2 whatever the embedding's is.
@@ -132,7 +132,7 @@ class MoEForCausalLM(nn.Module):
         return out
 
     def routers(self) -> list[Router]:
-        """The routers, in the order of layers."""
+        """Return the routers, in the order of layers."""
         return [m for m in self.modules() if isinstance(m, Router)]
 
     def balance(self, rate: float) -> Tensor:

@@ -14,7 +14,7 @@ Importing this module imports DeepSpeed, seconds that one process alone need not
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -29,18 +29,23 @@ _MoE: Any = _deepspeed.moe.layer.MoE
 _groups: Any = _deepspeed.utils.groups
 
 
+class _Context(Protocol):
+    sent: list[int]
+    came: list[int]
+
+
 class _Exchange(torch.autograd.Function):
     """`sent[r]` rows go to rank r, `came[r]` come from it; gradients go the same way back."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, sent: list[int], came: list[int]) -> Tensor:
+    def forward(ctx: _Context, rows: Tensor, sent: list[int], came: list[int]) -> Tensor:
         ctx.sent, ctx.came = sent, came
         arrived = rows.new_empty(sum(came), rows.shape[1])
         dist.all_to_all_single(arrived, rows.contiguous(), came, sent)
         return arrived
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor, None, None]:
         return _exchange(grads[0], ctx.came, ctx.sent), None, None
 
 
@@ -48,7 +53,7 @@ _exchange: Callable[[Tensor, list[int], list[int]], Tensor] = _Exchange.apply
 
 
 class DividedExperts(Experts, _MoE):  # type: ignore[misc] # DeepSpeed has no types
-    """This rank's E/R experts, under the names that all E have in one process."""
+    """The E/R experts of this rank, under the names that all E have in one process."""
 
     def __init__(self, all_experts: Experts, ranks: Ranks) -> None:
         nn.Module.__init__(self)

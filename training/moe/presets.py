@@ -88,7 +88,7 @@ PRESETS: dict[str, Callable[[], Preset]] = {"local": local, "test": test, "moe-1
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name.
+    """Return the preset of that name.
 
     Raises:
         UsageError: there is none.

@@ -48,7 +48,7 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def balance(self, rate: float) -> Tensor:
-        """The tokens each expert had (E,); moves the bias by `rate` and starts a new count."""
+        """Return each expert's tokens (E,); move the bias by `rate` and start a new count."""
         load = self.load.clone()
         counts = load.float()
         self.e_score_correction_bias += rate * (counts.mean() - counts).sign()

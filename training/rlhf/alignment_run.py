@@ -70,7 +70,7 @@ def weights(folder: Path) -> str:
 
 
 def identify(stage: str, job: StageJob) -> StageIdentity:
-    """The identity of a stage's job.
+    """Return the identity of a stage's job.
 
     Raises:
         InputError: an input isn't there.
@@ -129,7 +129,7 @@ class StageRun(Generic[M]):
         return self.folder / "export"
 
     def result(self) -> StageResult[M] | None:
-        """The result of a run that has finished here, None otherwise."""
+        """Return the result of a run that has finished here, None otherwise."""
         path = self.folder / "result.json"
         if not path.exists():
             return None
@@ -155,7 +155,7 @@ class StageRun(Generic[M]):
         unit: str = "steps",
         callbacks: Sequence[Callback] = (),
     ) -> Trainer:
-        """The training of this run."""
+        """Return the training of this run."""
         return Trainer(
             objective,
             optimizer,
@@ -170,7 +170,7 @@ class StageRun(Generic[M]):
         )
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
-        """The JSON value that `compute` gave the first time in this folder, exactly as it was."""
+        """Return the JSON value that `compute` gave the first time in this folder, unchanged."""
         path = self.folder / "once" / f"{name}.json"
         if not path.exists():
             storage.write_json(path, compute())

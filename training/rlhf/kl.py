@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def k1(logprobs: Tensor, reference: Tensor) -> Tensor:
-    """log p(x) - log q(x) at x sampled from p: unbiased for KL(p, q), and of either sign.
+    """Return log p(x) - log q(x) at x sampled from p: unbiased for KL(p, q), and of either sign.
 
     Schulman, "Approximating KL divergence" (2020), which also names the next one.
     """

@@ -60,7 +60,7 @@ def evaluate_policy(
     max_new_tokens: int,
     temperature: float,
 ) -> PolicyEval:
-    """`samples` answers to each prompt, with seeds that are always the same, judged.
+    """Judge `samples` answers to each prompt, with seeds that are always the same.
 
     `kl` is the divergence of a whole answer from the reference in nats, computed over the
     vocabulary at each position of the first answers (0 without a reference: the policy itself);

@@ -135,7 +135,7 @@ class PPO(Objective):
         return figures | {"rerouted": float(losses.masked_mean(moved.float(), answers.mask))}
 
     def _updates(self, e: Experience, engine: Engine, number: int) -> list[dict[str, float]]:
-        """The figures of each optimizer step of a round."""
+        """Return the figures of each optimizer step of a round."""
         s = self.settings
         n = len(e.answers.ended)
         steps = math.ceil(n / s.minibatch)
@@ -186,7 +186,7 @@ def _means(seen: list[dict[str, float]]) -> dict[str, float]:
 def prompts_of_round(
     prompts: Sequence[list[int]], size: int, number: int, seed: int
 ) -> list[list[int]]:
-    """The prompts of a round: each one once before any comes again."""
+    """Return the prompts of a round: each one once before any comes again."""
     first = number * size
     out: list[list[int]] = []
     while len(out) < size:

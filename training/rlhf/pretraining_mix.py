@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from headrace.training.callbacks.heldout import heldout_loss
 from headrace.training.data.batches import Batch, batch
 from headrace.training.data.shards import Shards
 from headrace.training.moe.model import MoEForCausalLM, next_token_loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 class Replay:
@@ -59,7 +62,7 @@ class Replay:
         self._first = int(np.random.default_rng(list(seed)).integers(rows))
 
     def batch(self, step: int, rows: int) -> Batch:
-        """The next `rows` rows of step number `step`, each document apart.
+        """Return the next `rows` rows of step number `step`, each document apart.
 
         Steps follow each other through the shards, whose rows are shuffled, from a row that the
         seed decides; so no file is read twice before all are.
@@ -71,7 +74,9 @@ class Replay:
         seen = self.batch(step, rows)
         return next_token_loss(model(seen.ids, mask=seen.mask), seen.ids)
 
-    def bits_per_byte(self, model: MoEForCausalLM, tokenizer: Any, rows: int) -> float | None:
+    def bits_per_byte(
+        self, model: MoEForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: int
+    ) -> float | None:
         """Bits per byte of the first `rows` held-out rows as pretraining measures them.
 
         Each row's first token is given, the rest are predicted, each document by itself. None
@@ -85,7 +90,7 @@ class Replay:
         return nats / math.log(2) / float(byte_lengths(tokenizer)[ids].sum())
 
 
-def byte_lengths(tokenizer: Any) -> npt.NDArray[np.int64]:
+def byte_lengths(tokenizer: PreTrainedTokenizerFast) -> npt.NDArray[np.int64]:
     """(V,) bytes that each token of a byte-level tokenizer stands for; 0 for special tokens."""
     names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(tokenizer.all_special_tokens)

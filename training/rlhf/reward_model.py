@@ -56,7 +56,7 @@ class ScalarModel(nn.Module):
         return self.backbone.config
 
     def states(self, ids: Tensor) -> Tensor:
-        """The body's states (B, T, D)."""
+        """Return the body's states (B, T, D)."""
         return self.backbone.hidden(ids)
 
     def pooled(self, states: Tensor, start: Tensor, last: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def save(
     lineage: Mapping[str, JsonValue],
     metrics: Mapping[str, JsonValue],
 ) -> Path:
-    """The finished export folder of a reward model: whole or absent, never half."""
+    """Write the export folder of a reward model: whole or absent, never half."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -115,7 +115,7 @@ def save(
 
 
 def load(folder: Path) -> ScalarModel:
-    """The reward model of an export folder, float32, in evaluation mode.
+    """Load the reward model of an export folder, float32, in evaluation mode.
 
     Raises:
         InputError: none is there, or it is of another kind.

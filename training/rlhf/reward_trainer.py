@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -41,13 +41,16 @@ from headrace.training.rlhf.reward_model import ScalarModel
 from headrace.training.rlhf.settings import RewardSettings
 from headrace.training.rlhf.sft import LEAST_ROWS, response_nats
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 Floats = npt.NDArray[np.float64]
 SCALE_PAIRS = 256
 """Training pairs whose scores set the mean and the deviation of the scale."""
 
 
 def load_reward(folder: str | Path) -> ScalarModel:
-    """The reward model of an export folder.
+    """Load the reward model of an export folder.
 
     Raises:
         InputError: none is there.
@@ -67,7 +70,10 @@ def score_dialogues(model: ScalarModel, dialogues: Sequence[Dialogue], pad: int)
 
 
 def score(
-    model: ScalarModel, tokenizer: Any, prompts: Sequence[str], responses: Sequence[str]
+    model: ScalarModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[str],
+    responses: Sequence[str],
 ) -> Floats:
     """Scores (N,) of responses to prompts, in log odds of being preferred."""
     chat = Chat.of(tokenizer, model.config.max_position_embeddings)
@@ -159,7 +165,7 @@ def reward(job: RewardJob) -> StageResult[RewardMetrics]:
 
 
 def _by_kind(right_order: Floats, kinds: list[str]) -> dict[str, Share]:
-    """The share of pairs in the right order, for each kind of rejected answer."""
+    """Return the share of pairs in the right order, for each kind of rejected answer."""
     kind_of = np.array(kinds)
     return {
         k: Share(value=float(np.mean(right_order[kind_of == k])), n=kinds.count(k))
@@ -202,7 +208,9 @@ def _against_samples(
     return out
 
 
-def _by_likelihood(model: Any, held: tuple[list[Dialogue], list[Dialogue]], pad: int) -> Floats:
+def _by_likelihood(
+    model: MoEForCausalLM, held: tuple[list[Dialogue], list[Dialogue]], pad: int
+) -> Floats:
     """`right` (N,) of the language model's mean log-likelihoods per token."""
     means = [
         -response_nats(model, side, pad) / [max(1, len(d.ids) - d.start - 1) for d in side]

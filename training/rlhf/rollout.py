@@ -36,11 +36,11 @@ class Answers:
     """(B, A) log-probability of each answer token when it was drawn, 0 behind the last."""
 
     def actions(self) -> Tensor:
-        """The answer tokens (B, A)."""
+        """Return the answer tokens (B, A)."""
         return self.ids.gather(1, self.index + 1)
 
     def select(self, rows: Sequence[int]) -> Answers:
-        """The answers of some rows."""
+        """Return the answers of some rows."""
         at = torch.tensor(rows)
         return Answers(
             [self.dialogues[i] for i in rows],
@@ -52,7 +52,7 @@ class Answers:
         )
 
     def closed(self, end: int) -> list[Dialogue]:
-        """The dialogues, closed with `end` where they broke off: as the reward model reads them."""
+        """Close the dialogues with `end` where they broke off: as the reward model reads them."""
         return [
             d if ended else Dialogue([*d.ids, end], d.start)
             for d, ended in zip(self.dialogues, self.ended, strict=True)
@@ -91,7 +91,7 @@ def answer(
     temperature: float,
     seed: int,
 ) -> Answers:
-    """The policy's answers to prompts (ids up to where the assistant speaks)."""
+    """Return the policy's answers to prompts (ids up to where the assistant speaks)."""
     made = rollout(
         policy,
         prompts,
@@ -110,7 +110,7 @@ def answer(
 
 
 def logits(policy: MoEForCausalLM, answers: Answers, temperature: float) -> Tensor:
-    """The logits (B, A, V) from which each answer token was drawn.
+    """Return the logits (B, A, V) from which each answer token was drawn.
 
     The head is applied to the answers' positions only: prompts need no logits.
     """

@@ -42,7 +42,7 @@ _CLOSES = {
 
 
 def units(text: str) -> list[str]:
-    """The words of Latin script, the single Han characters and the numbers, in order."""
+    """Return the words of Latin script, the single Han characters and the numbers, in order."""
     return _UNIT.findall(text.lower())
 
 
@@ -89,7 +89,7 @@ def _clean(text: str) -> bool:
 
 
 def judge(prompt: str, response: str, ended: bool) -> dict[str, bool]:
-    """The outcome of each check for one answer.
+    """Return the outcome of each check for one answer.
 
     Args:
         prompt: what was asked; its script is the wanted one.

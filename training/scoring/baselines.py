@@ -62,12 +62,12 @@ class Unigram:
 
     @classmethod
     def fit(cls, rows: Ids, vocabulary: int) -> Unigram:
-        """The model of all tokens of `rows` (R, T)."""
+        """Fit the model of all tokens of `rows` (R, T)."""
         counts = np.bincount(rows.ravel(), minlength=vocabulary) + 1.0
         return cls(np.log(counts / counts.sum()))
 
     def log_probability(self, previous: Ids, token: Ids) -> Floats:
-        """ln p(token), whatever stands before it; shape of `token`."""
+        """Return ln p(token), whatever stands before it; shape of `token`."""
         return self.log_p[token]
 
 
@@ -96,7 +96,7 @@ class Bigram:
 
     @classmethod
     def fit(cls, rows: Ids, vocabulary: int) -> Bigram:
-        """The model of neighbouring tokens inside each of `rows` (R, T), never across two rows."""
+        """Fit the model of neighboring tokens within each of `rows` (R, T), not across two."""
         codes = (rows[:, :-1] * vocabulary + rows[:, 1:]).ravel()
         pairs, counts = np.unique(codes, return_counts=True)
         first, last = pairs // vocabulary, pairs % vocabulary
@@ -121,7 +121,7 @@ class Bigram:
         )
 
     def log_probability(self, previous: Ids, token: Ids) -> Floats:
-        """ln p(token | previous); shape of `token`."""
+        """Return ln p(token | previous); shape of `token`."""
         codes = previous * self.vocabulary + token
         at = np.minimum(np.searchsorted(self.pairs, codes), max(len(self.pairs) - 1, 0))
         seen = self.pairs[at] == codes if len(self.pairs) else np.zeros(codes.shape, bool)

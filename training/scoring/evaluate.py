@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,11 @@ from headrace.training.data.columns import strings
 from headrace.training.scoring import interval, nll
 from headrace.training.scoring.policy import SLICES
 from headrace.training.settings import EvaluateSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from headrace.training.moe.model import MoEForCausalLM
 
 Metric = dict[str, float | int | None]
 
@@ -67,14 +72,16 @@ def sample(table: pa.Table, settings: EvaluateSettings) -> pa.Table:
 
 
 def bits_per_byte(documents: pa.Table) -> float:
-    """The ratio of sums of documents with `nats` and `bytes`; NaN without any bytes."""
+    """Return the ratio of sums of documents with `nats` and `bytes`; NaN without any bytes."""
     total = float(pc.sum(documents["bytes"]).as_py() or 0)
     nats = float(documents["nats"].to_numpy().sum())
     return nats / total / math.log(2) if total else math.nan
 
 
-def score(model: Any, tokenizer: Any, documents: pa.Table) -> pa.Table:
-    """`sample`'s documents with `nats` and `bytes` of their text in place of the text."""
+def score(
+    model: MoEForCausalLM, tokenizer: PreTrainedTokenizerFast, documents: pa.Table
+) -> pa.Table:
+    """Return `sample`'s documents with `nats` and `bytes` of their text in place of the text."""
     nats, sizes = nll.score(model, tokenizer, strings(documents, "text"))
     bare = documents.drop_columns(["text"])
     bare = bare.append_column("nats", pa.array(nats, pa.float64()))
@@ -109,7 +116,11 @@ def metrics(documents: pa.Table, settings: EvaluateSettings, seed: int) -> dict[
 
 
 def evaluate_model(
-    model: Any, tokenizer: Any, table: pa.Table, settings: EvaluateSettings, seed: int
+    model: MoEForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    table: pa.Table,
+    settings: EvaluateSettings,
+    seed: int,
 ) -> Evaluation:
     """Figures of a model in memory; see `evaluate`."""
     scored = score(model, tokenizer, sample(table, settings))
@@ -119,7 +130,7 @@ def evaluate_model(
 def evaluate(
     export: str, table: pa.Table, seed: int, settings: EvaluateSettings | None = None
 ) -> Evaluation:
-    """Figures of an exported model on documents, with intervals, and values a document.
+    """Figures of an exported model on documents, with intervals, and values per document.
 
     Args:
         export: folder of the export.
@@ -143,7 +154,7 @@ def evaluate(
 
 def baseline_evaluations(
     tokens: str,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     table: pa.Table,
     seed: int,
     seen: int | None = None,

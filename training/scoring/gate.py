@@ -60,7 +60,7 @@ class Sample:
 
     @classmethod
     def of_scores(cls, prompts: Sequence[str], scores: npt.ArrayLike) -> Sample:
-        """A mean over prompts, such as of rewards.
+        """Return a mean over prompts, such as of rewards.
 
         Args:
             prompts: N of them.
@@ -93,7 +93,7 @@ class Evidence:
 
 
 def _verdict(rule: Rule, found: Interval) -> str:
-    """The verdict on an improvement (positive is better) with its interval."""
+    """Return the verdict on an improvement (positive is better) with its interval."""
     gain, low, high = found.value, found.low, found.high
     if rule.require == "better":
         shown = low if rule.judge == "interval" else gain
@@ -131,7 +131,7 @@ class _Compared:
 def _compare(
     rule: Rule, champion: Sample, challenger: Sample, policy: Policy, seed: int
 ) -> dict[str, _Compared]:
-    """The metric on all documents, keyed by an empty name, and on each of the rule's slices."""
+    """Compare the metric on all documents, keyed by an empty name, and on the rule's slices."""
     if champion.ids != challenger.ids or not np.array_equal(champion.weights, challenger.weights):
         raise UsageError(
             f"{rule.name}: champion and challenger were not scored on the same documents",

@@ -67,7 +67,7 @@ class _Shape:
 
 @lru_cache(maxsize=128)
 def _shapes(n: int) -> tuple[_Shape, ...]:
-    """The populations' samples of `n` values; always the same ones."""
+    """Return the populations' samples of `n` values; always the same ones."""
     dice = np.random.default_rng(n)
     found: list[list[tuple[Floats, Floats]]] = [[] for _ in SHAPES]
     block = max(1, _CELLS // n)
@@ -129,7 +129,7 @@ class _Side:
         return min(1.0, max(flips / (1 + len(self.subsets)), skewed))
 
     def low(self) -> float:
-        """The largest bound that p stays at or below the level for; -inf where there is none."""
+        """Return the largest bound that p stays at or below the level for, or -inf."""
         never = int(np.count_nonzero(np.isnan(self.subsets)))
         most = _most(self.level, len(self.subsets)) - never
         if most < 0:
@@ -227,7 +227,7 @@ def ratio(values: Floats, weights: Floats, *, confidence: float, flips: int, see
 
 
 def _possible(shapes: tuple[_Shape, ...], skewness: float, level: float) -> tuple[_Shape, ...]:
-    """The populations that give so little `skewness` more often than the level allows for."""
+    """Return the populations that give so little `skewness` more often than the level allows."""
     rare = RULED_OUT * level
     return shapes[:1] + tuple(
         s
@@ -280,7 +280,7 @@ def detectable(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values of several tests, in order, family-wise (Holm 1979)."""
+    """Adjust the p-values of several tests, in order, family-wise (Holm 1979)."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,22 @@ import torch
 
 from headrace.infra import console
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from headrace.training.moe.model import MoEForCausalLM
+
 BATCH_TOKENS = 4096
 """Most tokens of a batch, padding included: its logits over 2,048 tokens take 32 MB."""
 
 
 def cut(text: str, max_bytes: int) -> str:
-    """The longest start of `text` of at most `max_bytes` bytes of UTF-8, never half a character."""
+    """Cut `text` to at most `max_bytes` bytes of UTF-8, never inside a character."""
     raw = text.encode("utf-8", "surrogatepass")
     return raw[:max_bytes].decode("utf-8", "ignore") if len(raw) > max_bytes else text
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text with `<|endoftext|>` in front: what is scored is all but the first."""
     if not texts:
         return []
@@ -101,14 +106,14 @@ def score_ids(
     return nats
 
 
-def context_of(model: Any) -> int:
-    """The number of tokens that a model reads at once, from its config."""
+def context_of(model: MoEForCausalLM) -> int:
+    """Return the number of tokens that a model reads at once, from its config."""
     return int(model.config.max_position_embeddings)
 
 
 def score(
-    model: Any,
-    tokenizer: Any,
+    model: MoEForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[str],
     context: int | None = None,
     quiet: bool = False,

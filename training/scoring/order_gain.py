@@ -9,11 +9,16 @@ shuffled copies minus those of the documents; near 0 there was no order to lose.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.training.scoring import nll
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from headrace.training.moe.model import MoEForCausalLM
 
 
 def shuffle(text: str, seed: int) -> str:
@@ -28,7 +33,9 @@ def shuffle(text: str, seed: int) -> str:
     return joint.join(parts[i] for i in rng.permutation(len(parts)))
 
 
-def order_gain(model: Any, tokenizer: Any, texts: Sequence[str], seed: int) -> float:
+def order_gain(
+    model: MoEForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], seed: int
+) -> float:
     """Bits per byte of shuffled copies of `texts` minus those of `texts`; NaN without any bytes."""
     nats, sizes = nll.score(model, tokenizer, texts)
     shuffled, _ = nll.score(model, tokenizer, [shuffle(t, seed) for t in texts])

@@ -111,7 +111,7 @@ class Policy(Settings):
 
 
 def read_policy(which: str | Path) -> Policy:
-    """A policy by the name of a shipped one (`default`, `first`) or by the path of a YAML file.
+    """Read a policy by the name of a shipped one (`default`, `first`) or by its YAML file's path.
 
     Raises:
         UsageError: there is no such policy, or the file breaks its schema.

@@ -10,7 +10,7 @@ import numpy as np
 def order(
     lengths: Mapping[int, int] | list[int], batch: int, epoch: int, seed: int
 ) -> list[list[int]]:
-    """The batches (indices) of one epoch: shuffled, yet with answers of like length together.
+    """Shuffle one epoch's batches (indices), yet keep answers of similar length together.
 
     Within each stretch of eight batches items are sorted by length, which saves most padding; the
     batches themselves come in a shuffled order. A rest that fills no batch is left out, unless it
@@ -34,7 +34,7 @@ class Batches:
         self._epoch, self._order = 0, order(lengths, batch, 0, seed)
 
     def __getitem__(self, number: int) -> list[int]:
-        """The indices of batch `number`, counted from 0."""
+        """Return the indices of batch `number`, counted from 0."""
         epoch, at = divmod(number, len(self._order))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, order(self._lengths, self._batch, epoch, self._seed)

@@ -39,7 +39,7 @@ Item = dict[str, str]
 
 
 def instruction(lang: str, domain: str, beginning: str) -> str:
-    """The prompt that asks for the continuation of `beginning`, in its language."""
+    """Return the prompt that asks for the continuation of `beginning`, in its language."""
     english, chinese = _NAMES.get(domain, (domain, domain))
     if lang == "zh":
         return f"\u7eed\u5199\u8fd9\u6bb5{chinese}\u6587\u672c\uff1a{beginning}"
@@ -116,7 +116,7 @@ def _preferences(items: list[Item], seed: int) -> list[Item]:
     same = {lang: [i for i in items if i["lang"] == lang] for lang in {i["lang"] for i in items}}
     for n, item in enumerate(items):
         rng = Random(_number(seed, "pair", n, item["prompt"]))
-        # Mostly the same language: what only mixes scripts is too easily told.
+        # Mostly the same language: what only mixes scripts is too easily seen.
         other = rng.choice(items if rng.random() < 0.25 else same[item["lang"]])["response"]
         kind, worse = corrupt(item["response"], other, rng)
         rest = {k: item[k] for k in ("lang", "domain")}
@@ -164,7 +164,7 @@ class Written(TypedDict):
 def derive(
     release: str, output: str, settings: DeriveSettings | None = None, seed: int = 0
 ) -> Derived:
-    """The data folders of the stages and their counts; a finished output is returned as it is.
+    """Derive the data folders of the stages; a finished output is returned as it is.
 
     Raises:
         InputError: the release can't be read.

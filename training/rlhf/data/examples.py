@@ -23,7 +23,7 @@ from headrace.infra.files.companions import why_none
 from headrace.infra.files.unpack import BLOCK, DamagedError, codec_of, unpacked
 
 KIND = "kind"
-"""An optional column of preferences: how the rejected answer is worse; accuracy is told by it."""
+"""An optional column of preferences: how the rejected answer is worse; accuracy is given by it."""
 FORMATS = "a .jsonl, .jsonl.gz, .jsonl.zst or .parquet file, or a folder of them"
 
 Row = dict[str, str]
@@ -38,8 +38,9 @@ class Examples:
 
 
 def _lines(uri: str) -> Iterator[tuple[int, bytes]]:
-    """Lines of a file and their numbers, compressed or not, one in memory at a time; blank ones may
-    be left out.
+    """Yield the numbers and lines of a file, compressed or not, one in memory at a time.
+
+    Blank lines may be left out.
 
     Raises:
         InputError: a line is too long, the file is damaged, or it is a decompression bomb.
@@ -90,7 +91,7 @@ _BOMB = f"that is more than {EXPANSION} times its size: no text is so repetitive
 
 
 def _allowed(size: int) -> int:
-    """The bytes that a file of this size may unpack to."""
+    """Return the bytes that a file of this size may unpack to."""
     return max(FREE_BYTES, EXPANSION * size)
 
 
@@ -107,7 +108,7 @@ def _json_lines(uri: str) -> Iterator[tuple[str, Any]]:
 
 
 def _parquet(uri: str, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """The rows of a Parquet file; equal values are held once, so that a few bytes stay a few."""
+    """Yield a Parquet file's rows; equal values are held once, so that a few bytes stay a few."""
     number = size = 0
     try:
         with storage.open_input(uri) as f:
@@ -137,7 +138,7 @@ def _parquet(uri: str, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
 _ROWS = 64
 
 
-def _checked(where: str, row: Any, columns: Sequence[str]) -> Row:
+def _checked(where: str, row: object, columns: Sequence[str]) -> Row:
     if not isinstance(row, dict):
         raise InputError(f"{where}: not a JSON object", "write one JSON object a line")
     for column in columns:
@@ -190,7 +191,7 @@ def is_heldout(prompt: str, share: float) -> bool:
 
 
 def read(uri: str, columns: Sequence[str], share: float, least: int) -> Examples:
-    """The rows of a file or folder, in order, split into training and held-out ones.
+    """Read the rows of a file or folder, in order, split into training and held-out ones.
 
     Args:
         uri: a file or folder.

@@ -27,7 +27,7 @@ def _body(good: str) -> tuple[list[str], str]:
 
 
 def repeat(good: str, other: str, rng: Random) -> str:
-    """The answer stuck in a loop: a phrase of it comes again and again to the end."""
+    """Put the answer in a loop: a phrase of it is repeated again and again to the end."""
     said, final = _body(good)
     size = rng.randint(3, 8)
     at = rng.randint(0, max(0, len(said) // 2))
@@ -39,7 +39,7 @@ def repeat(good: str, other: str, rng: Random) -> str:
 
 
 def shuffle(good: str, other: str, rng: Random) -> str:
-    """The same words (Chinese: pieces of two characters) in another order."""
+    """Put the same words (Chinese: pieces of two characters) in another order."""
     said, final = _body(good)
     if any(a.isspace() for a in said):
         pieces = [a for a in said if not a.isspace()]
@@ -51,13 +51,13 @@ def shuffle(good: str, other: str, rng: Random) -> str:
 
 
 def cut(good: str, other: str, rng: Random) -> str:
-    """The answer broken off in mid-sentence."""
+    """Break the answer off in mid-sentence."""
     said, _ = _body(good)
     return "".join(said[: max(2, int(len(said) * rng.uniform(0.3, 0.85)))]).rstrip()
 
 
 def run_on(good: str, other: str, rng: Random) -> str:
-    """The answer without its end, running into another text that breaks off too."""
+    """Drop the answer's end and run into another text that breaks off too."""
     said, _ = _body(good)
     tail, _ = _body(other)
     head = said[: max(2, int(len(said) * rng.uniform(0.4, 0.9)))]
@@ -65,7 +65,7 @@ def run_on(good: str, other: str, rng: Random) -> str:
 
 
 def garble(good: str, other: str, rng: Random) -> str:
-    """Some of the words (Chinese: characters) replaced by pieces of another text."""
+    """Replace some of the words (Chinese: characters) by pieces of another text."""
     said, final = _body(good)
     pool = [a for a in atoms(other) if not a.isspace()] or ["?"]
     share = rng.uniform(0.2, 0.5)
@@ -76,13 +76,13 @@ def garble(good: str, other: str, rng: Random) -> str:
 
 
 def fragment(good: str, other: str, rng: Random) -> str:
-    """The last few words of the answer alone: ended, but saying nothing."""
+    """Keep the last few words of the answer alone: ended, but saying nothing."""
     said, final = _body(good)
     return "".join(said[-rng.randint(1, 4) :]).lstrip() + final
 
 
 def mix(good: str, other: str, rng: Random) -> str:
-    """The answer with a stretch of another text in its middle, best of the other language."""
+    """Insert a stretch of another text, best of the other language, in the answer's middle."""
     said, final = _body(good)
     piece, _ = _body(other)
     size = min(len(piece), max(3, len(said) // 3))
@@ -92,7 +92,7 @@ def mix(good: str, other: str, rng: Random) -> str:
 
 
 def swap(good: str, other: str, rng: Random) -> str:
-    """A good answer to another prompt: the wrong language or the wrong matter."""
+    """Return a good answer to another prompt: the wrong language or the wrong matter."""
     return other
 
 

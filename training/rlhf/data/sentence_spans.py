@@ -1,4 +1,4 @@
-"""Places in a document where a prompt can stop and a response go on: whole sentences in a row."""
+"""Places in a document where a prompt can stop and a response continue: whole sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_EN = re.compile(
 
 
 def sentences(text: str, lang: str) -> list[list[str]]:
-    """The sentences of each paragraph (line) of `text`, with their final marks."""
+    """Return the sentences of each paragraph (line) of `text`, with their final marks."""
     out = []
     for line in text.splitlines():
         line = re.sub(r"\s+", " ", line).strip()
