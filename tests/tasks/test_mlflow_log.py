@@ -11,6 +11,7 @@ import pytest
 
 from headrace.infra import storage
 from headrace.infra.errors import DeadlineError, UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.tracking.runs import Tracking
 from headrace.tasks.mlflow_log import (
     chain_run,
@@ -23,7 +24,7 @@ from headrace.tasks.mlflow_log import (
 
 
 def stage(folder: Path, parent: str | None = None) -> str:
-    answer = {"loss": 1.5, "metrics": {"gain": 0.1}, "job": {"seed": 1}}
+    answer: dict[str, Json] = {"loss": 1.5, "metrics": {"gain": 0.1}, "job": {"seed": 1}}
     return record_stage("pretrain", folder, answer, {"steps": 2}, {"release_id": "ab" * 16}, parent)
 
 

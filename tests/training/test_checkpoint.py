@@ -100,6 +100,8 @@ def test_another_number_of_threads_is_said(
     assert found is not None
     found.restore(model, optimizer)
     assert not caplog.records
-    found.state["threads"] += 1
+    threads = found.state["threads"]
+    assert isinstance(threads, int)
+    found.state["threads"] = threads + 1
     found.restore(model, optimizer)
     assert "OMP_NUM_THREADS" in caplog.text

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -118,7 +119,7 @@ def test_places_are_those_of_keys_and_values() -> None:
 
 def test_merge_keys_yield_to_own_keys_and_to_earlier_ones() -> None:
     text = "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz: {b: 3, <<: [*x, *y]}\nw: {<<: *y, <<: *x}\n"
-    value = parse(text, "x")[0]
+    value: Any = parse(text, "x")[0]
     assert value["z"] == {"a": 1, "b": 3, "c": 2} and value["w"] == {"a": 1, "b": 2, "c": 2}
 
 

@@ -70,7 +70,8 @@ def test_large_unreadable_files_among_many_small_records_are_refused_by_name(
     for path in bad:
         assert f"{path}: a bzip2-compressed file" in error.value.message
     assert "3 of 1,000 records (0.3%) and" in error.value.message
-    assert error.value.counts["unreadable_bytes"] > 0.8 * error.value.counts["bytes"]
+    read: Any = error.value.counts
+    assert read["unreadable_bytes"] > 0.8 * read["bytes"]
     assert scan_job.scan_here(job(good, *bad, allowed=1)).num_rows == 997
 
 

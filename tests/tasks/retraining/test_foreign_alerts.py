@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
@@ -55,10 +56,16 @@ def test_each_alert_that_fires_is_one() -> None:
 
 
 def test_evidentlys_failed_tests_are_an_alert() -> None:
-    test = {"id": "1", "name": "Share of Drifted Columns", "description": "…", "status": "FAIL",
-            "metric_config": {}}  # fmt: skip
-    passed = {**test, "status": "SUCCESS"}
-    report = {"metrics": [{"id": "m", "value": 0.5}], "tests": [test, passed], "window": "/w"}
+    test: dict[str, JsonValue] = {
+        "id": "1", "name": "Share of Drifted Columns", "description": "…", "status": "FAIL",
+        "metric_config": {},
+    }  # fmt: skip
+    passed: JsonValue = {**test, "status": "SUCCESS"}
+    report: dict[str, JsonValue] = {
+        "metrics": [{"id": "m", "value": 0.5}],
+        "tests": [test, passed],
+        "window": "/w",
+    }
     assert [a.payload().model_dump() for a in of_evidently(report)] == [
         {
             "window": "/w", "reference": None, "report": None, "p_value": None, "effect": None,

@@ -32,7 +32,7 @@ def test_a_preset_is_one_entry(
     monkeypatch.setitem(presets.PRESETS, "tiny", lambda: tiny)
 
     settings = PretrainSettings(preset="tiny")
-    assert plan(settings, 1, "h100")["total_parameters"] == count_parameters(shape)[0]
+    assert plan(settings, 1, "h100").total_parameters == count_parameters(shape)[0]
     job = PretrainJob(data=str(shards_folder), output=str(tmp_path), settings=settings, seed=7)
     result = pretrain(job)
     assert result.steps == 2

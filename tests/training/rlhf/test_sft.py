@@ -20,6 +20,7 @@ from headrace.training.chat_template import Chat
 from headrace.training.data.shards import Shards
 from headrace.training.moe import export
 from headrace.training.moe.model import MoEForCausalLM
+from headrace.training.results import Change
 from headrace.training.rlhf.jobs import SFTJob
 from headrace.training.rlhf.settings import Saving, SFTSettings
 from headrace.training.rlhf.sft import HELDOUT_ROWS, response_nats, sft
@@ -28,7 +29,7 @@ SETTINGS = SFTSettings(steps=16, batch=8, replay_rows=2, checkpoint=Saving(every
 
 
 def job(world: Any, output: Path, **change: Any) -> SFTJob:
-    given = {
+    given: dict[str, Any] = {
         "model": str(world.base),
         "data": str(world.sft),
         "output": str(output),
@@ -112,7 +113,7 @@ def test_routing_biases_stay_as_they_were(world: Any, tmp_path: Path) -> None:
     biases = [n for n in before if n.endswith("e_score_correction_bias")]
     assert biases
     assert all(torch.equal(before[n], after[n]) for n in biases)
-    assert made.metrics.language == {"before": None, "after": None}
+    assert made.metrics.language == Change(before=None, after=None)
 
 
 def test_too_little_data_is_a_validation_error(world: Any, tmp_path: Path) -> None:

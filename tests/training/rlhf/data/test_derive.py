@@ -55,7 +55,7 @@ def number(row: dict[str, Any]) -> str:
 
 
 def test_every_stage_gets_valid_rows_of_both_languages(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     for stage, columns in ((s.name, s.columns) for s in STAGES.values()):
         found = examples.read(made[stage]["data"], columns, 0.5, 2)
         assert len(found.train) == made[stage]["train"]
@@ -64,7 +64,7 @@ def test_every_stage_gets_valid_rows_of_both_languages(release: Path, tmp_path: 
 
 
 def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     held = set()
     for lang in ("en", "zh"):
         for n in range(300):
@@ -79,7 +79,7 @@ def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> 
 
 
 def test_a_record_trains_one_stage_only(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     seen = {s: {number(r) for r in load(made[s]["data"], "train")} for s in STAGES}
     assert not seen["sft"] & seen["reward"]
     assert not seen["sft"] & seen["ppo"]
