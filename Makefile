@@ -35,6 +35,7 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests
 
 format: install-dev
 	$(BIN)/ruff format .
