@@ -194,10 +194,14 @@ def test_a_page_with_a_fault_is_refused(
     (tmp_path / "docs" / "p.md").write_text(text)
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     monkeypatch.setitem(NOT_RUN, "p", 0)
-    with pytest.raises(Exception, match=re.escape(fault)):
+
+    def check() -> None:
         test_no_block_of_a_page_is_left_out_in_silence("p")
         test_every_command_of_a_page_can_be_called_as_it_stands("p", monkeypatch)
         test_every_file_that_a_page_names_ships_or_is_made_above(("p",))
+
+    with pytest.raises(Exception, match=re.escape(fault)):
+        check()
 
 
 def script(walk: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.state.state_dir import home
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.foreign_alerts import (
     RECEIVED,
     of_alertmanager,
@@ -126,13 +127,16 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(sorted(RECEIVED)))
 def test_any_body_gives_payloads_or_a_clear_refusal(body: Any, sender: str) -> None:
+    alerts: list[Alert] = []
+    hint = ""
     try:
         alerts = RECEIVED[sender](body)
+        hint = "not refused"
     except UsageError as error:
-        assert error.hint
-    else:
-        names = {"window", "reference", "p_value", "effect", "drifted", "report"}
-        assert all(names == set(alert.payload().model_dump()) for alert in alerts)
+        hint = error.hint
+    assert hint
+    names = {"window", "reference", "p_value", "effect", "drifted", "report"}
+    assert all(names == set(alert.payload().model_dump()) for alert in alerts)
 
 
 @pytest.mark.parametrize("value", ["small", "nan", "inf", "-Infinity", "0,01", "1e999"])

@@ -107,8 +107,8 @@ def test_caps_and_too_little_text(release: Path, tmp_path: Path) -> None:
     few = SETTINGS.model_copy(update={"sft": 10, "heldout": 4})
     made = derive(str(release), str(tmp_path / "few"), few, seed=1)
     assert (made["sft"]["train"], made["ppo"]["heldout"]) == (10, 4)
+    many = SETTINGS.model_copy(update={"min_items": 5000})
     with pytest.raises(ValidationError, match="are needed"):
-        many = SETTINGS.model_copy(update={"min_items": 5000})
         derive(str(release), str(tmp_path / "x"), many, seed=1)
     with pytest.raises(InputError):
         derive(str(tmp_path / "nothing"), str(tmp_path / "y"), SETTINGS, seed=1)
