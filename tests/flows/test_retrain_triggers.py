@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from kill import Killed
 
 from headrace.flows import retrain as flow
 from headrace.flows import retrain_triggers as triggers
@@ -49,10 +50,6 @@ CHILD = Release(
 TRAINED = Model(
     stage="ewc", folder="/f", retraining=Retraining(steps=1, tokens=10, metrics={}, judged_on="all")
 )
-
-
-class Killed(BaseException):
-    """The process is killed."""
 
 
 class World:
