@@ -33,7 +33,18 @@ class Validation(Protocol):
 
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Step(Protocol[P, R_co]):
+    """A function as a Prefect task."""
+
+    @property
+    def fn(self) -> Callable[P, R_co]:
+        """Return the function outside of Prefect, without retries."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run it as a task."""
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -47,16 +58,16 @@ def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bo
     return False
 
 
-def step(name: str, retries: int = 2) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def step(name: str, retries: int = 2) -> Callable[[Callable[P, R_co]], Step[P, R_co]]:
     """Return a Prefect task of this name; its process counts as at work in the state folder.
 
     Its cache is storage, not Prefect: finished work is found by what decides it
     (artifacts.produce), so a second run is a no-op with or without a server that remembers.
     """
 
-    def wrap(function: Callable[P, R]) -> Callable[P, R]:
+    def wrap(function: Callable[P, R_co]) -> Step[P, R_co]:
         @functools.wraps(function)
-        def work(*args: P.args, **kwargs: P.kwargs) -> R:
+        def work(*args: P.args, **kwargs: P.kwargs) -> R_co:
             try:
                 lock.work_in(home())
                 return function(*args, **kwargs)
@@ -74,7 +85,7 @@ def step(name: str, retries: int = 2) -> Callable[[Callable[P, R]], Callable[P, 
             retry_condition_fn=_is_transient,
             log_prints=False,
         )(work)
-        wrapped: Callable[P, R] = made
+        wrapped: Step[P, R_co] = made
         return wrapped
 
     return wrap

@@ -314,7 +314,8 @@ def postgres() -> Iterator[Postgres | None]:
     try:
         yield made
     finally:
-        for child in [*psutil.Process(server.pid).children(recursive=True)][:1] or [server]:
+        started = psutil.Process(server.pid)
+        for child in started.children(recursive=True)[:1] or [started]:
             child.send_signal(signal.SIGINT)
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)

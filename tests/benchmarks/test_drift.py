@@ -61,7 +61,7 @@ def figures() -> Iterator[dict[str, Any]]:
 def load(name: str) -> pa.Table:
     """Texts of a set of at least 60 characters, without repeats; columns text, lang, domain."""
     table = pq.read_table(Path(DATA) / f"{name}.parquet", columns=["text", "lang", "domain"])
-    table = table.filter(pc.greater_equal(pc.utf8_length(table["text"]), 60))
+    table = table.filter(pc.greater_equal(pc.utf8_length(table["text"]), pa.scalar(60)))
     seen: dict[str, int] = {}
     for i, text in enumerate(table["text"].to_pylist()):
         seen.setdefault(text, i)

@@ -5,12 +5,15 @@
 DIR has Parquet files with the columns text and lang, named <what>_<lang>_<source>.parquet.
 """
 
+from __future__ import annotations
+
 import os
 import random
 import re
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +29,7 @@ ROWS = 6000
 """Rows taken of each file, so that no file speaks for its language alone."""
 
 
-def sets() -> list[tuple[str, str, pa.Array]]:
+def sets() -> list[tuple[str, str, pa.Array[Any]]]:
     """Name, language and texts of each file."""
     folder = os.environ.get("HEADRACE_BENCH_DATA")
     if not folder:
@@ -39,7 +42,7 @@ def sets() -> list[tuple[str, str, pa.Array]]:
     return [(name, lang, text.combine_chunks()) for name, lang, text in found]
 
 
-def speed(texts: pa.Array, seconds: float) -> str:
+def speed(texts: pa.Array[Any], seconds: float) -> str:
     return f"{texts.nbytes / 1e6 / max(seconds, 1e-9):.0f} MB/s"
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 import pytest
 from lxml import html as lxml_html
@@ -54,7 +55,7 @@ def trafilatura(page: str, lang: str) -> str:
 def resiliparse(page: str, lang: str) -> str:
     from resiliparse.extract.html2text import extract_plain_text
 
-    return extract_plain_text(page, main_content=True, alt_texts=False, comments=False)
+    return str(extract_plain_text(page, main_content=True, alt_texts=False, comments=False))
 
 
 def justext(page: str, lang: str) -> str:
@@ -201,7 +202,7 @@ def _documentation(folder: Path) -> Iterator[Sample]:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         parser = lxml_html.HTMLParser(encoding="utf-8")
-        root = lxml_html.document_fromstring(raw, parser=parser)
+        root: Any = lxml_html.document_fromstring(raw, parser=parser)
         for element in root.xpath(_AROUND):
             element.drop_tree()
         main = (root.xpath('//div[@role="main"]') or [root])[0].text_content()

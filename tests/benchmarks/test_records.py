@@ -7,6 +7,7 @@ about 2 kB.
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -45,7 +46,7 @@ def test_reading(tmp_path: Path) -> None:
     speed: dict[str, float] = {}
     for name, lines in kinds.items():
         block = Block("\n".join(lines).encode(), 1)
-        speed[name] = size / cpu_seconds(lambda block=block: from_lines(block, "s", SETTINGS))
+        speed[name] = size / cpu_seconds(partial(from_lines, block, "s", SETTINGS))
     pq.write_table(pa.table({"text": texts, "n": range(len(texts))}), tmp_path / "a.parquet")
     [file] = inventory_job.list_inputs([Source(uri=str(tmp_path))])
     file, chunks = inventory_job.survey(file, 0, 1 << 24)

@@ -18,6 +18,7 @@ from headrace.spark_jobs.curate.level_runner import decide
 from headrace.spark_jobs.kernels import language
 from headrace.spark_jobs.kernels.minhash import signatures
 from headrace.spark_jobs.levels import LEVELS
+from headrace.spark_jobs.reading.records import Window
 from headrace.spark_jobs.settings import CurateJob, Source
 from headrace.spark_jobs.texts import Texts
 
@@ -44,7 +45,7 @@ def test_scan(tmp_path: Path) -> None:
         inputs = inventory_job.list_inputs(job.inputs)
         files, chunks = timed("inventory", inventory_job.survey_all, inputs)
         for unit in inventory_job.pack(chunks):
-            for window in timed("read", list, scan_job.read_unit(files, unit, job)):
+            for window in timed("read", list[Window], scan_job.read_unit(files, unit, job)):
                 text = window.records["text"].drop_null().combine_chunks()
                 codes = timed("language", language.identify, text, job.seed)[2]
                 texts = Texts(text, codes)

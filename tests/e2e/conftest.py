@@ -196,8 +196,8 @@ class Doors:
         """A run once it has ended; `again`: it was retried, so first it begins once more."""
         end = time.monotonic() + seconds
         while again and time.monotonic() < end:
-            found = self.request("GET", f"/flow_runs/{run}", None)
-            again = found["state"]["type"] == "FAILED"
+            state = self.request("GET", f"/flow_runs/{run}", None)["state"]
+            again = state["type"] == "FAILED"
             time.sleep(0.5)
         while time.monotonic() < end:
             found: dict[str, Any] = self.request("GET", f"/flow_runs/{run}", None)

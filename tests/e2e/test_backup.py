@@ -57,7 +57,7 @@ def test_a_live_backup_lives_elsewhere(
             assert writer.stdout is not None
             logged = writer.stdout.readline().strip()
             seen = [int(writer.stdout.readline()) for _ in range(20)]
-            reader = threading.Thread(target=lambda: seen.extend(map(int, writer.stdout)))  # type: ignore[arg-type]
+            reader = threading.Thread(target=lambda: seen.extend(map(int, writer.stdout)))
             reader.start()
             try:
                 before = seen[-1]

@@ -203,7 +203,8 @@ def test_down_in_a_retraining_then_up_it_goes_on(doors: Any, texts: list[Path]) 
     doors.up()
     done = doors.end_of(run["id"])
     assert done["state"]["name"] == "Promoted", done["state"]
-    end, later = time.monotonic() + 400, []
+    end = time.monotonic() + 400
+    later: list[Any] = []
     while not later and time.monotonic() < end:
         runs = [r for r in doors.runs(deployment) if r["id"] not in {*old, run["id"]}]
         later = [r for r in runs if r["parameters"]["alert"]["window"] == str(texts[6])

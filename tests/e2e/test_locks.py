@@ -100,8 +100,10 @@ def drive(job: Job) -> dict[str, Any]:
     from headrace.infra.spark import session as spark
 
     folder = job.folder
-    small = {"driver_memory": "512m", "executor_memory": "512m"}
-    session = spark.session(SparkSettings(master=os.environ["LOCKED_MASTER"], **small))
+    settings = SparkSettings(
+        master=os.environ["LOCKED_MASTER"], driver_memory="512m", executor_memory="512m"
+    )
+    session = spark.session(settings)
     numbers = session.sparkContext.parallelize(range(8), 2)
     assert numbers.map(lambda x: (x % 2, x)).reduceByKey(lambda a, b: a + b).count() == 2
 
@@ -254,8 +256,7 @@ def routes(locked: Locked) -> list[tuple[str, str]]:
     places = ("/", "/metrics", "/version", "/static-files/x", "/get-artifact?path=a&run_uuid=b",
               "/docs", "/redoc", "/openapi.json")  # fmt: skip
     every |= {("GET", f"{locked.mlflow}{p}") for p in places}
-    places = ("/", "/v2/", "/docs", "/ui-settings")
-    every |= {("GET", f"{locked.prefect}{p}") for p in places}
+    every |= {("GET", f"{locked.prefect}{p}") for p in ("/", "/v2/", "/docs", "/ui-settings")}
     return sorted(every)
 
 

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ WALKS = (("data-engineer",), ("ml-lead",), ("automation", "monitors"))
 PAGES = [page for walk in WALKS for page in walk]
 NOT_RUN = {"data-engineer": 1, "ml-lead": 1, "automation": 1, "monitors": 0}
 """Blocks of a page that carry a reason for not being run; one more is to be looked at."""
-SHOWN = {"json": json.loads, "yaml": yaml.safe_load, "text": str}
+SHOWN: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load, "text": str}
 """Blocks that are no commands: how each is read, so that one that is damaged fails."""
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>.*?) -->\n)?^```(?P<kind>\S*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -193,10 +194,14 @@ def test_a_page_with_a_fault_is_refused(
     (tmp_path / "docs" / "p.md").write_text(text)
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     monkeypatch.setitem(NOT_RUN, "p", 0)
-    with pytest.raises(Exception, match=re.escape(fault)):
+
+    def check() -> None:
         test_no_block_of_a_page_is_left_out_in_silence("p")
         test_every_command_of_a_page_can_be_called_as_it_stands("p", monkeypatch)
         test_every_file_that_a_page_names_ships_or_is_made_above(("p",))
+
+    with pytest.raises(Exception, match=re.escape(fault)):
+        check()
 
 
 def script(walk: tuple[str, ...]) -> str:

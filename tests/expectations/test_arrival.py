@@ -1,6 +1,7 @@
 """The order in which documents came: as read, by their source, by day."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from headrace.expectations.arrival import CREATED, GROUP, reference_order, windo
 CENTERS = 2.0 * np.random.default_rng(9).normal(size=(400, 16))
 
 
-def side(groups: np.ndarray, seed: int, **columns: list[object]) -> tuple[pa.Table, np.ndarray]:
+def side(groups: np.ndarray, seed: int, **columns: Any) -> tuple[pa.Table, np.ndarray]:
     """Documents of these groups: a table, and their points."""
     draw = np.random.default_rng(seed)
     table = pa.table({"text": [str(i) for i in range(len(groups))], **columns})
@@ -26,7 +27,9 @@ RUNS = np.repeat(np.arange(200, 220), 10)
 """A window of 20 sources with 10 documents each."""
 
 
-def order_of(window: tuple[pa.Table, np.ndarray], reference=REFERENCE):  # type: ignore[no-untyped-def]
+def order_of(
+    window: tuple[pa.Table, np.ndarray], reference: tuple[pa.Table, np.ndarray] = REFERENCE
+) -> Any:
     channel = np.vstack([reference[1], window[1]])
     return window_order(reference[0], window[0], [channel], 0)
 

@@ -44,7 +44,7 @@ def side(n: int, seed: int, new: float = 0.0, scores: float = 0.0) -> pa.Table:
             "text": documents(topics, seed),
             "lang": ["zh" if t % 2 else "en" for t in topics],
             "domain": [None] * n,
-            "semantic_score": (draw.beta(8, 2, n) - scores).astype(np.float32),
+            "semantic_score": pa.array((draw.beta(8, 2, n) - scores).astype(np.float32)),
         }
     )
 
@@ -199,7 +199,7 @@ def test_without_their_order_the_same_windows_do() -> None:
     alarms = 0
     for seed in range(3):
         window, rest = in_runs([20] * 10, 2000 + seed)
-        mixed = window.take(pa.array(np.random.default_rng(seed).permutation(200)))
+        mixed = window.take(np.random.default_rng(seed).permutation(200))
         alarms += compare(rest.slice(0, 400), mixed, FEW, seed).drift
     assert alarms == 3
 
@@ -233,7 +233,7 @@ def test_new_text_is_seen_document_by_document_and_as_a_first_delivery(
     seen = 0
     for seed in range(4):
         draw = np.random.default_rng(5000 + seed)
-        mixed = POOL.take(pa.array(draw.permutation(POOL.num_rows)))
+        mixed = POOL.take(draw.permutation(POOL.num_rows))
         new = round(200 * share)
         texts = [*mixed["text"].to_pylist()[: 200 - new], *documents([40] * new, seed)]
         if not at_the_end:
@@ -262,7 +262,7 @@ def test_pages_of_new_sites_are_runs_wherever_they_stand_in_the_file() -> None:
     draw = np.random.default_rng(8)
     window, rest = in_runs([20] * 10, 6000)
     order = draw.permutation(200)
-    texts = window.take(pa.array(order))
+    texts = window.take(order)
     sites = [f"site {i // 20}" for i in order]
     reference = rest.slice(0, 400)
     assert compare(reference, texts, FEW).drift
@@ -355,9 +355,9 @@ def losses_of(rows: int, level: float, seed: int) -> pa.Table:
         {
             "lang": ["en"] * rows,
             "domain": ["general"] * rows,
-            "bytes": sizes,
-            "bits": sizes * (level + draw.normal(0, 0.3, rows)),
-            "row": np.arange(rows),
+            "bytes": pa.array(sizes),
+            "bits": pa.array(sizes * (level + draw.normal(0, 0.3, rows))),
+            "row": pa.array(np.arange(rows)),
         }
     )
 

@@ -1,6 +1,7 @@
 """The report says what shifted, escapes what it shows, and is the same for the same verdict."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +31,10 @@ def table(parts: list[tuple[str, str, int]], seed: int) -> pa.Table:
         text += texts(topic, n, seed)
         domain += [name] * n
     score = np.random.default_rng(seed).beta(8, 2, len(text)).astype(np.float32)
-    return pa.table(
-        {"text": text, "lang": ["en"] * len(text), "domain": domain, "semantic_score": score}
-    )
+    columns: dict[str, Any] = {
+        "text": text, "lang": ["en"] * len(text), "domain": domain, "semantic_score": score,
+    }  # fmt: skip
+    return pa.table(columns)
 
 
 def against(reference: pa.Table, window: pa.Table, settings: DriftSettings = FEW) -> DriftVerdict:
@@ -47,7 +49,7 @@ def shifted() -> DriftVerdict:
             "text": ["<script>alert(1)</script> " + t for t in texts("sea", 40, 3)],
             "lang": ["en"] * 40,
             "domain": ["general"] * 40,
-            "semantic_score": np.ones(40, np.float32),
+            "semantic_score": pa.array(np.ones(40, np.float32)),
         }
     )
     return against(table([("law", "legal", 200)], 1), pa.concat_tables([window, evil]))

@@ -1,5 +1,7 @@
 """A rise of the champion's loss: found within a language and domain, one-sided, by units."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,9 +18,10 @@ def scored(kinds: list[str], seed: int, rise: float = 0.0) -> pa.Table:
     sizes = draw.integers(200, 1500, len(kinds))
     rate = np.array([LEVEL[k] for k in kinds]) + rise + draw.normal(0, 0.3, len(kinds))
     lang, domain = zip(*(k.split() for k in kinds), strict=True)
-    return pa.table(
-        {"lang": lang, "domain": domain, "bits": rate * sizes, "bytes": sizes.astype(np.int64)}
-    )
+    columns: dict[str, Any] = {
+        "lang": lang, "domain": domain, "bits": rate * sizes, "bytes": sizes.astype(np.int64),
+    }  # fmt: skip
+    return pa.table(columns)
 
 
 def outcome_of(

@@ -149,7 +149,7 @@ def test_a_file_changed_after_publication_is_named(made: Any) -> None:
 
 
 def test_totals_that_do_not_add_up(made: Any) -> None:
-    totals = {**made.totals(), "read": 1000}
+    totals: Any = {**made.totals(), "read": 1000}
     failed = release.validate(str(made.draft()), LEVELS, totals, made.config).failed
     assert any("records read = kept + rejected + unreadable" in s for s in failed)
 

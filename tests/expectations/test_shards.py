@@ -6,8 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.expectations import shards
+from headrace.infra.releases import FileEntry
 
-SCHEMA = pa.schema([("a", pa.int32()), ("b", pa.string())])
+COLUMNS: dict[str, pa.DataType] = {"a": pa.int32(), "b": pa.string()}
+SCHEMA = pa.schema(COLUMNS)
 
 
 def put(path: Path, n: int) -> None:
@@ -32,7 +34,8 @@ def test_files_are_found_with_their_keys(tmp_path: Path) -> None:
 
 def test_wrong_columns_are_said() -> None:
     assert shards.wrong_columns(SCHEMA, SCHEMA) == ""
-    other = pa.schema([("a", pa.int64()), ("c", pa.string())])
+    columns: dict[str, pa.DataType] = {"a": pa.int64(), "c": pa.string()}
+    other = pa.schema(columns)
     assert shards.wrong_columns(other, SCHEMA) == (
         "b is missing, c is not of the contract, a is int64, not int32"
     )
@@ -51,9 +54,14 @@ def test_a_sample_covers_the_rows_asked_for_and_is_the_same_every_time(tmp_path:
 def test_frame_compares_with_the_manifest(tmp_path: Path) -> None:
     put(tmp_path / "documents/0.parquet", 4)
     (shard,) = shards.shards(str(tmp_path), "documents")
-    stated = {
-        "documents/1.parquet": {"rows": 7, "bytes": 1, "sha256": "0"},
-        "ledger.parquet": {"rows": 1, "bytes": 1, "sha256": "0"},
+    stated: dict[str, FileEntry] = {
+        "documents/1.parquet": {
+            "path": "documents/1.parquet",
+            "rows": 7,
+            "bytes": 1,
+            "sha256": "0",
+        },
+        "ledger.parquet": {"path": "ledger.parquet", "rows": 1, "bytes": 1, "sha256": "0"},
     }
     frame = shards.frame([shard], [SCHEMA], stated)
     assert frame["path"].tolist() == ["documents/0.parquet", "documents/1.parquet"]

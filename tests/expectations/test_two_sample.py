@@ -1,6 +1,8 @@
 """The tests against plain Python, and their level under permutation."""
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,12 +50,13 @@ def test_a_unit_counts_once_however_many_documents_it_has() -> None:
         np.arange(30, dtype=np.int32), np.repeat(np.arange(12, dtype=np.int32), 5), 60, seed=4
     )
     assert runs.weight.sum() == pytest.approx(42)
-    for test, of in (
+    tests: tuple[tuple[Callable[..., Outcome], Any], ...] = (
         (two_sample.categories, codes),
         (two_sample.numbers, values),
         (two_sample.directions, points),
-    ):
-        one, many = test("x", SINGLE, of), test("x", runs, of[copied])  # type: ignore[operator]
+    )
+    for test, of in tests:
+        one, many = test("x", SINGLE, of), test("x", runs, of[copied])
         assert np.allclose(one.statistic, many.statistic)
         assert np.allclose(one.distance, many.distance)
 

@@ -72,7 +72,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append(str(run.id))
         yield
 
-    monkeypatch.setattr(module.run_artifacts, "live", live)
+    monkeypatch.setattr("headrace.tasks.reporting.run_artifacts.live", live)
     monkeypatch.setattr(module, "whole", lambda settings, *_: settings.model_copy(
         update={"seed": settings.seed + 100}))  # fmt: skip
     return opened

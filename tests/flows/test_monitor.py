@@ -34,9 +34,9 @@ def test_a_run_ends_in_a_state_that_says_what_the_windows_are(
 ) -> None:
     shown: list[Any] = []
     reported: list[str] = []
-    monkeypatch.setattr(module.run_artifacts, "show_verdicts", shown.append)
-    monkeypatch.setattr(module.run_states, "report", lambda *a: reported.append(a[3]))
-    monkeypatch.setattr(module.run_states, "again", lambda: "retry")
+    monkeypatch.setattr("headrace.tasks.reporting.run_artifacts.show_verdicts", shown.append)
+    monkeypatch.setattr("headrace.flows.run_states.report", lambda *a: reported.append(a[3]))
+    monkeypatch.setattr("headrace.flows.run_states.again", lambda: "retry")
     state = _page(findings, waits, MonitorConfig(), 0.0)
     assert (state.name, state.message) == (name, message) and state.is_completed()
     assert shown == [findings] and reported == ["it can't be read"] * findings.count(BAD)

@@ -4,6 +4,7 @@ import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -133,7 +134,8 @@ def test_parameters_of_a_deployment_change_what_they_name_and_no_more(tmp_path: 
     given = {"settings": {"semantics": {"threshold": 0.8}, "domain": {"targets": {"legal": 0.5}}}}
     path = own(tmp_path / "prefect.yaml", parameters=given)
     (form,) = read_forms(path, defaults)
-    was, now = dict(defaults.flows["curate"])["settings"], form.parameters["settings"]
+    was: Any = dict(defaults.flows["curate"])["settings"]
+    now: Any = form.parameters["settings"]
     assert now["semantics"]["threshold"] == 0.8 and now["bias"]["threshold"] == 0.2
     assert now["domain"]["targets"] == {"legal": 0.5}, "a mapping that is a value replaces"
     rest = {"semantics", "domain"}

@@ -5,8 +5,10 @@ import pytest
 from headrace.flows.summaries.records import decisions_screen
 from headrace.infra.json_types import Json
 
-LINE = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
-        "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+LINE: dict[str, Json] = {
+    "number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
+    "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
 
 
 def test_a_recorded_decision_says_version_who_and_why() -> None:
@@ -44,6 +46,6 @@ def test_a_recorded_decision_says_version_who_and_why() -> None:
     ],
 )  # fmt: skip
 def test_what_else_is_recorded_is_shown_with_its_account(line: dict[str, Json], said: str) -> None:
-    more = {"number": 7, "time": "2026-01-02T03:04:05+00:00", "account": "deploy"}
+    more: dict[str, Json] = {"number": 7, "time": "2026-01-02T03:04:05+00:00", "account": "deploy"}
     shown = decisions_screen([{**line, **more}]).splitlines()[1]
     assert said in shown and shown.endswith(", 2026-01-02T03:04:05+00:00 (account deploy)")

@@ -11,9 +11,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from kill import Killed
 
 from headrace.flows import retrain_round as flow
 from headrace.flows import retrain_triggers as triggers
@@ -51,15 +52,12 @@ TRAINED = Model(
 )
 
 
-class Killed(BaseException):
-    """The process is killed."""
-
-
 class World:
     """A registry, what each version knows, and a process that can be killed."""
 
     def __init__(self) -> None:
-        self.champion, self.parents = "1", {"1": None}
+        self.champion = "1"
+        self.parents: dict[str, str | None] = {"1": None}
         self.known: dict[str, frozenset[str]] = {"1": frozenset()}
         self.versions: dict[tuple[str, frozenset[str]], str] = {}
         self.decided: set[str] = set()
@@ -92,7 +90,8 @@ class World:
         self.move(f"p{len(self.moves)}", frozenset())
 
     def version(self, number: str) -> SimpleNamespace:
-        tags = {"parent_version": self.parents[number]} if self.parents[number] else {}
+        parent = self.parents[number]
+        tags = {"parent_version": parent} if parent else dict[str, str]()
         return SimpleNamespace(number=number, tags=tags, export=f"/e{number}", release="/r/x/y")
 
 
@@ -173,13 +172,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         alerts, w.waiting_alerts = [alert, *w.waiting_alerts], []
         return alerts
 
-    monkeypatch.setattr(triggers.alerts, "gather", gather)
+    monkeypatch.setattr("headrace.tasks.retraining.alerts.gather", gather)
     monkeypatch.setattr(
-        triggers.run_states, "report", lambda s, f, state, *a: w.notices.append(str(state))
+        "headrace.flows.run_states.report", lambda s, f, state, *a: w.notices.append(str(state))
     )
-    monkeypatch.setattr(triggers.run_states, "again", lambda *_: "retry")
+    monkeypatch.setattr("headrace.flows.run_states.again", lambda *_: "retry")
     for name in ("show_ledger", "show_gate", "rename", "show_text", "show_links"):
-        monkeypatch.setattr(triggers.run_artifacts, name, lambda *a: None)
+        monkeypatch.setattr(f"headrace.tasks.reporting.run_artifacts.{name}", lambda *a: None)
     for module, name in ((storage, "write_json"), (storage, "append_line"), (os, "rename"),
                          (Path, "unlink")):  # fmt: skip
         monkeypatch.setattr(module, name, counted(w, getattr(module, name)))
@@ -284,7 +283,7 @@ def test_a_kill_at_any_write_changes_nothing_of_the_end(
     elif gate == "damaged":
         world.damaged = set(texts(windows[0]) | texts(windows[1]))
     else:
-        world.gate = gate
+        world.gate = cast("Verdict", gate)
     event = (
         schedule
         if trigger == "schedule"

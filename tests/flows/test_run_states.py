@@ -3,7 +3,7 @@
 import pytest
 from prefect.states import Crashed, Failed
 
-from headrace.flows.run_states import _reason, again, ended
+from headrace.flows.run_states import RunState, _reason, again, ended
 from headrace.infra.errors import InputError
 
 
@@ -26,5 +26,5 @@ def test_the_reason_is_the_error_s_own_sentence() -> None:
 
 
 def test_a_finished_run_says_what_came_of_it() -> None:
-    state = ended("Refused", "old text\n is worse")
+    state = ended(RunState.REFUSED, "old text\n is worse")
     assert state.is_completed() and state.name == "Refused" and state.message == "old text is worse"

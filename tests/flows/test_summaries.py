@@ -30,6 +30,8 @@ from headrace.infra.artifacts import (
     Totals,
     Verdict,
 )
+from headrace.infra.json_types import Json
+from headrace.infra.releases import FileNote
 from headrace.infra.stack.stack import ServiceState
 from headrace.infra.stack.ways_in import WaysIn
 from headrace.tasks.configuration.kept_settings import Change as SettingChange
@@ -64,8 +66,10 @@ def test_a_ledger_that_does_not_add_up_is_not_hidden() -> None:
 
 
 def test_files_that_are_unreadable_unusual_or_left_out_are_named() -> None:
-    odd = [{"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(50)]
-    out = [{"uri": "/in/README.md", "why": "describes the data"}]
+    odd: list[FileNote] = [
+        {"uri": f"/in/{k}.bz2", "why": "a bzip2-compressed file"} for k in range(50)
+    ]
+    out: list[FileNote] = [{"uri": "/in/README.md", "why": "describes the data"}]
     said = release_screen(
         RELEASE.model_copy(
             update={
@@ -193,8 +197,10 @@ NOTHING = Status(
 
 def test_the_status_says_what_waits_with_its_page_and_the_last_decision() -> None:
     waits = Waiting("3", "r", compared_with="1", report="/x/gate.html")
-    line = {"number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
-            "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00"}  # fmt: skip
+    line: dict[str, Json] = {
+        "number": 3, "model": "m", "action": "rollback", "version": "1", "from": "2", "to": "1",
+        "who": "A. Lead", "why": "slower", "time": "2026-01-02T03:04:05+00:00",
+    }  # fmt: skip
     said = status_screen(replace(NOTHING, decision=line, waiting=[waits]))
     assert "version 3, compared with version 1: /x/gate.html" in said
     assert "version 1 champion again" in said and "by A. Lead" in said and ": slower" in said

@@ -107,12 +107,14 @@ def svg() -> str:
             parts.append(f'<rect x="{x}" y="{y}" width="{_BOX}" height="30" rx="4"/>')
             parts.append(f'<text x="{x + _BOX / 2:g}" y="{y + 19}">{escape(text)}</text>')
     for a, b in sorted(edges):
-        (x1, y), (x2, _) = at[a], at[b]
+        (x1, top), (x2, _) = at[a], at[b]
         if layer(a) == layer(b):
             far = min(abs(x2 - x1) / (_BOX + _GAP), 8)
             forward = x1 < x2
             bend = -(18 + 14 * far) if forward else 18 + 10 * far
-            parts.append(_arc(x1, x2, y if forward else y + 30, bend, "in" if forward else "back"))
+            parts.append(
+                _arc(x1, x2, top if forward else top + 30, bend, "in" if forward else "back")
+            )
     for a, b in sorted({(layer(a), layer(b)) for a, b in edges if layer(a) != layer(b)}):
         y1, y2 = (_TOP + LAYERS.index(n) * _BAND + 85 for n in (a, b))
         x = _LEFT - 110

@@ -197,7 +197,9 @@ def main(folder: Path, names: list[str]) -> None:
                 continue
             server = of[picture.server]
             shot = browser.take(f"{server.page}{picture.path}", server.headers, picture)
-            image = Image.open(io.BytesIO(shot)).convert("RGB").quantize(128, dither=0)
+            image = (
+                Image.open(io.BytesIO(shot)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+            )
             image.save(folder / f"{picture.name}.png", optimize=True)
             print(picture.name, image.size)
 

@@ -1,5 +1,7 @@
 """Calls of pyarrow that its stubs don't describe."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -27,7 +29,9 @@ def test_null_gets_a_value() -> None:
 
 
 def test_runs_are_written_out() -> None:
-    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", "b"]))
+    runs: Any = pa.RunEndEncodedArray.from_arrays(
+        pa.array([2, 3], pa.int32()), pa.array(["a", "b"])
+    )
     assert arrow.run_end_decode(runs).to_pylist() == ["a", "a", "b"]
 
 

@@ -24,6 +24,7 @@ from headrace.infra.artifacts import (
     produce,
 )
 from headrace.infra.errors import InputError, UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.state.state_dir import home
 
 
@@ -58,7 +59,7 @@ def test_finished_work_is_found_again() -> None:
 
 
 def test_what_decides_is_content_not_order() -> None:
-    def key(value: dict[str, artifacts.Json]) -> str:
+    def key(value: dict[str, Json]) -> str:
         return Inputs.deciding("x", value, code=()).id
 
     assert key({"a": 1, "b": [2]}) == key({"b": [2], "a": 1}) != key({"a": 1, "b": [3]})

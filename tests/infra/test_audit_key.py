@@ -10,6 +10,7 @@ import pytest
 from headrace.infra import audit_key
 from headrace.infra.audit_key import Reached
 from headrace.infra.errors import UsageError
+from headrace.infra.json_types import Json
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_how_far_a_file_came_is_noted_by_its_place(file: Path, tmp_path: Path) -
 
 
 def test_a_signature_is_of_the_content_and_the_key() -> None:
-    entry = {"a": 1, "b": "测试"}
+    entry: dict[str, Json] = {"a": 1, "b": "测试"}
     signed = audit_key.sign(b"key", entry)
     assert signed == audit_key.sign(b"key", {"b": "测试", "a": 1})
     assert signed != audit_key.sign(b"kez", entry) != audit_key.sign(b"key", {**entry, "a": 2})

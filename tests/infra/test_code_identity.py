@@ -161,7 +161,7 @@ def test_the_version_of_a_library_counts_and_its_build_does_not(
 ) -> None:
     found, ids = Closure(libraries={"numpy", "json", "none_such"}), []
     for version in ("2.4.6", "2.4.6+cpu", "2.5.0"):
-        monkeypatch.setattr(code_identity.metadata, "version", lambda _, v=version: v)
+        monkeypatch.setattr("importlib.metadata.version", lambda _, v=version: v)
         ids.append(digest(found))
     assert ids[0] == ids[1] != ids[2]
 

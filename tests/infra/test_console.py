@@ -110,7 +110,7 @@ def test_a_process_without_our_descriptors_speaks_through_a_pipe(
 
 def test_nobody_waits_for_who_does_not_listen(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="No such device"):
         console.speak_through(tmp_path / "pipe")
 
 

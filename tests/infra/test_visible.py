@@ -62,7 +62,9 @@ def test_markdown_shows_text_as_it_stands(text: str) -> None:
     import mistune
 
     page = mistune.create_markdown(plugins=["table"])(f"| {markdown(text)} |\n|---|\n| 1 |\n")
+    assert isinstance(page, str)
     assert "<a" not in page and "<img" not in page and "<code" not in page and "<em" not in page
     assert page.count("<th") == 2  # thead and one cell
     code = mistune.create_markdown()(f"- {markdown_code(text)}")
+    assert isinstance(code, str)
     assert code.count("<code>") == 1 and "<a" not in code and "<img" not in code

@@ -111,10 +111,10 @@ def job(inputs: Path | list[Path], output: Path, **changes: Any) -> CurateJob:
 def curate(spark: Any, job: CurateJob) -> dict[str, Any]:
     inventory = inventory_job.take(job)
     if done := release_job.finished(job, inventory):
-        return done
+        return {**done}
     scan_job.scan(spark, job, inventory)
     dedup_job.deduplicate(spark, job, inventory)
-    return release_job.publish(job, release_job.write(spark, job, inventory))
+    return {**release_job.publish(job, release_job.write(spark, job, inventory))}
 
 
 def parquet(release: str) -> dict[str, str]:
@@ -301,7 +301,7 @@ def test_too_many_unreadable_publishes_nothing(
     inputs, said = reference
     with pytest.raises(InputError) as error:
         curate(spark, job(inputs, tmp_path, settings=STRICT))
-    counts = error.value.counts
+    counts: Any = error.value.counts
     assert error.value.code == 3 and counts["unreadable"] == said["unreadable"]
     assert (
         counts["read"] == counts["kept"] + sum(counts["rejected"].values()) + counts["unreadable"]
@@ -360,7 +360,9 @@ def test_repaired_records_are_counted_wherever_they_go(spark: Any, tmp_path: Pat
         '{"text": null, "id": "none", "n": 1e400}',
     ]
     (tmp_path / "odd.jsonl").write_text("\n".join(lines) + "\n")
-    columns = [pa.array([f"{text * 4} Four."]), pa.array([b"\xff"]), pa.array([float("nan")])]
+    columns: list[Any] = [
+        pa.array([f"{text * 4} Four."]), pa.array([b"\xff"]), pa.array([float("nan")]),
+    ]  # fmt: skip
     pq.write_table(pa.Table.from_arrays(columns, ["text", "r", "r"]), tmp_path / "r.parquet")
     inputs = [tmp_path / "odd.jsonl", tmp_path / "r.parquet"]
     said = curate(spark, job(inputs, tmp_path / "out"))

@@ -79,9 +79,9 @@ def test_folding_is_what_replacing_characters_one_by_one_gives(given: list[str])
         both = sum(text.count(c) for c in "國後體")
         chinese = both + sum(text.count(c) for c in "著国着")
         all_of_it = both > SHARE * chinese
-        pairs = {"國": "国", "後": "后", "體": "体"} | (
-            {"著": "着", "「": "“"} if all_of_it else {}
-        )
+        pairs: dict[str, str | int | None] = {"國": "国", "後": "后", "體": "体"}
+        if all_of_it:
+            pairs |= {"著": "着", "「": "“"}
         expected.append(text.translate(str.maketrans(pairs)))
     assert folded(given, ZH, SIMPLE) == expected
 
@@ -150,7 +150,7 @@ def test_levels_without_the_table_would_not_agree() -> None:
     """The twins are a test: read as they are, level 2 tells them apart."""
     semantics = LEVELS[1]
     given = [t for pair in TWINS for t in pair]
-    raw = semantics.score(texts(given, OTHER), CurateSettings().semantics)
+    raw = semantics.score(texts(given, OTHER), CurateSettings().of(semantics))
     score = raw["semantic_score"].to_numpy()
     assert (score[::2] < score[1::2] - 0.02).any()
 

@@ -42,5 +42,5 @@ def test_every_code_means_itself() -> None:
 )
 def test_unknown_languages_are_refused(languages: list[str], said: str, hint: str) -> None:
     with pytest.raises(UsageError) as error:
-        build(CurateSettings, {"input": {"languages": languages}})
+        build(CurateSettings, {"input": {"languages": [*languages]}})
     assert said in error.value.message and hint in error.value.hint

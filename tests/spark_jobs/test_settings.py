@@ -33,7 +33,7 @@ def test_wrong_settings(wrong: dict[str, Any]) -> None:
 
 def test_config_holds_what_decides_and_no_more() -> None:
     job = CurateJob.model_validate({"inputs": [{"uri": "a"}], "output": "o"})
-    config = job.config()
+    config: dict[str, Any] = job.config()
     assert "max_unreadable" not in config["input"] and config["seed"] == job.seed
     assert not {"spark", "output", "inputs"} & config.keys()
 

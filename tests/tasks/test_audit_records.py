@@ -1,5 +1,6 @@
 """Releases, deployments, thresholds and removals are lines of the audit file, each once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.infra import audit
+from headrace.infra.json_types import Json
 from headrace.infra.state.state_dir import Home
 from headrace.tasks import audit_records
 
@@ -19,7 +21,7 @@ VALUE: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def lines(state: Path) -> list[dict[str, Any]]:
+def lines(state: Path) -> list[Mapping[str, Json]]:
     return audit.read(state / "audit.jsonl")
 
 
@@ -34,11 +36,14 @@ def test_a_release_is_recorded_once(state: Path) -> None:
 
 
 def test_only_what_changed_of_thresholds_is_recorded(state: Path) -> None:
-    policy = {"alpha": 0.05, "metrics": [{"name": "a", "margin": 1}, {"name": "b", "margin": 2}]}
+    policy: dict[str, Json] = {
+        "alpha": 0.05,
+        "metrics": [{"name": "a", "margin": 1}, {"name": "b", "margin": 2}],
+    }
     audit_records.thresholds_used("gate policy x", policy)
     audit_records.thresholds_used("gate policy x", policy)
     audit_records.thresholds_used("drift", {"alpha": 0.005})
-    changed = {**policy, "metrics": [{"name": "a", "margin": 3}]}
+    changed: dict[str, Json] = {**policy, "metrics": [{"name": "a", "margin": 3}]}
     audit_records.thresholds_used("gate policy x", changed)
     audit_records.thresholds_used("drift", {"alpha": 0.005})
     assert [e["of"] for e in lines(state)] == ["gate policy x", "drift", "gate policy x"]

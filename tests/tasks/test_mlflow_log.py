@@ -11,6 +11,7 @@ import pytest
 
 from headrace.infra import storage
 from headrace.infra.errors import DeadlineError, UsageError
+from headrace.infra.json_types import Json
 from headrace.infra.tracking.runs import Tracking
 from headrace.tasks.mlflow_log import (
     chain_run,
@@ -23,7 +24,7 @@ from headrace.tasks.mlflow_log import (
 
 
 def stage(folder: Path, parent: str | None = None) -> str:
-    answer = {"loss": 1.5, "metrics": {"gain": 0.1}, "job": {"seed": 1}}
+    answer: dict[str, Json] = {"loss": 1.5, "metrics": {"gain": 0.1}, "job": {"seed": 1}}
     return record_stage("pretrain", folder, answer, {"steps": 2}, {"release_id": "ab" * 16}, parent)
 
 
@@ -82,6 +83,13 @@ def trained(folder: Path, steps: range) -> None:
             f.write(json.dumps({"step": i, "loss": 3.0 - i / 10, "expert_load": 1.1}) + "\n")
 
 
+def fail(folder: Path, why: str = "the disk is full", steps: int = 3) -> None:
+    """What a stage does that trains some steps and fails."""
+    if steps:
+        trained(folder, range(1, steps + 1))
+    raise UsageError(why, "fix it")
+
+
 def info(run: str) -> Any:
     return tracking().client.get_run(run).info
 
@@ -96,10 +104,8 @@ def test_a_stage_is_seen_while_it_works_and_continues_after_a_fault(state: Path)
     folder = state / "runs" / "pretrain-1"
     before = time.time_ns() // 1_000_000
     settings, tags = {"steps": 6}, {"release_id": "ab" * 16}
-    with (
-        pytest.raises(UsageError),
-        stage_run("pretrain", folder, settings, tags, every=0.1),
-    ):
+
+    def work() -> None:
         trained(folder, range(1, 4))
         end = time.monotonic() + 60
         while not (found := tracking().client.search_runs([tracking().experiment()])) or (
@@ -110,6 +116,12 @@ def test_a_stage_is_seen_while_it_works_and_continues_after_a_fault(state: Path)
         assert found[0].info.status == "RUNNING"
         assert found[0].data.tags["mlflow.source.type"] == "LOCAL"
         raise UsageError("the disk is full", "make room")
+
+    with (
+        pytest.raises(UsageError),
+        stage_run("pretrain", folder, settings, tags, every=0.1),
+    ):
+        work()
     run = only_run("pretrain")
     assert info(run).status == "FAILED"
     assert tracking().client.get_run(run).data.tags["error"] == "the disk is full"
@@ -141,8 +153,7 @@ def test_a_stage_that_resumes_with_another_setting_is_recorded(state: Path) -> N
         pytest.raises(UsageError),
         stage_run("pretrain", folder, {"steps": 6, "processes": 1}, {}, every=0.1),
     ):
-        trained(folder, range(1, 4))
-        raise UsageError("the disk is full", "make room")
+        fail(folder)
     with stage_run("pretrain", folder, {"steps": 6, "processes": 2}, {}) as record:
         trained(folder, range(4, 7))
         run = record({"gain": 0.5})
@@ -161,9 +172,7 @@ def test_a_stage_that_fails_at_once_leaves_a_run_with_its_last_figures(
 ) -> None:
     folder = state / "runs" / "pretrain-1"
     with pytest.raises(UsageError), stage_run("pretrain", folder, {"steps": 6}, {}):
-        if figures:
-            trained(folder, range(1, 4))
-        raise UsageError("the data are damaged", "fix them")
+        fail(folder, "the data are damaged", steps=3 if figures else 0)
     run = only_run("pretrain")
     data = tracking().client.get_run(run).data
     assert info(run).status == "FAILED" and data.tags["error"] == "the data are damaged"

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ class State:
     [(InputError("a"), False), (HeadraceError("killed"), True), (OSError("disk"), True)],
 )
 def test_only_what_is_transient_is_tried_again(error: BaseException, again: bool) -> None:
-    assert _is_transient(None, None, State(error)) is again
+    state: Any = State(error)
+    assert _is_transient(None, None, state) is again
 
 
 def test_a_path_in_the_state_folder_is_stored_relative_to_it(state: Path) -> None:

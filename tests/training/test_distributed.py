@@ -127,7 +127,7 @@ def _another_account_is_kept_from(store: Path) -> None:
     if POSSIBLE:
         run = store.parent.parent
         assert subprocess.run([*AS_ANOTHER, "ls", run], capture_output=True).returncode == 0
-        for command in (["cat", store], ["touch", store.with_name("x")]):
+        for command in (["cat", str(store)], ["touch", str(store.with_name("x"))]):
             seen = subprocess.run([*AS_ANOTHER, *command], capture_output=True, text=True)
             assert seen.returncode != 0 and "Permission denied" in seen.stderr
 

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import torch
@@ -174,8 +175,13 @@ def test_after_a_long_pause_the_first_tokens_decide_alone() -> None:
     """The momentum of before has faded: the step is that of an optimizer without a past."""
     torch.manual_seed(0)
     old, fresh = (nn.Parameter(torch.zeros(3, 8, 8)) for _ in range(2))
-    group = {"kind": "muon", "parts": 1, "peak": 0.02, "lr": 0.02}
-    past, none = (MuonAdamW([{"params": [p], **group}], OptimizerSettings()) for p in (old, fresh))
+    past, none = (
+        MuonAdamW(
+            [{"params": [p], "kind": "muon", "parts": 1, "peak": 0.02, "lr": 0.02}],
+            OptimizerSettings(),
+        )
+        for p in (old, fresh)
+    )
     old.grad = torch.randn(3, 8, 8)
     past.step()
     at = old.detach().clone()
@@ -204,7 +210,8 @@ def test_an_expert_with_next_to_no_gradient_fades_and_a_busy_one_does_not() -> N
         for _ in range(steps):
             p.grad = (signal + torch.randn(2, 32, 32)) * sizes
             optimizer.step()
-        return (p.detach() - before).norm(dim=(1, 2))
+        moved: torch.Tensor = (p.detach() - before).norm(dim=(1, 2))
+        return moved
 
     run(100, 1.0)
     busy, faint = run(300, 1e-6).tolist()
@@ -223,7 +230,11 @@ def test_an_expert_with_next_to_no_gradient_fades_and_a_busy_one_does_not() -> N
 )
 @settings(max_examples=150, deadline=None)
 def test_what_has_no_gradient_does_not_move_and_what_has_does(
-    masks: list[list[bool]], kind: str, parts: int, shape: tuple[int, ...], decay: float
+    masks: list[list[bool]],
+    kind: Literal["muon", "adamw"],
+    parts: int,
+    shape: tuple[int, ...],
+    decay: float,
 ) -> None:
     if kind == "muon" and len(shape) < 3:
         shape = (5, 4, 6)  # a slice of stacked matrices

@@ -36,7 +36,7 @@ def job(data: Path, output: Path, **changed: Any) -> PretrainJob:
     return PretrainJob(data=str(data), output=str(output), settings=settings, seed=7)
 
 
-def trace(folder: Path) -> list[tuple[int, float, float]]:
+def trace(folder: Path) -> list[tuple[float, float, float]]:
     return [(x["step"], x["loss"], x["grad_norm"]) for x in read(folder / "metrics.jsonl")]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kill import Killed
 from torch import nn
 
 from headrace.infra.errors import UsageError
@@ -19,10 +20,6 @@ from headrace.training.settings import CheckpointSettings, OptimizerSettings
 from headrace.training.trainer import Trained, Trainer
 
 STEPS = 9
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing may catch it."""
 
 
 class Line(Objective):

@@ -155,8 +155,9 @@ def test_did_you_mean_never_names_the_same_key(near: tuple[str, int, str]) -> No
 
 
 def nested(key: str) -> dict[str, Any]:
-    value: Any = 1
-    for part in reversed(key.split(".")):
+    first, *rest = reversed(key.split("."))
+    value: dict[str, Any] = {first: 1}
+    for part in rest:
         value = {part: value}
     return value
 

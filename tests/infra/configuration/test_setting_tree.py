@@ -67,8 +67,9 @@ def test_a_part_of_a_section_is_completed_by_the_defaults_of_its_place() -> None
 
 
 def test_what_is_none_by_default_is_completed_by_its_class_and_none_stays_none() -> None:
-    assert Job(name="x", maybe={"slow": 1.0}).maybe == Rates(slow=1.0)  # type: ignore[arg-type]
-    assert Job(name="x", filled={"fast": 4.0}).filled == Rates(fast=4.0, slow=0.7)  # type: ignore[arg-type]
+    assert Job.model_validate({"name": "x", "maybe": {"slow": 1.0}}).maybe == Rates(slow=1.0)
+    filled = Job.model_validate({"name": "x", "filled": {"fast": 4.0}}).filled
+    assert filled == Rates(fast=4.0, slow=0.7)
     assert Job(name="x", filled=None).filled is None
 
 
@@ -79,21 +80,22 @@ def test_a_choice_among_models_and_a_list_are_replaced() -> None:
 
 
 def test_a_layer_changes_what_it_names() -> None:
-    base = {"course": {"rates": {"fast": 1.5}, "table": {"c": 1.0}}, "name": "a"}
+    base: dict[str, Any] = {"course": {"rates": {"fast": 1.5}, "table": {"c": 1.0}}, "name": "a"}
     over = {"course": {"rates": {"slow": 0.5}, "table": {"d": 2.0}}}
     assert laid(base, over, Job) == {
         "course": {"rates": {"fast": 1.5, "slow": 0.5}, "table": {"d": 2.0}},
         "name": "a",
     }
-    assert base["course"]["rates"] == {"fast": 1.5}, "layers stay as they are"  # type: ignore[index]
+    assert base["course"]["rates"] == {"fast": 1.5}, "layers stay as they are"
 
 
 def test_a_path_into_a_mapping_changes_one_key_of_it() -> None:
     path = Below({"course": Below({"table": Below({"b": 7.0})})})
-    completed = over_defaults(Job, path)["course"]
+    completed: Any = over_defaults(Job, path)["course"]
     assert completed["table"] == {"a": 5.0, "b": 7.0}
     given = {"course": {"table": {"c": 1.0}}}
-    assert laid(given, path, Job)["course"]["table"] == {"c": 1.0, "b": 7.0}
+    merged: Any = laid(given, path, Job)
+    assert merged["course"]["table"] == {"c": 1.0, "b": 7.0}
 
 
 def test_two_paths_into_a_mapping_change_two_keys_of_it() -> None:

@@ -22,8 +22,14 @@ def test_a_lower_limit_stays_and_comes_back_after_an_error() -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
     with address_space.at_most(512 << 20):
         low = resource.getrlimit(resource.RLIMIT_AS)
-        with pytest.raises(ValueError, match="x"), address_space.at_most(8 << 30):
-            assert resource.getrlimit(resource.RLIMIT_AS) == low
+        seen = []
+
+        def fail() -> None:
+            seen.append(resource.getrlimit(resource.RLIMIT_AS))
             raise ValueError("x")
+
+        with pytest.raises(ValueError, match="x"), address_space.at_most(8 << 30):
+            fail()
+        assert seen == [low]
         assert resource.getrlimit(resource.RLIMIT_AS) == low
     assert resource.getrlimit(resource.RLIMIT_AS) == before

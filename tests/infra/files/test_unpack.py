@@ -4,6 +4,7 @@ import gzip
 import io
 import random
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 import zstandard
@@ -102,7 +103,7 @@ def test_a_reader_gives_every_byte_once(blocks: list[bytes], ahead: int, size: i
 
 
 def test_a_reader_raises_where_the_damage_is() -> None:
-    def blocks():
+    def blocks() -> Iterator[bytes]:
         yield b"whole"
         raise DamagedError("cut")
 

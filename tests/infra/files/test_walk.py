@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ def put(root: Path, *names: str) -> None:
         (root / name).write_text(name)
 
 
-def names(root: Path, found: list) -> list[str]:
+def names(root: Path, found: Any) -> list[str]:
     return [x.uri.removeprefix(f"{root}/") for x in found]
 
 
@@ -78,7 +79,7 @@ def test_a_folder_that_cannot_be_listed_is_counted(
     put(tmp_path, "a.txt", "shut/b.txt")
     list_it = os.scandir
 
-    def scandir(path: str):
+    def scandir(path: str) -> Any:
         if str(path).endswith("shut"):
             raise PermissionError(13, "Permission denied")
         return list_it(path)

@@ -172,9 +172,11 @@ def test_a_login_in_an_address_goes_into_the_header_and_is_shown_nowhere() -> No
 )  # fmt: skip
 @pytest.mark.parametrize("variable", ["PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
 def test_an_address_of_no_server_is_refused_without_its_password(url: str, variable: str) -> None:
+    read = {
+        "PREFECT_API_URL": servers.their_prefect, "MLFLOW_TRACKING_URI": servers.their_mlflow,
+    }[variable]  # fmt: skip
     with pytest.raises(UsageError) as error:
-        servers.their_prefect({variable: url})
-        servers.their_mlflow({variable: url})
+        read({variable: url})
     assert variable in error.value.message and "cr3t" not in error.value.message
 
 

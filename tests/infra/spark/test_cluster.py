@@ -39,7 +39,7 @@ def test_what_they_write_is_below_their_folders(cluster: Any) -> None:
 
 def test_a_worker_that_is_killed_is_gone_and_comes_back(cluster: Any) -> None:
     cluster.kill("worker-2")
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", cluster.ports["worker-2"]), 2)
     cluster.start("worker-2")
     assert cluster.alive() == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import JsonValue
 
 from headrace.infra import console
 from headrace.infra.configuration.settings import Settings, SparkSettings
@@ -26,7 +27,7 @@ class Job(Settings):
     how: str
 
 
-def work(job: Job) -> dict[str, object]:
+def work(job: Job) -> dict[str, JsonValue]:
     if job.how == "refuse":
         raise InputError("a.jsonl line 3: bad", "mend it", {"read": 7})
     if job.how == "fault":
@@ -46,7 +47,7 @@ def test_an_answer_comes_from_a_driver_and_its_lines_reach_the_user(
 ) -> None:
     monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "a state folder"))
     said = submit.run(__file__, Job(how="well"), LOCAL)
-    assert said["pid"] != os.getpid() and int(said["java"]) > 0
+    assert said["pid"] != os.getpid() and int(str(said["java"])) > 0
     seen = capfd.readouterr()
     assert seen.err.splitlines()[0] == "spark-submit to local[1]"
     assert "half of it is done: 一半" in seen.err.splitlines()

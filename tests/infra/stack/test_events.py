@@ -191,21 +191,22 @@ def test_a_run_with_odd_parameters_hides_no_other(server: tuple[str, list[Any]])
         assert send_outbox(home(), api) == 0
 
 
+CHANGES: list[dict[str, Any]] = [
+    {"id": "abc"}, {"id": ""}, {"payload": {"window": "/w", "p_value": float("nan")}},
+    {"payload": {"window": "/w", "effect": "large"}},
+    {"payload": {"window": "/w", "drifted": [float("inf")]}},
+    {"resource": {"prefect.resource.id": "headrace.model.m", "n": 1}},
+    {"occurred": "yesterday"}, {"occurred": "2026-01-01"}, {"occurred": 5}, {"id": None},
+    {"resource": "headrace.model.m"}, {"resource": {}}, {"payload": []}, {"payload": {}},
+    {"resource": {"prefect.resource.id": 3}}, {"payload": {"window": 3}},
+    {"not_before": "soon"}, {"not_before": 7}, {"put_off": 1}, {"tries": "many"},
+]  # fmt: skip
 DAMAGED = [
     b"", b"{", b"{}", b"[]", b"null", b"3", b"\x00" * 40, b"\xff\xfe", b"[" * 100_000,
     b'{"occurred": 1}', b'{"occurred": "2026-01-01T00:00:00Z"}',
     *(
         json.dumps({**drift_event("m", Payload(window="/w")).as_sent(), **change}).encode()
-        for change in (
-            {"id": "abc"}, {"id": ""}, {"payload": {"window": "/w", "p_value": float("nan")}},
-            {"payload": {"window": "/w", "effect": "large"}},
-            {"payload": {"window": "/w", "drifted": [float("inf")]}},
-            {"resource": {"prefect.resource.id": "headrace.model.m", "n": 1}},
-            {"occurred": "yesterday"}, {"occurred": "2026-01-01"}, {"occurred": 5}, {"id": None},
-            {"resource": "headrace.model.m"}, {"resource": {}}, {"payload": []}, {"payload": {}},
-            {"resource": {"prefect.resource.id": 3}}, {"payload": {"window": 3}},
-            {"not_before": "soon"}, {"not_before": 7}, {"put_off": 1}, {"tries": "many"},
-        )
+        for change in CHANGES
     ),
 ]  # fmt: skip
 

@@ -1,12 +1,12 @@
 """What the profiles set."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from headrace.infra.configuration.config_file import Config
 from headrace.infra.configuration.settings import Shared, build
-from headrace.infra.stack import profiles
 from headrace.infra.stack.profiles import PROFILES, profile_settings
 
 
@@ -17,6 +17,8 @@ def test_a_profile_is_made_of_settings(name: str) -> None:
 
 def test_the_cluster_is_that_of_the_stack_while_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     up = SimpleNamespace(spark_master="spark://127.0.0.1:7", event_log="/e")
-    monkeypatch.setattr(profiles.record, "running", lambda _: up)
-    assert profile_settings("cluster")["spark"]["master"] == "spark://127.0.0.1:7"
-    assert profile_settings("local")["spark"]["master"].startswith("local")
+    monkeypatch.setattr("headrace.infra.stack.record.running", lambda _: up)
+    cluster: Any = profile_settings("cluster")
+    local: Any = profile_settings("local")
+    assert cluster["spark"]["master"] == "spark://127.0.0.1:7"
+    assert local["spark"]["master"].startswith("local")

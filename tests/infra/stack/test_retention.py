@@ -106,7 +106,7 @@ def test_what_a_process_works_at_is_left_alone() -> None:
     assert len(remove(home(), found)) == 2
 
 
-def recorded() -> list[dict[str, Any]]:
+def recorded() -> list[Any]:
     return [line for line in audit.read(home().audit) if line["action"] == "gc"]
 
 
@@ -162,9 +162,10 @@ class Machine:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.wall, self.up, self.boot = time.time(), 90 * retention.DAY, "b1"
-        patch.setattr(retention.time, "time", lambda: self.wall)
+        patch.setattr("time.time", lambda: self.wall)
         patch.setattr(
-            retention.clock, "stamp", lambda: Stamp(host="h", boot=self.boot, uptime=self.up)
+            "headrace.infra.state.clock.stamp",
+            lambda: Stamp(host="h", boot=self.boot, uptime=self.up),
         )
 
     def run(self, days: float) -> None:

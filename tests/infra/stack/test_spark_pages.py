@@ -26,7 +26,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_header("content-type", "text/html")
         self.send_header("set-cookie", "a=b")
         self.end_headers()
-        port = self.server.server_port
+        port = self.connection.getsockname()[1]
         self.wfile.write(f'<a href="http://127.0.0.1:{port}{self.path}">'.encode())
 
     def log_message(self, *_: object) -> None:
@@ -57,7 +57,10 @@ def ask(inner: int, method: str = "GET", **headers: str) -> tuple[int, dict[byte
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(locked_pages({OUTER: inner}, PASSWORD, SECRET)(scope, receive, send))
+    async def call() -> None:
+        await locked_pages({OUTER: inner}, PASSWORD, SECRET)(scope, receive, send)
+
+    asyncio.run(call())
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 

@@ -131,7 +131,7 @@ def test_it_can_be_held_again_after_release_and_removal(tmp_path: Path) -> None:
 
 def test_a_link_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError), exclusive(tmp_path / "lock"):
+    with pytest.raises(OSError, match="symbolic link"), exclusive(tmp_path / "lock"):
         pass
     assert not (tmp_path / "target").exists()
     assert lock.is_held(tmp_path / "lock"), "that is not known"

@@ -33,13 +33,14 @@ def export(folder: Path, template: str | None = None) -> Path:
     core = tiny.bpe_core([TEXT], 300, [tiny.END, tiny.PAD, *tiny.CHAT])
     tokenizer = tiny.fast(core, tiny.CHAT)
     torch.manual_seed(0)
-    config = Glm4MoeConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, intermediate_size=64, n_routed_experts=4,
-        num_experts_per_tok=2, moe_intermediate_size=16, max_position_embeddings=64,
-        eos_token_id=0, pad_token_id=1,
-    )  # fmt: skip
-    Glm4MoeForCausalLM(config).eval().save_pretrained(folder)
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16,
+        "intermediate_size": 64, "n_routed_experts": 4, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16, "max_position_embeddings": 64, "eos_token_id": 0,
+        "pad_token_id": 1,
+    }  # fmt: skip
+    Glm4MoeForCausalLM(Glm4MoeConfig(**shape)).eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     if template:

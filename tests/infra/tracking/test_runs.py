@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.infra.json_types import Json
 from headrace.infra.registry.versions import Registry
 from headrace.infra.state.state_dir import Home
 from headrace.infra.tracking.runs import Point, Tracking, found_or_none
@@ -50,7 +51,7 @@ def test_a_continued_run_keeps_its_parameters_and_shows_what_changed(store: Trac
     store.log_params(run, {"steps": 6, "checkpoint": {"keep": 1}})
     assert store.start_run("stage", {"headrace.key": "settings"}) == run
 
-    def shown(**given: object) -> tuple[dict[str, str], dict[str, str]]:
+    def shown(**given: Json) -> tuple[dict[str, str], dict[str, str]]:
         store.log_params(run, given)
         data = store.client.get_run(run).data
         return data.params, {k: v for k, v in data.tags.items() if k.startswith("param.")}
@@ -103,7 +104,9 @@ def test_a_point_that_is_logged_again_stays_one(store: Tracking) -> None:
     ]  # fmt: skip
     assert store.last_steps(run) == {"loss": 2, "nan": 0}
     before = time.time_ns() // 1_000_000
-    figures = {"gain": 1.0, "loss": 9.0, "bad": float("nan"), "note": "text", "a": {"b=c": 2}}
+    figures: dict[str, Json] = {
+        "gain": 1.0, "loss": 9.0, "bad": float("nan"), "note": "text", "a": {"b=c": 2},
+    }  # fmt: skip
     store.log_values(run, figures)
     found = store.client.get_run(run).data.metrics
     assert (

@@ -21,9 +21,13 @@ def test_it_appears_at_the_end_only(tmp_path: Path) -> None:
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
-    with pytest.raises(RuntimeError), written(str(target), str(tmp_path / "scratch")) as path:
+
+    def fail(path: str) -> None:
         Path(path).write_text("half")
         raise RuntimeError
+
+    with pytest.raises(RuntimeError), written(str(target), str(tmp_path / "scratch")) as path:
+        fail(path)
     assert target.read_text() == "old" and not list((tmp_path / "scratch").iterdir())
 
 

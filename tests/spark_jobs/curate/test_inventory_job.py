@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.infra import storage
 from headrace.infra.errors import InputError, UsageError
 from headrace.spark_jobs.curate import inventory_job
 from headrace.spark_jobs.curate.inventory_job import list_inputs, pack, take
@@ -131,7 +132,7 @@ def test_a_file_without_permission_is_unreadable(
     def refused(uri: str) -> None:
         raise PermissionError(13, "Permission denied", uri)
 
-    monkeypatch.setattr(inventory_job.storage, "open_input", refused)
+    monkeypatch.setattr(storage, "open_input", refused)
     assert surveyed(tmp_path)["a.jsonl"].error == "can't be opened: Permission denied"
 
 
@@ -164,7 +165,7 @@ def test_a_file_of_any_name_is_read_under_a_valid_source(tmp_path: Path, name: b
 def test_an_output_whose_name_is_not_utf8_is_refused(files: Path) -> None:
     folder = os.fsdecode(os.path.join(os.fsencode(files), b"\xd3\xef"))
     with pytest.raises(UsageError, match="must be UTF-8"):
-        take(job(files, str(files / "in"), output=inventory_job.storage.uri_of(folder)))
+        take(job(files, str(files / "in"), output=storage.uri_of(folder)))
 
 
 def test_what_the_files_are_is_said_in_a_few_lines(

@@ -1,5 +1,7 @@
 """The order of levels, and what becomes of records that no level can look at."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +42,8 @@ def records(texts: list[str | None]) -> pa.Table:
 
 def level(
     name: str,
-    reject: Callable[[pa.Table], pa.Array] | None = None,
-    score: Callable[[Texts], dict[str, pa.Array]] = lambda texts: {},
+    reject: Callable[[pa.Table], pa.Array[Any]] | None = None,
+    score: Callable[[Texts], dict[str, pa.Array[Any]]] = lambda texts: {},
     columns: tuple[Score, ...] = (),
     reasons: tuple[str, ...] = ("rule",),
 ) -> Level[Any]:
@@ -64,14 +66,14 @@ def verdicts(texts: list[str | None], *levels: Level[Any]) -> list[tuple[str | N
 def test_the_first_level_that_fails_rejects() -> None:
     everything = level("facts", lambda t: pa.array([True] * t.num_rows))
     second = level("bias", lambda t: pa.array([True] * t.num_rows))
-    only_last = level("format", lambda t: pc.equal(t["position"].combine_chunks(), 1))
+    only_last = level("format", lambda t: pc.equal(t["position"].combine_chunks(), pa.scalar(1)))
     found = verdicts([ENGLISH, ENGLISH], only_last, everything, second)
     assert found == [("facts", "facts.rule", "seen"), ("format", "format.rule", "seen")]
     assert verdicts([ENGLISH], level("format")) == [(None, None, None)]
 
 
 def test_scores_go_to_usable_texts_only_and_whatever_rejects_them() -> None:
-    def score(texts: Texts) -> dict[str, pa.Array]:
+    def score(texts: Texts) -> dict[str, pa.Array[Any]]:
         assert texts.text.to_pylist() == [ENGLISH, ENGLISH + "!"]
         return {
             "semantic_score": pa.array([0.25, 0.5], pa.float32()),
@@ -80,7 +82,10 @@ def test_scores_go_to_usable_texts_only_and_whatever_rejects_them() -> None:
 
     reject_all = level("format", lambda t: pa.array([True] * t.num_rows))
     uses_private = level(
-        "semantics", lambda t: pc.equal(t["_private"].combine_chunks(), 2), score, (SCORE,)
+        "semantics",
+        lambda t: pc.equal(t["_private"].combine_chunks(), pa.scalar(2)),
+        score,
+        (SCORE,),
     )
     table = decide(
         records([None, ENGLISH, " \n\u3000", ENGLISH + "!"]),
@@ -102,7 +107,7 @@ def test_nothing_without_text_is_kept_whatever_the_levels_say() -> None:
 
 
 def test_odd_languages_and_domains_never_become_folder_names() -> None:
-    def score(texts: Texts) -> dict[str, pa.Array]:
+    def score(texts: Texts) -> dict[str, pa.Array[Any]]:
         return {"domain": pa.array(["../up", "legal"])}
 
     table = decide(records([ENGLISH] * 2), CurateSettings(), 1, (level("domain", None, score),))

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from headrace.spark_jobs.curate.release_report import ReleaseFigures, figures, render
+from headrace.spark_jobs.curate.release_writer import Example
+from headrace.spark_jobs.curate.scan_counts import UnreadableRecord
 from headrace.spark_jobs.settings import CurateSettings
 
-MANIFEST: dict[str, Any] = {
+MANIFEST: Any = {
     "release_id": "r1",
     "parent": None,
     "inputs": [{"uri": "pypi:p==1/x", "bytes": 10, "records": 7}],
@@ -21,7 +23,7 @@ LINES = [
     ("pypi:p==1/x", "rejected", "format", "format.language", "fr", 1, 9, 0),
     ("pypi:p==1/x", "unreadable", "", "", "und", 1, 9, 0),
 ]
-EXAMPLE = {
+EXAMPLE: Example = {
     "id": "<b>id</b>", "source": "s<i>", "position": 3, "lang": "zh", "reason": "bias.density",
     "detail": "</details><script>x()</script>", "text": "<img src=x onerror=alert(1)>",
     "content_hash": "0",
@@ -30,7 +32,7 @@ HISTOGRAMS = {("bias_score", "zh"): [3, *[0] * 48, 1], ("semantic_score", "en"):
 
 
 def page(**changes: Any) -> str:
-    manifest = {**MANIFEST, **changes}
+    manifest: Any = {**MANIFEST, **changes}
     return render(figures(manifest, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}))
 
 
@@ -51,7 +53,7 @@ def test_it_shows_reasons_scores_and_thresholds() -> None:
 def test_it_says_where_records_were_repaired() -> None:
     assert "Repaired" not in page()
     totals = {**MANIFEST["totals"], "repaired": 2}
-    manifest = {**MANIFEST, "totals": totals}
+    manifest: Any = {**MANIFEST, "totals": totals}
     lines = [("odd <x>.jsonl", "kept", "", "", "en", 4, 100, 2), *LINES]
     html = render(figures(manifest, lines, HISTOGRAMS, {}))
     assert "Repaired" in html and "odd &lt;x&gt;.jsonl" in html and "repaired" in html
@@ -73,7 +75,7 @@ def test_it_is_the_same_each_time_and_loads_nothing() -> None:
 
 
 def test_nothing_rejected_and_repeated_ids() -> None:
-    manifest = {**MANIFEST, "warnings": {"repeated_ids": 1234}}
+    manifest: Any = {**MANIFEST, "warnings": {"repeated_ids": 1234}}
     html = render(figures(manifest, LINES[:1], {}, {}))
     assert "Nothing was rejected." in html and "1,234 records repeat" in html
 
@@ -99,7 +101,7 @@ def test_files_that_are_not_what_they_seem_are_listed_with_the_reason() -> None:
 
 
 def test_the_page_is_made_of_figures_that_survive_a_file() -> None:
-    lost = [{"source": "a.jsonl", "position": 3, "error": "no <JSON>"}]
+    lost: list[UnreadableRecord] = [{"source": "a.jsonl", "position": 3, "error": "no <JSON>"}]
     made = figures(MANIFEST, LINES, HISTOGRAMS, {"bias": [EXAMPLE]}, lost)
     stored = made.model_dump_json()
     assert "<div" not in stored and "<svg" not in stored

@@ -1,5 +1,7 @@
 """Check digits: right ones pass, and any change of a digit is seen."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,12 +20,12 @@ RIGHT = [
 
 
 @pytest.mark.parametrize(("valid", "code"), RIGHT)
-def test_right_code_passes(valid, code) -> None:  # type: ignore[no-untyped-def]
+def test_right_code_passes(valid: Any, code: Any) -> None:
     assert valid(code)
 
 
 @given(st.sampled_from(RIGHT), st.data())
-def test_one_wrong_digit_is_seen(right, data) -> None:  # type: ignore[no-untyped-def]
+def test_one_wrong_digit_is_seen(right: Any, data: Any) -> None:
     valid, code = right
     at = data.draw(st.sampled_from([i for i, c in enumerate(code) if c.isdigit()]))
     other = data.draw(st.sampled_from([d for d in "0123456789" if d != code[at]]))

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ def write(folder: Path) -> None:
     for name in bias.LABELLED:
         bad, good = ("滚出去 垃圾", "天气 很好") if "zh" in name else ("filthy scum", "sunny day")
         rows = [(f"{rng.choice([bad, good])} number {i}", i) for i in range(200)]
-        columns = {
+        columns: dict[str, Any] = {
             "id": [f"{name} {i}" for _, i in rows],
             "text": [t for t, _ in rows],
             "label": [int(t.startswith(bad)) for t, _ in rows],

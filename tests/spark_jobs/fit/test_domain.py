@@ -5,7 +5,6 @@ import numpy as np
 from headrace.spark_jobs.fit import finance_zh
 from headrace.spark_jobs.fit.corpora import Passage
 from headrace.spark_jobs.fit.domain import (
-    DOMAINS,
     FOLDS,
     REFUSED,
     THIN,
@@ -20,6 +19,7 @@ from headrace.spark_jobs.fit.domain import (
 )
 from headrace.spark_jobs.fit.seeds import SEEDS
 from headrace.spark_jobs.levels.domain_model import lifted
+from headrace.spark_jobs.levels.l5_domain import DOMAINS
 
 
 def test_seed_terms_are_counted_a_hundred() -> None:

@@ -1,5 +1,7 @@
 """Duplicates by arrays against a plain reference."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -76,4 +78,5 @@ def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
 def test_repeated_ids_count_other_texts_only() -> None:
     table = keys(["a", "a", "b", "c"], [0, 1, 2, 3], [0, 0, 0, 0], ["x", "x", "x", "y"])
     assert repeated_ids(table) == 1
-    assert table["bands"].combine_chunks().flatten().to_numpy().size == 4 * BANDS
+    bands: Any = table["bands"].combine_chunks()
+    assert bands.flatten().to_numpy().size == 4 * BANDS

@@ -17,7 +17,8 @@ def spans(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def counts(text: str) -> list[int]:
-    return f.measure(*spans([text]), WEIGHTS)[1][0].tolist()
+    found: list[int] = f.measure(*spans([text]), WEIGHTS)[1][0].tolist()
+    return found
 
 
 def repeated(text: str) -> float:

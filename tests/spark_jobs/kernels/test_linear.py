@@ -18,7 +18,8 @@ def held(texts: list[str]) -> Texts:
 
 def ids(text: str, ngrams: NGrams) -> list[int]:
     t = held([text])
-    return buckets(ngrams, t.data, t.offsets[:-1], t.offsets[1:])[1].tolist()
+    found: list[int] = buckets(ngrams, t.data, t.offsets[:-1], t.offsets[1:])[1].tolist()
+    return found
 
 
 def weighted(ngrams: NGrams, outputs: int = 3) -> LinearModel:

@@ -58,4 +58,5 @@ def test_the_tail_of_a_damaged_stream_is_one_lost_line() -> None:
 def test_memory_holds_a_window_and_not_a_line() -> None:
     cutter = Cutter(1, 1 << 20)
     out = list(cutter.cut(b"y" * (1 << 18) for _ in range(400)))
+    assert isinstance(out[0], Lost)
     assert out == [Lost(1, b"y" * lines.HEAD_BYTES, 400 << 18, out[0].error)]

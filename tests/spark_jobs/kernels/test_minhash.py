@@ -1,5 +1,7 @@
 """Signatures estimate the similarity of texts; matching finds similar pairs and no others."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -30,7 +32,9 @@ def grams(text: str, lang: int) -> set[str]:
 
 @pytest.mark.parametrize(("lang", "make", "join"), [(ZH, han, ""), (EN, words, " ")])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
-def test_estimates_are_near_the_true_similarity(lang: int, make, join: str, share: float) -> None:
+def test_estimates_are_near_the_true_similarity(
+    lang: int, make: Callable[[int], str], join: str, share: float
+) -> None:
     errors = []
     for _ in range(40):
         common, a, b = make(int(800 * share)), make(800 - int(800 * share)), make(40)
@@ -60,7 +64,9 @@ def test_short_texts_differ_and_equal_ones_agree(lang: int) -> None:
     assert pairs <= {(3, 9)} and bands.shape == (len(texts), BANDS)
 
 
-def matched(docs: list[int], signature: np.ndarray, bands: np.ndarray, threshold: float):
+def matched(
+    docs: list[int], signature: np.ndarray, bands: np.ndarray, threshold: float
+) -> set[tuple[int, int]]:
     band, row = bands.ravel(), np.repeat(np.arange(len(docs)), BANDS)
     order = np.argsort(band, kind="stable")
     u, v = Matcher(threshold).match(band[order], np.array(docs)[row[order]], signature[row[order]])

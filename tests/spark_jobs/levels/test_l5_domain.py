@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -67,7 +71,7 @@ WANTED = [
 ]
 
 
-def scored(texts: list[str], chosen: DomainSettings) -> dict[str, pa.Array]:
+def scored(texts: list[str], chosen: DomainSettings) -> dict[str, pa.Array[Any]]:
     return DOMAIN.score(Texts(pa.array(texts, pa.string()), np.zeros(len(texts), np.int8)), chosen)
 
 

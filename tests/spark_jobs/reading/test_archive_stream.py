@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ NOISE = RNG.integers(0, 256, 200_000, np.uint8).tobytes()
 
 
 def zstd_dictionary() -> zstandard.ZstdCompressionDict:
-    samples = [b"WARC/1.0\r\nWARC-Type: response\r\nrecord %d" % (k * 7919) for k in range(2000)]
+    samples: list[bytes | bytearray | memoryview] = [
+        b"WARC/1.0\r\nWARC-Type: response\r\nrecord %d" % (k * 7919) for k in range(2000)
+    ]
     return zstandard.train_dictionary(4096, samples)
 
 
@@ -42,7 +45,7 @@ def read(raw: bytes, step: int = 1 << 30) -> list[bytes | str]:
 
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
-def test_a_part_per_record_and_one_for_all(pack, step: int) -> None:
+def test_a_part_per_record_and_one_for_all(pack: Callable[[bytes], bytes], step: int) -> None:
     assert read(b"".join(map(pack, TEXTS)), step) == TEXTS
     assert read(pack(b"".join(TEXTS)), step) == [b"".join(TEXTS)]
 
@@ -91,7 +94,7 @@ def test_long_windows(log: int) -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
 @pytest.mark.parametrize("step", [100, 1 << 20])
-def test_a_damaged_part_ends_alone(pack, step: int) -> None:
+def test_a_damaged_part_ends_alone(pack: Callable[[bytes], bytes], step: int) -> None:
     middle = bytearray(pack(b"WARC/1.0 " + NOISE))
     middle[len(middle) // 2 :] = b"\xff" * (len(middle) - len(middle) // 2)
     raw = pack(TEXTS[0]) + middle + pack(TEXTS[1]) + pack(TEXTS[2])
@@ -108,14 +111,14 @@ def test_what_comes_before_damage_is_given_out() -> None:
     packed[at : at + 40] = b"\xff" * 40
     found, error = read(bytes(packed))
     assert found[: len(text) * 7 // 10] == text[: len(text) * 7 // 10]
-    assert error.startswith("damaged gzip")
+    assert isinstance(error, str) and error.startswith("damaged gzip")
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
-def test_a_truncated_part_says_so(pack) -> None:
+def test_a_truncated_part_says_so(pack: Callable[[bytes], bytes]) -> None:
     raw = pack(TEXTS[0]) + pack(NOISE)
     *_, error = read(raw[:-1000])
-    assert error.startswith("truncated")
+    assert isinstance(error, str) and error.startswith("truncated")
     assert read(raw)[0] == TEXTS[0]
 
 

@@ -1,5 +1,7 @@
 """Arrow columns as JSON: every type has a value or a text, and nothing is lost."""
 
+from __future__ import annotations
+
 import datetime
 import uuid
 from decimal import Decimal
@@ -17,7 +19,9 @@ from headrace.spark_jobs.reading import arrow_json
 DAY = datetime.date(2024, 5, 6)
 NAN, INF = float("nan"), float("inf")
 STRUCT = pa.struct([("a", pa.int8()), ("b", pa.list_(pa.string()))])
-CASES: list[tuple[pa.Array, list[Any]]] = [
+MONTH_DAY_NANO: Any = pa.MonthDayNano
+SPAN = MONTH_DAY_NANO([1, 2, 3])
+CASES: list[tuple[pa.Array[Any], list[Any]]] = [
     (pa.nulls(2), [None, None]),
     (pa.array([True, None, False]), [True, None, False]),
     (pa.array([-128, None], pa.int8()), [-128, None]),
@@ -46,7 +50,7 @@ CASES: list[tuple[pa.Array, list[Any]]] = [
     (pa.array([61], pa.time32("s")), ["00:01:01"]),
     (pa.array([1], pa.time64("ns")), ["00:00:00.000000001"]),
     (pa.array([5, None], pa.duration("us")), ["5us", None]),
-    (pa.array([pa.MonthDayNano([1, 2, 3]), None]), [[1, 2, 3], None]),
+    (pa.array([SPAN, None]), [[1, 2, 3], None]),
     (pa.array([["a", None], None, []]), [["a", None], None, []]),
     (pa.array([["a"], None, []], pa.large_list(pa.string())), [["a"], None, []]),
     (pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int32(), 2)), [[1, 2], None, [3, 4]]),
@@ -85,7 +89,7 @@ CASES: list[tuple[pa.Array, list[Any]]] = [
 
 
 @pytest.mark.parametrize(("values", "want"), CASES, ids=lambda x: str(getattr(x, "type", ""))[:40])
-def test_every_type(values: pa.Array, want: list[Any]) -> None:
+def test_every_type(values: pa.Array[Any], want: list[Any]) -> None:
     found = arrow_json.texts(values)
     assert found.type == pa.string() and not found.null_count
     assert [strict(t) for t in found.to_pylist()] == want

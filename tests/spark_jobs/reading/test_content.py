@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import json
+from typing import Any
 
 import pytest
 import zstandard
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.spark_jobs.reading.content import HEAD, Content, encoding_of, examine, named
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": k, "text": f"第{k}班渡船星期日停航，旅客可以改乘星期一的班次，票价不变。"}
     for k in range(40)
 ]

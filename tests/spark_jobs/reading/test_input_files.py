@@ -17,7 +17,9 @@ def put(root: Path, *names: str) -> Path:
     return root
 
 
-def found(root: Path, *inputs: Path | str, output: Path | None = None) -> tuple[list[str], dict]:
+def found(
+    root: Path, *inputs: Path | str, output: Path | None = None
+) -> tuple[list[str], dict[str, str]]:
     """(names of the files, {name: why} of what is left out), below `root`."""
     files, out = gather([Source(uri=str(i)) for i in inputs], str(output) if output else None)
     cut = f"{root}/"

@@ -1,11 +1,14 @@
 """The footer of a Parquet file is walked before Arrow reads it."""
 
+from __future__ import annotations
+
 import io
 import random
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +39,7 @@ def written(table: pa.Table) -> bytes:
         (pa.array([1], pa.timestamp("ns", "UTC")), 2),
     ],
 )
-def test_levels_of_what_arrow_writes(column: pa.Array, levels: int) -> None:
+def test_levels_of_what_arrow_writes(column: pa.Array[Any], levels: int) -> None:
     raw = written(pa.table({"first": [1], "x": column, "last": ["t"]}))
     assert parquet_footer.levels(footer_of(raw)) == levels
     assert parquet_footer.metadata(io.BytesIO(raw)).num_rows == 1
@@ -73,10 +76,12 @@ def test_a_damaged_footer_is_said_to_be_one() -> None:
     for _ in range(2000):
         bad = bytearray(raw[: rng.randrange(1, len(raw))])
         bad[rng.randrange(len(bad))] = rng.randrange(256)
+        said, levels = "", 0
         try:
-            assert parquet_footer.levels(bytes(bad)) <= parquet_footer.MOST_LEVELS + 1
+            levels = parquet_footer.levels(bytes(bad))
         except ValueError as error:
-            assert str(error) == "a damaged footer"
+            said = str(error)
+        assert said in ("", "a damaged footer") and levels <= parquet_footer.MOST_LEVELS + 1
 
 
 @pytest.mark.parametrize(

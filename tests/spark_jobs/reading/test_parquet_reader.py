@@ -32,7 +32,10 @@ def metadata(record: dict[str, Any]) -> Any:
     return json.loads(record["metadata"])
 
 
-def table_of(columns: list[tuple[str, pa.Array]]) -> pa.Table:
+Columns = list[tuple[str, "pa.Array[Any]"]]
+
+
+def table_of(columns: Columns) -> pa.Table:
     return pa.Table.from_arrays([c for _, c in columns], names=[n for n, _ in columns])
 
 
@@ -60,7 +63,7 @@ def test_fields_and_other_columns(tmp_path: Path) -> None:
 
 
 def test_columns_of_one_name(tmp_path: Path) -> None:
-    columns = [
+    columns: Columns = [
         ("text", pa.array(["first"])), ("a", pa.array([1])), ("a", pa.array([[2]])),
         ("text", pa.array(["second"])), ("a_2", pa.array([3])), ("id", pa.array(["own"])),
         ("id", pa.array(["other"])), ("A", pa.array([4])), ("TEXT", pa.array(["upper"])),
@@ -99,10 +102,10 @@ NAMES = sorted(
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_every_name_of_our_own_internals(tmp_path: Path, nested: bool) -> None:
-    def value(k: int) -> pa.Array:
+    def value(k: int) -> pa.Array[Any]:
         return pa.array([{"text": k, "json": [k]}]) if nested else pa.array([k])
 
-    columns = [("text", pa.array(["t"])), ("id", pa.array(["i"]))]
+    columns: Columns = [("text", pa.array(["t"])), ("id", pa.array(["i"]))]
     columns += [(name, value(k)) for k, name in enumerate(NAMES)]
     pq.write_table(table_of(columns), tmp_path / "a.parquet")
     [record], lost = read(tmp_path / "a.parquet", InputSettings())
@@ -130,6 +133,7 @@ def test_every_name_of_our_own_internals(tmp_path: Path, nested: bool) -> None:
 )  # fmt: skip
 def test_text_of_any_string_type(tmp_path: Path, kind: pa.DataType) -> None:
     plain = pa.array(["中文", "ascii.", None][: 1 if kind == pa.json_() else 3])
+    text: Any
     if isinstance(kind, pa.DictionaryType):
         text = plain.dictionary_encode().cast(kind)
     elif kind == pa.json_():
@@ -153,7 +157,7 @@ def test_text_of_any_string_type(tmp_path: Path, kind: pa.DataType) -> None:
         (pa.nulls(1), None),
     ],
 )
-def test_text_that_is_no_string(tmp_path: Path, text: pa.Array, given_text: object) -> None:
+def test_text_that_is_no_string(tmp_path: Path, text: pa.Array[Any], given_text: object) -> None:
     pq.write_table(table_of([("text", text), ("id", pa.array(["i"]))]), tmp_path / "a.parquet")
     [record], lost = read(tmp_path / "a.parquet")
     assert not lost and record["text"] is None and record["id"] == "i"
@@ -162,7 +166,7 @@ def test_text_that_is_no_string(tmp_path: Path, text: pa.Array, given_text: obje
 
 def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     half = "cut \ud83d".encode("utf-8", "surrogatepass")
-    columns = [
+    columns: Columns = [
         ("text", pa.array([b"ok", b"\xff", half, b"last", None])),
         ("hash", pa.array([b"\xff\x00", b"x", b"ascii", b"\x80", None])),
         ("repairs", pa.array([1, 2, 3, 4, 5])),
@@ -213,7 +217,7 @@ def test_a_value_too_long_in_one_row_costs_the_others_nothing(tmp_path: Path) ->
 
 def test_old_and_odd_timestamps(tmp_path: Path) -> None:
     far = pa.array([253402300799 * 10**6, 0], pa.timestamp("us"))
-    columns = [("text", pa.array(["a", "b"])), ("created", far), ("t", far)]
+    columns: Columns = [("text", pa.array(["a", "b"])), ("created", far), ("t", far)]
     path = tmp_path / "a.parquet"
     pq.write_table(table_of(columns), path, use_deprecated_int96_timestamps=True)
     records, _ = read(path)
@@ -223,7 +227,7 @@ def test_old_and_odd_timestamps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
 @pytest.mark.parametrize("dictionary", [["x"], []])
-def test_encodings_of_strings(tmp_path: Path, encoding: str, dictionary: list[str]) -> None:
+def test_encodings_of_strings(tmp_path: Path, encoding: str, dictionary: Any) -> None:
     table = pa.table({"text": [f"text {k}" for k in range(300)], "x": ["same"] * 300})
     encodings = {n: encoding for n in ("text", "x") if n not in dictionary}
     path = tmp_path / "a.parquet"
@@ -298,7 +302,7 @@ def test_cuts_are_whole_rows_of_about_a_window() -> None:
         (pa.array([b"abcd", None], pa.binary(4)), [4, 0]),
     ],
 )
-def test_sizes_of_what_values_stand_for(values: pa.Array, want: list[int]) -> None:
+def test_sizes_of_what_values_stand_for(values: pa.Array[Any], want: list[int]) -> None:
     found = parquet_reader.sizes_of(values)
     assert found.tolist() == want or values.type == pa.struct(
         [("a", pa.string()), ("b", pa.int64())]
@@ -342,7 +346,7 @@ def thrift(*fields: tuple[int, int, Any]) -> bytes:
 def page(kind: int, body: bytes, values: int, declared: int | None = None) -> bytes:
     packed = gzip.compress(body, mtime=0)
     size = len(body) if declared is None else declared
-    head = [(1, I32, kind), (2, I32, size), (3, I32, len(packed))]
+    head: list[tuple[int, int, Any]] = [(1, I32, kind), (2, I32, size), (3, I32, len(packed))]
     if kind == DICTIONARY:
         head.append((7, STRUCT, thrift((1, I32, values), (2, I32, 0))))
     else:

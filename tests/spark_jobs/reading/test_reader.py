@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from headrace.spark_jobs.reading.records import Window
 from headrace.spark_jobs.settings import InputSettings, Source
 
 
-def lines(path: Path, *rows: bytes | dict, end: bytes = b"\n") -> Path:
+def lines(path: Path, *rows: bytes | dict[str, Any], end: bytes = b"\n") -> Path:
     raw = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in rows]
     path.write_bytes(end.join(raw) + end)
     return path
@@ -88,8 +89,8 @@ def test_fields_by_name_and_everything_else_in_metadata(tmp_path: Path) -> None:
 
 def test_other_names(tmp_path: Path) -> None:
     row = {"content/~'": "t", "uid": "u", "text": "not this", "meta": '{"a": 1}'}
-    names = {"text": "content/~'", "id": "uid", "metadata": "meta"}
-    [record], _ = read(lines(tmp_path / "a.jsonl", row), InputSettings(fields=names))
+    settings = InputSettings(fields={"text": "content/~'", "id": "uid", "metadata": "meta"})
+    [record], _ = read(lines(tmp_path / "a.jsonl", row), settings)
     assert (record["text"], record["id"]) == ("t", "u")
     assert json.loads(record["metadata"]) == {"a": 1, "text": "not this"}
 

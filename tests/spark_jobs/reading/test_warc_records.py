@@ -41,6 +41,7 @@ def bgzip(data: bytes) -> bytes:
     return b"".join(gzip.compress(data[k : k + 100]) for k in range(0, len(data), 100))
 
 
+PACKS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstandard.compress]
 PACKINGS: dict[str, Callable[[list[bytes]], bytes]] = {
     "plain": b"".join,
     "gzip per record": lambda r: b"".join(map(gzip.compress, r)),
@@ -51,9 +52,7 @@ PACKINGS: dict[str, Callable[[list[bytes]], bytes]] = {
     "bgzip": lambda r: bgzip(b"".join(r)),
     "zstd per record": lambda r: b"".join(map(zstandard.compress, r)),
     "one zstd": lambda r: zstandard.compress(b"".join(r)),
-    "mixed": lambda r: b"".join(
-        [bytes, gzip.compress, zstandard.compress][k % 3](one) for k, one in enumerate(r)
-    ),
+    "mixed": lambda r: b"".join(PACKS[k % 3](one) for k, one in enumerate(r)),
     "padded": lambda r: b"".join(gzip.compress(one) + bytes(100) for one in r),
 }
 RESPONSE = b"HTTP/1.1 200 OK\r\n\r\nWARC/1.0\n"

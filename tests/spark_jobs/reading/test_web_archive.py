@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.spark_jobs.reading.web_archive import Document, documents, media_type
+
+Pack = Callable[[bytes], bytes]
 
 LIMIT = 100_000
 ZH = "河水在老磨坊以南拐了个弯，公路沿着河岸走三里才到桥头。秋天农民把粮食运到那里。"
@@ -193,7 +196,7 @@ def test_a_page_over_the_limit_is_unreadable_and_a_film_is_no_document() -> None
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("whole", [True, False])
-def test_archives_in_one_part_or_one_per_record(pack, whole: bool) -> None:
+def test_archives_in_one_part_or_one_per_record(pack: Pack, whole: bool) -> None:
     pages = [page(f"<p>{EN} {k}</p>".encode(), HTML) for k in range(3)]
     raw = pack(b"".join(pages)) if whole else b"".join(map(pack, pages))
     assert texts(raw) == [f"{EN} {k}" for k in range(3)]
@@ -250,7 +253,9 @@ GOOD = page(f"<p>{EN}</p>".encode(), HTML)
 
 
 @given(st.lists(st.tuples(PAYLOAD, HEADERS), max_size=5), PACK, st.booleans())
-def test_n_pages_in_n_outcomes_out(pages: list[tuple[bytes, list[str]]], pack, whole: bool) -> None:
+def test_n_pages_in_n_outcomes_out(
+    pages: list[tuple[bytes, list[str]]], pack: Pack, whole: bool
+) -> None:
     """Between two good pages anything may stand."""
     hostile = [page(payload, *headers, HTML) for payload, headers in pages]
     members = [GOOD, *hostile, GOOD]
@@ -268,7 +273,7 @@ LABELS = st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_
 
 
 @given(st.lists(st.tuples(PAYLOAD, LABELS), max_size=5), PACK)
-def test_n_labels_in_n_outcomes_out(pages: list[tuple[bytes, str]], pack) -> None:
+def test_n_labels_in_n_outcomes_out(pages: list[tuple[bytes, str]], pack: Pack) -> None:
     members = [page(payload, f'{HTML}; charset="{label}"') for payload, label in pages]
     found = read(b"".join(map(pack, [GOOD, *members, GOOD])))
     assert len(found) == len(pages) + 2 and found[-1].text.decode() == EN
@@ -278,7 +283,9 @@ LINE = st.binary(max_size=30).filter(lambda line: b"\n" not in line)
 
 
 @given(st.lists(st.tuples(PAYLOAD, st.lists(LINE, max_size=4)), max_size=5), PACK)
-def test_odd_headers_cost_no_page_after_them(pages: list, pack) -> None:
+def test_odd_headers_cost_no_page_after_them(
+    pages: list[tuple[bytes, list[bytes]]], pack: Pack
+) -> None:
     """A page whose headers are broken may be no text to see, but is never more than itself."""
     members = [record(b"\r\n".join([*lines, b"", payload])) for payload, lines in pages]
     found = read(b"".join(map(pack, [GOOD, *members, GOOD])))

@@ -27,5 +27,7 @@ def test_documents_of_the_shards_left_are_encoded(tmp_path: Path) -> None:
     ]
     assert len(batches[0]) == 20 == sum(map(len, batches[1:]))
     assert all(row["shard"] == 1 and len(row["key"]) == 16 for row in batches[2])
-    written = {tokenizer.decode(np.frombuffer(row["ids"], "<i4")[1:]) for row in batches[0]}
+    written = {
+        tokenizer.decode(np.frombuffer(row["ids"], "<i4")[1:].tolist()) for row in batches[0]
+    }
     assert written == set(texts[10:30])

@@ -14,6 +14,7 @@ import pytest
 from headrace.infra.configuration.settings import SparkSettings
 from headrace.infra.errors import InputError, UsageError, ValidationError
 from headrace.infra.lineage import is_heldout
+from headrace.infra.special_tokens import END_OF_TEXT, SPECIAL
 from headrace.spark_jobs.token_settings import LEAST_VOCABULARY, TokenizeSettings
 from headrace.spark_jobs.tokens import tokenizer as bpe
 from headrace.spark_jobs.tokens.plan import TokenizeJob
@@ -46,7 +47,7 @@ def make_release(
     return str(folder)
 
 
-CELLS = {
+CELLS: dict[tuple[str, str], Sequence[str]] = {
     ("en", "general"): [f"The train number {i} leaves at {i % 24} o'clock.\n" for i in range(300)],
     ("zh", "legal"): [f"第{i}条 本办法自公布之日起第{i}日施行。\n" for i in range(300)],
 }
@@ -92,7 +93,7 @@ def documents(folder: Path, part: str) -> list[str]:
     assert list(rows) != sorted(rows)
     ids = [x for at in sorted(rows) for x in rows[at]]
     text = tokenizer.decode(ids, skip_special_tokens=False)
-    return text.split(bpe.END_OF_TEXT)[1:]
+    return text.split(END_OF_TEXT)[1:]
 
 
 @pytest.mark.spark
@@ -207,4 +208,4 @@ def test_other_work_in_the_output(release: str, tmp_path: Path) -> None:
 
 
 def test_the_least_vocabulary_is_special_tokens_and_bytes() -> None:
-    assert len(bpe.SPECIAL) + 256 == LEAST_VOCABULARY
+    assert len(SPECIAL) + 256 == LEAST_VOCABULARY

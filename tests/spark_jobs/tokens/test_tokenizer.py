@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.infra.errors import InputError
+from headrace.infra.special_tokens import END_OF_TEXT, PAD, SPECIAL
 from headrace.spark_jobs.tokens import tokenizer as bpe
 
 TEXTS = ["the cat sat on the mat, the cat sat.\n" * 20, "今天天气很好，明天也很好。" * 20]
@@ -30,15 +31,15 @@ def test_same_texts_same_file(folder: str, tmp_path: Path) -> None:
 def test_every_text_comes_back(folder: str, text: str) -> None:
     tokenizer = bpe.load(folder)
     ids = bpe.encode(tokenizer, [text])[0]
-    assert ids[0] == tokenizer.token_to_id(bpe.END_OF_TEXT)
+    assert ids[0] == tokenizer.token_to_id(END_OF_TEXT)
     assert tokenizer.decode(ids.tolist()[1:], skip_special_tokens=False) == text
     assert bpe.byte_lengths(tokenizer)[ids].sum() == len(text.encode())
 
 
 def test_special_tokens_in_a_text_are_text(folder: str) -> None:
     tokenizer = bpe.load(folder)
-    ids = bpe.encode(tokenizer, [f"a{bpe.END_OF_TEXT}b<|user|>"])[0]
-    assert (ids[1:] >= len(bpe.SPECIAL)).all()
+    ids = bpe.encode(tokenizer, [f"a{END_OF_TEXT}b<|user|>"])[0]
+    assert (ids[1:] >= len(SPECIAL)).all()
 
 
 def test_long_text_in_pieces(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +57,8 @@ def test_transformers_reads_it(folder: str) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer("the cat").input_ids == bpe.encode(bpe.load(folder), ["the cat"])[0].tolist()
-    assert (tokenizer.bos_token, tokenizer.eos_token) == (bpe.END_OF_TEXT, bpe.END_OF_TEXT)
-    assert tokenizer.pad_token == bpe.PAD
+    assert (tokenizer.bos_token, tokenizer.eos_token) == (END_OF_TEXT, END_OF_TEXT)
+    assert tokenizer.pad_token == PAD
 
 
 def test_no_tokenizer_is_said(tmp_path: Path) -> None:

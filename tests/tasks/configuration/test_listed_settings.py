@@ -32,7 +32,8 @@ def test_all_settings_are_listed_once_under_the_first_verb_that_has_them() -> No
 
 
 def test_an_unknown_verb_is_refused_with_those_there_are() -> None:
-    check_verb(None, []), check_verb("gate", ["gate"])
+    check_verb(None, [])
+    check_verb("gate", ["gate"])
     with pytest.raises(UsageError, match="nope: no such verb") as error:
         check_verb("nope", ["gate", "run"])
     assert error.value.hint == "verbs: gate, run"

@@ -159,14 +159,15 @@ def test_layers_change_what_they_name_and_the_last_wins(tmp_path: Path) -> None:
     ppo, rates = made.align.ppo, made.align.ppo.optimizer
     assert (ppo.checkpoint.keep, ppo.checkpoint.every) == (3, 5)
     assert (rates.final, rates.warmup, rates.adamw_lr, rates.muon_lr) == (0.3, 0.2, 5e-4, 0.0)
-    assert made.curate.domain.targets == {"medical": 0.9, "legal": 0.6}
+    curate: Any = made.curate
+    assert curate.domain.targets == {"medical": 0.9, "legal": 0.6}
     assert (made.spark.partitions, made.spark.master) == (3, "local[2]")
 
 
 def test_a_mapping_that_is_a_value_is_replaced_and_a_path_into_it_changes_one_key() -> None:
-    replaced = load(RunConfig, None, ["curate.domain.targets={legal: 0.6}"])
+    replaced: Any = load(RunConfig, None, ["curate.domain.targets={legal: 0.6}"])
     assert replaced.curate.domain.targets == {"legal": 0.6}
-    one = load(RunConfig, None, ["curate.domain.targets.legal=0.6"])
+    one: Any = load(RunConfig, None, ["curate.domain.targets.legal=0.6"])
     assert one.curate.domain.targets == {
         "general": 0.5,
         "legal": 0.6,

@@ -3,13 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.infra.artifacts import Release
 from headrace.infra.errors import HeadraceError, InputError, UsageError, ValidationError
 from headrace.infra.state.state_dir import home
 from headrace.tasks.corpus.given_release import take_release
@@ -31,7 +29,7 @@ def release(output: Path, name: str = "ab12", **changed: Any) -> Path:
     return folder
 
 
-take: Callable[[str], Release] = take_release.fn  # type: ignore[attr-defined]
+take = take_release.fn
 
 
 def test_a_release_is_taken_by_folder_output_folder_or_id(tmp_path: Path) -> None:

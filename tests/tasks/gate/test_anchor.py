@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from headrace.infra.registry.versions import Registry
-from headrace.tasks.gate import anchor as module
 from headrace.tasks.gate.anchor import Anchor, find_anchor
 from headrace.tasks.mlflow_log import registry, tracking
 from headrace.tasks.operations import garbage
@@ -88,7 +87,7 @@ def versions(
     made = Versions(shared_state, registry(request.node.name))
     monkeypatch.setattr(exports, "load", lambda folder: Path(folder))
     monkeypatch.setattr(exports, "load_tokenizer", lambda folder: None)
-    monkeypatch.setattr(module.scoring, "score", made.score)
+    monkeypatch.setattr("headrace.training.scoring.evaluate.score", made.score)
     return made
 
 

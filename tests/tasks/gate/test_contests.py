@@ -67,7 +67,7 @@ def scored(folder: Path, bits: float, prefix: str = "d") -> Evaluation:
     own = np.random.default_rng(int(bits * 1000)).normal(0, 0.01, N)
     table = pa.table({
         "id": [f"{prefix}{i}" for i in range(N)], "lang": ["en"] * N, "domain": ["legal"] * N,
-        "nats": (hard + own) * sizes * np.log(2), "bytes": sizes,
+        "nats": pa.array((hard + own) * sizes * np.log(2)), "bytes": pa.array(sizes),
     })  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{prefix}-{bits}.parquet"
@@ -116,7 +116,7 @@ def test_the_verb_gate_refuses_what_learned_shuffled_text_or_has_no_numbers_for_
 
     monkeypatch.setattr(rewards, "score_rewards", asked_for)
     corpora = {"parent": ["/releases/parent"], "child": ["/releases/parent", "/releases/child"]}
-    monkeypatch.setattr(contests.releases, "lineage", lambda r: corpora[Path(r).name])
+    monkeypatch.setattr("headrace.infra.releases.lineage", lambda r: corpora[Path(r).name])
     settings = GateConfig()
     contest = compare_exports(Exports("one", "two", settings))
     sides = gather(contest, policy_of(settings, contest.default))

@@ -29,7 +29,7 @@ def scored(folder: Path, bits: float) -> str:
     own = np.random.default_rng(int(bits * 1000)).normal(0, 0.01, N)
     table = pa.table({
         "id": [f"d{i}" for i in range(N)], "lang": ["en"] * N, "domain": ["legal"] * N,
-        "nats": (hard + own) * sizes * np.log(2), "bytes": sizes,
+        "nats": pa.array((hard + own) * sizes * np.log(2)), "bytes": pa.array(sizes),
     })  # fmt: skip
     path = folder / f"{bits}.parquet"
     pq.write_table(table, path)

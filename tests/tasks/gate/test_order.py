@@ -7,8 +7,9 @@ import pytest
 
 from headrace.infra.configuration.settings import Shared
 from headrace.tasks.gate.comparison import Comparison, Side
-from headrace.tasks.gate.order import METRIC, order_gain, score_order
+from headrace.tasks.gate.order import METRIC, score_order
 from headrace.tasks.mlflow_log import registry
+from headrace.training.scoring import order_gain
 
 
 def contest(export: str | None, *new: str) -> Comparison:

@@ -116,7 +116,8 @@ def missing(place: Path) -> list[str]:
         numbers = [n for (n,) in store.execute("select version from model_versions")]
     gone = [v for (v,) in rows if not (place / v).exists()]
     lines = audit.read(place / "audit.jsonl")
-    return gone + [x["version"] for x in lines if int(x.get("version") or 0) not in numbers]
+    versions = [str(x.get("version") or 0) for x in lines]
+    return gone + [v for v in versions if int(v) not in numbers]
 
 
 @pytest.mark.timeout(600)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -276,10 +276,11 @@ def test_what_a_decision_names_stays_whatever_mlflow_says(home: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["generate", "validate"])
 def test_speaking_and_validating_count_as_at_work(home: Path, verb: str) -> None:
+    work: dict[str, Callable[[], object]] = {
+        "generate": lambda: generate_text("nowhere", "x", 1, 1.0, Shared()),
+        "validate": lambda: validate_finished(str(home / "nowhere")),
+    }
     with pytest.raises(HeadraceError):
-        if verb == "generate":
-            generate_text("nowhere", "x", 1, 1.0, Shared())
-        else:
-            validate_finished(str(home / "nowhere"))
+        work[verb]()
     with pytest.raises(UsageError, match="at work"):
         garbage.collect(0, dry_run=True)

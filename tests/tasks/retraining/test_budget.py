@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from headrace.infra.state.state_dir import home
 from headrace.infra.subprocess_jobs import DEADLINE
 from headrace.tasks.configuration.settings import BudgetSettings, RetrainConfig, RetrainSettings
-from headrace.tasks.retraining.budget import Allowance, Deferred, accounted, allowance, limited
+from headrace.tasks.retraining.budget import (
+    Allowance,
+    Deferred,
+    Usage,
+    accounted,
+    allowance,
+    limited,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -149,10 +156,17 @@ def test_what_is_left_cuts_the_training() -> None:
 
 def test_a_retraining_is_recorded_also_where_it_fails() -> None:
     home().root.mkdir(parents=True, exist_ok=True)
-    with pytest.raises(ValueError), accounted(Allowance(seconds=60)) as used:
+
+    def fail(used: Usage) -> None:
         assert float(os.environ[DEADLINE]) > 0
         used.tokens = 7
-        raise ValueError
+        raise ValueError("diverged")
+
+    with (
+        pytest.raises(ValueError, match="diverged"),
+        accounted(Allowance(seconds=60)) as used,
+    ):
+        fail(used)
     assert DEADLINE not in os.environ
     entry = json.loads((home().root / "alerts.jsonl").read_text())
     assert entry["tokens"] == 7 and entry["seconds"] < 60

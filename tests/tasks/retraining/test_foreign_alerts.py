@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from headrace.infra import storage
 from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import InputError, UnansweredError, UsageError
 from headrace.infra.state.state_dir import home
+from headrace.tasks.retraining.alert import Alert
 from headrace.tasks.retraining.foreign_alerts import (
     RECEIVED,
     of_alertmanager,
@@ -55,10 +57,16 @@ def test_each_alert_that_fires_is_one() -> None:
 
 
 def test_evidentlys_failed_tests_are_an_alert() -> None:
-    test = {"id": "1", "name": "Share of Drifted Columns", "description": "…", "status": "FAIL",
-            "metric_config": {}}  # fmt: skip
-    passed = {**test, "status": "SUCCESS"}
-    report = {"metrics": [{"id": "m", "value": 0.5}], "tests": [test, passed], "window": "/w"}
+    test: dict[str, JsonValue] = {
+        "id": "1", "name": "Share of Drifted Columns", "description": "…", "status": "FAIL",
+        "metric_config": {},
+    }  # fmt: skip
+    passed: JsonValue = {**test, "status": "SUCCESS"}
+    report: dict[str, JsonValue] = {
+        "metrics": [{"id": "m", "value": 0.5}],
+        "tests": [test, passed],
+        "window": "/w",
+    }
     assert [a.payload().model_dump() for a in of_evidently(report)] == [
         {
             "window": "/w", "reference": None, "report": None, "p_value": None, "effect": None,
@@ -119,13 +127,16 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(sorted(RECEIVED)))
 def test_any_body_gives_payloads_or_a_clear_refusal(body: Any, sender: str) -> None:
+    alerts: list[Alert] = []
+    hint = ""
     try:
         alerts = RECEIVED[sender](body)
+        hint = "not refused"
     except UsageError as error:
-        assert error.hint
-    else:
-        names = {"window", "reference", "p_value", "effect", "drifted", "report"}
-        assert all(names == set(alert.payload().model_dump()) for alert in alerts)
+        hint = error.hint
+    assert hint
+    names = {"window", "reference", "p_value", "effect", "drifted", "report"}
+    assert all(names == set(alert.payload().model_dump()) for alert in alerts)
 
 
 @pytest.mark.parametrize("value", ["small", "nan", "inf", "-Infinity", "0,01", "1e999"])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_what_nobody_can_read_is_told_once(inbox: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text("{" * 50)
-    answer = watch_inbox(str(reference), str(inbox), NOW).as_json()
+    answer: Any = watch_inbox(str(reference), str(inbox), NOW).as_json()
     (window,) = answer["windows"]
     assert window["drift"] is None and "can't be read" in window["why"] and not answer["drift"]
     assert watch_inbox(str(reference), str(inbox), NOW).as_json()["windows"] == []
@@ -84,7 +85,7 @@ def test_each_window_of_a_pass_keeps_its_own_verdict(
     monkeypatch.setattr(monitoring, "judge_window", judge)
     monkeypatch.setattr(monitoring, "reference_of", lambda *_: str(inbox))
     watched = watch_inbox(None, str(inbox), NOW)
-    answer = watched.as_json()
+    answer: Any = watched.as_json()
     left = {w: o for w, o in known.items() if o not in ("few", "gone")}
     assert [v["window"] for v in answer["windows"]] == list(left)
     for verdict in answer["windows"]:
@@ -110,6 +111,7 @@ def test_a_window_whose_records_have_no_text_is_told_once_with_their_fields(
     reference = tmp_path / "reference.jsonl"
     reference.write_text("".join(f'{{"text": "The court heard case {i}."}}\n' for i in range(60)))
     (inbox / "a.jsonl").write_text('{"content": "The court heard a case."}\n' * 50)
-    (window,) = watch_inbox(str(reference), str(inbox), NOW).as_json()["windows"]
+    answer: Any = watch_inbox(str(reference), str(inbox), NOW).as_json()
+    (window,) = answer["windows"]
     assert window["drift"] is None and "`content` (50)" in window["why"]
     assert watch_inbox(str(reference), str(inbox), NOW).as_json()["windows"] == []

@@ -16,7 +16,7 @@ LISTS = [[1, 2, 3], [], [4], [5, 6]]
 @pytest.mark.parametrize("width", [pa.int32(), pa.int64()])
 def test_lists_are_cut_by_their_offsets(width: pa.DataType) -> None:
     column = pa.chunked_array([pa.array(part, pa.list_(width)) for part in (LISTS[:1], LISTS[1:])])
-    table = pa.table({"x": column})
+    table = pa.Table.from_arrays([column], ["x"])
     for start in range(len(LISTS) + 1):
         values, offsets = lists(table.slice(start), "x")
         assert values.dtype == np.int32

@@ -15,6 +15,7 @@ from headrace.training.incremental import answer_replay
 from headrace.training.moe import export
 from headrace.training.moe.model import next_token_loss
 from headrace.training.optimizer import build_optimizer
+from headrace.training.rlhf import rollout
 from headrace.training.settings import OptimizerSettings
 
 PROMPTS = ["aa", "bb", "cc", "dd"]
@@ -53,7 +54,7 @@ def test_answers_are_the_models_own(
     assert 2 <= sum(ids in want for ids in got) <= len(got) <= 3
     assert all(ids[0] == tokenizer.eos_token_id and ids[-1] == chat.end for ids in got)
     assert answer_replay.sample(model, tokenizer, PROMPTS, 3, 1, tmp_path / "b.json") == got
-    monkeypatch.setattr(answer_replay.rollout, "answer", None)  # the second time from the file
+    monkeypatch.setattr(rollout, "answer", None)  # the second time from the file
     assert answer_replay.sample(model, tokenizer, PROMPTS, 3, 1, tmp_path / "a.json") == got
 
 

@@ -25,7 +25,8 @@ class Tiny(nn.Module):
         self.head = nn.Linear(3, V)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.embed(ids).cumsum(1)))
+        out: torch.Tensor = self.head(torch.tanh(self.embed(ids).cumsum(1)))
+        return out
 
 
 def exact(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:

@@ -73,8 +73,10 @@ def compare(experts: Experts, divided: Any, chosen: Tensor, ranks: Ranks) -> lis
 def moved(divided: Any, chosen: Tensor, ranks: Ranks) -> list[bool]:
     """Which of all experts four steps of Muon move; `chosen` (N, k) of the whole batch."""
     weights = list(divided.parameters())
-    group = {"params": weights, "kind": "muon", "parts": 1, "peak": 0.1, "lr": 0.1}
-    optimizer = MuonAdamW([group], OptimizerSettings(weight_decay=0.1))
+    optimizer = MuonAdamW(
+        [{"params": weights, "kind": "muon", "parts": 1, "peak": 0.1, "lr": 0.1}],
+        OptimizerSettings(weight_decay=0.1),
+    )
     began = [w.detach().clone() for w in weights]
     for _ in range(4):
         x, shares = torch.randn(len(chosen), 16), torch.rand(chosen.shape)
@@ -93,10 +95,11 @@ def work(_job: Job) -> dict[str, Any]:
     torch.manual_seed(1)
     model = MoEForCausalLM(CONFIG)
     before = {n: t.clone() for n, t in model.state_dict().items()}
-    experts = model.model.layers[1].mlp.experts
+    layer: Any = model.model.layers[1]
+    experts = layer.mlp.experts
     assert isinstance(experts, Experts)
     parallel.divide(model, ranks)
-    divided: Any = model.model.layers[1].mlp.experts
+    divided = layer.mlp.experts
     anywhere = torch.rand(24, 4).topk(2)[1]
     answer = {
         "parameters": [list(p.shape) for p in divided.parameters()],
@@ -117,7 +120,7 @@ def test_divided_experts_do_as_all_in_one_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", as_module(__file__, MODULE, tmp_path))
-    said = run_job(MODULE, Job(), tmp_path / "f", processes=2)
+    said: dict[str, Any] = run_job(MODULE, Job(), tmp_path / "f", processes=2)
     assert said.pop("parameters") == [[2, 16, 16], [2, 16, 8]]
     assert said.pop("moved") == [True, True, True, False], "the last expert had no token"
     assert said.pop("united")

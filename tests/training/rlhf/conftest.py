@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class World:
     ppo: Path
 
 
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     return path
@@ -73,7 +74,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
     files = []
     for part, some in (("train", rows[:-8]), ("heldout", rows[-8:])):
         (root / "tokens" / part).mkdir()
-        columns = {"input_ids": some, "document_starts": [np.flatnonzero(r == 0) for r in some]}
+        columns: dict[str, Any] = {
+            "input_ids": some,
+            "document_starts": [np.flatnonzero(r == 0) for r in some],
+        }
         path = root / "tokens" / part / "0.parquet"
         kind = pa.list_(pa.int32())
         pq.write_table(
@@ -101,7 +105,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokeniz
         }
         for p in pairs
     ]
-    for stage, some in (("sft", pairs), ("reward", prefer), ("ppo", pairs)):
-        write_lines(root / stage / "train.jsonl", some[:-30])  # type: ignore[arg-type]
-        write_lines(root / stage / "heldout.jsonl", some[-30:])  # type: ignore[arg-type]
+    for stage, lines in (("sft", pairs), ("reward", prefer), ("ppo", pairs)):
+        write_lines(root / stage / "train.jsonl", lines[:-30])
+        write_lines(root / stage / "heldout.jsonl", lines[-30:])
     return World(base, root / "tokens", root / "sft", root / "reward", root / "ppo")

@@ -110,7 +110,7 @@ def test_a_chat_of_another_form_is_refused(folder: Path, chat: list[Any], said: 
 def test_generate_stops_where_the_answer_ends(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    ids = tokenizer.apply_chat_template(
+    ids: Any = tokenizer.apply_chat_template(
         messages(("The river",)), add_generation_prompt=True, return_tensors="pt"
     )
     made = model.generate(**ids, max_new_tokens=20)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -60,5 +62,6 @@ def test_a_tokenizer_without_the_marks_is_refused() -> None:
         def get_vocab(self) -> dict[str, int]:
             return {"<|endoftext|>": 0}
 
+    bare: Any = Bare()
     with pytest.raises(ValidationError, match="assistant"):
-        Chat.of(Bare(), 64)
+        Chat.of(bare, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from headrace.training.rlhf.reward_model import ScalarModel
 
 
 @pytest.fixture
-def saved(model: MoEForCausalLM, world, tmp_path: Path) -> tuple[ScalarModel, Path]:  # type: ignore[no-untyped-def]
+def saved(model: MoEForCausalLM, world: Any, tmp_path: Path) -> tuple[ScalarModel, Path]:
     reward = ScalarModel(model).eval()
     torch.nn.init.normal_(reward.head.weight)
     reward.mean.fill_(0.3)
@@ -69,8 +70,8 @@ def test_a_new_head_ties_everything(model: MoEForCausalLM) -> None:
 
 def test_other_folders_are_refused(
     saved: tuple[ScalarModel, Path],
-    world,
-    tmp_path: Path,  # type: ignore[no-untyped-def]
+    world: Any,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(InputError, match="no readable reward model"):
         reward_model.load(tmp_path / "none")

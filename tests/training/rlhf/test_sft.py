@@ -29,7 +29,7 @@ SETTINGS = SFTSettings(steps=16, batch=8, replay_rows=2, checkpoint=Saving(every
 
 
 def job(world: Any, output: Path, **change: Any) -> SFTJob:
-    given = {
+    given: dict[str, Any] = {
         "model": str(world.base),
         "data": str(world.sft),
         "output": str(output),

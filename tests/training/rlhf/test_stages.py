@@ -148,7 +148,7 @@ def test_a_new_stage_is_checked_trained_and_reported(
     assert isinstance(job, EchoJob) and job.settings.steps == 5
     assert Path(job.output).name.startswith("echo-")
     validate_examples.fn(ECHO.name, job)
-    result = run_job(ECHO.module, job, Path(job.output))
+    result: Any = run_job(ECHO.module, job, Path(job.output))
     assert result == echo(job).as_json(), "finished: the same answer"
     assert result["stage"] == "echo" and result["metrics"]["after"] < result["metrics"]["before"]
     lines = [json.loads(x) for x in (Path(job.output) / "metrics.jsonl").read_text().splitlines()]
@@ -170,7 +170,7 @@ def test_data_without_a_column_of_the_stage_is_refused(
 
 def test_the_command_and_the_settings_have_the_stages() -> None:
     (stage,) = (p for p in align.params if p.name == "stage")
-    assert set(STAGES) == {"sft", "reward", "ppo"} < set(stage.type.choices)  # type: ignore[attr-defined]
+    assert set(STAGES) == {"sft", "reward", "ppo"} < set(stage.type.choices)
     assert STAGES.keys() <= AlignSettings.model_fields.keys()
     for entry in STAGES.values():
         kind = entry.job.model_fields["settings"].annotation

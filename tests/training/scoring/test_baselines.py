@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -58,7 +59,13 @@ def test_unigram_is_add_one(rows: list[list[int]]) -> None:
 
 def test_documents_are_summed_apart() -> None:
     documents = [[0, 1, 2], [0], [], [3, 3]]
-    got = baselines.score_ids(lambda previous, token: -(10.0 * previous + token), documents)
+
+    def log_probability(
+        previous: npt.NDArray[np.int64], token: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        return (-(10 * previous + token)).astype(np.float64)
+
+    got = baselines.score_ids(log_probability, documents)
     np.testing.assert_allclose(got, [1 + 12, 0, 0, 33])
 
 

@@ -130,7 +130,11 @@ def test_slices_add_up(order: list[int]) -> None:
     assert n == got.metrics["old.bits_per_byte"].n
 
 
-POLICY = Policy(name="p", metrics=(Rule(name="m"),), resamples=500)
+def metric(name: str, **changes: Any) -> Rule:
+    return Rule.model_validate({"name": name, **changes})
+
+
+POLICY = Policy.model_validate({"name": "p", "metrics": (metric("m"),), "resamples": 500})
 
 
 def simple(policy: Policy, old: Sample | None, new: Sample | None, **guards: float) -> Decision:
@@ -141,7 +145,7 @@ def simple(policy: Policy, old: Sample | None, new: Sample | None, **guards: flo
 
 
 def rule(**changes: Any) -> Policy:
-    return POLICY.model_copy(update={"metrics": (Rule(name="m", **changes),)})
+    return POLICY.model_copy(update={"metrics": (metric("m", **changes),)})
 
 
 def test_few_documents_prove_nothing() -> None:
@@ -183,7 +187,7 @@ def test_a_skewed_handful_of_documents_is_not_called_better() -> None:
 
 def test_missing_metric_is_inconclusive_unless_optional() -> None:
     assert simple(POLICY, sample(), None).decision == "inconclusive"
-    both = POLICY.model_copy(update={"metrics": (Rule(name="m"), Rule(name="r", optional=True))})
+    both = POLICY.model_copy(update={"metrics": (metric("m"), metric("r", optional=True))})
     got = simple(both, sample(), sample(-1))
     assert got.decision == "promote" and got.notes == ("r: not measured",)
 

@@ -125,11 +125,10 @@ def test_units_and_direction_change_nothing_but_the_figures(
     one = of(values)
     other = of(np.array(values) * scale + shift)
     turned = of(-np.array(values))
-    close = {"rel": 1e-6, "abs": 1e-6}
     assert (other.low, other.high) == pytest.approx(
-        (one.low * scale + shift, one.high * scale + shift), **close
+        (one.low * scale + shift, one.high * scale + shift), rel=1e-6, abs=1e-6
     )
-    assert (turned.low, turned.high) == pytest.approx((-one.high, -one.low), **close)
+    assert (turned.low, turned.high) == pytest.approx((-one.high, -one.low), rel=1e-6, abs=1e-6)
 
 
 def test_five_documents_can_show_nothing_and_six_that_agree_can() -> None:

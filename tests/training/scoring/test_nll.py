@@ -62,7 +62,7 @@ def test_model_that_returns_an_object_and_keeps_its_mode(model: Any, tokenizer: 
         def forward(self, ids: Any) -> Any:
             return type("Out", (), {"logits": model(ids)})
 
-    wrapped = Wrapped().train()
+    wrapped: Any = Wrapped().train()
     nats, _ = nll.score(wrapped, tokenizer, TEXTS, context=16)
     np.testing.assert_allclose(nats, nll.score(model, tokenizer, TEXTS)[0], rtol=1e-6)
     assert wrapped.training

@@ -38,5 +38,6 @@ def test_order_is_worth_something_only_where_there_is_order(tokenizer: Any) -> N
     class Sized(Ascending):
         config = type("C", (), {"max_position_embeddings": 64})
 
-    assert order_gain.order_gain(Sized(), tokenizer, ordered, seed=1) > 5
-    assert abs(order_gain.order_gain(Sized(), tokenizer, salad, seed=1)) < 1
+    model: Any = Sized()
+    assert order_gain.order_gain(model, tokenizer, ordered, seed=1) > 5
+    assert abs(order_gain.order_gain(model, tokenizer, salad, seed=1)) < 1

@@ -55,7 +55,7 @@ def number(row: dict[str, Any]) -> str:
 
 
 def test_every_stage_gets_valid_rows_of_both_languages(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     for stage, columns in ((s.name, s.columns) for s in STAGES.values()):
         found = examples.read(made[stage]["data"], columns, 0.5, 2)
         assert len(found.train) == made[stage]["train"]
@@ -64,7 +64,7 @@ def test_every_stage_gets_valid_rows_of_both_languages(release: Path, tmp_path: 
 
 
 def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     held = set()
     for lang in ("en", "zh"):
         for n in range(300):
@@ -79,7 +79,7 @@ def test_held_out_records_are_evaluation_only(release: Path, tmp_path: Path) -> 
 
 
 def test_a_record_trains_one_stage_only(release: Path, tmp_path: Path) -> None:
-    made = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
+    made: Any = derive(str(release), str(tmp_path / "out"), SETTINGS, seed=1)
     seen = {s: {number(r) for r in load(made[s]["data"], "train")} for s in STAGES}
     assert not seen["sft"] & seen["reward"]
     assert not seen["sft"] & seen["ppo"]
@@ -107,8 +107,8 @@ def test_caps_and_too_little_text(release: Path, tmp_path: Path) -> None:
     few = SETTINGS.model_copy(update={"sft": 10, "heldout": 4})
     made = derive(str(release), str(tmp_path / "few"), few, seed=1)
     assert (made["sft"]["train"], made["ppo"]["heldout"]) == (10, 4)
+    many = SETTINGS.model_copy(update={"min_items": 5000})
     with pytest.raises(ValidationError, match="are needed"):
-        many = SETTINGS.model_copy(update={"min_items": 5000})
         derive(str(release), str(tmp_path / "x"), many, seed=1)
     with pytest.raises(InputError):
         derive(str(tmp_path / "nothing"), str(tmp_path / "y"), SETTINGS, seed=1)
