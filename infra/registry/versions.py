@@ -467,7 +467,7 @@ class Registry:
         """Record that the champion's alias was moved in MLflow, before it is set back."""
         what = f"was moved to version {found}" if found else "was deleted"
         logger.warning(
-            "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
+            "the alias %s of %s %s in MLflow, which has no effect: it is moved back to "
             "version %s (`headrace decide` changes the champion)",
             CHAMPION,
             self.name,

@@ -217,7 +217,7 @@ def _refuse_other(
         if name in given:
             raise UsageError(
                 f"the stack is up with other {name}: {up[name]}",
-                "end it first: `headrace down`; then the same again",
+                "end it first: `headrace down`; then run the same command",
             )
         hint = "`headrace down`, then `headrace up`"
         logger.warning("the stack is up with other %s than are kept now: %s", name, hint)

@@ -76,7 +76,7 @@ def read(without_stack: bool = False) -> Kept:
         build(DeployVerb, kept.settings)
         build(StackSettings, kept.stack)
     except UsageError as error:
-        hint = "edit the file, or forget all that is kept: `headrace deploy --reset`"
+        hint = "fix the file, or forget everything that is kept: `headrace deploy --reset`"
         raise UsageError(error.message, f"{error.hint}; {hint}" if error.hint else hint) from None
     return kept
 

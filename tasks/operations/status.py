@@ -224,7 +224,7 @@ def _flows(prefect: Server | None) -> Flows:
     try:
         return _asked(prefect)
     except (httpx.HTTPError, HeadraceError):
-        hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
+        hint = "`headrace up` restarts what has died" if prefect.own else "`headrace doctor` looks"
         return Flows(stack_fault=f" does not answer: {hint}")
 
 
