@@ -124,7 +124,7 @@ def parse(text: str) -> Address:
             f"database: sslmode={options['sslmode'][:40]}", f"give one of {', '.join(SSL_MODES)}"
         )
     for key in _FILES.keys() & options.keys():
-        # Services have working directories of their own.
+        # Each service has another working directory.
         options[key] = os.path.abspath(os.path.expanduser(options[key]))
         if not os.access(options[key], os.R_OK):
             raise UsageError(f"database: {key} {options[key]} can't be read", "correct the path")

@@ -185,7 +185,7 @@ def _is_own(home: Home, record: Record) -> bool:
         return True
     if record.folder is None and record.home == str(home.root):
         return True
-    # Some network disks number their folders anew: there the living supervisor knows better.
+    # Some network disks renumber their folders: there the living supervisor knows better.
     process = _supervisor(record)
     return process is not None and works_in(process, home)
 

@@ -85,7 +85,7 @@ class StackSettings(Settings):
     pools: PoolsSettings = PoolsSettings()
     """Work pools that its workers serve."""
     variables: tuple[str, ...] = ()
-    """Names of further environment variables that its processes and runs find. Of the shell that
+    """Names of further environment variables that its processes and runs get. Of the shell that
     calls `up` they find those of services.PASSED only: what runs, and the keys of S3."""
 
 

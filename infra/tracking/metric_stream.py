@@ -227,7 +227,7 @@ class _Curves:
             with path.open("rb") as f:
                 about = os.fstat(f.fileno())
                 if (about.st_dev, about.st_ino) != self._file or about.st_size < self._at:
-                    # A resumed stage writes the file anew, without steps that it does again.
+                    # A resumed stage rewrites the file, without steps that it does again.
                     self._begin_anew()
                     self._file = (about.st_dev, about.st_ino)
                 f.seek(self._at)

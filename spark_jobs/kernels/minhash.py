@@ -221,7 +221,9 @@ def _match(
     for n in range(band.size):
         if state[1] < 0 or band[n] != state[0]:
             state[0], state[1], state[2] = band[n], 0, 0
-        if edges + state[1] > u.size:  # no room for all that this row may add: go on in a new call
+        if (
+            edges + state[1] > u.size
+        ):  # no room for all that this row may add: continue in a new call
             return edges, n
         met = False
         for k in range(state[1]):

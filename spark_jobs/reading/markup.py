@@ -187,7 +187,7 @@ class _Reader:
             at = self.tag(tag) if tag >= 0 else -1
         self.flush()
         for kind, region in self.regions.items():
-            if kind != "main":  # it has no end, so that what came after it can't be told from it
+            if kind != "main":  # it has no end: what follows can't be separated from it
                 for block in self.page.blocks[region.since :]:
                     setattr(block, kind, False)
         return self.page

@@ -188,11 +188,11 @@ def keep_up(kept: Kept, given: Iterable[Config], settings: UpVerb) -> None:
         given: settings that it was given.
         settings: of all this.
     """
-    told = [{k: v for k, v in source.data.items() if k in _OF_UP} for source in given]
-    if not any(told) and kept.stack.data == read().stack.data:
+    of_up = [{k: v for k, v in source.data.items() if k in _OF_UP} for source in given]
+    if not any(of_up) and kept.stack.data == read().stack.data:
         return
-    pools = [{k: v for k, v in d.items() if k == "pools"} for d in (kept.settings.data, *told)]
-    rest = [{k: v for k, v in d.items() if k != "pools"} for d in told]
+    pools = [{k: v for k, v in d.items() if k == "pools"} for d in (kept.settings.data, *of_up)]
+    rest = [{k: v for k, v in d.items() if k != "pools"} for d in of_up]
     _write(
         kept.profile,
         {**kept.settings.data, **_named(UpVerb, pools, settings)},
