@@ -210,8 +210,7 @@ def _units(comparison: Comparison) -> str:
     few = _too_few(comparison)
     return (
         f"Taken {_IN_ORDER[comparison.order]}, about {comparison.window_run:.0f} documents in a "
-        f"row tell of each other: they count as {comparison.window_units} runs."
-        + (f" {few}" * bool(few))
+        f"row are alike: they count as {comparison.window_units} runs." + (f" {few}" * bool(few))
     )
 
 

@@ -28,7 +28,7 @@ class DriftSettings(Settings):
     max_window: int = Field(default=2000, ge=2)
     """Documents of the window that are looked at, a seeded sample of them."""
     max_bytes: int = Field(default=2048, ge=1)
-    """Bytes of a document that are looked at."""
+    """Bytes of a document that are used."""
     dimensions: int = Field(default=1024, ge=1)
     """Length of a text's vector."""
     neighbours: int = Field(default=20, ge=1)

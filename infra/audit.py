@@ -112,7 +112,7 @@ def _unknown_key(path: Path, entry: AuditEntry) -> ValidationError:
     return ValidationError(
         f"{path} line {entry['number']}: signed by the key {entry.get(_KEY)}, which is not in "
         f"{audit_key.key_file()}",
-        "if it is a key of yours, of another machine or account, add its line to that file; or "
+        "if it is your key of another machine or account, add its line to that file, or "
         f"name the file that holds it with {audit_key.VARIABLE}",
     )
 
@@ -178,18 +178,18 @@ def _hold_against(path: Path, entries: list[AuditEntry], noted: Reached | None) 
     """Raise unless a file has what was noted of it outside its folder."""
     if noted is None:
         return
-    begun_anew = (
-        "restore the file from a backup; or, if it was restored as it was before, and what came "
-        f"after is to be forgotten, remove {audit_key.record_file(path)}"
+    older_restored = (
+        "restore the file from a backup; or, if an older state was restored and the lines that "
+        f"came after may be forgotten, remove {audit_key.record_file(path)}"
     )
     if len(entries) < noted.lines:
         gone = noted.lines - len(entries)
         lines = f"the last {gone} lines are" if gone > 1 else "the last line is"
-        raise ValidationError(f"{path}: {lines} missing, of {noted.lines} recorded", begun_anew)
+        raise ValidationError(f"{path}: {lines} missing, of {noted.lines} recorded", older_restored)
     if noted.lines and entries[noted.lines - 1]["hash"] != noted.last:
         raise ValidationError(
-            f"{path}: the file was written anew: line {noted.lines} is another than was recorded",
-            begun_anew,
+            f"{path}: the file was rewritten: line {noted.lines} isn't the one recorded",
+            older_restored,
         )
 
 
@@ -197,7 +197,7 @@ def _hold_against(path: Path, entries: list[AuditEntry], noted: Reached | None) 
 def _warn_of_torn(path: Path, number: int) -> None:
     """Warn once that the last line was never committed: `append` cuts it off."""
     log.warning(
-        "%s line %d lacks its end: that decision was never committed, and counts for nothing; "
+        "%s line %d lacks its end: that decision was never committed and doesn't count; "
         "the next decision takes its place",
         path,
         number,
@@ -227,7 +227,7 @@ def _without_end(entries: list[AuditEntry], tail: bytes) -> AuditEntry | None:
 
 def finish(path: Path, entry: AuditEntry) -> None:
     """Give the last line back the end that it lost after its decision was carried out."""
-    log.warning("%s line %d had lost its end; it is whole again", path, entry["number"])
+    log.warning("%s line %d had lost its end, and was completed", path, entry["number"])
     storage.append_line(path, _line(entry))
 
 
@@ -247,7 +247,7 @@ def _line(entry: AuditEntry) -> bytes:
 
 def _broken(path: Path, number: int, why: str) -> ValidationError:
     return ValidationError(
-        f"{path} line {number}: {why}", "restore the file from a backup; decisions stand on it"
+        f"{path} line {number}: {why}", "restore the file from a backup; decisions depend on it"
     )
 
 

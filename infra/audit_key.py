@@ -66,10 +66,10 @@ def keys() -> dict[str, bytes]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(f"{path}: the audit key can't be read: {why}", _hint(path)) from None
     if not words or not all(_KEY.fullmatch(word) for word in words):
-        raise UsageError(f"{path} holds no audit key: one is 64 hex digits a line", _hint(path))
+        raise UsageError(f"{path} has no audit key: each line is 64 hex digits", _hint(path))
     return {hashlib.sha256(bytes.fromhex(w)).hexdigest()[:16]: bytes.fromhex(w) for w in words}
 
 

@@ -43,11 +43,11 @@ _REFUSED = {
     errno.EACCES: ("permission denied: {}", "give the owner of this process access to it"),
     errno.EPERM: ("not permitted: {}", "give the owner of this process access to it"),
     errno.EROFS: ("read-only file system: {}", "choose another place"),
-    errno.ENOTDIR: ("a file stands where a folder is needed: {}", "choose another place"),
-    errno.EEXIST: ("a file stands where a folder is needed: {}", "choose another place"),
-    errno.EISDIR: ("a folder stands where a file is needed: {}", "choose another place"),
+    errno.ENOTDIR: ("there is a file where a folder is needed: {}", "choose another place"),
+    errno.EEXIST: ("there is a file where a folder is needed: {}", "choose another place"),
+    errno.EISDIR: ("there is a folder where a file is needed: {}", "choose another place"),
     errno.ENAMETOOLONG: ("the name is too long: {}", "choose a shorter one"),
-    errno.ELOOP: ("links go round in a circle: {}", "choose another place"),
+    errno.ELOOP: ("links form a cycle: {}", "choose another place"),
 }
 """What the system does not allow at a place, by errno; only reported where the place is known."""
 _UNNAMED = "a disk (the system did not say which; the state folder's or the output's)"
@@ -96,7 +96,7 @@ def explained(error: BaseException) -> HeadraceError:
             return _noted(found, error)
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             missing = f"the package {cause.name.partition('.')[0]} is not installed"
-            return UsageError(missing, "install headrace again, with all that it depends on")
+            return UsageError(missing, "install headrace again with its dependencies")
         if isinstance(cause, MemoryError):
             return _noted(
                 ResourceError("out of memory", "free memory, or use smaller input"), error

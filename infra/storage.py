@@ -248,11 +248,11 @@ def unreadable(uri: str | Path, error: OSError) -> InputError:
 _LOCAL = {
     errno.EACCES: "let this user read it (chmod, or run as its owner)",
     errno.EPERM: "let this user read it (chmod, or run as its owner)",
-    errno.ELOOP: "its links lead round in a circle: give the file or folder itself",
+    errno.ELOOP: "its links form a cycle: give the file or folder itself",
     errno.ENOTDIR: "a part of the path is a file: check the path",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EIO: "the disk fails: check it, or give a copy",
-    errno.ESTALE: "its network disk has gone: mount it again",
+    errno.ESTALE: "its network disk is gone: mount it again",
 }
 _AWAY = (
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),

@@ -73,7 +73,7 @@ class DedupSettings(Settings):
     """What counts as a duplicate."""
 
     enabled: bool = True
-    """Whether duplicates are looked for at all."""
+    """Whether duplicates are removed."""
     threshold: float = Field(default=0.8, gt=0, le=1)
     """Estimated Jaccard similarity of two records' n-grams from which they are near duplicates."""
 

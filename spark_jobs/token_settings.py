@@ -20,4 +20,4 @@ class TokenizeSettings(Settings):
     sample_bytes: int = Field(default=12_000_000, ge=1)
     """Text that the tokenizer is trained on, in bytes, balanced over languages and domains."""
     shard_bytes: int = Field(default=64_000_000, ge=1)
-    """Text a shard, in bytes, about."""
+    """Approximate text per shard, in bytes."""

@@ -290,8 +290,8 @@ def test_a_model_of_another_state_folder(state: Path, release: str | None, messa
         ({"read": 50, "kept": 1, "unreadable": 49}, "49 can't be read", "fix the files"),
         ({"read": 50, "kept": 1, "rejected": {"bias": 40, "format": 9}}, "40 are rejected at bias",
          "fix the window or collect"),
-        ({"read": 50, "kept": 1, "rejected": {"duplicate": 49}}, "corpus holds already",
-         "doesn't know yet"),
+        ({"read": 50, "kept": 1, "rejected": {"duplicate": 49}},
+         "are in the champion's corpus already", "doesn't know yet"),
     ],
 )  # fmt: skip
 def test_a_damaged_window_names_what_was_lost(

@@ -18,18 +18,18 @@ PHRASES = {
     r"(bits|nats|values|rows|tokens|records|documents|MB/s|core-hours|bytes|lines|comments|seconds"
     r"|characters|processes|steps|sentences|pairs|texts|runs) an? (byte|token|document|batch|core"
     r"|record|row|line|step|second|sentence|language|text|device|file|run|process|word|month|day"
-    r"|week|hour|shard|page|pair|prompt|expert|layer|level)": 13,
-    r"mend(s|ed|ing)?": 10,
-    r"told|tells? of": 49,
-    r"(goes|go|went|going) on": 16,
-    r"anew": 25,
-    r"of (its|their|his) own": 33,
-    r"nobody": 26,
-    r"likewise": 3,
+    r"|week|hour|shard|page|pair|prompt|expert|layer|level)": 2,
+    r"mend(s|ed|ing)?": 7,
+    r"told|tells? of": 13,
+    r"(goes|go|went|going) on": 5,
+    r"anew": 11,
+    r"of (its|their|his) own": 24,
+    r"nobody": 4,
+    r"likewise": 1,
     r"for good": 4,
-    r"(has|have|had) got": 1,
+    r"(has|have|had) got": 0,
     r"of late": 1,
-    r"Nothing, where|Nothing; raises": 11,
+    r"Nothing, where|Nothing; raises": 0,
     r"knock": 1,
 }
 """Phrase -> how often the source still has it; the number may only fall."""

@@ -85,7 +85,7 @@ class Checkpoint:
         then, now = self.threads, torch.get_num_threads()
         if then not in (None, now):
             _LOG.warning(
-                "%s was saved with %s threads, and there are %s now: sums are rounded otherwise, "
+                "%s was saved with %s threads, and there are %s now: sums are rounded differently, "
                 "so the figures from here on are not bit for bit those of an undisturbed run "
                 "(OMP_NUM_THREADS sets the number)", self.folder, then, now,
             )  # fmt: skip

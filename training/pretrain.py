@@ -120,7 +120,7 @@ def pretrain(job: PretrainJob) -> PretrainResult:
     total, active = count_parameters(config)
     if total > 2_000_000_000:
         raise UsageError(
-            f"preset {asked.preset} has {total / 1e9:.0f}B parameters: not for this machine",
+            f"preset {asked.preset} has {total / 1e9:.0f}B parameters: too many for this machine",
             f"`headrace plan --preset {asked.preset} --gpus N --gpu NAME` says what it takes",
         )
     ranks = Ranks.current()
@@ -210,7 +210,7 @@ def _export(
 def _require_even(config: MoEConfig, rows: int, processes: int) -> None:
     if rows % processes:
         raise UsageError(
-            f"{rows} rows a batch can't be divided evenly among {processes} processes",
+            f"{rows} rows per batch can't be divided evenly among {processes} processes",
             "set rows (in `run`: pretrain.rows) to a multiple of processes",
         )
     if config.moe_layers and config.n_routed_experts % processes:

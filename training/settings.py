@@ -63,7 +63,7 @@ class PretrainSettings(TrainingSettings):
     dense: bool = False
     """Train the dense model of the same active parameters instead, to compare with."""
     steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps; past one epoch the rows come round again in the same order."""
+    """Optimizer steps; after one epoch the rows are repeated in the same order."""
     rows: int | None = Field(default=None, ge=1)
     """Sequences in a batch."""
     muon_lr: float | None = Field(default=None, ge=0)
@@ -75,7 +75,7 @@ class PretrainSettings(TrainingSettings):
     clip: float = Field(default=1.0, ge=0)
     """Largest norm of the gradients; 0 does not clip."""
     balance_rate: float = Field(default=0.01, ge=0)
-    """Move of the routers' selection biases a step. DeepSeek-V3's 0.001 is for far more
+    """Change of the routers' selection biases per step. DeepSeek-V3's 0.001 is for far more
     steps: in a run of some hundred, one expert had every token for half of it."""
     separate_documents: bool = True
     """Whether a token sees only its own document of a packed row."""

@@ -45,7 +45,7 @@ _MOST_DIGITS = 40
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
 _PLAINER = (
-    ("found character '\\t'", "a tab", "put spaces in its place: YAML takes no tabs"),
+    ("found character '\\t'", "a tab", "use spaces: YAML allows no tabs"),
     (
         "mapping values are not allowed",
         "a `key: value` where none can be",
@@ -54,7 +54,7 @@ _PLAINER = (
     ("could not find expected ':'", "no `: ` after the key", "write `key: value`"),
     ("but found '<block mapping start>'", "indentation that fits no line above",
      "indent the keys of one section alike"),
-    ("but found '?'", "a `key: value` in a list", "indent it, or take the `- ` above it away"),
+    ("but found '?'", "a `key: value` in a list", "indent it, or remove the `- ` above it"),
     ("found unexpected end of stream", "a quotation mark that isn't closed", "close it"),
     ("found undefined alias", "an unknown alias", "put text that begins with * in quotes"),
     ("that cannot start any token", "text that begins with a character that YAML reserves",

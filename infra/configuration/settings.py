@@ -65,7 +65,7 @@ class SparkSettings(Settings):
     master: str = "local[2]"
     """Spark master: `local[N]`, `spark://HOST:PORT`, `yarn` or `k8s://…`."""
     partitions: int | None = Field(default=None, ge=1)
-    """Number of partitions of every Spark stage; None: one a core and chunk."""
+    """Number of partitions of every Spark stage; None: one per core and chunk."""
     driver_memory: str = Field(default="3g", pattern=MEMORY)
     """Memory of the driver's Java process: `3g`, `800m`."""
     executor_memory: str = Field(default="1g", pattern=MEMORY)

@@ -139,7 +139,7 @@ def newest(source: Path) -> Path:
     found = whole(source)
     if not found:
         raise InputError(
-            f"{source}: no finished backup is there",
+            f"{source}: there is no finished backup",
             "give the folder that `headrace backup` printed, or the one above it",
         )
     return found[-1]
@@ -269,7 +269,7 @@ def outside(target: Path, root: Path) -> None:
     """
     if Path(os.path.realpath(target)).is_relative_to(root):
         raise UsageError(
-            f"{target} lies in the state folder, which it is to be a copy of",
+            f"{target} is inside the state folder that it would copy",
             "give a folder outside it, best on another disk",
         )
     storage.writable_folder(target)

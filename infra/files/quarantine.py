@@ -50,9 +50,9 @@ def set_aside(path: Path, why: str) -> None:
     except FileNotFoundError:
         return  # another process was quicker
     except OSError as error:
-        logger.warning("%s is passed over: %s; it can't be moved (%s)", path, why, error.strerror)
+        logger.warning("%s is skipped: %s; it can't be moved (%s)", path, why, error.strerror)
         return
-    logger.warning("%s is passed over: %s; it was moved to %s", path, why, place)
+    logger.warning("%s is skipped: %s; it was moved to %s", path, why, place)
 
 
 def _place(path: Path) -> Path:
@@ -91,7 +91,7 @@ def read(path: Path, check: Callable[[Any], T]) -> T | None:
         if path.is_symlink():
             set_aside(path, "a link to nothing")
     except PermissionError:
-        logger.warning("%s is passed over: this account may not read it", path)
+        logger.warning("%s is skipped: this account may not read it", path)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise

@@ -41,7 +41,7 @@ def of_http(variable: str, text: str, form: str) -> tuple[str, str | None]:
         fits = False
     if not fits or re.search(r"[\s\x00-\x1f\x7f]", text) or parts.query or parts.fragment:
         raise UsageError(
-            f"{variable}={shown(text)} is no address of a server",
+            f"{variable}={shown(text)} is not the address of a server",
             f"write {variable}={form}, or unset it",
         )
     login, _, place = parts.netloc.rpartition("@")

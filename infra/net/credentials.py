@@ -84,7 +84,7 @@ def given(environ: Mapping[str, str]) -> dict[str, str]:
         if value:
             if not _FIT.fullmatch(value) or _ODD.search(value):
                 raise UsageError(
-                    f"{key}: no fit secret",
+                    f"{key}: not a valid secret",
                     "give 12 to 200 letters, digits or signs; no blank, quote, \\ : = # or %",
                 )
             found[name] = value

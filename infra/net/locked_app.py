@@ -103,12 +103,12 @@ def foreign(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
     except ValueError:
         name = None
     if name not in _HERE:
-        return "this host is not called so"
+        return "this host has another name"
     origin = headers.get(b"origin")
     if origin is not None:
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         if origin.decode("latin-1") != f"{scheme}://{host}":
-            return "a page of another address may not call this one"
+            return "a page from another address may not call this server"
     site = headers.get(b"sec-fetch-site", b"none")
     # A link from elsewhere that a person follows opens a page, and no other page sees it.
     follows = (
@@ -118,7 +118,7 @@ def foreign(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         and headers.get(b"sec-fetch-dest") == b"document"
     )
     if site not in (b"none", b"same-origin") and not follows:
-        return "a page of another address may not call this one"
+        return "a page from another address may not call this server"
     return None
 
 

@@ -36,7 +36,7 @@ def is_free(port: int) -> bool:
 def alone_choosing() -> AbstractContextManager[None]:
     """One process of this machine and user at a time chooses ports and starts to listen there."""
     place = Path(tempfile.gettempdir()) / f"headrace-ports-{os.getuid()}.lock"
-    return exclusive(place, "waiting for another stack that starts")
+    return exclusive(place, "waiting for another stack to start")
 
 
 def choose_ports(usual: Mapping[str, int], asked: Mapping[str, int]) -> dict[str, int]:

@@ -145,7 +145,7 @@ def _more_headers(variables: Mapping[str, str]) -> dict[str, str]:
         found = None
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
         raise UsageError(
-            f"{name}: this is no JSON object of strings", f"""write {name}='{{"NAME": "VALUE"}}'"""
+            f"{name}: not a JSON object of strings", f"""write {name}='{{"NAME": "VALUE"}}'"""
         )
     return found
 
@@ -275,7 +275,7 @@ def their_mlflow(environ: Mapping[str, str]) -> Server | None:
     if scheme not in ("http", "https"):
         if scheme.partition("+")[0] not in _DATABASES and scheme not in _plugins():
             raise UsageError(
-                f"{MLFLOW}={shown(text)} is no address of an MLflow server",
+                f"{MLFLOW}={shown(text)} is not the address of an MLflow server",
                 f"write {MLFLOW}={_MLFLOW_FORM}, or a database as postgresql://…, or unset it",
             )
         return _one_registry(Server(text, None, variables, False), text)
@@ -298,8 +298,8 @@ def _one_registry(server: Server, text: str) -> Server:
     other = server.variables.get(name)
     if other and other.rstrip("/") not in (server.url, text.rstrip("/")):
         raise UsageError(
-            f"{name}={shown(other)} is another server than {MLFLOW} names, and headrace keeps "
-            "runs and models on one",
+            f"{name}={shown(other)} isn't the server that {MLFLOW} names, and headrace keeps "
+            "runs and models on one server",
             f"unset {name}, or set it to the same",
         )
     same = {name: server.url} if other else {}
@@ -462,7 +462,7 @@ def own_login(name: str) -> str:
 
 def _check(server: Server, ask: Callable[[], Answer], what: str, login: str, hint: str) -> None:
     if server.own:
-        hint = "`headrace up` starts what has died"
+        hint = "`headrace up` restarts what has died"
     try:
         answer = ask()
     except NoAnswerError as error:
@@ -474,4 +474,4 @@ def _check(server: Server, ask: Callable[[], Answer], what: str, login: str, hin
     try:
         json.loads(answer.body)
     except ValueError:
-        raise UsageError(f"{what} answers with a page, not as its API does", hint) from None
+        raise UsageError(f"{what} answers with a web page instead of its API", hint) from None

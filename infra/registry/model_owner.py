@@ -44,6 +44,6 @@ def refuse(name: str, decided_at: str) -> UsageError:
     """Return what keeps a state folder from deciding on another's model."""
     return UsageError(
         f"the model {name} is decided on by {decided_at}",
-        "decide there, or keep models of your own: --set model.name=NAME; where that folder is no "
-        f"more, remove the tag {DECIDED_BY} of the registered model in MLflow",
+        "decide there, or use another name: --set model.name=NAME; if that folder no longer "
+        f"exists, remove the tag {DECIDED_BY} of the registered model in MLflow",
     )

@@ -16,8 +16,8 @@ DECISIONS = (PROMOTE, REFUSE, ROLLBACK)
 WAITING = "waiting"
 """Tag of a version that a person has to decide on."""
 COMPARED = "compared_with"
-"""Tag of a version that waits: the champion that it was compared with, or `NOBODY`."""
-NOBODY = "none"
+"""Tag of a version that waits: the champion that it was compared with, or `NO_VERSION`."""
+NO_VERSION = "none"
 PLACES = ("export", "release")
 """Tags of a version, and fields of a decision on it: where its weights and its text are."""
 
@@ -207,9 +207,9 @@ def _unfit(
 def outdated_rival(tags: Mapping[str, str], now: str | None) -> str | None:
     """Return the rival of a version that waits, if that one is the champion no longer."""
     rival = tags.get(COMPARED) if WAITING in tags else None
-    return None if rival is None or rival == (now or NOBODY) else rival
+    return None if rival is None or rival == (now or NO_VERSION) else rival
 
 
 def named(version: str) -> str:
-    """Return a version, or `NOBODY`, in words."""
-    return "no model" if version == NOBODY else f"version {version}"
+    """Return a version, or `NO_VERSION`, in words."""
+    return "no model" if version == NO_VERSION else f"version {version}"

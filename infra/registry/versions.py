@@ -19,7 +19,7 @@ from headrace.infra.registry.card import LENGTH, card, champion_card
 from headrace.infra.registry.rules import (
     COMPARED,
     GATE,
-    NOBODY,
+    NO_VERSION,
     PLACES,
     PROMOTE,
     REFUSE,
@@ -282,7 +282,7 @@ class Registry:
                 if not stale:
                     raise UsageError(
                         f"version {number} was compared with {named(rival)}, but the "
-                        f"champion is {named(now or NOBODY)} by now",
+                        f"champion is {named(now or NO_VERSION)} by now",
                         "compare again: `headrace gate --champion champion --challenger "
                         f"{version.export}`; or promote it all the same with --stale",
                     )
@@ -333,7 +333,7 @@ class Registry:
             if self._settled(number, expected, run_id):
                 return False
             self.client.set_registered_model_alias(self.name, CHALLENGER, number)
-            self.client.set_model_version_tag(self.name, number, COMPARED, expected or NOBODY)
+            self.client.set_model_version_tag(self.name, number, COMPARED, expected or NO_VERSION)
             self.client.set_model_version_tag(self.name, number, WAITING, "true")
             return True
 
@@ -405,8 +405,8 @@ class Registry:
             return True
         if now != expected:
             raise NotPromotedError(
-                f"the champion is {named(now or NOBODY)} by now, "
-                f"compared was {named(expected or NOBODY)}: run it again",
+                f"the champion is {named(now or NO_VERSION)} by now, "
+                f"compared was {named(expected or NO_VERSION)}: run it again",
                 "the same command compares with the new champion",
             )
         return False
@@ -467,7 +467,7 @@ class Registry:
         """Record that the champion's alias was moved in MLflow, before it is set back."""
         what = f"was moved to version {found}" if found else "was deleted"
         logger.warning(
-            "the alias %s of %s %s in MLflow, which decides nothing: it is set back to "
+            "the alias %s of %s %s in MLflow, which has no effect: it is moved back to "
             "version %s (`headrace decide` changes the champion)",
             CHAMPION,
             self.name,

@@ -98,7 +98,7 @@ def parse(text: str) -> Address:
         UsageError: it is none; the message has no password.
     """
     hint = f"give {_FORM}, / # ? @ in the password percent-encoded"
-    none = UsageError("database: this is no address of a PostgreSQL server", hint)
+    none = UsageError("database: not the address of a PostgreSQL server", hint)
     try:
         where = urlsplit(text)
     except ValueError:  # brackets that enclose no IPv6 address
@@ -144,7 +144,7 @@ def from_environment() -> str | None:
         return text or None
     try:
         if Path(file).stat().st_mode & 0o044:
-            logger.warning("%s holds a password and others may read it: chmod 600 it", file)
+            logger.warning("%s holds a password and others can read it: chmod 600 it", file)
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "no text"
@@ -190,10 +190,10 @@ def kept(home: Home) -> Server | None:
         ) from None
     if not own:
         raise UsageError(
-            f"{home.root} is a copy of {_original(home, server)}, whose runs and models stand in "
+            f"{home.root} is a copy of {_original(home, server)}, whose runs and models are in "
             "PostgreSQL",
-            "where it takes the place of that from now on (a backup that was restored, a move to "
-            "another disk): `headrace up --adopt`; else use that one",
+            "if it replaces the original from now on (a backup that was restored, a move to "
+            "another disk): `headrace up --adopt`; otherwise use the original",
         )
     return server
 
@@ -300,8 +300,8 @@ def choose(home: Home, asked: str | None) -> Server | None:
             server = Server(asked, server.suffix, server.home, server.folder)
         elif server is not None or (home.root / "mlflow.db").exists():
             raise UsageError(
-                "this state folder keeps its runs and models in another database already",
-                f"leave `database` and {VARIABLE} out, or begin with a new HEADRACE_HOME",
+                "this state folder already keeps its runs and models in another database",
+                f"leave `database` and {VARIABLE} out, or start with a new HEADRACE_HOME",
             )
         else:
             server = Server(asked, secrets.token_hex(4), str(home.root), make_folder_id(home))

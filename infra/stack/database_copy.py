@@ -93,7 +93,7 @@ def restore(home: Home, folder: Path, suffix: str, schemas: bool) -> None:
     if named != schemas:
         raise UsageError(
             "this backup was made of "
-            + ("schemas in a database that was given" if schemas else "databases of its own"),
+            + ("schemas in a database that was given" if schemas else "separate databases"),
             f"write {'the name of a' if schemas else 'no'} database behind the port in "
             f"{database.VARIABLE}",
         )

@@ -361,7 +361,7 @@ def _recall(home: Home, api: str) -> None:
             if ago > GIVEN_UP:  # else it would be logged, and asked for, forever
                 quarantine.set_aside(path, f"the alert made no run after {TRIES} tries")
         elif ago > PATIENCE:
-            logger.warning("the alert on %s made no run: it is sent again", window)
+            logger.warning("the alert on %s started no run: it is sent again", window)
             # A new id: an event that the server has seen before is none to it.
             to_outbox(home, event.model_copy(update={"id": str(uuid.uuid4())}))
             path.unlink()

@@ -39,7 +39,7 @@ def _log() -> Path:
 def _see_log(server: servers.Server) -> str:
     if not server.own:
         return f"check {servers.PREFECT}; its own log says more"
-    return f"`headrace up` starts what has died; its log is {_log()}"
+    return f"`headrace up` restarts what has died; its log is {_log()}"
 
 
 def request(
@@ -82,7 +82,7 @@ def request(
         return answer.json()
     except ValueError:
         raise HeadraceError(
-            f"Prefect at {shown(api)} answers with a page, not as its API does", _see_log(server)
+            f"Prefect at {shown(api)} answers with a web page instead of its API", _see_log(server)
         ) from None
 
 

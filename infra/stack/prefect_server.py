@@ -131,7 +131,7 @@ class _SignedIn:
         if scope["type"] != "http" or b"text/html" not in headers_of(scope).get(b"accept", b""):
             await self._app(scope, receive, send)
             return
-        # As it is and anew: a packed or a remembered page could not be written into.
+        # Uncompressed and uncached: a packed or a remembered page could not be written into.
         skip = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
         scope = {**scope, "headers": [h for h in scope["headers"] if h[0] not in skip]}
         start: Message = {}

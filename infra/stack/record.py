@@ -109,7 +109,7 @@ def read(home: Home) -> Record | None:
     except PermissionError:
         whose = other_owner(file, home.stack, home.root) or "another account"
         raise UsageError(
-            f"the stack of {home.root} is not yours to see: {file} belongs to {whose}",
+            f"the stack of {home.root} can't be seen by you: {file} belongs to {whose}",
             f"run it as {whose}, or set HEADRACE_HOME to a folder of your own",
         ) from None
     except OSError:
@@ -128,8 +128,8 @@ def read(home: Home) -> Record | None:
     place = ", in another container" if sight == "container" else ""
     raise UsageError(
         f"the stack of {home.root} is run by {by}{place}, and can't be seen from here",
-        f"end it as {by.user} there: `headrace down`; once it is sure that nothing of it runs any "
-        f"more, remove {file}",
+        f"stop it as {by.user} there: `headrace down`; if you are sure that none of it still runs, "
+        f"remove {file}",
     )
 
 
@@ -165,7 +165,7 @@ def refuse_moved(home: Home, record: Record) -> None:
         moved = True
     if moved:
         raise UsageError(
-            f"{home.root} was moved while its stack was up, which began it at {record.home}",
+            f"{home.root} was moved while its stack was up, which was started at {record.home}",
             "`headrace down`, then `headrace up`",
         )
 

@@ -232,9 +232,9 @@ def keep_tidy(home: Home, settings: RetentionSettings, every: float = DAY) -> No
         time.sleep(min(600.0, every))
         try:
             for kind, size in _by_kind(tidy(home, settings)).items():
-                logger.warning("%s: %.1f MB were removed, their time was over", kind, size / 1e6)
+                logger.warning("%s: %.1f MB past their retention were removed", kind, size / 1e6)
         except (OSError, HeadraceError) as error:
-            logger.warning("nothing is removed whose time is over: %s", error)
+            logger.warning("what is past its retention can't be removed: %s", error)
         time.sleep(every)
 
 
@@ -248,8 +248,8 @@ def tidy(home: Home, settings: RetentionSettings) -> list[Expired]:
         HeadraceError: the record can't be written.
     """
     if not _steady(home):
-        logger.warning("the clock has jumped by more than a week: nothing is removed by its age "
-                       "before it has been steady for a week")  # fmt: skip
+        logger.warning("the clock has jumped by more than a week: nothing is removed by age "
+                       "until it has been steady for a week")  # fmt: skip
         return []
     by = "worker"
     try:

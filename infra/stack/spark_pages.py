@@ -54,7 +54,7 @@ class _Pages:
             async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
                 found = await client.request(scope["method"], url, headers=token)
         except httpx.HTTPError:
-            await _say(send, 502, b"Spark does not answer: `headrace up` starts what has died")
+            await _say(send, 502, b"Spark does not answer: `headrace up` restarts what has died")
             return
         headers = [(k.lower(), self._led_out(v)) for k, v in found.headers.raw
                    if k.lower() in _PASSED]  # fmt: skip

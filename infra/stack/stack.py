@@ -85,7 +85,7 @@ class StackSettings(Settings):
     pools: PoolsSettings = PoolsSettings()
     """Work pools that its workers serve."""
     variables: tuple[str, ...] = ()
-    """Names of further environment variables that its processes and runs find. Of the shell that
+    """Names of further environment variables that its processes and runs get. Of the shell that
     calls `up` they find those of services.PASSED only: what runs, and the keys of S3."""
 
 
@@ -217,7 +217,7 @@ def _refuse_other(
         if name in given:
             raise UsageError(
                 f"the stack is up with other {name}: {up[name]}",
-                "end it first: `headrace down`; then the same again",
+                "end it first: `headrace down`; then run the same command",
             )
         hint = "`headrace down`, then `headrace up`"
         logger.warning("the stack is up with other %s than are kept now: %s", name, hint)

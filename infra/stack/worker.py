@@ -167,9 +167,9 @@ def keep_looking(look: Callable[[], object], every: float = WATCH_SECONDS) -> No
         try:
             look()
         except HeadraceError as error:
-            logger.warning("runs can't be looked after: %s", error.message)
+            logger.warning("runs can't be watched: %s", error.message)
         except Exception:  # a run may be odd, and the next one must be looked after all the same
-            logger.exception("runs can't be looked after")
+            logger.exception("runs can't be watched")
 
 
 def _unfinished(api: str, pool: str) -> dict[str, str]:

@@ -71,10 +71,10 @@ def close(root: Path) -> None:
     shared = found.st_mode & stat.S_ISVTX or str(root) in ("/", os.path.expanduser("~"))
     if shared or not (_is_laid_out(root) or _is_marked(root)):
         raise UsageError(
-            f"the state folder {root} can't be used: it is open to other accounts and holds what "
-            "headrace has not made",
-            "set HEADRACE_HOME to a folder of its own; or, where all in this one is yours "
-            f"alone, close it: chmod 700 {root}",
+            f"the state folder {root} can't be used: it is open to other accounts and has "
+            "files that headrace did not make",
+            "set HEADRACE_HOME to a separate folder; or, if everything in this one is yours, "
+            f"close it: chmod 700 {root}",
         )
     root.chmod(stat.S_IMODE(found.st_mode) & 0o700)
     for name in _OWN:

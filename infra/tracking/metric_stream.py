@@ -99,7 +99,7 @@ class MetricStream(threading.Thread):
         if not self._complained:
             self._complained = True
             first = (str(error).splitlines() or [""])[0][:200]
-            log.warning("MLflow takes no figures now (%s); they follow when it does", first)
+            log.warning("MLflow accepts no figures now (%s); they are sent when it does", first)
 
     def flush(self) -> None:
         """Log what has come since the last time."""

@@ -253,8 +253,8 @@ def _parent_id(job: CurateJob) -> str | None:
     release_id: str = releases.manifest(job.parent)["release_id"]
     if storage.display(job.parent) != storage.join(job.output, "releases", release_id):
         raise UsageError(
-            f"{storage.display(job.parent)} does not lie under {storage.display(job.output)}",
-            "a child release stands beside its parent: give the parent's output",
+            f"{storage.display(job.parent)} is not under {storage.display(job.output)}",
+            "a child release is written beside its parent: give the parent's output",
         )
     return release_id
 

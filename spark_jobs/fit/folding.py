@@ -53,7 +53,7 @@ def tables(
     for old, new in sorted(forms.items()):
         if old == new or len(old.encode()) != 3 or len(new.encode()) != 3 or old in OTHERS:
             continue
-        # A form of its own, or of another character, in simplified text.
+        # A separate form, or one of another character, in simplified text.
         (in_traditional if old in known else anywhere)[old] = new
     return anywhere, in_traditional
 

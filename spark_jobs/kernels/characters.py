@@ -20,7 +20,7 @@ LETTERS = 2
 WEIGHT = 3
 """Letters and digits, a Han or kana character or a Hangul syllable counted twice."""
 REPLACED = 4
-"""U+FFFD, what decoders put where bytes were no text."""
+"""U+FFFD, which decoders put in place of invalid bytes."""
 CONTROL = 5
 """C0 and C1 controls but tab, line feed, vertical tab, form feed, carriage return, next line."""
 PRIVATE = 6

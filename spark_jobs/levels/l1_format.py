@@ -24,7 +24,7 @@ class FormatLimits(Settings):
     """What level 1 lets pass."""
 
     max_undecodable: float = Field(default=0.02, ge=0, le=1)
-    """Largest share of U+FFFD, what decoders put where bytes were no text."""
+    """Largest share of U+FFFD, which decoders put in place of invalid bytes."""
     max_control: float = Field(default=0.02, ge=0, le=1)
     """Largest share of control characters."""
     max_private_use: float = Field(default=0.1, ge=0, le=1)

@@ -89,7 +89,7 @@ def _make_tokenizer(job: TokenizeJob, corpus: list[str], folder: str) -> None:
         bpe.save(tokenizer, folder)
     got = tokenizer.get_vocab_size(with_added_tokens=True)
     if got < want:
-        log.warning("the text gives a tokenizer of %d tokens only, %d were asked for", got, want)
+        log.warning("the text yields a tokenizer of only %d tokens; %d were requested", got, want)
 
 
 def _write_shards(

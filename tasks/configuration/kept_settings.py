@@ -77,7 +77,7 @@ def read(without_stack: bool = False) -> Kept:
         build(DeployConfig, kept.settings)
         build(StackSettings, kept.stack)
     except UsageError as error:
-        hint = "edit the file, or forget all that is kept: `headrace deploy --reset`"
+        hint = "fix the file, or forget everything that is kept: `headrace deploy --reset`"
         raise UsageError(error.message, f"{error.hint}; {hint}" if error.hint else hint) from None
     return kept
 
@@ -189,11 +189,11 @@ def keep_up(kept: Kept, given: Iterable[Config], settings: UpConfig) -> None:
         given: settings that it was given.
         settings: of all this.
     """
-    told = [{k: v for k, v in source.data.items() if k in _OF_UP} for source in given]
-    if not any(told) and kept.stack.data == read().stack.data:
+    of_up = [{k: v for k, v in source.data.items() if k in _OF_UP} for source in given]
+    if not any(of_up) and kept.stack.data == read().stack.data:
         return
-    pools = [{k: v for k, v in d.items() if k == "pools"} for d in (kept.settings.data, *told)]
-    rest = [{k: v for k, v in d.items() if k != "pools"} for d in told]
+    pools = [{k: v for k, v in d.items() if k == "pools"} for d in (kept.settings.data, *of_up)]
+    rest = [{k: v for k, v in d.items() if k != "pools"} for d in of_up]
     _write(
         kept.profile,
         {**kept.settings.data, **_named(UpConfig, pools, settings)},

@@ -139,7 +139,7 @@ def compare_exports(asked: Exports) -> Comparison:
     versions = [models.of_export(Path(e)) for e in exports]
     old, seen = (releases.lineage(release_folder(x.release_id)) for x in lineages)
     new = [r for r in seen if r not in old]
-    # A round of retraining held out more of its own window than of others.
+    # A round of retraining held out more of this window than of others.
     window = new[-1] if new and lineages[1].parent_version is not None else None
     sides = []
     for export, version in zip(exports, versions, strict=True):

@@ -90,7 +90,7 @@ def read_suite(path: str) -> pa.Table:
         except (ValueError, RecursionError):
             wrong = "not JSON in UTF-8"
         if wrong:
-            raise InputError(f"{path} line {number}: {wrong}", "fix the line, or take it out")
+            raise InputError(f"{path} line {number}: {wrong}", "fix the line, or remove it")
         rows.append({name: row.get(name) for name in _SUITE.names})
     if not rows:
         raise ValidationError(f"{path} holds no document", "give at least one line with `text`")

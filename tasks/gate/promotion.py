@@ -13,7 +13,7 @@ from headrace.infra.artifacts import Decision, Inputs, Record, Verdict, produce
 from headrace.infra.errors import NotPromotedError
 from headrace.infra.json_types import Json
 from headrace.infra.lineage import digest
-from headrace.infra.registry.rules import GATE, NOBODY
+from headrace.infra.registry.rules import GATE, NO_VERSION
 from headrace.tasks import audit_records
 from headrace.tasks.configuration.settings import GateSettings
 from headrace.tasks.gate.comparison import Comparison
@@ -178,7 +178,7 @@ def _record(folder: Path, key: str, compared_with: str | None) -> str:
     path = folder / record
     if not path.exists() or storage.read_json(path)["compared_with"] == compared_with:
         return record
-    return f"decision{key}-against-{compared_with or NOBODY}.json"
+    return f"decision{key}-against-{compared_with or NO_VERSION}.json"
 
 
 @step("record the comparison")

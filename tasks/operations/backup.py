@@ -32,14 +32,14 @@ from headrace.infra.state.state_dir import Home, home
 from headrace.infra.visible import visible
 
 LEFT_OUT = {
-    "stack": "what `up` makes anew: ports, passwords, the address of PostgreSQL",
+    "stack": "what `up` makes again: ports, passwords, the address of PostgreSQL",
     "spark": "code and event logs of Spark",
-    "java": "made anew",
-    "receiver.json": "the token of `receive`, which is made anew or given",
+    "java": "made again",
+    "receiver.json": "the token of `receive`, which is made again or given",
     "logs": "logs",
     ".work": "unfinished curations, which are done again",
     "windows/.work": "unfinished curations, which are done again",
-    ".trash": "what `gc` has taken out",
+    ".trash": "what `gc` is removing",
 }
 """Parts of the state folder that are not copied, and why."""
 _FIRST = ("outbox", "windows", "inbox", "runs", "tokens", "releases")

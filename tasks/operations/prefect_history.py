@@ -74,7 +74,7 @@ def _ask(home: Home, settings: RetentionSettings, what: str) -> dict[str, int]:
         answer: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         raise HeadraceError(
-            "Prefect's database can't be cleared of what is old",
+            "old records can't be removed from Prefect's database",
             "see the log; where the stack is up, its server does it every hour",
         ) from None
     return answer

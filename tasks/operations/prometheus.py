@@ -100,7 +100,7 @@ def _queue(gauge: Add, found: Status) -> None:
     for state, runs in (("running", found.running), ("next", found.next)):
         flows = [str(run.flow) for run in runs]
         for flow in dict.fromkeys(flows):
-            gauge("flow_runs", "Flow runs at work (running) or due (next: one a deployment).",
+            gauge("flow_runs", "Flow runs in progress or scheduled (next: one per deployment).",
                   flows.count(flow), state=state, flow=flow)  # fmt: skip
     gauge("paused", "What is paused in Prefect.", len(found.paused))
     gauge("prefect_up", "Whether a Prefect server answers.",
@@ -113,7 +113,7 @@ def _verdict(gauge: Add, verdict: Verdict | None) -> None:
         gauge("last_verdict_drift", "Whether the last window has drifted.", drift)
         gauge("last_verdict_timestamp_seconds", "When it was judged.", _seconds(verdict.judged))
         gauge("last_verdict_p_value", "Its family-wise p-value.", verdict.p_value)
-        gauge("last_verdict_effect", "Share of it that differs.", verdict.effect)
+        gauge("last_verdict_effect", "Share of the last window that differs.", verdict.effect)
 
 
 def _budget(gauge: Add) -> None:
@@ -130,7 +130,7 @@ def _budget(gauge: Add) -> None:
 
 def _disk(gauge: Add, found: Disk) -> None:
     gauge("state_bytes", "Size of the state folder, as of some minutes ago.", found.state_bytes)
-    gauge("free_bytes", "Room on its disk.", found.free_bytes)
+    gauge("free_bytes", "Free space on its disk.", found.free_bytes)
 
 
 def _seconds(moment: str | None) -> float | None:

@@ -78,8 +78,8 @@ def restore(source: Path) -> Restored:
     manifest = backups.of(folder)
     if here.root.is_mount():
         raise UsageError(
-            f"{here.root} is a disk of its own, which a finished folder can't take the place of",
-            "set HEADRACE_HOME to a folder on it",
+            f"{here.root} is a mount point, which a finished folder can't replace",
+            "set HEADRACE_HOME to a folder below it",
         )
     private.begin(here)
     here.root.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from headrace.infra.configuration.settings import Shared
 from headrace.infra.errors import HeadraceError
 from headrace.infra.json_types import Json
 from headrace.infra.net.servers import Server
-from headrace.infra.registry.rules import COMPARED, NOBODY
+from headrace.infra.registry.rules import COMPARED, NO_VERSION
 from headrace.infra.registry.versions import Version
 from headrace.infra.stack import events, retention
 from headrace.infra.stack.endpoints import endpoints
@@ -210,7 +210,7 @@ def _waits(version: Version) -> Waiting:
     return Waiting(
         version=version.number,
         run_id=version.run_id,
-        compared_with=None if rival == NOBODY else rival,
+        compared_with=None if rival == NO_VERSION else rival,
         report=str(pages[-1]) if pages else None,
     )
 
@@ -224,7 +224,7 @@ def _flows(prefect: Server | None) -> Flows:
     try:
         return _asked(prefect)
     except (httpx.HTTPError, HeadraceError):
-        hint = "`headrace up` starts what has died" if prefect.own else "`headrace doctor` looks"
+        hint = "`headrace up` restarts what has died" if prefect.own else "`headrace doctor` looks"
         return Flows(stack_fault=f" does not answer: {hint}")
 
 

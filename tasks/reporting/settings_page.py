@@ -12,23 +12,24 @@ from headrace.tasks.configuration.settings import RunConfig, UpConfig
 
 _HEAD = """# Settings
 
-`--config FILE` (YAML) and `--set a.b=value`; the later wins. The keys are those of `headrace run`.
-Under a verb of its own a key stands without that verb's name: `run --set curate.bias.threshold=0.2`
-is `curate --set bias.threshold=0.2`. Under `retrain` those of `curate`, `gate` and `monitor` keep
-theirs. An unknown key is an error that names the nearest one.
+Settings are given by `--config FILE` (YAML) and `--set a.b=value`; the later one wins. This page
+has the keys of `headrace run`. Other verbs leave out their name: `run --set
+curate.bias.threshold=0.2` is `curate --set bias.threshold=0.2`. Under `retrain` the keys of
+`curate`, `gate` and `monitor` keep their verb's name. An unknown key is an error that names the
+nearest one.
 
-A key changes that setting and no other: what stands beside it keeps the default of this page, which
-is that of its place (`align.sft.optimizer.muon_lr` has another than `align.ppo.optimizer.muon_lr`).
-A list, and a mapping that is a value (`curate.domain.targets`), replaces the default as a whole;
+A key changes only that setting; the settings beside it keep their defaults. Defaults depend on the
+place: `align.sft.optimizer.muon_lr` and `align.ppo.optimizer.muon_lr` have different ones. A list,
+or a mapping that is a value (`curate.domain.targets`), replaces the default as a whole;
 `--set curate.domain.targets.legal=0.6` changes one key of such a mapping. `null` is None.
 
-YAML is read by the rules that JSON agrees with (YAML 1.2): `no` is a word, `1e-4` a number, and the
-file may be JSON. A key given twice, a tab, a key with dots (`semantics.threshold: 0.5` instead of
-`semantics: {threshold: 0.5}`), a tag, and settings that can never select anything are refused, with
-line and column.
+YAML is read by the rules of YAML 1.2, which agree with JSON: `no` is a word, `1e-4` is a number,
+and the file may be JSON. A key that is given twice, a tab, a key with dots (`semantics.threshold:
+0.5` instead of `semantics: {threshold: 0.5}`), a tag, and settings that can never select anything
+are refused, with line and column.
 
-This page is made by `python -m headrace.tasks.reporting.settings_page`; a test compares it with
-the models.
+`python -m headrace.tasks.reporting.settings_page` makes this page, and a test compares it with the
+models.
 """
 
 

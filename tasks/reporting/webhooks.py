@@ -86,10 +86,10 @@ def _post(webhook: str, notice: Notice) -> bool:
         answer = http_client.ask(webhook, 10, method="POST", body=asdict(notice))
     except NoAnswerError:
         # The address may hold a token, and what the client says of it may quote it.
-        logger.warning("the webhook did not take the notice: it does not answer")
+        logger.warning("the webhook did not accept the notice: it does not answer")
         return False
     if not answer.ok:
-        logger.warning("the webhook did not take the notice: it answers %d", answer.status)
+        logger.warning("the webhook did not accept the notice: it answers %d", answer.status)
     return answer.ok
 
 
@@ -107,7 +107,7 @@ def _through(name: str, notice: Notice) -> bool:
         return False
     except Exception as error:  # each kind of block raises its own errors
         # The error may quote an address that holds a token, so it is not logged.
-        logger.warning("%s did not take the notice: %s", name, type(error).__name__)
+        logger.warning("%s did not accept the notice: %s", name, type(error).__name__)
         return False
     return True
 

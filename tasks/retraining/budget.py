@@ -85,7 +85,7 @@ def _history() -> list[tuple[float, _Ended]]:
         try:
             ended = _Ended.model_validate_json(line)
         except ValueError:
-            logger.warning("%s line %d is passed over: it is no record", _file(), number)
+            logger.warning("%s line %d is skipped: it is not a record", _file(), number)
             continue
         # What stands earlier is older, whatever the clock said then.
         least = max(least, clock.age(datetime.fromisoformat(ended.ended), ended))

@@ -231,7 +231,9 @@ def _number(name: str, value: str | None) -> float | None:
     with suppress(ValueError):
         if math.isfinite(number := float(value)):
             return number
-    logger.warning("%s = %s is no number: the alert comes without it", name, visible(value, 40))
+    logger.warning(
+        "%s = %s is not a number: the alert is raised without it", name, visible(value, 40)
+    )
     return None
 
 

@@ -126,7 +126,7 @@ def _settled(folder: Path) -> dict[int, _Line]:
             window = _Line.model_validate(json.loads(line))
         except (ValueError, RecursionError):
             # Its window is folded again where that is still there.
-            logger.warning("%s line %d is passed over: no record", folder / SETTLED, number)
+            logger.warning("%s line %d is skipped: not a record", folder / SETTLED, number)
         else:
             settled[window.number] = window
     return settled
@@ -215,7 +215,7 @@ def _arrived(
     outside, present = set[str](), set[str]()
     before, now = look(), time.time_ns()
     for uri in sorted(outside):
-        logger.warning("%s is passed over: a link leads out of the inbox; put a copy there", uri)
+        logger.warning("%s is skipped: a link leads out of the inbox; put a copy there", uri)
     # What was written "in the future" was so before the clock was set back: it isn't written now.
     quiet = {u: s for u, s in before.items() if abs(now - s[1]) >= settings.settle_seconds * 1e9}
     if not quiet:

@@ -89,7 +89,7 @@ def check_enough(child: Release, settings: RetrainConfig) -> None:
     elif worst == "unreadable":
         why, hint = f"{lost[worst]} can't be read", "fix the files of the window"
     elif worst == "duplicate":
-        why = f"{lost[worst]} of them the champion's corpus holds already"
+        why = f"{lost[worst]} of them are in the champion's corpus already"
         hint = "collect text that the champion doesn't know yet"
     raise DamagedWindowError(
         f"the window keeps {kept} of {read} records, at least {low} and {share:.0%} are needed; "

@@ -60,7 +60,7 @@ def why_not(window: str, roots: Iterable[str]) -> str | None:
     return None
 
 
-_OUTSIDE = "lies neither in the state folder's text nor in an inbox nor in retrain.alert_roots"
+_OUTSIDE = "is neither in the state folder's text nor in an inbox nor in retrain.alert_roots"
 
 
 def _note(window: str) -> Path:

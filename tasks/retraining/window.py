@@ -104,8 +104,8 @@ def _sources(name: str) -> tuple[Source, ...]:
             if not inbox.startswith("s3://") and not storage.exists(inbox):
                 raise InputError(f"{inbox}: no such folder", "is its disk mounted?")
             raise GoneError(
-                f"{file.place} has gone or changed since the window {name} was made of it",
-                "give new text a new name; with its old content the window is as it was",
+                f"{file.place} was removed or changed since the window {name} was made from it",
+                "give new text a new name; the window can be used again with its old content",
             )
     return tuple(Source(uri=file.place) for file in window.files)
 

@@ -437,4 +437,4 @@ def test_an_address_without_a_scheme_is_a_users_mistake(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlflow.example:5000")
     code, said, _ = headrace("status", home=tmp_path / "state")
     assert code == 2 and "/dev/null" not in json.dumps(said)
-    assert "MLFLOW_TRACKING_URI=mlflow.example:5000 is no address" in json.dumps(said)
+    assert "MLFLOW_TRACKING_URI=mlflow.example:5000 is not the address" in json.dumps(said)

@@ -117,7 +117,7 @@ def test_a_torn_line_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureF
     audit.read(path)
     audit.read(path)
     assert [r.getMessage() for r in caplog.records if "never committed" in r.getMessage()] == [
-        f"{path} line 3 lacks its end: that decision was never committed, and counts for nothing; "
+        f"{path} line 3 lacks its end: that decision was never committed and doesn't count; "
         "the next decision takes its place"
     ]
 

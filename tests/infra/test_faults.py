@@ -37,9 +37,9 @@ SYSTEM = [
     (errno.EACCES, UsageError, "permission denied: /data/out"),
     (errno.EPERM, UsageError, "not permitted: /data/out"),
     (errno.EROFS, UsageError, "read-only file system: /data/out"),
-    (errno.ENOTDIR, UsageError, "a file stands where a folder is needed: /data/out"),
-    (errno.EEXIST, UsageError, "a file stands where a folder is needed: /data/out"),
-    (errno.EISDIR, UsageError, "a folder stands where a file is needed: /data/out"),
+    (errno.ENOTDIR, UsageError, "there is a file where a folder is needed: /data/out"),
+    (errno.EEXIST, UsageError, "there is a file where a folder is needed: /data/out"),
+    (errno.EISDIR, UsageError, "there is a folder where a file is needed: /data/out"),
     (errno.ENAMETOOLONG, UsageError, "the name is too long: /data/out"),
 ]
 

@@ -326,7 +326,7 @@ def test_a_child_holds_what_its_ancestors_lack(
     assert reasons == ["duplicate.exact", "duplicate.near"]
     manifest = json.loads(Path(child["release"], "manifest.json").read_text())
     assert manifest["parent"] == parent["release_id"]
-    with pytest.raises(UsageError, match="does not lie under"):
+    with pytest.raises(UsageError, match="is not under"):
         inventory_job.take(job(window, tmp_path / "elsewhere", parent=parent["release"]))
 
 

@@ -187,5 +187,5 @@ def test_too_little_text_is_said(shards_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_too_large_for_the_machine_is_refused(shards_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not for this machine"):
+    with pytest.raises(UsageError, match="too many for this machine"):
         pretrain(job(shards_folder, tmp_path / "o", preset="moe-175b"))

@@ -65,7 +65,7 @@ class EWCSettings(Settings):
     """How a window is learned."""
 
     strength: float = Field(default=30.0, ge=0)
-    """λ: what a nat a token of movement away on old text costs against one of the new text's loss
+    """λ: what a nat per token of movement away on old text costs against one of the new text's loss
     (to second order, diagonal)."""
     answers: float = Field(default=16.0, ge=0)
     """What a nat per token of divergence from the champion costs on its answers to prompts

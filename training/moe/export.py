@@ -148,8 +148,8 @@ A small decoder with a mixture of experts, made by headrace; class Glm4MoeForCau
 ```
 
 ## Limits
-A model of this size continues text; it knows no facts. Text that it was trained on, with sources
-and licences, stands in the release that the lineage names.
+A model of this size continues text; it knows no facts. The release that the lineage names has the
+text that it was trained on, with sources and licenses.
 """
 
 

@@ -46,7 +46,7 @@ class SFTSettings(StageSettings):
     steps: int = Field(default=120, ge=1)
     """Optimizer steps."""
     batch: int = Field(default=24, ge=1)
-    """Pairs a step."""
+    """Pairs per step."""
     replay_rows: int = Field(default=12, ge=0)
     """Rows of pretraining text mixed into each step, so that the language model stays one."""
     optimizer: Rates = Rates(muon_lr=0.002, adamw_lr=2e-3, embedding_lr=0.01)
@@ -63,7 +63,7 @@ class RewardSettings(StageSettings):
     steps: int = Field(default=70, ge=1)
     """Optimizer steps."""
     batch: int = Field(default=24, ge=1)
-    """Preference pairs a step."""
+    """Preference pairs per step."""
     sampled: int = Field(default=256, ge=0)
     """Prompts of the training pairs that the SFT model answers too. Its answers are set against
     the chosen ones in a quarter of each step's pairs, so that the reward model has seen what it
@@ -119,11 +119,11 @@ class PPOSettings(StageSettings):
     clip_value: float = Field(default=0.5, gt=0)
     """How far a value estimate may move with effect."""
     gamma: float = Field(default=1.0, gt=0, le=1)
-    """Discount a token."""
+    """Discount per token."""
     lam: float = Field(default=0.95, ge=0, le=1)
     """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
     stop_kl: float = Field(default=0.05, gt=0)
-    """Mean divergence a token from the rollout's policy at which a round's updates end early."""
+    """Mean divergence per token from the rollout's policy at which a round's updates end early."""
     reward_clip: float = Field(default=4.0, gt=0)
     """Largest absolute score of the reward model that counts, in its standard deviations."""
     replay_rows: int = Field(default=3, ge=0)

@@ -82,7 +82,7 @@ def test_the_page_that_belongs_to_an_api(api: str, page: str) -> None:
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="not the address"):
         servers.their_prefect({"PREFECT_API_URL": "localhost:4200"})
     assert servers.their_prefect({"PREFECT_API_URL": ""}) is None
     database = servers.their_mlflow({"MLFLOW_TRACKING_URI": "postgresql://u:p@h/m"})
@@ -261,9 +261,9 @@ def test_own_servers_that_refuse_name_their_own_password(json_server: Callable[.
 def test_what_is_no_server_of_prefect_or_mlflow_is_said(answer: bytes) -> None:
     with raw_server(answer) as url:
         for check in (servers.check_prefect, servers.check_mlflow):
-            with pytest.raises(UsageError, match=r"does not answer|answers with a page"):
+            with pytest.raises(UsageError, match=r"does not answer|answers with a web page"):
                 check(Server(url, url, {}, own=False))
-        with pytest.raises(HeadraceError, match=r"does not answer|answers with a page"):
+        with pytest.raises(HeadraceError, match=r"does not answer|answers with a web page"):
             request(url, "POST", "/flows/filter", {})
 
 

@@ -99,6 +99,6 @@ def test_a_comparison_with_a_former_champion_is_outdated() -> None:
     tags = {rules.WAITING: "true", rules.COMPARED: "1"}
     assert rules.outdated_rival(tags, "1") is None and rules.outdated_rival(tags, "2") == "1"
     assert rules.outdated_rival({rules.COMPARED: "1"}, "2") is None, "it doesn't wait"
-    nothing = {rules.WAITING: "true", rules.COMPARED: rules.NOBODY}
+    nothing = {rules.WAITING: "true", rules.COMPARED: rules.NO_VERSION}
     assert rules.outdated_rival(nothing, None) is None
-    assert rules.named(rules.NOBODY) == "no model" and rules.named("3") == "version 3"
+    assert rules.named(rules.NO_VERSION) == "no model" and rules.named("3") == "version 3"

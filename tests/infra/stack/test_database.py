@@ -36,7 +36,7 @@ def test_only_postgresql_and_only_from_the_beginning(tmp_path: Path) -> None:
     assert database.choose(home, None) is None and database.kept(home) is None
 
 
-NONE = "no address of a PostgreSQL"
+NONE = "not the address of a PostgreSQL"
 BAD = [
     ("postgresql://u:se/cret@h:1", NONE),
     ("postgresql://u:se#cret@h", NONE),
@@ -97,7 +97,7 @@ def test_the_address_comes_from_the_environment_or_a_file(
     file.chmod(0o600)
     assert database.from_environment() == "postgresql://b" and not caplog.text
     file.chmod(0o644)
-    assert database.from_environment() == "postgresql://b" and "others may read it" in caplog.text
+    assert database.from_environment() == "postgresql://b" and "others can read it" in caplog.text
     file.write_bytes(b"\xff")
     with pytest.raises(UsageError, match="no text"):
         database.from_environment()

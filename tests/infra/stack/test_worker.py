@@ -228,7 +228,7 @@ def test_a_server_that_does_not_answer_ends_no_watch(
         monkeypatch.setattr("headrace.infra.stack.worker.time.sleep", sleep)
         with pytest.raises(KeyboardInterrupt):
             keep_looking(Watch(url, "training").look)
-        assert len(got) == 3 and caplog.text.count("runs can't be looked after") == 2
+        assert len(got) == 3 and caplog.text.count("runs can't be watched") == 2
 
 
 @pytest.fixture

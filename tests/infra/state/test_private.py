@@ -105,7 +105,7 @@ def test_a_folder_with_nothing_but_an_inbox_is_closed(tmp_path: Path) -> None:
     assert mode(tmp_path) == mode(tmp_path / "inbox") == 0o700
     tmp_path.chmod(0o755)
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UsageError, match="not made"):
+    with pytest.raises(UsageError, match="did not make"):
         private.close(tmp_path)
 
 

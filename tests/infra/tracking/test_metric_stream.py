@@ -120,8 +120,8 @@ def test_figures_that_a_server_did_not_take_follow_once(
     stream.start()
     wait_for(lambda: steps(store, run) == [1, 2])
     stream.close()
-    said = [r.getMessage() for r in caplog.records if "takes no figures" in r.getMessage()]
-    assert said == ["MLflow takes no figures now (refused); they follow when it does"]
+    said = [r.getMessage() for r in caplog.records if "accepts no figures" in r.getMessage()]
+    assert said == ["MLflow accepts no figures now (refused); they are sent when it does"]
 
 
 def test_what_is_measured_in_an_outage_keeps_its_time(store: Tracking, tmp_path: Path) -> None:

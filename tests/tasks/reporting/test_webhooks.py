@@ -62,4 +62,4 @@ def test_a_dead_webhook_is_logged_without_its_address(
     settings = NotifySettings(webhook=address.format(free_port()))
     with caplog.at_level(logging.WARNING):
         assert not notify(settings, "f", "Failed", "r", "c", {})
-    assert "did not take" in caplog.text and "t0ken" not in caplog.text
+    assert "did not accept" in caplog.text and "t0ken" not in caplog.text

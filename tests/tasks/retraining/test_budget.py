@@ -144,7 +144,7 @@ def test_a_damaged_line_of_the_history_is_told_and_blocks_nothing(
     path.write_bytes(bad + path.read_bytes())
     with fake_clock():
         assert isinstance(allowance(RetrainSettings(cooldown_minutes=60)), Deferred)
-    assert [f"line {n} is passed over" in caplog.text for n in range(1, 8)] == [True] * 6 + [False]
+    assert [f"line {n} is skipped" in caplog.text for n in range(1, 8)] == [True] * 6 + [False]
 
 
 def test_what_is_left_cuts_the_training() -> None:

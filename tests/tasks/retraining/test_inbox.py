@@ -197,7 +197,7 @@ def test_a_changed_file_is_told_and_not_read_again(
     keep_verdict(window, FINE)
     (tmp_path / "a.jsonl").write_text('{"text": "two"}\n')  # as long as before
     assert next_windows(str(tmp_path), NOW) == [] and "a.jsonl has changed" in caplog.text
-    with pytest.raises(GoneError, match=r"a\.jsonl has gone or changed since the window"):
+    with pytest.raises(GoneError, match=r"a\.jsonl was removed or changed since the window"):
         Window.of(window).sources()
     put(tmp_path, "a.jsonl", age=1)  # a copy has another time of change
     assert files(window) == ["a.jsonl"]
@@ -391,7 +391,7 @@ def test_a_damaged_line_of_the_settled_windows_loses_no_file(
     lines = (folder / windows.SETTLED).read_bytes().splitlines()
     (folder / windows.SETTLED).write_bytes(b"\n".join([content, *lines[1:]]))
     assert retention.expired(home(), RetentionSettings()) == []
-    assert next_windows(str(tmp_path / "in"), NOW) == [] and "line 1 is passed over" in caplog.text
+    assert next_windows(str(tmp_path / "in"), NOW) == [] and "line 1 is skipped" in caplog.text
     assert sorted(windows._settled(folder)) == [1, 2, 3, 4]
 
 

@@ -184,7 +184,7 @@ def test_what_links_lead_to_out_of_an_inbox_is_in_no_window(
     window = _of_inbox(inbox)
     said = json.loads(Path(window).read_text())
     assert [Path(f["uri"]).name for f in said["files"]] == ["a.jsonl"]
-    assert "linked.jsonl is passed over" in caplog.text
+    assert "linked.jsonl is skipped" in caplog.text
     keep_verdict(window, Finding(drift=False))
     assert next_windows(str(inbox), InboxSettings(settle_seconds=0)) == []
 

@@ -116,7 +116,7 @@ def _preferences(items: list[Item], seed: int) -> list[Item]:
     same = {lang: [i for i in items if i["lang"] == lang] for lang in {i["lang"] for i in items}}
     for n, item in enumerate(items):
         rng = Random(_number(seed, "pair", n, item["prompt"]))
-        # Mostly the same language: what only mixes scripts is too easily seen.
+        # Mostly the same language: a mix of scripts is too easily recognized.
         other = rng.choice(items if rng.random() < 0.25 else same[item["lang"]])["response"]
         kind, worse = corrupt(item["response"], other, rng)
         rest = {k: item[k] for k in ("lang", "domain")}

@@ -103,7 +103,7 @@ def _json_lines(uri: str) -> Iterator[tuple[str, Any]]:
                 yield where, json.loads(line)
             except (ValueError, RecursionError):
                 raise InputError(
-                    f"{where}: not JSON in UTF-8: {line[:60]!r}", "write one JSON object a line"
+                    f"{where}: not JSON in UTF-8: {line[:60]!r}", "write one JSON object per line"
                 ) from None
 
 
@@ -140,7 +140,7 @@ _ROWS = 64
 
 def _checked(where: str, row: object, columns: Sequence[str]) -> Row:
     if not isinstance(row, dict):
-        raise InputError(f"{where}: not a JSON object", "write one JSON object a line")
+        raise InputError(f"{where}: not a JSON object", "write one JSON object per line")
     for column in columns:
         if column not in row:
             found = ", ".join(map(str, list(row)[:8])) or "nothing"
