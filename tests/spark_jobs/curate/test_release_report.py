@@ -59,14 +59,14 @@ def test_it_says_where_records_were_repaired() -> None:
     assert "Repaired" in html and "odd &lt;x&gt;.jsonl" in html and "repaired" in html
 
 
-def test_it_names_the_licences_that_are_known() -> None:
+def test_it_names_the_licenses_that_are_known() -> None:
     known = [
         {"uri": "pypi:p==1/x", "bytes": 10, "records": 7, "licence": "CC BY-SA & more"},
         {"uri": "own.jsonl", "bytes": 5, "records": 1},
     ]
     html = page(inputs=known)
-    assert "<th>licence" in html and "CC BY-SA &amp; more" in html and "own.jsonl" in html
-    assert "licence" not in page()
+    assert "<th>license" in html and "CC BY-SA &amp; more" in html and "own.jsonl" in html
+    assert "license" not in page()
 
 
 def test_it_is_the_same_each_time_and_loads_nothing() -> None:
