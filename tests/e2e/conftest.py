@@ -167,7 +167,13 @@ class Doors:
         own = [x for s in (*hurried, f"notify.webhook={self.webhook}", *sets)
                for x in ("--set", s)]  # fmt: skip
         answer = self.run("deploy", "--reset", *self.chain["sets"], *own)
-        return {d["name"]: d["id"] for d in answer["deployments"]}
+        names = {d["name"]: d["id"] for d in answer["deployments"]}
+        # A monitor that its schedule starts would take the windows before the test's own.
+        for deployment in names.values():
+            for schedule in self.request("GET", f"/deployments/{deployment}/schedules", None):
+                path = f"/deployments/{deployment}/schedules/{schedule['id']}"
+                self.request("PATCH", path, {"active": False})
+        return names
 
     @property
     def told(self) -> Any:

@@ -145,7 +145,7 @@ def test_a_target_in_the_state_folder_is_refused(tmp_path: Path) -> None:
     root.mkdir()
     (tmp_path / "link").symlink_to(root)
     for inside in (root, root / "backups", tmp_path / "link" / "b"):
-        with pytest.raises(UsageError, match="lies in the state folder"):
+        with pytest.raises(UsageError, match="is inside the state folder"):
             backups.outside(inside, root)
     backups.outside(tmp_path / "backups", root)
     (tmp_path / "file").touch()

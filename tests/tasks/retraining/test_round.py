@@ -49,7 +49,7 @@ def test_a_damaged_window_is_refused_with_its_counts(kept: int, read: int) -> No
 
 def test_a_window_that_is_known_is_not_called_damaged() -> None:
     known = child(5, 400, semantics=4, duplicate=391)
-    with pytest.raises(ValidationError, match="391 of them the champion's corpus holds") as e:
+    with pytest.raises(ValidationError, match="391 of them are in the champion's corpus") as e:
         check_enough(known, RetrainConfig())
     assert "doesn't know yet" in e.value.hint
 
