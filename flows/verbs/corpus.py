@@ -14,6 +14,13 @@ from headrace.infra.errors import UsageError
 from headrace.infra.visible import visible
 
 verbs = click.Group()
+_of_release = click.option(
+    "--release",
+    required=True,
+    type=PLACE,
+    metavar="URI",
+    help="A release, or an output folder: its newest.",
+)
 
 
 @verb(verbs, "run", "headrace run --input corpus/ --window news-of-may.jsonl")
@@ -92,13 +99,7 @@ def replay(call: Call, release: str | None, output: str | None) -> Answer:
 
 
 @verb(verbs, "validate", "headrace validate --release curated/releases/ID")
-@click.option(
-    "--release",
-    required=True,
-    type=PLACE,
-    metavar="URI",
-    help="A release, or an output folder: its newest.",
-)
+@_of_release
 def validate(call: Call, release: str) -> Answer:
     """Hold a release against the expectations."""
     from headrace.tasks.configuration.settings import CurateConfig
@@ -115,13 +116,7 @@ def validate(call: Call, release: str) -> Answer:
 
 
 @verb(verbs, "tokenize", "headrace tokenize --release curated/releases/ID --output tokens")
-@click.option(
-    "--release",
-    required=True,
-    type=PLACE,
-    metavar="URI",
-    help="A release, or an output folder: its newest.",
-)
+@_of_release
 @click.option("--output", required=True, type=PLACE, metavar="URI", help="The folder to write.")
 def tokenize(call: Call, release: str, output: str) -> Answer:
     """Packed token shards of a release, train/ and heldout/."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 from headrace.expectations.stated import CurationConfig
@@ -22,24 +21,10 @@ from headrace.spark_jobs.settings import CurateJob as CurateJob
 from headrace.spark_jobs.settings import CurateSettings
 from headrace.spark_jobs.settings import Source as Source
 from headrace.tasks import audit_records
-from headrace.tasks.configuration.settings import CurateConfig, component
 from headrace.tasks.corpus.window_scan import take_over
 from headrace.tasks.task import refuse_failed, step
 
 SEE = "see validation/ there; fix the input or the settings"
-
-
-def curate_job(
-    settings: CurateConfig, inputs: Iterable[str], output: str, parent: str | None = None
-) -> CurateJob:
-    """Return the job of `headrace curate`."""
-    return release_of(
-        tuple(Source(uri=uri) for uri in inputs),
-        output,
-        component(settings, CurateSettings),
-        settings,
-        parent,
-    )
 
 
 def release_of(
