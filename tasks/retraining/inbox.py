@@ -163,10 +163,11 @@ def _forget(folder: Path, settled: Mapping[int, _Line], present: Set[str]) -> No
     """
     if not present or not settled:
         return
+    newest = max(settled)
     left = {
         number: line
         for number, line in settled.items()
-        if number == max(settled)
+        if number == newest
         or (folder / _name(number)).exists()
         or any(file.place in present for file in line.files)
     }
