@@ -195,7 +195,7 @@ def test_executors_import_what_is_shipped_to_them(cluster: Any, state: Path) -> 
     """A module that is only in the zip: what is installed here doesn't have it."""
     archive = code_archive.build("spark_jobs", state / "spark" / "code")
     with zipfile.ZipFile(archive, "a") as z:
-        z.writestr("headrace.spark_jobs.marker.py", "SAYS = 'from the zip'\n")
+        z.writestr("headrace/spark_jobs/marker.py", "SAYS = 'from the zip'\n")
     said = subprocess.run(
         [sys.executable, "-c", ASK, cluster.master],
         env={**os.environ, "PYTHONSAFEPATH": "1"},
