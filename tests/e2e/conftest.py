@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from audit_lines import moves
 from skips import pytest_runtest_makereport as pytest_runtest_makereport
 
 from headrace.infra.corpora import bbc_news, china_laws, hpo, peoples_daily, wiki_leads
@@ -270,9 +271,9 @@ class Doors:
             out[row["outcome"]] = out.get(row["outcome"], 0) + row["records"]
         return out
 
-    def audit(self) -> list[str]:
-        """The lines of the record of decisions."""
-        return (self.home / "audit.jsonl").read_text().splitlines()
+    def moves(self) -> list[str]:
+        """The versions to which the champion was moved, in order."""
+        return moves(self.home)
 
     def champion(self) -> str:
         return str(self.run("status")["champion"]["version"])

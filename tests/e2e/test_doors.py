@@ -92,8 +92,10 @@ def test_a_shifted_window_becomes_the_champion_unattended(doors: Any) -> None:
 
 @pytest.mark.slow
 def test_the_same_alert_again_is_a_no_op_that_says_so(doors: Any) -> None:
-    names, before = doors.deploy(), doors.champion()
-    done = doors.end_of(doors.alert(names["retrain/on-drift"], doors.chain["other"])["id"])
+    deployment, window = doors.deploy()["retrain/on-drift"], doors.chain["other"]
+    doors.end_of(doors.alert(deployment, window)["id"])
+    before = doors.champion()
+    done = doors.end_of(doors.alert(deployment, window)["id"])
     assert done["state"]["name"] == "Cached" and "already" in done["state"]["message"]
     assert doors.champion() == before
 

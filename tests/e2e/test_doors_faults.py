@@ -136,7 +136,7 @@ def wait_for_training(doors: Any, run: str) -> None:
 
 def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: list[Path]) -> None:
     deployment = doors.deploy()["retrain/on-drift"]
-    before, moves, old = doors.champion(), doors.audit(), doors.ids(deployment)
+    before, moves, old = doors.champion(), doors.moves(), doors.ids(deployment)
     run = doors.alert(deployment, texts[0])
     wait_for_training(doors, run["id"])
     services = ("worker-training", "mlflow", "prefect")
@@ -150,7 +150,7 @@ def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: lis
     assert done["state"]["name"] == "Promoted", done["state"]
     after = doors.champion()
     assert int(after) == int(before) + 1, "one model version"
-    assert len(doors.audit()) == len(moves) + 1, "one alias move"
+    assert doors.moves() == [*moves, after], "one alias move"
     assert doors.ids(deployment) - old == {run["id"]}
     states = {s["name"]: s["state"] for s in doors.run("up")["services"]}
     assert set(states.values()) == {"running"}
@@ -177,18 +177,14 @@ def test_alerts_while_one_runs_make_one_further_run(doors: Any, texts: list[Path
     for text in texts[2:5]:
         doors.run("alert", "--window", str(text))
     doors.end_of(first["id"])
-    second = doors.new_run(deployment, {*old, first["id"]})
-    done = doors.end_of(second["id"])
-    assert done["state"]["name"] == "Promoted", done["state"]
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        rest = [r for r in doors.runs(deployment) if r["id"] not in {*old, first["id"],
-                                                                      second["id"]}]  # fmt: skip
-        if len(rest) == 2 and all(r["state"]["name"] == "Merged" for r in rest):
-            break
+    end = time.monotonic() + 120
+    while len(ids := doors.ids(deployment) - {*old, first["id"]}) < 3 and time.monotonic() < end:
         time.sleep(1)
-    assert [r["state"]["name"] for r in rest] == ["Merged", "Merged"]
-    read = doors.ledger(second["id"])["read"]
+    rest = [doors.end_of(run) for run in ids]
+    # Which of the three begins first, and takes what the others bring, is the server's choice.
+    assert sorted(r["state"]["name"] for r in rest) == ["Merged", "Merged", "Promoted"]
+    (second,) = (r["id"] for r in rest if r["state"]["name"] == "Promoted")
+    read = doors.ledger(second)["read"]
     assert read == sum(len(t.read_text().splitlines()) for t in texts[2:5])
 
 
@@ -224,8 +220,8 @@ def test_in_the_cool_down_an_alert_waits(doors: Any, texts: list[Path]) -> None:
 
 
 def test_the_weekly_run_learns_what_the_inbox_has_got(doors: Any, texts: list[Path]) -> None:
-    # No p-value is that small, so no alert takes the window first.
-    names, before = doors.deploy("monitor.alpha=0"), doors.champion()
+    # Hardly a window differs as a whole, so no alert takes this one first.
+    names, before = doors.deploy("monitor.minimum_effect=1"), doors.champion()
     shutil.copy(texts[9], doors.home / "inbox" / "week.jsonl")
     watched = doors.start(names["monitor/hourly"])
     assert watched["state"]["name"] == "NoDrift", watched["state"]
