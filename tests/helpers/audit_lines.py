@@ -1,13 +1,12 @@
 """What tests read in the record of decisions."""
 
-import json
 from pathlib import Path
 
+from headrace.infra import audit
+from headrace.infra.registry import rules
 
-def moves(home: Path) -> list[str]:
-    """The versions to which a state folder's champion was moved, in order.
 
-    Other lines, as of releases and thresholds, say no version.
-    """
-    lines = (home / "audit.jsonl").read_text().splitlines()
-    return [str(line["to"]) for line in map(json.loads, lines) if "version" in line]
+def moves(home: Path, model: str = "headrace") -> list[str]:
+    """The versions to which a state folder's champion was moved, in order."""
+    made = rules.decisions(audit.read(home / "audit.jsonl"), model)
+    return [str(decision.to) for decision in made if decision.moved]
