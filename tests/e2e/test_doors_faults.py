@@ -137,10 +137,10 @@ def wait_for_training(doors: Any, run: str) -> None:
 def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: list[Path]) -> None:
     deployment = doors.deploy()["retrain/on-drift"]
     before, moves, old = doors.champion(), doors.moves(), doors.ids(deployment)
+    # Asked before: a little training is over while a command starts.
+    pids = [doors.pid(name) for name in ("worker-training", "mlflow", "prefect")]
     run = doors.alert(deployment, texts[0])
     wait_for_training(doors, run["id"])
-    services = ("worker-training", "mlflow", "prefect")
-    pids = [doors.pid(name) for name in services]
     assert kill_trainer(doors)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -158,10 +158,10 @@ def test_all_servers_killed_in_a_retraining_it_ends_right(doors: Any, texts: lis
 
 def test_worker_and_run_killed_at_once_it_goes_on(doors: Any, texts: list[Path]) -> None:
     deployment, before = doors.deploy()["retrain/on-drift"], doors.champion()
-    old = doors.ids(deployment)
+    old, worker = doors.ids(deployment), psutil.Process(doors.pid("worker-training"))
     run = doors.alert(deployment, texts[8])
     wait_for_training(doors, run["id"])
-    for process in [psutil.Process(doors.pid("worker-training")), *processes(run["id"])]:
+    for process in [worker, *processes(run["id"])]:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has gone with another
             process.kill()
     done = doors.end_of(run["id"])
